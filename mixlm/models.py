@@ -1,0 +1,142 @@
+"""Opening a base model and its tokenizer: a folder, a Hub id, a GGUF file, or a YAML that describes one from scratch."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from mixlm.errors import InputError
+
+
+def is_scratch(model: str) -> bool:
+    """Tell whether ``model`` names a YAML file that describes a model to be trained from scratch."""
+    return Path(model).suffix in (".yaml", ".yml")
+
+
+def read_scratch(model: str) -> dict[str, Any]:
+    """Read the YAML of a model from scratch.
+
+    Keys: ``model_type`` (a causal LM of transformers), ``tokenizer`` (``vocab_size``), and any field of that model
+    type's configuration.
+
+    Raises:
+        InputError: If the file is missing or no such mapping.
+    """
+    import yaml
+
+    try:
+        recipe = yaml.safe_load(Path(model).read_text(encoding="utf-8"))
+    except OSError:
+        raise InputError(f"{model}: no such file; --model takes a folder, a Hub id, a .gguf file or a .yaml") from None
+    except yaml.YAMLError as error:
+        raise InputError(f"{model}: not valid YAML: {str(error).splitlines()[0]}") from None
+    if not isinstance(recipe, dict) or "model_type" not in recipe:
+        raise InputError(f"{model}: a model from scratch needs the key 'model_type', for example 'llama'")
+    return recipe
+
+
+def open_tokenizer(model: str, texts: Iterable[str] = ()):
+    """Open the tokenizer of ``model``, or build one from ``texts`` for a model from scratch.
+
+    Args:
+        model: Folder, Hub id, ``.gguf`` file, or ``.yaml`` of a model from scratch.
+        texts: The corpus, read only for a model from scratch.
+
+    Returns:
+        A tokenizer of transformers with an end-of-sequence token.
+
+    Raises:
+        InputError: If there is no tokenizer to open, or it has no end-of-sequence token.
+    """
+    if is_scratch(model):
+        return build_tokenizer(texts, **read_scratch(model).get("tokenizer", {}))
+    from transformers import AutoTokenizer
+
+    tokenizer = _open(AutoTokenizer, model)
+    if tokenizer.eos_token_id is None:
+        raise InputError(f"{model}: its tokenizer has no end-of-sequence token; set eos_token in tokenizer_config.json")
+    return tokenizer
+
+
+def build_tokenizer(texts: Iterable[str], vocab_size: int = 1024):
+    """Build a byte-level BPE tokenizer from ``texts``, with one token that ends and pads.
+
+    Any text decodes back to itself. The same texts give the same tokenizer.
+    """
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+    from transformers import PreTrainedTokenizerFast
+
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=vocab_size,
+        special_tokens=["<|endoftext|>"],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(texts, trainer)
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, eos_token="<|endoftext|>", pad_token="<|endoftext|>", clean_up_tokenization_spaces=False
+    )
+
+
+def open_model(model: str, tokenizer: Any, seed: int = 0):
+    """Open ``model`` with fp32 weights, or make it from scratch for ``tokenizer``.
+
+    Weights are fp32 whatever the checkpoint's dtype: updates of a small learning rate vanish in bf16 weights.
+
+    Args:
+        model: Folder, Hub id, ``.gguf`` file, or ``.yaml`` of a model from scratch.
+        tokenizer: Gives a model from scratch its vocabulary.
+        seed: Seed of a model from scratch.
+
+    Returns:
+        A causal LM of transformers in fp32.
+
+    Raises:
+        InputError: If there is no such model.
+    """
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    if not is_scratch(model):
+        return _open(AutoModelForCausalLM, model, dtype=torch.float32)
+    config = scratch_config(model, tokenizer)
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        return AutoModelForCausalLM.from_config(config, dtype=torch.float32)
+
+
+def scratch_config(model: str, tokenizer: Any):
+    """Return the configuration that the YAML ``model`` describes, sized to ``tokenizer``.
+
+    Raises:
+        InputError: If transformers does not know the type or refuses a field.
+    """
+    from transformers import AutoConfig
+
+    recipe = read_scratch(model)
+    model_type = recipe.pop("model_type")
+    recipe.pop("tokenizer", None)
+    ids = {"bos_token_id": tokenizer.eos_token_id, "eos_token_id": tokenizer.eos_token_id}
+    ids["pad_token_id"] = tokenizer.pad_token_id
+    try:
+        return AutoConfig.for_model(model_type, vocab_size=len(tokenizer), **ids, **recipe)
+    except (ValueError, TypeError, KeyError) as error:
+        raise InputError(f"{model}: {' '.join(str(error).split())}") from None
+
+
+def _open(auto_class: type, model: str, **options: Any):
+    """Call ``from_pretrained``, on a GGUF file by its folder and name."""
+    path = Path(model)
+    if path.suffix == ".gguf":
+        if not path.is_file():
+            raise InputError(f"{model}: no such file")
+        model, options = str(path.parent), {**options, "gguf_file": path.name}
+    try:
+        return auto_class.from_pretrained(model, **options)
+    except ImportError as error:
+        raise InputError(f"{model}: {str(error).strip().splitlines()[0]}") from None
+    except (OSError, ValueError) as error:
+        reason = " ".join(str(error).split())[:300]
+        raise InputError(f"{model}: cannot be opened as a model folder, Hub id or .gguf file: {reason}") from None

@@ -1,0 +1,125 @@
+"""The run folder: what ``mixlm-train`` leaves behind and every later command reads."""
+
+import json
+import os
+from dataclasses import asdict, dataclass, field
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from mixlm.errors import InputError
+from mixlm.methods import Method, build_method
+from mixlm.template import Template
+from mixlm.tokens import SpecialIds
+
+
+INFO_NAME = "mixlm.json"
+FORMAT_VERSION = 1
+
+
+@dataclass
+class Run:
+    """A finished training run; its folder is also a plain checkpoint of transformers.
+
+    Attributes:
+        path: The folder.
+        method_name: Name of the method, as in ``mixlm-train --method``.
+        template: How a question becomes a prompt.
+        ids: Ids of the method's tokens.
+        chunk_length: Trace tokens of one chunk, L; 0 without codes.
+        compression_rate: Trace tokens of one code, r; 0 without codes.
+        codebook_size: Number of codes, K; 0 without codes.
+        fingerprint: Of the base tokenizer.
+        method_options: Options of the method.
+        method_state: What the method learned from the training rows.
+        arguments: What training was told.
+        seed: Of the training.
+        versions: Of the packages that trained it.
+    """
+
+    path: Path
+    method_name: str
+    template: Template
+    ids: SpecialIds
+    chunk_length: int = 0
+    compression_rate: int = 0
+    codebook_size: int = 0
+    fingerprint: str = ""
+    method_options: dict[str, Any] = field(default_factory=dict)
+    method_state: dict[str, Any] = field(default_factory=dict)
+    arguments: dict[str, Any] = field(default_factory=dict)
+    seed: int = 0
+    versions: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def method(self) -> Method:
+        """The method, bound to this run's vocabulary."""
+        method = build_method(self.method_name, self.method_options)
+        return method.bind(self.ids, self.compression_rate).restore(self.method_state)
+
+    @property
+    def vqvae_path(self) -> Path | None:
+        """The folder of the stage-1 model, for reading latents back; None for a method without codes."""
+        path = self.path / "vqvae"
+        return path if path.is_dir() else None
+
+    def tokenizer(self):
+        """Open the run's tokenizer."""
+        from mixlm.models import open_tokenizer
+
+        return open_tokenizer(str(self.path))
+
+    def load_model(self, dtype: Any = "auto"):
+        """Open the run's language model.
+
+        Args:
+            dtype: Of the weights; "auto" keeps the dtype that they were saved in.
+        """
+        from transformers import AutoModelForCausalLM
+
+        return AutoModelForCausalLM.from_pretrained(self.path, dtype=dtype).eval()
+
+    def save(self) -> None:
+        """Write ``mixlm.json``, the mark of a finished run, in one step."""
+        values = {name: value for name, value in asdict(self).items() if name not in ("path", "template", "ids")}
+        values["format_version"] = FORMAT_VERSION
+        values["template"], values["ids"] = self.template.to_dict(), self.ids.to_dict()
+        values["versions"] = self.versions or package_versions()
+        draft = self.path / f"{INFO_NAME}.tmp"
+        draft.write_text(json.dumps(values, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        os.replace(draft, self.path / INFO_NAME)
+
+
+def load_run(path: str | Path) -> Run:
+    """Open a finished run.
+
+    Raises:
+        InputError: If the folder or its ``mixlm.json`` is missing or damaged, or a newer version wrote it.
+    """
+    path = Path(path)
+    if not path.is_dir():
+        raise InputError(f"{path}: no such run folder")
+    info = path / INFO_NAME
+    if not info.is_file():
+        raise InputError(f"{path}: no {INFO_NAME}, so not a finished run; run the mixlm-train command of it again to finish it")
+    try:
+        values = json.loads(info.read_text(encoding="utf-8"))
+        written = values.pop("format_version")
+        template, ids = Template.from_dict(values.pop("template")), SpecialIds(**values.pop("ids"))
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{info}: damaged ({error}); train the run again") from None
+    if written > FORMAT_VERSION:
+        raise InputError(f"{info}: written by a newer mixlm (format {written}); upgrade with pip install -U mixlm")
+    return Run(path=path, template=template, ids=ids, **values)
+
+
+def package_versions() -> dict[str, str]:
+    """Return the versions of the packages that decide what a run computes."""
+    names = ("mixlm", "torch", "transformers", "vector-quantize-pytorch", "peft")
+    found = {}
+    for name in names:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found

@@ -1,0 +1,118 @@
+"""The names and ids of the tokens that reasoning methods add to a vocabulary."""
+
+import re
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+
+
+BO_LATENT, EO_LATENT = "<boLatent>", "<eoLatent>"
+PAUSE = "<pause>"
+BO_THOUGHT, THOUGHT, EO_THOUGHT = "<boThought>", "<thought>", "<eoThought>"
+
+_LATENT = re.compile(r"<latent_(\d+)>")
+_OTHERS = {
+    BO_LATENT: "bo_latent",
+    EO_LATENT: "eo_latent",
+    PAUSE: "pause",
+    BO_THOUGHT: "bo_thought",
+    THOUGHT: "thought",
+    EO_THOUGHT: "eo_thought",
+}
+
+
+def latent_name(code: int) -> str:
+    """Return the token that stands for codebook vector ``code`` (Token Assorted, section 3.2: the latent is the index)."""
+    return f"<latent_{code}>"
+
+
+def latent_span(codebook_size: int) -> list[str]:
+    """Return the tokens that mixing latents into text needs: both delimiters, then ``codebook_size`` latents in order."""
+    return [BO_LATENT, EO_LATENT, *map(latent_name, range(codebook_size))]
+
+
+def is_project_token(name: str) -> bool:
+    """Tell whether ``name`` is one of this project's tokens, of any method."""
+    return name in _OTHERS or _LATENT.fullmatch(name) is not None
+
+
+@dataclass(frozen=True)
+class SpecialIds:
+    """Ids of the tokens that a run's vocabulary holds; None (or a codebook of 0) where it has no such token.
+
+    Attributes:
+        eos: End of the answer.
+        bo_latent: Opens a span of latents.
+        eo_latent: Closes a span of latents.
+        first_latent: Id of the latent of code 0; code ``i`` has id ``first_latent + i``.
+        codebook_size: Number of latents, K.
+        pause: Filler of the pause-token method.
+        bo_thought: Opens a span of continuous thoughts.
+        thought: Placeholder of one continuous thought.
+        eo_thought: Closes a span of continuous thoughts.
+    """
+
+    eos: int
+    bo_latent: int | None = None
+    eo_latent: int | None = None
+    first_latent: int | None = None
+    codebook_size: int = 0
+    pause: int | None = None
+    bo_thought: int | None = None
+    thought: int | None = None
+    eo_thought: int | None = None
+
+    @classmethod
+    def from_names(cls, eos: int, ids: dict[str, int]) -> "SpecialIds":
+        """Collect the ids of this project's tokens out of ``ids``, a map of token to id.
+
+        Raises:
+            ValueError: If the latents' ids are not consecutive and in the order of their codes.
+        """
+        latents = {int(found[1]): ids[name] for name in ids if (found := _LATENT.fullmatch(name))}
+        first = latents.get(0)
+        if any(index != (first or 0) + code for code, index in latents.items()) or set(latents) != set(range(len(latents))):
+            raise ValueError("the latent tokens of this vocabulary are not consecutive")
+        fields = {field: ids[name] for name, field in _OTHERS.items() if name in ids}
+        return cls(eos, first_latent=first, codebook_size=len(latents), **fields)
+
+    @property
+    def latent_ids(self) -> range:
+        """Ids of the latents in the order of their codes; empty without latents."""
+        first = self.first_latent or 0
+        return range(first, first + self.codebook_size)
+
+    def latent(self, code: int) -> int:
+        """Return the token id of ``code``."""
+        return self.latent_ids[code]
+
+    def code(self, token_id: int) -> int:
+        """Return the code of latent ``token_id``.
+
+        Raises:
+            ValueError: If the id is no latent's.
+        """
+        return self.latent_ids.index(token_id)
+
+    def is_latent(self, token_id: int) -> bool:
+        """Tell whether ``token_id`` is a latent."""
+        return token_id in self.latent_ids
+
+    def present(self) -> list[int]:
+        """Return every id of this project's tokens in the vocabulary, ascending."""
+        others = (self.bo_latent, self.eo_latent, self.pause, self.bo_thought, self.thought, self.eo_thought)
+        return sorted([*(token for token in others if token is not None), *self.latent_ids])
+
+    def to_dict(self) -> dict[str, int | None]:
+        """Return the fields as plain values for ``mixlm.json``."""
+        return asdict(self)
+
+
+def project_tokens(vocabulary: dict[str, int]) -> dict[str, int]:
+    """Keep of a token-to-id map only this project's tokens."""
+    return {name: index for name, index in vocabulary.items() if is_project_token(name)}
+
+
+def text_only(ids: Iterable[int], special: SpecialIds) -> list[int]:
+    """Drop this project's tokens from ``ids``."""
+    drop = set(special.present())
+    return [token for token in ids if token not in drop]

@@ -1,0 +1,78 @@
+"""Growing a language model's vocabulary by a method's tokens."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from mixlm.errors import InputError
+from mixlm.tokens import SpecialIds, is_project_token, project_tokens
+
+
+def special_ids(tokenizer: Any) -> SpecialIds:
+    """Return the ids of this project's tokens in ``tokenizer``."""
+    return SpecialIds.from_names(tokenizer.eos_token_id, project_tokens(tokenizer.get_vocab()))
+
+
+def extend_vocabulary(model: Any, tokenizer: Any, names: Sequence[str], seed: int = 0) -> list[int]:
+    """Add the tokens ``names`` to tokenizer and model, in place.
+
+    Matrices never shrink: a checkpoint may have spare rows, and they are used first. Every new row, in the input and
+    the output matrix, is the mean of the old rows plus normal noise of their spread, so that no two are alike. Tokens
+    that are there already keep their rows.
+
+    Args:
+        model: Any causal LM of transformers, its head tied or not.
+        tokenizer: Its tokenizer.
+        names: Tokens to add, in the order of their ids.
+        seed: Seed of the noise.
+
+    Returns:
+        The ids of the tokens that are new.
+
+    Raises:
+        InputError: If the tokenizer already holds latents of a codebook of another size.
+    """
+    old = len(tokenizer)
+    wanted = SpecialIds.from_names(-1, project_tokens({name: index for index, name in enumerate(names)})).codebook_size
+    held = special_ids(tokenizer).codebook_size
+    if wanted and held and wanted != held:
+        raise InputError(
+            f"the model already has latents of a codebook of {held}, the data has {wanted}; "
+            f"start from the base model, or encode the data with --codebook-size {held}"
+        )
+    tokenizer.add_tokens([name for name in names if name not in tokenizer.get_vocab()], special_tokens=True)
+    if len(tokenizer) > model.get_input_embeddings().weight.shape[0]:
+        model.resize_token_embeddings(len(tokenizer), mean_resizing=False)
+    new = list(range(old, len(tokenizer)))
+    text_rows = old - sum(is_project_token(name) for name in tokenizer.get_vocab()) + len(new)
+    _start_rows(model, new, text_rows, seed)
+    _end_with(model, tokenizer.eos_token_id)
+    return new
+
+
+def matrices(model: Any) -> list[torch.nn.Parameter]:
+    """Return the input and the output matrix of a causal LM, each ``(rows, width)``; one if they are tied."""
+    found = [model.get_input_embeddings().weight]
+    head = model.get_output_embeddings()
+    if head is not None and head.weight is not found[0]:
+        found.append(head.weight)
+    return found
+
+
+@torch.no_grad()
+def _start_rows(model: Any, new: Sequence[int], text_rows: int, seed: int) -> None:
+    """Set the rows ``new`` to the mean of the first ``text_rows`` plus noise of their standard deviation."""
+    noise = torch.Generator().manual_seed(seed)
+    for matrix in matrices(model):
+        old = matrix[:text_rows].float()
+        sample = torch.randn(len(new), matrix.shape[1], generator=noise).to(matrix.device)
+        matrix[list(new)] = (old.mean(0) + sample * old.std(0)).to(matrix.dtype)
+
+
+def _end_with(model: Any, eos: int) -> None:
+    """Let plain ``generate`` stop at the token that ends our solutions, beside those that the model stops at anyway."""
+    ends = model.generation_config.eos_token_id
+    ends = [ends] if isinstance(ends, int) else list(ends or [])
+    if eos not in ends:
+        model.generation_config.eos_token_id = [*ends, eos] if ends else eos
