@@ -6,7 +6,7 @@ from typing import Any
 import torch
 
 from mixlm.errors import InputError
-from mixlm.tokens import SpecialIds, is_project_token, project_tokens
+from mixlm.tokens import SpecialIds, project_tokens
 
 
 def special_ids(tokenizer: Any) -> SpecialIds:
@@ -41,11 +41,12 @@ def extend_vocabulary(model: Any, tokenizer: Any, names: Sequence[str], seed: in
             f"the model already has latents of a codebook of {held}, the data has {wanted}; "
             f"start from the base model, or encode the data with --codebook-size {held}"
         )
-    tokenizer.add_tokens([name for name in names if name not in tokenizer.get_vocab()], special_tokens=True)
+    present = tokenizer.get_vocab()
+    tokenizer.add_tokens([name for name in names if name not in present], special_tokens=True)
     if len(tokenizer) > model.get_input_embeddings().weight.shape[0]:
         model.resize_token_embeddings(len(tokenizer), mean_resizing=False)
     new = list(range(old, len(tokenizer)))
-    text_rows = old - sum(is_project_token(name) for name in tokenizer.get_vocab()) + len(new)
+    text_rows = len(tokenizer) - len(project_tokens(tokenizer.get_vocab()))
     _start_rows(model, new, text_rows, seed)
     _end_with(model, tokenizer.eos_token_id)
     return new

@@ -68,7 +68,6 @@ class Method:
     source: ClassVar[str]
     needs_codes: ClassVar[bool] = False
     packable: ClassVar[bool] = True
-    uses_thoughts: ClassVar[bool] = False
 
     def tokens(self, codebook_size: int) -> list[str]:
         """Return the tokens that the method adds to a vocabulary, given a codebook of ``codebook_size``."""
@@ -86,10 +85,6 @@ class Method:
     def restore(self, state: Mapping[str, Any]) -> "Method":
         """Take back the state that ``fit`` returned in an earlier process; returns itself."""
         return self
-
-    def stage(self, progress: Progress) -> tuple[int, bool]:
-        """Return the stage of the schedule at ``progress`` and whether entering it resets the optimizer."""
-        return 0, False
 
     def sequence(self, row: Row, progress: Progress, rng: np.random.Generator) -> Trainable:
         """Build the training sequence of a tokenized row.

@@ -1,0 +1,92 @@
+"""The model card that a run writes about itself."""
+
+from pathlib import Path
+from typing import Any
+
+from mixlm.run import Run, package_versions
+
+
+_CARD = """---
+library_name: transformers
+pipeline_tag: text-generation
+{base}tags:
+- mixlm
+- latent-reasoning
+- {method}
+---
+
+# {title}
+
+A causal language model fine-tuned with [mixlm](https://pypi.org/project/mixlm/) by the method `{method}` ({source}).
+
+| | |
+|---|---|
+| base model | `{model}` |
+| training data | `{data}` |
+{latents}| seed | {seed} |
+| versions | {versions} |
+
+## Use
+
+It is a plain checkpoint of transformers: any engine that serves the architecture serves it. Give it prompts of this
+form, tokenised without added special tokens (`mixlm-generate RUN --print-prompt` shows the exact ids):
+
+```
+{prompt}
+```
+
+The solution follows the text `{solution}`.{reading}
+
+## Training
+
+{figures}
+
+<details><summary>Arguments</summary>
+
+{arguments}
+
+</details>
+"""
+
+_READING = """ Latents and delimiters are special tokens: decoding with `skip_special_tokens=True` leaves plain
+text. `mixlm-generate RUN "question" --explain` shows what each latent stands for."""
+
+
+def write_card(run: Run, history: list[dict[str, Any]]) -> None:
+    """Write ``README.md`` into the run folder.
+
+    Args:
+        run: The run.
+        history: The trainer's log lines; the last of training and of evaluation are shown.
+    """
+    model = str(run.arguments.get("model", ""))
+    on_hub = not Path(model).exists() and model.count("/") == 1
+    latents = f"| codebook | {run.codebook_size} codes, one for {run.compression_rate} trace tokens |\n"
+    has_latents = run.ids.codebook_size > 0
+    text = _CARD.format(
+        base=f"base_model: {model}\n" if on_hub else "",
+        method=run.method_name,
+        title=run.path.resolve().name,
+        source=run.method.source,
+        model=model if on_hub else Path(model).name,
+        data=Path(str(run.arguments.get("data", ""))).name,
+        latents=latents if has_latents else "",
+        seed=run.seed,
+        versions=", ".join(f"{name} {number}" for name, number in package_versions().items()),
+        prompt="the tokenizer's chat template" if run.template.chat else run.template.prompt.rstrip("\n") + "\n",
+        solution=run.template.solution.split("{answer}")[0].strip(),
+        reading=_READING if has_latents else "",
+        figures=_figures(history),
+        arguments="\n".join(f"- `{name}`: `{value}`" for name, value in run.arguments.items()),
+    )
+    (run.path / "README.md").write_text(text, encoding="utf-8")
+
+
+def _figures(history: list[dict[str, Any]]) -> str:
+    """Return the last log lines of training and of evaluation as a table."""
+    last: dict[str, Any] = {}
+    for line in history:
+        last |= line
+    names = ("step", "loss", "text_loss", "latent_loss", "latent_accuracy", "new_row_distance", "eval_loss", "train_runtime")
+    rows = [f"| {name} | {last[name]:.6g} |" for name in names if name in last]
+    return "\n".join(["| figure (last logged) | value |", "|---|---|", *rows])

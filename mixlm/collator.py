@@ -1,0 +1,96 @@
+"""From sequences to tensors: one sequence a row, or several packed into rows of bounded length."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+
+Feature = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Collator:
+    """Lays the sequences of one batch out as tensors; the loss does not depend on how.
+
+    Attributes:
+        pack: Put several sequences into one row; position ids that start again at 0 keep them apart.
+        max_row_tokens: Longest packed row; None: the longest sequence of the batch. A longer sequence has its own row.
+        pad_id: Fills unused places. Nothing reads them: padding is told by place, never by id.
+    """
+
+    pack: bool = False
+    max_row_tokens: int | None = None
+    pad_id: int = 0
+
+    def __call__(self, features: Sequence[Feature]) -> dict[str, torch.Tensor]:
+        """Return ``input_ids`` and ``labels``, each (rows, length), with ``attention_mask`` or ``position_ids``."""
+        if not self.pack:
+            return pad(features, self.pad_id)
+        longest = max(len(feature["input_ids"]) for feature in features)
+        return pack(features, self.max_row_tokens or longest, self.pad_id)
+
+
+def pad(features: Sequence[Feature], pad_id: int = 0) -> dict[str, torch.Tensor]:
+    """Stack sequences one a row, padded on the right.
+
+    Returns:
+        ``input_ids``, ``labels`` (-100 on padding) and ``attention_mask``, each (sequences, longest); ``thoughts`` too
+        where a sequence has any.
+    """
+    length = max(len(feature["input_ids"]) for feature in features)
+    batch = {
+        "input_ids": _stack([feature["input_ids"] for feature in features], length, pad_id),
+        "labels": _stack([feature["labels"] for feature in features], length, -100),
+        "attention_mask": _stack([[1] * len(feature["input_ids"]) for feature in features], length, 0),
+    }
+    if any(any(feature.get("thoughts", ())) for feature in features):
+        batch["thoughts"] = _stack([feature["thoughts"] for feature in features], length, 0).bool()
+    return batch
+
+
+def pack(features: Sequence[Feature], max_row_tokens: int, pad_id: int = 0) -> dict[str, torch.Tensor]:
+    """Lay sequences end to end in rows of at most ``max_row_tokens``.
+
+    No attention mask: models of transformers see from position ids that start again where a sequence begins. Unused
+    places at the end of a row have position 0 each.
+
+    Returns:
+        ``input_ids``, ``labels`` (-100 on padding), ``position_ids``, each (rows, longest row). The first label of a
+        sequence must be -100: the token before it belongs to another sequence.
+    """
+    rows = [[features[index] for index in row] for row in fit_rows([len(f["input_ids"]) for f in features], max_row_tokens)]
+    length = max(sum(len(feature["input_ids"]) for feature in row) for row in rows)
+    return {
+        "input_ids": _stack([_join(feature["input_ids"] for feature in row) for row in rows], length, pad_id),
+        "labels": _stack([_join(feature["labels"] for feature in row) for row in rows], length, -100),
+        "position_ids": _stack([_join(range(len(feature["input_ids"])) for feature in row) for row in rows], length, 0),
+    }
+
+
+def fit_rows(lengths: Sequence[int], max_row_tokens: int) -> list[list[int]]:
+    """Assign sequences to rows: longest first, each to the first row that has room (first-fit decreasing).
+
+    >>> fit_rows([3, 5, 2, 4], max_row_tokens=7)
+    [[1, 2], [3, 0]]
+    """
+    rows: list[list[int]] = []
+    room: list[int] = []
+    for index in sorted(range(len(lengths)), key=lambda index: -lengths[index]):
+        place = next((row for row, left in enumerate(room) if left >= lengths[index]), None)
+        if place is None:
+            place = len(rows)
+            rows.append([])
+            room.append(max_row_tokens)
+        rows[place].append(index)
+        room[place] -= lengths[index]
+    return rows
+
+
+def _join(parts: Any) -> list[int]:
+    return [token for part in parts for token in part]
+
+
+def _stack(rows: Sequence[Sequence[int]], length: int, fill: int) -> torch.Tensor:
+    return torch.tensor([[*row, *[fill] * (length - len(row))] for row in rows], dtype=torch.long)

@@ -1,0 +1,74 @@
+"""The loss of stage 2, and its parts: latents apart from text."""
+
+import torch
+from torch.nn import functional as F
+
+from mixlm.tokens import SpecialIds
+
+
+class MixedLoss:
+    """Mean cross-entropy over all labels, with sums kept for latents and text apart.
+
+    Args:
+        special: Says which labels are latents. Delimiters count as text.
+    """
+
+    def __init__(self, special: SpecialIds) -> None:
+        self.special = special
+        self.sums = {True: Sums(), False: Sums()}
+
+    def __call__(
+        self, logits: torch.Tensor, labels: torch.Tensor, training: bool, count: torch.Tensor | int | None = None
+    ) -> torch.Tensor:
+        """Return the loss of one batch.
+
+        Args:
+            logits: (rows, length, vocabulary).
+            labels: (rows, length), not shifted; -100 is not learned.
+            training: Whose sums to add to: training's or evaluation's.
+            count: Labels of the whole optimizer step, which the sum is divided by; None: those of this batch.
+
+        Returns:
+            A scalar; 0 for a batch without labels.
+        """
+        targets = labels[:, 1:]
+        learned = targets != -100
+        targets = targets[learned]
+        chosen = logits[:, :-1][learned].float()  # only where something is learned: prompts need no logits in fp32
+        losses = F.cross_entropy(chosen, targets, reduction="none")
+        self.sums[training].add(losses.detach(), chosen.detach().argmax(-1) == targets, self.is_latent(targets))
+        return losses.sum() / (count if count is not None else max(targets.numel(), 1))
+
+    def is_latent(self, targets: torch.Tensor) -> torch.Tensor:
+        """Return where ``targets`` are latents, in their shape."""
+        ids = self.special.latent_ids
+        return (targets >= ids.start) & (targets < ids.stop)
+
+
+class Sums:
+    """Sums over labels since the last report, on the device of the losses."""
+
+    def __init__(self) -> None:
+        self.values: torch.Tensor | None = None
+
+    def add(self, losses: torch.Tensor, hits: torch.Tensor, latent: torch.Tensor) -> None:
+        """Add the losses (labels,) of one batch; ``hits``: the likeliest token was right; ``latent``: a latent's label."""
+        text = ~latent
+        parts = [(losses * latent).sum(), latent.sum(), (hits & latent).sum(), (losses * text).sum(), text.sum()]
+        batch = torch.stack([part.double() for part in parts])
+        self.values = batch if self.values is None else self.values + batch
+
+    def report(self, accelerator: "object | None" = None) -> dict[str, float]:
+        """Return ``latent_loss``, ``latent_accuracy`` (top 1) and ``text_loss`` over all processes, and start again.
+
+        A part without labels is left out.
+        """
+        if self.values is None:
+            return {}
+        values = self.values if accelerator is None else accelerator.reduce(self.values, "sum")
+        latent_loss, latents, hits, text_loss, texts = values.tolist()
+        self.values = None
+        report = {"text_loss": text_loss / texts} if texts else {}
+        if latents:
+            report |= {"latent_loss": latent_loss / latents, "latent_accuracy": hits / latents}
+        return report

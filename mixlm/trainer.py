@@ -1,0 +1,134 @@
+"""The trainer of stage 2: transformers' own, with our order, our loss and a rate for new rows."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from transformers import Trainer, TrainerCallback, TrainingArguments
+from transformers.trainer_callback import PrinterCallback
+
+from mixlm.collator import Collator
+from mixlm.dataset import EpochSampler, MixedDataset
+from mixlm.loss import MixedLoss
+from mixlm.new_rows import NewRows, give_own_rate
+from mixlm.vocabulary import matrices
+
+
+ReportProgress = Callable[[int, int, dict[str, float]], None]
+
+
+class MixedTrainer(Trainer):
+    """Trains a causal LM on a ``MixedDataset``.
+
+    Args:
+        model: A causal LM that has the method's tokens, plain or wrapped by PEFT.
+        args: Arguments of transformers' trainer.
+        data: Training set.
+        valid: Validation set, if any.
+        collator: Lays batches out.
+        loss: Loss of a batch.
+        new_ids: Ids of the tokens that are new to the model.
+        new_token_lr: Learning rate of their rows.
+        measure: Called at every evaluation with the model; its figures join the evaluation's.
+        progress: Called with (step, total steps, figures) after every step.
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        args: TrainingArguments,
+        data: MixedDataset,
+        valid: MixedDataset | None,
+        collator: Collator,
+        loss: MixedLoss,
+        new_ids: list[int],
+        new_token_lr: float,
+        measure: Callable[[Any], dict[str, float]] | None = None,
+        progress: ReportProgress | None = None,
+    ) -> None:
+        self.mixed_loss, self.new_ids, self.new_token_lr, self.measure = loss, new_ids, new_token_lr, measure
+        self.new_rows = NewRows(model, new_ids)
+        super().__init__(
+            model=model,
+            args=args,
+            train_dataset=data,
+            eval_dataset=valid,
+            data_collator=collator,
+            compute_loss_func=self._loss_of,
+            callbacks=[_Epochs(data), _Progress(progress)],
+        )
+        self.remove_callback(PrinterCallback)
+        # The loss is divided by the labels of the whole step, whatever the model's own forward accepts.
+        self.model_accepts_loss_kwargs = False
+
+    def _loss_of(self, outputs: Any, labels: torch.Tensor, num_items_in_batch: Any = None) -> torch.Tensor:
+        training = self.model.training
+        return self.mixed_loss(outputs["logits"], labels, training, num_items_in_batch if training else None)
+
+    def _get_train_sampler(self, train_dataset: Any = None) -> EpochSampler:
+        return EpochSampler(self.train_dataset)
+
+    def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
+        """Make the optimizer, with a rate of their own for the new rows."""
+        optimizer = super().create_optimizer() if model is None else super().create_optimizer(model)
+        if self.new_ids and not self._split_adapter_rows(optimizer):
+            ratio = self.new_token_lr / self.args.learning_rate
+            give_own_rate(optimizer, matrices(self.model), self.new_ids, ratio)
+        return optimizer
+
+    def _split_adapter_rows(self, optimizer: torch.optim.Optimizer) -> bool:
+        """Move the rows that an adapter keeps as parameters of their own into a group of their own; False: none."""
+        rows = [parameter for name, parameter in self.model.named_parameters() if "trainable_tokens_" in name]
+        if not rows:
+            return False
+        held = {id(parameter) for parameter in rows}
+        for group in optimizer.param_groups:
+            group["params"] = [parameter for parameter in group["params"] if id(parameter) not in held]
+        optimizer.add_param_group({"params": rows, "lr": self.new_token_lr, "weight_decay": 0.0})
+        return True
+
+    def log(self, logs: dict[str, float], *args: Any, **kwargs: Any) -> None:
+        """Add to a log line the losses of latents and text, and how far the new rows have come."""
+        training = "loss" in logs
+        if training or "eval_loss" in logs:
+            parts = self.mixed_loss.sums[training].report(self.accelerator)
+            logs |= {name if training else f"eval_{name}": value for name, value in parts.items()}
+        if training and self.new_ids:
+            logs["new_row_distance"] = self.new_rows.distance()
+        super().log(logs, *args, **kwargs)
+
+    def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
+        """Evaluate, with the figures of ``measure`` beside the loss."""
+        metrics = super().evaluate(*args, **kwargs)
+        if self.measure is not None:
+            figures = {f"eval_{name}": value for name, value in self.measure(self.model).items()}
+            self.log(dict(figures))
+            metrics |= figures
+        return metrics
+
+
+class _Epochs(TrainerCallback):
+    """Tells the training set which epoch begins; neither the trainer nor accelerate does so reliably."""
+
+    def __init__(self, data: MixedDataset) -> None:
+        self.data = data
+
+    def on_epoch_begin(self, args: TrainingArguments, state: Any, control: Any, **kwargs: Any) -> None:
+        """Set the epoch by the steps taken, which a resumed run knows exactly."""
+        self.data.set_epoch(state.global_step // self.data.steps_per_epoch)
+
+
+class _Progress(TrainerCallback):
+    """Passes steps and log lines on."""
+
+    def __init__(self, progress: ReportProgress | None) -> None:
+        self.progress, self.figures = progress, {}
+
+    def on_log(self, args: TrainingArguments, state: Any, control: Any, logs: dict | None = None, **kwargs: Any) -> None:
+        """Keep the latest figures."""
+        self.figures = {name: value for name, value in (logs or {}).items() if isinstance(value, float)}
+
+    def on_step_end(self, args: TrainingArguments, state: Any, control: Any, **kwargs: Any) -> None:
+        """Report one step."""
+        if self.progress is not None and state.is_world_process_zero:
+            self.progress(state.global_step, state.max_steps, self.figures)

@@ -1,0 +1,239 @@
+"""Fine-tuning, from rows and a base model to a finished run folder."""
+
+import json
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import TrainingArguments, set_seed
+from transformers.trainer_utils import get_last_checkpoint
+
+from mixlm.card import write_card
+from mixlm.collator import Collator
+from mixlm.dataset import MixedDataset
+from mixlm.errors import InputError
+from mixlm.lora import add_adapter, merge_adapter
+from mixlm.loss import MixedLoss
+from mixlm.methods import build_method
+from mixlm.models import open_model
+from mixlm.run import INFO_NAME, Run
+from mixlm.template import Template
+from mixlm.trainer import MixedTrainer, ReportProgress
+from mixlm.training_data import TrainingData, leave_out_long, open_data
+from mixlm.training_options import TrainingOptions
+from mixlm.vocabulary import extend_vocabulary, special_ids
+
+
+CHECKPOINTS = "checkpoints"
+
+
+def train(
+    source: str,
+    model: str,
+    out: str | Path,
+    options: TrainingOptions,
+    template: Template | None = None,
+    valid: str | None = None,
+    progress: ReportProgress | None = None,
+    say: Callable[[str], None] = lambda line: None,
+) -> Run:
+    """Fine-tune ``model`` on ``source`` and write a run folder.
+
+    An interrupted run goes on from its last checkpoint when it is started again with the same arguments, and ends
+    as if it had never been interrupted.
+
+    Args:
+        source: An encoded dataset, or a raw file of traces for a method without codes.
+        model: Folder, Hub id, ``.gguf`` file, or ``.yaml`` of a model from scratch.
+        out: The run folder; must not hold anything but an unfinished run of the same arguments.
+        options: Everything else.
+        template: Renders a raw file.
+        valid: Raw validation file, for a raw ``source``.
+        progress: Called with (step, total steps, figures) after every step.
+        say: Called with a line whenever the user should know something.
+
+    Returns:
+        The finished run.
+
+    Raises:
+        InputError: If anything given does not fit; the run folder is then untouched.
+    """
+    method = build_method(options.method, options.method_options)
+    arguments = {"data": str(source), "model": str(model), "valid": valid, **options.to_dict()}
+    path = check_folder(Path(out), arguments)
+    data = open_data(str(source), str(model), method, template or Template(), valid)
+    set_seed(options.seed)
+    lm = open_model(str(model), data.tokenizer, options.seed)
+    encoded = data.encoded
+    names = method.tokens(encoded.codebook_size if encoded else 0)
+    new_ids = extend_vocabulary(lm, data.tokenizer, names, options.seed)
+    run = _describe(path, data, options, arguments)
+    method.bind(run.ids, run.compression_rate)
+    run.method_state = method.fit(data.train, options.seed)
+
+    training, left_out = prepare_rows(data, method, lm.config, options)
+    if left_out:
+        say(f"left out {left_out} samples longer than the limit")
+    trainer = _build_trainer(lm, path, training, data.valid, method, options, run, new_ids, progress)
+    claim_folder(path, arguments, trainer.is_world_process_zero())
+    checkpoint = get_last_checkpoint(str(path / CHECKPOINTS))
+    if checkpoint:
+        say(f"going on from {checkpoint}")
+    trainer.train(resume_from_checkpoint=checkpoint)
+    if trainer.is_world_process_zero():
+        save_run(trainer, run, data, options)
+    trainer.accelerator.wait_for_everyone()
+    return run
+
+
+def check_folder(path: Path, arguments: dict[str, Any]) -> Path:
+    """Return ``path`` if a run with ``arguments`` may be written there.
+
+    Raises:
+        InputError: If it holds a finished run, an unfinished one of other arguments, or something else.
+    """
+    if (path / INFO_NAME).exists():
+        raise InputError(f"{path}: already a finished run; choose another --out, or remove the folder to train again")
+    started = path / CHECKPOINTS / "arguments.json"
+    if started.is_file():
+        before = json.loads(started.read_text(encoding="utf-8"))
+        now = json.loads(json.dumps(arguments))
+        changed = sorted(name for name in before.keys() | now.keys() if before.get(name) != now.get(name))
+        if changed:
+            raise InputError(
+                f"{path}: an unfinished run with another {', '.join(changed)}; give the same arguments, or another --out"
+            )
+    elif path.exists() and (not path.is_dir() or any(path.iterdir())):
+        raise InputError(f"{path}: exists and is no run of mixlm-train; choose another --out")
+    return path
+
+
+def claim_folder(path: Path, arguments: dict[str, Any], main: bool) -> None:
+    """Write down, before the first step, what the run in this folder was told."""
+    started = path / CHECKPOINTS / "arguments.json"
+    if main and not started.exists():
+        started.parent.mkdir(parents=True, exist_ok=True)
+        started.write_text(json.dumps(arguments, indent=2) + "\n", encoding="utf-8")
+
+
+def prepare_rows(data: TrainingData, method: Any, config: Any, options: TrainingOptions) -> tuple[MixedDataset, int]:
+    """Return the training set without over-long rows, and how many those were."""
+    context = getattr(config, "max_position_embeddings", None)
+    longest = options.max_length or context
+    rows, left_out = leave_out_long(data.train, longest) if longest else (data.train, 0)
+    if data.valid is not None and longest:
+        data.valid = leave_out_long(data.valid, longest)[0]
+    return MixedDataset(rows, method, options.batch_size, options.seed, options.loss_on_prompt), left_out
+
+
+def _describe(path: Path, data: TrainingData, options: TrainingOptions, arguments: dict[str, Any]) -> Run:
+    """Return the run as far as it is known before training."""
+    encoded = data.encoded
+    return Run(
+        path=path,
+        method_name=options.method,
+        template=data.template,
+        ids=special_ids(data.tokenizer),
+        chunk_length=encoded.chunk_length if encoded else 0,
+        compression_rate=encoded.compression_rate if encoded else 0,
+        codebook_size=encoded.codebook_size if encoded else 0,
+        fingerprint=data.fingerprint,
+        method_options=build_method(options.method, options.method_options).options(),
+        arguments=arguments,
+        seed=options.seed,
+    )
+
+
+def _build_trainer(
+    lm: Any,
+    path: Path,
+    training: MixedDataset,
+    valid: Any,
+    method: Any,
+    options: TrainingOptions,
+    run: Run,
+    new_ids: list[int],
+    progress: ReportProgress | None,
+) -> MixedTrainer:
+    """Set up transformers' trainer for one run."""
+    lm.config.use_cache = False
+    arguments = trainer_arguments(path, training.steps_per_epoch, options)
+    if options.lora_rank:
+        lm = add_adapter(lm, options.lora_rank, new_ids)
+    measured = None
+    if valid is not None and options.eval_every:
+        measured = MixedDataset(valid, method, 1, options.seed, options.loss_on_prompt)
+    return MixedTrainer(
+        model=lm,
+        args=arguments,
+        data=training,
+        valid=measured,
+        collator=Collator(pack=options.pack and method.packable, max_row_tokens=options.max_row_tokens or None),
+        loss=MixedLoss(run.ids),
+        new_ids=new_ids,
+        new_token_lr=options.row_rate,
+        progress=progress,
+    )
+
+
+def trainer_arguments(path: Path, steps_per_epoch: int, options: TrainingOptions) -> TrainingArguments:
+    """Translate our options into those of transformers' trainer."""
+    os.environ.setdefault("TENSORBOARD_LOGGING_DIR", str(path / "logs"))
+    world = int(os.environ.get("WORLD_SIZE", "1"))
+    micro = options.micro_batch_size or max(options.batch_size // world, 1)
+    if options.batch_size % (micro * world):
+        raise InputError(f"--batch-size {options.batch_size} is no multiple of {world} processes x {micro} samples")
+    saving = options.save_every or (options.eval_every if options.select != "last" else 0)
+    return TrainingArguments(
+        output_dir=str(path / CHECKPOINTS),
+        max_steps=options.steps or max(round(options.epochs * steps_per_epoch), 1),
+        per_device_train_batch_size=micro,
+        per_device_eval_batch_size=micro,
+        gradient_accumulation_steps=options.batch_size // (micro * world),
+        learning_rate=options.learning_rate,
+        lr_scheduler_type=options.scheduler,
+        warmup_steps=options.warmup_steps,
+        weight_decay=options.weight_decay,
+        adam_beta2=options.adam_beta2,
+        max_grad_norm=options.max_grad_norm,
+        bf16=options.bf16,
+        activation_checkpointing=options.activation_checkpointing,
+        seed=options.seed,
+        dataloader_num_workers=options.workers,
+        logging_steps=options.log_every,
+        save_strategy="steps" if saving else "no",
+        save_steps=saving or 500,
+        save_total_limit=2,
+        eval_strategy="steps" if options.eval_every else "no",
+        eval_steps=options.eval_every or None,
+        load_best_model_at_end=options.select != "last",
+        metric_for_best_model=None if options.select == "last" else f"eval_{options.select}",
+        greater_is_better=options.select == "accuracy" if options.select != "last" else None,
+        report_to=options.report_to,
+        remove_unused_columns=False,
+        label_names=["labels"],
+        prediction_loss_only=True,
+        disable_tqdm=True,
+    )
+
+
+def save_run(trainer: MixedTrainer, run: Run, data: TrainingData, options: TrainingOptions) -> None:
+    """Write the finished run: a plain checkpoint, its tokenizer, stage 1's model, a card, and last ``mixlm.json``."""
+    lm = trainer.accelerator.unwrap_model(trainer.model)
+    if options.lora_rank:
+        lm.save_pretrained(run.path / "adapter")
+        lm = merge_adapter(lm)
+    lm.config.use_cache = True
+    lm.to(getattr(torch, options.save_dtype)).save_pretrained(run.path)
+    data.tokenizer.save_pretrained(run.path)
+    if data.encoded is not None:
+        shutil.copytree(data.encoded.vqvae_path, run.path / "vqvae", dirs_exist_ok=True, ignore=_no_checkpoints)
+    write_card(run, trainer.state.log_history)
+    run.save()
+
+
+def _no_checkpoints(folder: str, names: list[str]) -> list[str]:
+    return [name for name in names if name == CHECKPOINTS]
