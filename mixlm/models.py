@@ -100,7 +100,7 @@ def open_model(model: str, tokenizer: Any, seed: int = 0):
     from transformers import AutoModelForCausalLM
 
     if not is_scratch(model):
-        return _open(AutoModelForCausalLM, model, dtype=torch.float32)
+        return _plain(_open(AutoModelForCausalLM, model, dtype=torch.float32))
     config = scratch_config(model, tokenizer)
     with torch.random.fork_rng():
         torch.manual_seed(seed)
@@ -124,6 +124,18 @@ def scratch_config(model: str, tokenizer: Any):
         return AutoConfig.for_model(model_type, vocab_size=len(tokenizer), **ids, **recipe)
     except (ValueError, TypeError, KeyError) as error:
         raise InputError(f"{model}: {' '.join(str(error).split())}") from None
+
+
+def _plain(model: Any):
+    """Forget that weights came from a GGUF file: they are dequantised, but transformers refuses to save such a model."""
+    if getattr(model, "hf_quantizer", None) is None:
+        return model
+    config = type(model.config).from_dict({**model.config.to_dict(), "quantization_config": None})
+    del config.quantization_config
+    plain = type(model)(config)
+    plain.load_state_dict(model.state_dict())
+    plain.generation_config = model.generation_config
+    return plain
 
 
 def _open(auto_class: type, model: str, **options: Any):
