@@ -1,0 +1,80 @@
+"""How many latents an answer may or must hold: the values of ``--latents``."""
+
+import re
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Literal
+
+from mixlm.errors import InputError
+
+
+_VALUE = re.compile(r"\d+(\.\d+)?%|\d+")
+_REMEDY = "choose free, text, max:N or exact:N"
+
+
+@dataclass(frozen=True)
+class LatentMode:
+    """How latents are decoded.
+
+    Attributes:
+        kind: "free": the model decides; "text": none; "max": at most ``count``; "exact": precisely that many.
+        count: Number of latents of "max" and "exact".
+        share: In place of ``count``: the share of the sample's own codes, from 0 to 1.
+    """
+
+    kind: Literal["free", "text", "max", "exact"] = "free"
+    count: int | None = None
+    share: Fraction | None = None
+
+    def __str__(self) -> str:
+        """Return the mode as a user types it."""
+        if self.share is not None:
+            return f"{self.kind}:{float(self.share * 100):g}%"
+        return self.kind if self.count is None else f"{self.kind}:{self.count}"
+
+    def resolve(self, own_codes: int) -> "LatentMode":
+        """Turn a share into a number of latents, halves rounded up, for a sample whose trace has ``own_codes`` codes.
+
+        >>> str(LatentMode("exact", share=Fraction(1, 2)).resolve(5))
+        'exact:3'
+        """
+        if self.share is None:
+            return self
+        return LatentMode(self.kind, count=int(self.share * own_codes + Fraction(1, 2)))
+
+
+def parse_latent_mode(text: str) -> LatentMode:
+    """Read one mode: ``free``, ``text``, ``max:N`` or ``exact:N``, where N may also be a share such as ``25%``.
+
+    Raises:
+        InputError: If the text is none of these.
+    """
+    kind, colon, value = text.strip().partition(":")
+    if kind in ("free", "text") and not colon:
+        return LatentMode(kind)
+    if kind not in ("max", "exact") or not _VALUE.fullmatch(value.strip()):
+        raise InputError(f"--latents '{text}': no such mode; {_REMEDY}")
+    if not value.endswith("%"):
+        return LatentMode(kind, count=int(value))
+    share = Fraction(value.strip()[:-1]) / 100
+    if share > 1:
+        raise InputError(f"--latents '{text}': a share of a trace is at most 100%; {_REMEDY}")
+    return LatentMode(kind, share=share)
+
+
+def parse_latent_modes(text: str) -> list[LatentMode]:
+    """Read a comma-separated list of modes; a bare value continues the mode before it.
+
+    >>> [str(mode) for mode in parse_latent_modes("free,exact:0%,50%")]
+    ['free', 'exact:0%', 'exact:50%']
+
+    Raises:
+        InputError: If a part is no mode, or the list is empty or names one twice.
+    """
+    modes: list[LatentMode] = []
+    for part in text.split(","):
+        continues = _VALUE.fullmatch(part.strip()) and modes and modes[-1].kind in ("max", "exact")
+        modes.append(parse_latent_mode(f"{modes[-1].kind}:{part.strip()}" if continues else part))
+    if len(set(modes)) < len(modes):
+        raise InputError(f"--latents '{text}': a mode is named twice; name each once")
+    return modes

@@ -1,0 +1,60 @@
+"""Tiny random models with a vocabulary of words and latents, shared by the tests of generation and evaluation."""
+
+from pathlib import Path
+
+import torch
+from tokenizers import Tokenizer
+from tokenizers.models import WordLevel
+from tokenizers.pre_tokenizers import Whitespace
+from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+from mixlm.run import Run
+from mixlm.template import Template
+from mixlm.tokens import PAUSE, latent_span
+from mixlm.vocabulary import special_ids
+
+
+CODES = 5
+SPARE_ROWS = 7
+WORDS = ["<eos>", "a", "b", "c", "d", "e", "f", "g", "#", "###", "0", "1", "2", "3", "4", "5"]
+
+
+def tiny_tokenizer() -> PreTrainedTokenizerFast:
+    """A word tokenizer whose padding is its end of sequence, with two delimiters, five latents and a pause."""
+    words = Tokenizer(WordLevel({word: index for index, word in enumerate(WORDS)}, unk_token="a"))
+    words.pre_tokenizer = Whitespace()
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=words, eos_token="<eos>", pad_token="<eos>")
+    tokenizer.add_tokens([*latent_span(CODES), PAUSE], special_tokens=True)
+    return tokenizer
+
+
+def tiny_model(family: str, seed: int = 0, context: int = 64):
+    """A random causal LM in float64, so that equal computations in another order give equal argmaxes.
+
+    Its output matrix has rows beyond the vocabulary, and is wide enough that greedy answers vary.
+    """
+    torch.manual_seed(seed)
+    rows = len(tiny_tokenizer()) + SPARE_ROWS
+    ids = {"bos_token_id": 0, "eos_token_id": 0, "pad_token_id": 0}
+    if family == "gpt2":
+        shape = {"n_embd": 16, "n_layer": 2, "n_head": 2, "n_positions": context, "initializer_range": 0.5}
+        model = GPT2LMHeadModel(GPT2Config(vocab_size=rows, **shape, **ids))
+    else:
+        shape = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
+        config = LlamaConfig(
+            vocab_size=rows,
+            max_position_embeddings=context,
+            initializer_range=0.5,
+            **shape,
+            **ids,
+            tie_word_embeddings=False,
+        )
+        model = LlamaForCausalLM(config)
+    return model.double().eval()
+
+
+def tiny_run(method: str = "assorted", path: Path = Path("run")) -> Run:
+    """A run in memory; nothing lies at its path."""
+    ids = special_ids(tiny_tokenizer())
+    codes = {"chunk_length": 2, "compression_rate": 2, "codebook_size": CODES} if method == "assorted" else {}
+    return Run(path=path, method_name=method, template=Template(), ids=ids, **codes)
