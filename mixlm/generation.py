@@ -176,8 +176,8 @@ def _budget(name: str, given: int, mode: LatentMode, max_new_tokens: int, contex
     budget = max_new_tokens if context is None else min(max_new_tokens, context - given)
     if mode.kind == "exact" and mode.count and mode.count + 2 > budget:
         raise InputError(
-            f"{name}: {mode.count} latents with their delimiters do not fit in the {budget} tokens that the answer may take; "
-            "raise --max-new-tokens or ask for fewer latents"
+            f"{name}: {mode.count} latents with their delimiters do not fit in the {budget} tokens that the answer "
+            "may take; raise --max-new-tokens or ask for fewer latents"
         )
     return budget
 

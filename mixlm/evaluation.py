@@ -1,0 +1,203 @@
+"""Accuracy and length of a run's answers, with latents decoded freely or in given numbers."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+from mixlm.answers import CheckMode, check_answer, extract_answer, require_check
+from mixlm.errors import InputError
+from mixlm.evaluation_loss import teacher_forced_losses
+from mixlm.generation import Answer, GenerationOptions, generate
+from mixlm.latent_mode import LatentMode, parse_latent_modes
+from mixlm.methods.base import Row
+from mixlm.run import Run
+from mixlm.statistics import wilson_interval
+
+
+ReportProgress = Callable[[str, int, int | None], None]
+Record = dict[str, Any]
+LOSS_BATCH = 8  # a forward pass holds the logits of every token, so fewer rows fit than in decoding
+
+
+def evaluate(
+    run: Run,
+    rows: Sequence[Row],
+    model: Any = None,
+    tokenizer: Any = None,
+    latents: Sequence[LatentMode | str] = ("free",),
+    check: CheckMode = "exact",
+    progress: ReportProgress | None = None,
+    **decoding: Any,
+) -> dict[str, Any]:
+    """Answer every row once per mode, check the answers, and measure the loss on the reference answers.
+
+    Args:
+        run: The run.
+        rows: Tokenized rows; with ``codes``, or without them for a raw file.
+        model: The run's causal LM, where it is loaded already.
+        tokenizer: The run's tokenizer, where it is loaded already.
+        latents: Modes of decoding; a share such as ``exact:50%`` is of the row's own number of codes.
+        check: How an answer is compared with the right one.
+        progress: Called with (mode or "loss", done, total if known) after every batch.
+        **decoding: Other fields of ``GenerationOptions``, for example ``batch_size``. By default ``max_new_tokens`` is
+            twice the longest reference answer as text, so that a longer answer is cut off for rambling, not by chance.
+
+    Returns:
+        ``method``, ``rows``, ``samples``, ``check``, ``max_new_tokens``; ``loss``: as ``teacher_forced_losses``;
+        ``modes``: for each mode what ``summarize`` returns; ``records``: one for each answer, which join across runs by
+        ``row``, ``latents`` and ``sample``.
+
+    Raises:
+        InputError: If there is no row, a prompt does not fit, or a mode or check cannot be had.
+    """
+    if not len(rows):
+        raise InputError("there are no rows to evaluate; give another file, split or --limit")
+    require_check(check)
+    modes = read_modes(latents, run)
+    rows = list(rows)
+    model = model if model is not None else run.load_model()
+    tokenizer = tokenizer if tokenizer is not None else run.tokenizer()
+    decoding.setdefault("max_new_tokens", 2 * max(len(row["trace_ids"]) + len(row["solution_ids"]) for row in rows))
+    options = GenerationOptions(**decoding)
+    golds = [gold_answer(row, tokenizer, run) for row in rows]
+    summaries, records = {}, []
+    for mode in modes:
+        started = time.perf_counter()
+        answers = answer_rows(model, tokenizer, run, rows, mode, options, progress)
+        scored = score(answers, rows, golds, mode, options.samples, run, check)
+        summaries[str(mode)] = summarize(scored, len(rows)) | {"seconds": time.perf_counter() - started}
+        records += scored
+    return {
+        "method": run.method_name,
+        "rows": len(rows),
+        "samples": options.samples,
+        "check": check,
+        "max_new_tokens": options.max_new_tokens,
+        "modes": summaries,
+        "loss": teacher_forced_losses(model.eval(), run, rows, LOSS_BATCH, _counter(progress, "loss", None)),
+        "records": records,
+    }
+
+
+def read_modes(latents: Sequence[LatentMode | str], run: Run) -> list[LatentMode]:
+    """Return the modes in ``latents``; a string may hold several, as ``--latents`` does.
+
+    Raises:
+        InputError: If a string is no mode, or a mode asks for latents that the run's method does not write.
+    """
+    lists = [parse_latent_modes(mode) if isinstance(mode, str) else [mode] for mode in latents]
+    modes = [mode for listed in lists for mode in listed]
+    for mode in modes:
+        if mode.kind == "exact" and (mode.count or mode.share) and run.method.grammar().spans == "none":
+            raise InputError(f"--latents {mode}: method '{run.method_name}' writes no latents; choose free or text")
+    return modes
+
+
+def answer_rows(
+    model: Any,
+    tokenizer: Any,
+    run: Run,
+    rows: Sequence[Row],
+    mode: LatentMode,
+    options: GenerationOptions,
+    progress: ReportProgress | None = None,
+) -> list[Answer]:
+    """Decode the answers of one mode, those of a row next to each other; a share is taken of the row's own codes."""
+    counts = None
+    if mode.kind in ("max", "exact"):
+        counts = [mode.resolve(own_codes(row, run)).count for row in rows]
+    prompts = [row["prompt_ids"] for row in rows]
+    names = [f"row {row['row']}" for row in rows]
+    counted = _counter(progress, str(mode), len(rows) * options.samples)
+    return generate(model, tokenizer, run, prompts, replace(options, latents=mode), counts, names, counted)
+
+
+def score(
+    answers: Sequence[Answer],
+    rows: Sequence[Row],
+    golds: Sequence[str],
+    mode: LatentMode,
+    samples: int,
+    run: Run,
+    check: CheckMode,
+) -> list[Record]:
+    """Return one JSON record for each answer: what was asked, written, read out of it, and whether it is right."""
+    records = []
+    for place, answer in enumerate(answers):
+        row, gold = rows[place // samples], golds[place // samples]
+        found = extract_answer(answer.text, run.template.solution)
+        records.append(
+            {
+                "row": row["row"],
+                "sample": place % samples,
+                "latents": str(mode),
+                "question": row.get("question"),
+                "gold": gold,
+                "answer": found,
+                "right": check_answer(gold, found, check),
+                "text": answer.text,
+                "codes": answer.codes,
+                "own_codes": own_codes(row, run),
+                "tokens": answer.counts.to_dict(),
+                "finished": answer.finished,
+            }
+        )
+    return records
+
+
+def own_codes(row: Row, run: Run) -> int:
+    """Return how many codes a row's trace has: its chunks of L tokens, L / r codes each; a shorter tail has none."""
+    if "codes" in row:
+        return len(row["codes"])
+    if not run.chunk_length:
+        return 0
+    return len(row["trace_ids"]) // run.chunk_length * (run.chunk_length // run.compression_rate)
+
+
+def gold_answer(row: Row, tokenizer: Any, run: Run) -> str:
+    """Return the right answer of a row, read from its solution like a model's answer from what it wrote."""
+    solution = tokenizer.decode(row["solution_ids"], skip_special_tokens=True, clean_up_tokenization_spaces=False)
+    return extract_answer(solution, run.template.solution) or ""
+
+
+def summarize(records: Sequence[Record], rows: int) -> dict[str, Any]:
+    """Return the figures of one mode.
+
+    Args:
+        records: One for each answer, equally many for each row.
+        rows: Number of rows.
+
+    Returns:
+        ``accuracy``, the share of right answers, and its 95 % Wilson ``interval`` over rows (with several samples a
+        row counts by its mean, which makes the interval wide rather than narrow); ``right`` and ``answers``, as
+        numbers; mean ``tokens`` by kind; mean ``latents`` of an answer; ``cut_off``, the share that did not end within
+        the length limit; ``unreadable``, the share without an answer's marker.
+    """
+    count, right = len(records), sum(record["right"] for record in records)
+    interval = wilson_interval(right * rows / count, rows)
+    tokens = {kind: sum(record["tokens"][kind] for record in records) / count for kind in records[0]["tokens"]}
+    return {
+        "accuracy": interval.estimate,
+        "interval": [interval.low, interval.high],
+        "right": right,
+        "answers": count,
+        "tokens": tokens,
+        "latents": tokens["latent"],
+        "cut_off": sum(not record["finished"] for record in records) / count,
+        "unreadable": sum(record["answer"] is None for record in records) / count,
+    }
+
+
+def _counter(progress: ReportProgress | None, what: str, total: int | None) -> Callable[[int], None] | None:
+    """Turn numbers of things just done into calls of ``progress`` with the sum so far."""
+    if progress is None:
+        return None
+    done = 0
+
+    def count(more: int) -> None:
+        nonlocal done
+        done += more
+        progress(what, done, total)
+
+    return count
