@@ -45,8 +45,8 @@ def evaluate(
 
     Returns:
         ``method``, ``rows``, ``samples``, ``check``, ``max_new_tokens``; ``loss``: as ``teacher_forced_losses``;
-        ``modes``: for each mode what ``summarize`` returns; ``records``: one for each answer, which join across runs by
-        ``row``, ``latents`` and ``sample``.
+        ``modes``: for each mode what ``summarize`` returns; ``records``: one for each answer; those of two runs join
+        by ``row``, ``latents`` and ``sample``.
 
     Raises:
         InputError: If there is no row, a prompt does not fit, or a mode or check cannot be had.
@@ -75,7 +75,7 @@ def evaluate(
         "check": check,
         "max_new_tokens": options.max_new_tokens,
         "modes": summaries,
-        "loss": teacher_forced_losses(model.eval(), run, rows, LOSS_BATCH, _counter(progress, "loss", None)),
+        "loss": teacher_forced_losses(model, run, rows, LOSS_BATCH, _counter(progress, "loss", None)),
         "records": records,
     }
 

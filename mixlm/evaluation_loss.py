@@ -31,6 +31,8 @@ def teacher_forced_losses(
         answer as a whole, which unlike the loss per label compares across different sequences, and ``rows``, the
         number of answers. A method without codes has one sequence, "own".
     """
+    training = model.training
+    model.eval()
     losses = {}
     for name, sequences in reference_sequences(run.method, _fitting(rows, context_length(model))).items():
         total, labels = 0.0, 0
@@ -43,6 +45,7 @@ def teacher_forced_losses(
                 progress(len(batch))
         count = len(order)
         losses[name] = {"loss": total / max(labels, 1), "tokens": labels, "nats": total / max(count, 1), "rows": count}
+    model.train(training)
     return losses
 
 

@@ -145,6 +145,13 @@ def test_losses_at_no_and_all_codes_by_hand(family):
             assert losses[name]["nats"] == pytest.approx(nats / 3, rel=1e-5)
 
 
+def test_dropout_is_off_meanwhile():
+    model = tiny_model("gpt2")
+    expected = evaluate(RUN, ROWS, model, TOKENIZER)
+    assert evaluate(RUN, ROWS, model.train(), TOKENIZER)["loss"] == expected["loss"]
+    assert model.training
+
+
 def test_losses_of_raw_rows_text_methods_and_long_rows():
     model = tiny_model("llama")
     at_0 = teacher_forced_losses(model, RUN, ROWS)["m=0"]
