@@ -1,0 +1,24 @@
+"""Stage 1: chunks of r consecutive trace tokens to one index of a codebook each, and back."""
+
+from importlib import import_module
+from typing import Any
+
+
+_HOMES = {
+    "ChunkVQVAE": "vqvae.model",
+    "ChunkVQVAEConfig": "vqvae.config",
+    "ChunkVQVAEOutput": "vqvae.model",
+    "InputError": "vqvae.errors",
+    "VQVAETrainingOptions": "vqvae.training",
+    "encode_traces": "vqvae.encoding",
+    "evaluate_vqvae": "vqvae.metrics",
+    "train_vqvae": "vqvae.training",
+}
+__all__ = sorted(_HOMES)  # noqa: PLE0605
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name on first use, so that importing the package does not import torch."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'vqvae' has no attribute '{name}'")
+    return getattr(import_module(_HOMES[name]), name)

@@ -1,0 +1,55 @@
+"""The causal Transformer of encoder, decoder and prompt encoder."""
+
+import torch
+from einops import rearrange
+from torch import nn
+from torch.nn import functional as F
+
+
+class Block(nn.Module):
+    """One pre-norm Transformer block: causal attention, then a GELU network of four times the width.
+
+    Args:
+        width: Of the hidden states.
+        heads: Of the attention.
+    """
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.attention_norm, self.mlp_norm = nn.LayerNorm(width), nn.LayerNorm(width)
+        self.qkv, self.out = nn.Linear(width, 3 * width), nn.Linear(width, width)
+        self.mlp = nn.Sequential(nn.Linear(width, 4 * width), nn.GELU(), nn.Linear(4 * width, width))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Map (n, length, width) to the same shape; no place sees a later one."""
+        q, k, v = rearrange(self.qkv(self.attention_norm(x)), "n t (three h d) -> three n h t d", three=3, h=self.heads)
+        attended = F.scaled_dot_product_attention(q, k, v, is_causal=True)
+        x = x + self.out(rearrange(attended, "n h t d -> n t (h d)"))
+        return x + self.mlp(self.mlp_norm(x))
+
+
+class CausalTransformer(nn.Module):
+    """Learned positions, causal blocks and a final norm.
+
+    Padding on the right needs no mask: no place sees what comes after it.
+
+    Args:
+        width: Of the hidden states.
+        layers: Number of blocks.
+        heads: Of the attention.
+        length: Longest input.
+    """
+
+    def __init__(self, width: int, layers: int, heads: int, length: int) -> None:
+        super().__init__()
+        self.positions = nn.Embedding(length, width)
+        self.blocks = nn.ModuleList(Block(width, heads) for _ in range(layers))
+        self.norm = nn.LayerNorm(width)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Map (n, length, width) to the same shape."""
+        x = x + self.positions.weight[: x.shape[1]]
+        for block in self.blocks:
+            x = block(x)
+        return self.norm(x)

@@ -1,0 +1,140 @@
+"""Does a codebook live, and do its codes carry anything? Figures on held-out chunks of traces."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch.nn import functional as F
+
+from vqvae.chunks import collate, count_chunks
+from vqvae.errors import InputError
+from vqvae.model import ChunkVQVAE
+
+
+Row = Mapping[str, Any]
+
+
+def perplexity(counts: torch.Tensor) -> float:
+    """Return the exponential of the entropy of ``counts`` (K,): how many codes are in even use.
+
+    >>> round(perplexity(torch.tensor([5, 5, 0])), 6)
+    2.0
+    """
+    shares = counts.double() / counts.sum()
+    return float(torch.special.entr(shares).sum().exp())
+
+
+@torch.no_grad()
+def evaluate_vqvae(model: ChunkVQVAE, rows: Sequence[Row], batch_size: int = 32, seed: int = 0) -> dict[str, float | None]:
+    """Measure a model on the chunks of the traces of ``rows``.
+
+    Codes can be alive and still idle, because the decoder may lean on the prompt alone. So the reconstruction is
+    measured three times: with the right code, with a random one, and without any, through the vector that
+    ``code_dropout`` trained for that.
+
+    Args:
+        model: A trained model.
+        rows: Held-out tokenized rows.
+        batch_size: Samples at once.
+        seed: Of the random codes.
+
+    Returns:
+        ``chunks``, ``tokens``; ``codes_used``, ``codebook_size``, ``used`` (share of the codebook), ``perplexity``;
+        cross-entropies in nats a token ``ce_right``, ``ce_random``, ``ce_none``, and ``code_gap`` = ``ce_none`` -
+        ``ce_right``, what the code carries; ``token_accuracy`` beside ``unigram_accuracy`` (always the chunks' most
+        frequent token) and ``no_code_accuracy``; ``exact_chunks``, the share rebuilt without an error;
+        ``unknown_share``, the share of tokens that the training corpus never used. Figures without a code are None for
+        a model trained with ``code_dropout=0``.
+
+    Raises:
+        InputError: If no trace has a whole chunk.
+    """
+    training = model.training
+    model.eval()
+    sums = _Sums(model)
+    generator = torch.Generator().manual_seed(seed)
+    for batch in _batches(rows, model, batch_size):
+        sums.add(batch, generator)
+    model.train(training)
+    if not sums.tokens:
+        raise InputError(
+            f"no held-out trace has a whole chunk of {model.config.chunk_length} tokens; "
+            "lower --chunk-length or hold out more samples"
+        )
+    return sums.report()
+
+
+def _batches(rows: Sequence[Row], model: ChunkVQVAE, batch_size: int) -> Iterator[dict[str, torch.Tensor]]:
+    """Yield inputs of ``ChunkVQVAE.forward`` that hold the chunks of traces alone."""
+    for start in range(0, len(rows), batch_size):
+        chosen = [rows[index] for index in range(start, min(start + batch_size, len(rows)))]
+        chosen = [row for row in chosen if count_chunks(row["trace_ids"], model.config)]
+        if chosen:
+            batch = collate(chosen, model.config, parts=("trace_ids",))
+            yield {name: value.to(model.device) for name, value in batch.items()}
+
+
+class _Sums:
+    """Sums over batches of chunks."""
+
+    def __init__(self, model: ChunkVQVAE) -> None:
+        self.model, config = model, model.config
+        self.code_counts = torch.zeros(config.codebook_size, dtype=torch.long)
+        self.token_counts = torch.zeros(config.compact_size, dtype=torch.long)
+        self.tokens = self.chunks = self.exact = 0
+        self.losses = {"right": 0.0, "random": 0.0, "none": 0.0}
+        self.hits = {"right": 0, "random": 0, "none": 0}
+
+    def add(self, batch: dict[str, torch.Tensor], generator: torch.Generator) -> None:
+        """Add the chunks of one batch."""
+        model, config = self.model, self.model.config
+        rows = model.vocabulary.compact(batch["input_ids"])
+        valid = torch.arange(rows.shape[1] // config.chunk_length, device=rows.device) < (
+            batch["lengths"] // config.chunk_length
+        ).unsqueeze(1)
+        targets = rows.reshape(len(rows), -1, config.chunk_length)[valid]
+        encoded = model.encode_windows(batch["input_ids"], batch["lengths"])
+        codes = model.quantizer.nearest(encoded.flatten(0, 1)).reshape(encoded.shape[:2])
+        random = torch.randint(config.codebook_size, codes.shape, generator=generator).to(codes.device)
+        owner = batch["sample"][:, None].expand(valid.shape)[valid]
+        prompts = model.encode_prompts(batch["prompt_ids"], batch["prompt_lengths"])[owner]
+        inputs = {
+            "right": model.quantizer.look_up(codes),
+            "random": model.quantizer.look_up(random),
+            "none": model.no_code.expand(encoded.shape),
+        }
+        for name, vectors in inputs.items():
+            logits = model.decode_vectors(vectors, prompts).float()
+            self.losses[name] += float(F.cross_entropy(logits.flatten(0, 1), targets.flatten(), reduction="sum"))
+            right = logits.argmax(-1) == targets
+            self.hits[name] += int(right.sum())
+            if name == "right":
+                self.exact += int(right.all(-1).sum())
+        self.code_counts += torch.bincount(codes.flatten().cpu(), minlength=config.codebook_size)
+        self.token_counts += torch.bincount(targets.flatten().cpu(), minlength=config.compact_size)
+        self.tokens += targets.numel()
+        self.chunks += len(targets)
+
+    def report(self) -> dict[str, float | None]:
+        """Return the figures."""
+        config = self.model.config
+        losses = {name: total / self.tokens for name, total in self.losses.items()}
+        used = int((self.code_counts > 0).sum())
+        measured = config.code_dropout > 0
+        return {
+            "chunks": self.chunks,
+            "tokens": self.tokens,
+            "codebook_size": config.codebook_size,
+            "codes_used": used,
+            "used": used / config.codebook_size,
+            "perplexity": perplexity(self.code_counts),
+            "ce_right": losses["right"],
+            "ce_random": losses["random"],
+            "ce_none": losses["none"] if measured else None,
+            "code_gap": losses["none"] - losses["right"] if measured else None,
+            "token_accuracy": self.hits["right"] / self.tokens,
+            "unigram_accuracy": int(self.token_counts.max()) / self.tokens,
+            "no_code_accuracy": self.hits["none"] / self.tokens if measured else None,
+            "exact_chunks": self.exact / self.chunks,
+            "unknown_share": int(self.token_counts[-1]) / self.tokens,
+        }

@@ -1,0 +1,222 @@
+"""Stage 1 of Token Assorted: a VQ-VAE that turns every chunk of a reasoning trace into indices of a codebook.
+
+One chunk is L consecutive token ids. It passes through
+
+1. the encoder f_enc: token embeddings, causal Transformer blocks, and for every r tokens one vector (the maximum over
+   them, projected to d coordinates);
+2. the quantiser q: each vector is replaced by the nearest of K codebook vectors, whose index is the code. This code is
+   what the language model later reads and writes in place of r tokens of text;
+3. the decoder f_dec: each codebook vector is joined with g(P), one vector that sums up the prompt, repeated r times, and
+   causal Transformer blocks predict the L tokens all at once.
+
+Training minimises the sum of three losses: the cross-entropy of the reconstruction, the codebook loss
+|| sg[x] - q(x) ||^2 and beta times the commitment loss || x - sg[q(x)] ||^2 (section 3.2 of the paper; sg stops
+gradients). The gradient of the decoder passes straight through the quantiser to the encoder.
+
+Everything is causal: a code depends on its own r tokens and on those before them, never on later ones. A chunk can
+therefore be cut after any multiple of r tokens. The interface speaks the full ids of the language model's tokenizer;
+inside, only the ids that the training corpus uses have a row.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+import transformers.initialization as init
+from einops import rearrange, reduce, repeat
+from torch import nn
+from torch.nn import functional as F
+from transformers import AutoConfig, AutoModel, PreTrainedModel
+from transformers.utils import ModelOutput
+from vector_quantize_pytorch import VectorQuantize
+
+from vqvae.config import ChunkVQVAEConfig
+from vqvae.layers import CausalTransformer
+from vqvae.quantizer import ChunkQuantizer
+from vqvae.vocabulary import CompactVocabulary
+
+
+@dataclass
+class ChunkVQVAEOutput(ModelOutput):
+    """Result of one forward pass over ``n`` chunks.
+
+    Attributes:
+        loss: Scalar; the sum of the three below, commitment weighted by beta.
+        reconstruction_loss: Scalar; mean cross-entropy a token, in nats.
+        codebook_loss: Scalar.
+        commitment_loss: Scalar, before its weight.
+        codes: (n, L / r); -1 during warm-up.
+        logits: (n, L, rows of the compact vocabulary).
+    """
+
+    loss: torch.Tensor | None = None
+    reconstruction_loss: torch.Tensor | None = None
+    codebook_loss: torch.Tensor | None = None
+    commitment_loss: torch.Tensor | None = None
+    codes: torch.Tensor | None = None
+    logits: torch.Tensor | None = None
+
+
+class ChunkVQVAE(PreTrainedModel):
+    """The stage-1 model; see the module's docstring for the method.
+
+    Args:
+        config: Its shape.
+        token_ids: Ids that the corpus uses, ascending, ``config.compact_size - 1`` of them; None when weights are loaded.
+    """
+
+    config_class = ChunkVQVAEConfig
+    base_model_prefix = "vqvae"
+    main_input_name = "input_ids"
+    accepts_loss_kwargs = False  # the trainer must divide by accumulation steps itself
+    _keep_in_fp32_modules_strict = {"quantizer"}
+
+    def __init__(self, config: ChunkVQVAEConfig, token_ids: Sequence[int] | None = None) -> None:
+        super().__init__(config)
+        width, shape = config.hidden_size, (config.hidden_size, config.num_layers, config.num_heads)
+        self.vocabulary = CompactVocabulary(config.compact_size)
+        self.tokens = nn.Embedding(config.compact_size, width)
+        self.encoder = CausalTransformer(*shape, config.window)
+        self.to_code = nn.Linear(width, config.code_dim)
+        self.quantizer = ChunkQuantizer(config)
+        self.prompt_encoder = CausalTransformer(*shape, config.max_prompt_length)
+        self.no_code = nn.Parameter(torch.zeros(config.code_dim))
+        self.mix = nn.Linear(config.code_dim + width, width)
+        self.decoder = CausalTransformer(*shape, config.chunk_length)
+        self.head_bias = nn.Parameter(torch.zeros(config.compact_size))
+        self.post_init()
+        if token_ids is not None:
+            self.vocabulary.fill(token_ids)
+
+    def _init_weights(self, module: nn.Module) -> None:
+        super()._init_weights(module)
+        if isinstance(module, VectorQuantize):
+            init.zeros_(module.zero)  # not in the checkpoint: loading through the meta device leaves it unset
+
+    def forward(
+        self,
+        input_ids: torch.Tensor,
+        lengths: torch.Tensor,
+        prompt_ids: torch.Tensor,
+        prompt_lengths: torch.Tensor,
+        sample: torch.Tensor,
+    ) -> ChunkVQVAEOutput:
+        """Encode and decode the chunks of ``w`` windows that belong to ``b`` samples.
+
+        Args:
+            input_ids: (w, T) full ids, padded on the right; a window is a run of whole chunks of one part of a sample.
+            lengths: (w,) tokens of each window, multiples of L.
+            prompt_ids: (b, P) full ids, padded on the right.
+            prompt_lengths: (b,).
+            sample: (w,) which sample a window belongs to.
+
+        Returns:
+            Losses, codes and logits over all chunks of all windows, in order.
+        """
+        rows = self.vocabulary.compact(input_ids)
+        valid = self._valid_chunks(lengths, rows.shape[1])
+        targets = rearrange(rows, "w (c l) -> w c l", l=self.config.chunk_length)[valid]
+        quantized = self.quantizer(rearrange(self._encode_rows(rows, valid), "n k d -> (n k) d"))
+        vectors = rearrange(quantized.vectors, "(n k) d -> n k d", n=len(targets))
+        if self.training and self.config.code_dropout:
+            drop = torch.rand(len(targets), device=vectors.device) < self.config.code_dropout
+            vectors = torch.where(drop[:, None, None], self.no_code, vectors)
+        owner = repeat(sample, "w -> w c", c=valid.shape[1])[valid]
+        logits = self.decode_vectors(vectors, self.encode_prompts(prompt_ids, prompt_lengths)[owner])
+        reconstruction = F.cross_entropy(rearrange(logits, "n l v -> (n l) v").float(), targets.flatten())
+        loss = reconstruction + quantized.codebook_loss + self.config.commitment_weight * quantized.commitment_loss
+        return ChunkVQVAEOutput(
+            loss=loss,
+            reconstruction_loss=reconstruction.detach(),
+            codebook_loss=quantized.codebook_loss.detach(),
+            commitment_loss=quantized.commitment_loss.detach(),
+            codes=rearrange(quantized.codes, "(n k) -> n k", n=len(targets)),
+            logits=logits,
+        )
+
+    def _valid_chunks(self, lengths: torch.Tensor, width: int) -> torch.Tensor:
+        """Return which chunks of windows of ``width`` tokens are real, (w, T / L)."""
+        length = self.config.chunk_length
+        return torch.arange(width // length, device=lengths.device) < (lengths // length)[:, None]
+
+    def _encode_rows(self, rows: torch.Tensor, valid: torch.Tensor) -> torch.Tensor:
+        """Return f_enc of the valid chunks of windows ``rows`` (w, T): (n, L / r, d)."""
+        hidden = self.encoder(self.tokens(rows))
+        hidden = rearrange(hidden, "w (c l) d -> w c l d", l=self.config.chunk_length)[valid]
+        return self.to_code(reduce(hidden, "n (k r) d -> n k d", "max", r=self.config.compression_rate))
+
+    def encode_windows(self, input_ids: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
+        """Return the encoded, unquantised vectors (n, L / r, d) of windows of full ids (w, T) with ``lengths`` (w,)."""
+        rows = self.vocabulary.compact(input_ids)
+        return self._encode_rows(rows, self._valid_chunks(lengths, rows.shape[1]))
+
+    def encode_prompts(self, prompt_ids: torch.Tensor, prompt_lengths: torch.Tensor) -> torch.Tensor:
+        """Return g(P) of prompts of full ids (b, P) with ``prompt_lengths`` (b,): (b, width).
+
+        g is a causal Transformer read at the prompt's last token; the paper leaves its form open.
+        """
+        hidden = self.prompt_encoder(self.tokens(self.vocabulary.compact(prompt_ids)))
+        last = (prompt_lengths - 1).clamp(min=0)
+        return hidden[torch.arange(len(hidden), device=hidden.device), last]
+
+    def decode_vectors(self, vectors: torch.Tensor, prompts: torch.Tensor) -> torch.Tensor:
+        """Return f_dec of codebook vectors (n, L / r, d) given g(P) (n, width): logits (n, L, rows)."""
+        prompts = repeat(prompts, "n d -> n k d", k=vectors.shape[1])
+        mixed = self.mix(torch.cat([vectors.to(prompts.dtype), prompts], -1))
+        hidden = self.decoder(repeat(mixed, "n k d -> n (k r) d", r=self.config.compression_rate))
+        return F.linear(hidden, self.tokens.weight, self.head_bias)
+
+    @torch.no_grad()
+    def encode(self, input_ids: torch.Tensor, lengths: torch.Tensor | None = None) -> torch.Tensor:
+        """Return the codes of traces.
+
+        Args:
+            input_ids: (n, T) full ids, padded on the right.
+            lengths: (n,) tokens of each trace; None: all T.
+
+        Returns:
+            (n, T // L * (L / r)); -1 beyond a trace's own codes. A tail shorter than a chunk has none.
+        """
+        from vqvae.encoding import encode_traces
+
+        if lengths is None:
+            lengths = input_ids.new_full(input_ids.shape[:1], input_ids.shape[1])
+        traces = [ids[:length].tolist() for ids, length in zip(input_ids, lengths.tolist(), strict=True)]
+        width = input_ids.shape[1] // self.config.chunk_length * self.config.codes_per_chunk
+        codes = input_ids.new_full((len(traces), width), -1)
+        for row, found in zip(codes, encode_traces(self, traces), strict=True):
+            row[: len(found)] = row.new_tensor(found)
+        return codes
+
+    @torch.no_grad()
+    def decode(
+        self, codes: torch.Tensor, prompt_ids: torch.Tensor, prompt_lengths: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """Return the likeliest tokens that codes stand for, given prompts.
+
+        Args:
+            codes: (n, c) with c a multiple of L / r, no padding.
+            prompt_ids: (n, P) full ids, padded on the right.
+            prompt_lengths: (n,); None: all P.
+
+        Returns:
+            (n, c * r) full ids; -1 for a token that the training corpus never used.
+        """
+        return self.vocabulary.full(self.decode_logits(codes, prompt_ids, prompt_lengths).argmax(-1))
+
+    @torch.no_grad()
+    def decode_logits(
+        self, codes: torch.Tensor, prompt_ids: torch.Tensor, prompt_lengths: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """Return what ``decode`` chooses from: logits (n, c * r, rows) over the compact vocabulary."""
+        if prompt_lengths is None:
+            prompt_lengths = prompt_ids.new_full(prompt_ids.shape[:1], prompt_ids.shape[1])
+        chunks = rearrange(codes, "n (c k) -> (n c) k", k=self.config.codes_per_chunk)
+        prompts = self.encode_prompts(prompt_ids, prompt_lengths)
+        prompts = repeat(prompts, "n d -> (n c) d", c=codes.shape[1] // self.config.codes_per_chunk)
+        logits = self.decode_vectors(self.quantizer.look_up(chunks), prompts)
+        return rearrange(logits, "(n c) l v -> n (c l) v", n=len(codes))
+
+
+AutoConfig.register(ChunkVQVAEConfig.model_type, ChunkVQVAEConfig)
+AutoModel.register(ChunkVQVAEConfig, ChunkVQVAE)

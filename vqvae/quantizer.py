@@ -1,0 +1,100 @@
+"""The codebook: from an encoded vector to the index of its nearest codebook vector."""
+
+from typing import NamedTuple
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+from vector_quantize_pytorch import VectorQuantize
+
+from vqvae.config import ChunkVQVAEConfig
+
+
+class Quantized(NamedTuple):
+    """What the quantiser makes of ``n`` vectors.
+
+    Attributes:
+        vectors: (n, d); what the decoder reads. Gradients pass straight through to the encoder.
+        codes: (n,); -1 while warm-up lets vectors pass unquantised.
+        codebook_loss: Scalar, || sg[x] - q(x) ||^2; 0 where moving averages take its place.
+        commitment_loss: Scalar, || x - sg[q(x)] ||^2.
+    """
+
+    vectors: torch.Tensor
+    codes: torch.Tensor
+    codebook_loss: torch.Tensor
+    commitment_loss: torch.Tensor
+
+
+class ChunkQuantizer(nn.Module):
+    """Nearest-neighbour quantiser with a warm-up (Token Assorted, section 3.2, q).
+
+    Squared distances are means over the d coordinates and over vectors; the paper does not state the reduction.
+    """
+
+    def __init__(self, config: ChunkVQVAEConfig) -> None:
+        super().__init__()
+        moving = config.quantizer == "ema"
+        self.warmup_steps, self.kmeans, self.moving = config.warmup_steps, config.kmeans, moving
+        self.vq = VectorQuantize(
+            config.code_dim,
+            config.codebook_size,
+            decay=config.ema_decay,
+            ema_update=moving,
+            learnable_codebook=not moving,
+            kmeans_init=config.kmeans,
+            threshold_ema_dead_code=config.dead_code_threshold if moving else 0,
+            commitment_weight=0.0,  # the losses are computed here, one by one
+            rotation_trick=False,
+        )
+        self.register_buffer("steps", torch.zeros((), dtype=torch.int64))
+
+    @property
+    def warming_up(self) -> bool:
+        """Whether vectors still pass unquantised."""
+        return int(self.steps) < self.warmup_steps
+
+    @property
+    def needs_codebook(self) -> bool:
+        """Whether the next step is the first to quantise and the codebook still waits for its k-means."""
+        return self.kmeans and not self.warming_up and not bool(self.vq._codebook.initted)
+
+    def start_codebook(self, vectors: torch.Tensor, seed: int) -> None:
+        """Set the codebook to the k-means of ``vectors`` (n, d), by its own random numbers."""
+        devices = [vectors.device] if vectors.is_cuda else []
+        with torch.random.fork_rng(devices):
+            torch.manual_seed(seed)
+            self.vq._codebook.init_embed_(vectors.float()[None])
+
+    def forward(self, vectors: torch.Tensor) -> Quantized:
+        """Quantise ``vectors``, (n, d); in training mode also update averages and count the step."""
+        nothing = vectors.new_zeros(())
+        passing = self.training and self.warming_up
+        if self.training:
+            self.steps += 1
+        if passing:
+            return Quantized(vectors, vectors.new_full(vectors.shape[:1], -1, dtype=torch.long), nothing, nothing)
+        vectors = vectors.float()
+        if self.training:
+            quantized, codes, _ = self.vq(vectors[None])
+            codes = codes[0]
+            # Moving averages have just changed the codebook: the library's result is what the step was computed with.
+            nearest = quantized[0].detach() if self.moving else self.look_up(codes)
+        else:
+            codes = self.nearest(vectors)
+            nearest = self.look_up(codes)
+        codebook_loss = nothing if self.moving else F.mse_loss(nearest, vectors.detach())
+        through = vectors + (nearest - vectors).detach()
+        return Quantized(through, codes, codebook_loss, F.mse_loss(vectors, nearest.detach()))
+
+    def nearest(self, vectors: torch.Tensor) -> torch.Tensor:
+        """Return the codes (n,) of the codebook vectors nearest to ``vectors`` (n, d); changes nothing.
+
+        The library's own forward would start an unset codebook from whatever batch comes first, even in evaluation.
+        """
+        codebook = self.vq.codebook
+        return (codebook.square().sum(-1) - 2 * vectors.float() @ codebook.T).argmin(-1)
+
+    def look_up(self, codes: torch.Tensor) -> torch.Tensor:
+        """Return the codebook vectors (.., d) of ``codes`` (..)."""
+        return self.vq.codebook[codes]

@@ -1,0 +1,215 @@
+"""Training the stage-1 model on transformers' trainer."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch.utils.data import Dataset
+from transformers import Trainer, TrainerCallback, TrainingArguments, set_seed
+from transformers.trainer_callback import PrinterCallback
+from transformers.trainer_utils import get_last_checkpoint
+
+from vqvae.chunks import PARTS, collate, count_chunks
+from vqvae.config import ChunkVQVAEConfig
+from vqvae.errors import InputError
+from vqvae.model import ChunkVQVAE
+from vqvae.vocabulary import used_ids
+
+
+CHECKPOINTS = "checkpoints"
+Row = Mapping[str, Any]
+ReportProgress = Callable[[int, int, dict[str, float]], None]
+
+
+@dataclass(frozen=True)
+class VQVAETrainingOptions:
+    """How to train stage 1.
+
+    Attributes:
+        steps: Optimizer steps; the paper takes 100,000.
+        batch_size: Samples of a step, with all their chunks; 32 in the paper.
+        learning_rate: Of Adam, after a linear warm-up, with a cosine schedule; the paper's 1e-5 needs its 100,000 steps.
+        seed: Of weights, order and k-means.
+        save_every: Steps between checkpoints, from which an interrupted training goes on; 0: none.
+        bf16: Autocast to bfloat16; weights and codebook stay fp32.
+        workers: Processes that gather batches.
+        vectors_per_code: Vectors that the k-means sees for each code.
+    """
+
+    steps: int = 2000
+    batch_size: int = 32
+    learning_rate: float = 1e-3
+    seed: int = 0
+    save_every: int = 0
+    bf16: bool = False
+    workers: int = 0
+    vectors_per_code: int = 10
+
+
+def train_vqvae(
+    rows: Sequence[Row],
+    config: ChunkVQVAEConfig,
+    out: str | Path,
+    options: VQVAETrainingOptions | None = None,
+    progress: ReportProgress | None = None,
+) -> ChunkVQVAE:
+    """Train a model on all chunks of ``rows`` and save it to ``out``.
+
+    An interrupted training goes on from its last checkpoint in ``out/checkpoints`` and ends with the same weights, bit
+    for bit on one CPU.
+
+    Args:
+        rows: Tokenized rows.
+        config: Shape and recipe; the corpus's vocabulary and the dead-code threshold are set here.
+        out: Folder to write.
+        options: How to train.
+        progress: Called with (step, total steps, figures) after every step.
+
+    Returns:
+        The trained model.
+
+    Raises:
+        InputError: If there are no chunks, or fewer chunks of traces than codes.
+    """
+    options = options or VQVAETrainingOptions()
+    arguments = _arguments(Path(out), options)  # starts the process group, which the quantiser must find
+    data = ChunkRows(rows, config)
+    check_codebook(data, config)
+    token_ids = used_ids(row[part] for row in data for part in PARTS)
+    config.compact_size = len(token_ids) + 1
+    vectors = options.batch_size * data.chunks / len(data) * config.codes_per_chunk
+    config.dead_code_threshold = config.dead_code_share * vectors / config.codebook_size
+    set_seed(options.seed)
+    trainer = ChunkTrainer(ChunkVQVAE(config, token_ids), arguments, data, options, progress)
+    trainer.train(resume_from_checkpoint=get_last_checkpoint(str(Path(out) / CHECKPOINTS)))
+    model = trainer.accelerator.unwrap_model(trainer.model).eval()
+    if trainer.is_world_process_zero():
+        model.save_pretrained(out)
+    return model
+
+
+def check_codebook(data: "ChunkRows", config: ChunkVQVAEConfig) -> None:
+    """Check that the corpus can fill the codebook.
+
+    Raises:
+        InputError: If no trace has a whole chunk, or there are more codes than chunks of traces.
+    """
+    length = config.chunk_length
+    if not data.trace_chunks:
+        raise InputError(f"no trace has a whole chunk of {length} tokens; lower --chunk-length and --compression-rate")
+    if config.codebook_size > data.trace_chunks * config.codes_per_chunk:
+        raise InputError(
+            f"codebook size {config.codebook_size} is larger than the {data.trace_chunks} chunks of {length} tokens "
+            "in the training traces; lower --codebook-size or add traces"
+        )
+
+
+class ChunkRows(Dataset):
+    """The rows that have a whole chunk in any part.
+
+    Attributes:
+        chunks: Number of chunks of all parts.
+        trace_chunks: Number of chunks of traces.
+    """
+
+    def __init__(self, rows: Sequence[Row], config: ChunkVQVAEConfig) -> None:
+        self.rows = [{part: list(row[part]) for part in PARTS} for row in rows]
+        self.rows = [row for row in self.rows if any(count_chunks(row[part], config) for part in PARTS)]
+        self.chunks = sum(count_chunks(row[part], config) for row in self.rows for part in PARTS)
+        self.trace_chunks = sum(count_chunks(row["trace_ids"], config) for row in self.rows)
+
+    def __len__(self) -> int:
+        """Return the number of rows."""
+        return len(self.rows)
+
+    def __getitem__(self, index: int) -> dict[str, list[int]]:
+        """Return one row."""
+        return self.rows[index]
+
+
+class ChunkTrainer(Trainer):
+    """transformers' trainer, with a k-means before the first step that quantises."""
+
+    def __init__(
+        self,
+        model: ChunkVQVAE,
+        arguments: TrainingArguments,
+        data: ChunkRows,
+        options: VQVAETrainingOptions,
+        progress: ReportProgress | None,
+    ) -> None:
+        self.options = options
+        super().__init__(
+            model=model,
+            args=arguments,
+            train_dataset=data,
+            data_collator=partial(collate, config=model.config),
+            optimizers=(torch.optim.Adam(model.parameters(), lr=options.learning_rate), None),
+            callbacks=[_Progress(progress)],
+        )
+        self.remove_callback(PrinterCallback)
+
+    def training_step(self, model: Any, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> torch.Tensor:
+        """Start the codebook when warm-up has just ended, then train one step."""
+        plain = self.accelerator.unwrap_model(model)
+        if plain.quantizer.needs_codebook:
+            plain.quantizer.start_codebook(self.gather_vectors(plain), self.options.seed)
+        return super().training_step(model, inputs, *args, **kwargs)
+
+    @torch.no_grad()
+    def gather_vectors(self, model: ChunkVQVAE) -> torch.Tensor:
+        """Return encoded vectors (n, d) of randomly chosen samples, n at least ``vectors_per_code`` a code if there are."""
+        wanted = self.options.vectors_per_code * model.config.codebook_size
+        order = np.random.default_rng(self.options.seed).permutation(len(self.train_dataset))
+        found, total = [], 0
+        for start in range(0, len(order), self.options.batch_size):
+            rows = [self.train_dataset[index] for index in order[start : start + self.options.batch_size]]
+            batch = collate(rows, model.config)
+            vectors = model.encode_windows(batch["input_ids"].to(model.device), batch["lengths"].to(model.device))
+            found.append(vectors.float().flatten(0, 1))
+            total += len(found[-1])
+            if total >= wanted:
+                break
+        return torch.cat(found)
+
+
+class _Progress(TrainerCallback):
+    """Passes steps and log lines on."""
+
+    def __init__(self, progress: ReportProgress | None) -> None:
+        self.progress, self.figures = progress, {}
+
+    def on_log(self, args: TrainingArguments, state: Any, control: Any, logs: dict | None = None, **kwargs: Any) -> None:
+        """Keep the latest figures."""
+        self.figures = {name: value for name, value in (logs or {}).items() if isinstance(value, float)}
+
+    def on_step_end(self, args: TrainingArguments, state: Any, control: Any, **kwargs: Any) -> None:
+        """Report one step."""
+        if self.progress is not None and state.is_world_process_zero:
+            self.progress(state.global_step, state.max_steps, self.figures)
+
+
+def _arguments(out: Path, options: VQVAETrainingOptions) -> TrainingArguments:
+    return TrainingArguments(
+        output_dir=str(out / CHECKPOINTS),
+        max_steps=options.steps,
+        per_device_train_batch_size=options.batch_size,
+        learning_rate=options.learning_rate,
+        lr_scheduler_type="cosine",
+        warmup_steps=min(100, options.steps // 10),
+        max_grad_norm=1.0,
+        bf16=options.bf16,
+        seed=options.seed,
+        dataloader_num_workers=options.workers,
+        logging_steps=50,
+        save_strategy="steps" if options.save_every else "no",
+        save_steps=options.save_every or 500,
+        save_total_limit=1,
+        report_to="none",
+        remove_unused_columns=False,
+        disable_tqdm=True,
+    )
