@@ -73,7 +73,7 @@ def write_card(run: Run, history: list[dict[str, Any]]) -> None:
         latents=latents if has_latents else "",
         seed=run.seed,
         versions=", ".join(f"{name} {number}" for name, number in package_versions().items()),
-        prompt="the tokenizer's chat template" if run.template.chat else run.template.prompt.rstrip("\n") + "\n",
+        prompt="the tokenizer's chat template" if run.template.chat else run.template.prompt.rstrip("\n"),
         solution=run.template.solution.split("{answer}")[0].strip(),
         reading=_READING if has_latents else "",
         figures=_figures(history),

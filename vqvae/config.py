@@ -34,6 +34,7 @@ class ChunkVQVAEConfig(PreTrainedConfig):
         dead_code_threshold: The same in vectors a step; set by training, which knows how many vectors a step has.
         warmup_steps: Steps without quantising, after which the codebook starts at the k-means of encoded chunks.
         kmeans: Whether the codebook starts so, or at random.
+        fingerprint: Of the tokenizer whose ids it speaks.
         code_dropout: Share of chunks that training decodes from a learned "no code" vector. It lets the trained decoder
             tell what it knows without a code; 0 leaves those figures out.
     """
@@ -60,6 +61,7 @@ class ChunkVQVAEConfig(PreTrainedConfig):
     warmup_steps: int = 200
     kmeans: bool = True
     code_dropout: float = 0.1
+    fingerprint: str = ""
 
     def __post_init__(self, **kwargs: Any) -> None:
         """Check the shape.

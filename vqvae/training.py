@@ -56,6 +56,7 @@ def train_vqvae(
     out: str | Path,
     options: VQVAETrainingOptions | None = None,
     progress: ReportProgress | None = None,
+    before_training: Callable[[], None] = lambda: None,
 ) -> ChunkVQVAE:
     """Train a model on all chunks of ``rows`` and save it to ``out``.
 
@@ -68,6 +69,7 @@ def train_vqvae(
         out: Folder to write.
         options: How to train.
         progress: Called with (step, total steps, figures) after every step.
+        before_training: Called once everything given has been found to fit, before the first file is written.
 
     Returns:
         The trained model.
@@ -76,9 +78,10 @@ def train_vqvae(
         InputError: If there are no chunks, or fewer chunks of traces than codes.
     """
     options = options or VQVAETrainingOptions()
-    arguments = _arguments(Path(out), options)  # starts the process group, which the quantiser must find
     data = ChunkRows(rows, config)
     check_codebook(data, config)
+    before_training()
+    arguments = _arguments(Path(out), options)  # starts the process group, which the quantiser must find
     token_ids = used_ids(row[part] for row in data for part in PARTS)
     config.compact_size = len(token_ids) + 1
     vectors = options.batch_size * data.chunks / len(data) * config.codes_per_chunk
@@ -162,13 +165,19 @@ class ChunkTrainer(Trainer):
 
     @torch.no_grad()
     def gather_vectors(self, model: ChunkVQVAE) -> torch.Tensor:
-        """Return encoded vectors (n, d) of randomly chosen samples, n at least ``vectors_per_code`` a code if there are."""
+        """Return encoded vectors (n, d) of traces of randomly chosen samples, ``vectors_per_code`` a code if there are.
+
+        Of traces alone: only they are replaced by codes, so the codebook starts where they are.
+        """
         wanted = self.options.vectors_per_code * model.config.codebook_size
         order = np.random.default_rng(self.options.seed).permutation(len(self.train_dataset))
         found, total = [], 0
         for start in range(0, len(order), self.options.batch_size):
             rows = [self.train_dataset[index] for index in order[start : start + self.options.batch_size]]
-            batch = collate(rows, model.config)
+            rows = [row for row in rows if count_chunks(row["trace_ids"], model.config)]
+            if not rows:
+                continue
+            batch = collate(rows, model.config, parts=("trace_ids",))
             vectors = model.encode_windows(batch["input_ids"].to(model.device), batch["lengths"].to(model.device))
             found.append(vectors.float().flatten(0, 1))
             total += len(found[-1])

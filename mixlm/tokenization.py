@@ -1,0 +1,156 @@
+"""From samples to token ids. Nothing else calls a tokenizer on user text."""
+
+import json
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from mixlm.errors import InputError
+from mixlm.samples import Sample, read_samples
+from mixlm.template import Template
+
+
+ID_COLUMNS = ("prompt_ids", "trace_ids", "solution_ids", "step_lengths", "codes")
+_TAKEN = {
+    *("row", "question", "answer", *ID_COLUMNS),
+    *("steps", "reasoning", "query", "prompt", "problem", "instruction", "messages"),
+    *("response", "completion", "solution", "output"),
+}
+
+
+def tokenize_text(tokenizer: Any, text: str) -> list[int]:
+    """Return the ids of ``text`` alone; the name of a special token in it stays text."""
+    return tokenizer(text, add_special_tokens=False, split_special_tokens=True)["input_ids"]
+
+
+def tokenize_prompt(tokenizer: Any, template: Template, sample: Sample | str) -> list[int]:
+    """Return the ids of P: begin of sequence, if the tokenizer starts texts with it, then the rendered prompt.
+
+    Args:
+        tokenizer: The tokenizer.
+        template: Renders the prompt.
+        sample: A sample or a bare question.
+
+    Raises:
+        InputError: If a chat is asked for and the tokenizer has no chat template.
+    """
+    if isinstance(sample, str):
+        sample = Sample(sample, (), "")
+    if template.chat or sample.messages:
+        return _tokenize_chat(tokenizer, sample)
+    return [*starting_ids(tokenizer), *tokenize_text(tokenizer, template.render_prompt(sample.question))]
+
+
+def starting_ids(tokenizer: Any) -> list[int]:
+    """Return what the tokenizer itself puts before a text: its begin-of-sequence id, or nothing."""
+    bos = tokenizer.bos_token_id
+    whole = tokenizer("a")["input_ids"]
+    return [bos] if bos is not None and whole[:1] == [bos] else []
+
+
+def _tokenize_chat(tokenizer: Any, sample: Sample) -> list[int]:
+    """Return the ids of a chat up to the assistant's turn.
+
+    The template is rendered around placeholders; its own markup is tokenised with special tokens, what users wrote
+    without, so that a user cannot type markup.
+    """
+    if not tokenizer.chat_template:
+        raise InputError("the tokenizer has no chat template; leave out --chat, or set tokenizer.chat_template")
+    turns = sample.messages or ({"role": "user", "content": sample.question},)
+    marks = [f"\ue000{index}\ue001" for index in range(len(turns))]
+    masked = [{**turn, "content": mark} for turn, mark in zip(turns, marks, strict=True)]
+    rest = tokenizer.apply_chat_template(masked, tokenize=False, add_generation_prompt=True)
+    ids: list[int] = []
+    for turn, mark in zip(turns, marks, strict=True):
+        markup, found, rest = rest.partition(mark)
+        if not found:
+            raise InputError("the tokenizer's chat template leaves out or repeats a turn; use a plain prompt template")
+        ids += tokenizer(markup, add_special_tokens=False)["input_ids"] if markup else []
+        ids += tokenize_text(tokenizer, turn["content"])
+    return [*ids, *(tokenizer(rest, add_special_tokens=False)["input_ids"] if rest else [])]
+
+
+def tokenize_sample(tokenizer: Any, template: Template, sample: Sample) -> dict[str, list[int]]:
+    """Return ``prompt_ids``, ``trace_ids``, ``solution_ids`` (with end of sequence) and ``step_lengths`` of a sample.
+
+    P, C and S are tokenised separately. A token of C belongs to the step that its first character lies in, a separator
+    to the step before it, so the step lengths sum to the length of C.
+    """
+    trace, step_lengths = _tokenize_trace(tokenizer, template, sample)
+    return {
+        "prompt_ids": tokenize_prompt(tokenizer, template, sample),
+        "trace_ids": trace,
+        "solution_ids": [*tokenize_text(tokenizer, template.render_solution(sample)), tokenizer.eos_token_id],
+        "step_lengths": step_lengths,
+    }
+
+
+def _tokenize_trace(tokenizer: Any, template: Template, sample: Sample) -> tuple[list[int], list[int]]:
+    encoded = tokenizer(
+        template.render_trace(sample), add_special_tokens=False, split_special_tokens=True, return_offsets_mapping=True
+    )
+    ends, position = [], 0
+    for step in sample.steps:
+        position += len(step) + len(template.separator)
+        ends.append(position)
+    lengths, step = [0] * len(ends), 0
+    for start, _ in encoded["offset_mapping"]:
+        while step < len(ends) - 1 and start >= ends[step]:
+            step += 1
+        lengths[step] += 1
+    return encoded["input_ids"], lengths
+
+
+def tokenize_samples(tokenizer: Any, template: Template, samples: Iterable[Sample]) -> list[dict[str, Any]]:
+    """Return a tokenized row for each sample: its number, the ids, question, answer, and its own further columns."""
+    return [
+        {
+            "row": number,
+            **tokenize_sample(tokenizer, template, sample),
+            "question": sample.question,
+            "answer": sample.answer,
+            **own_columns(sample),
+        }
+        for number, sample in enumerate(samples)
+    ]
+
+
+def own_columns(sample: Sample) -> dict[str, str]:
+    """Return the columns of a row beyond the sample itself, as text; anything but text as JSON."""
+    own = {name: value for name, value in sample.columns.items() if name not in _TAKEN and value is not None}
+    return {name: value if isinstance(value, str) else json.dumps(value, default=str) for name, value in own.items()}
+
+
+def tokenize_rows(source: str, tokenizer: Any, template: Template, skip_bad_rows: bool = False):
+    """Read and tokenise a raw file, for methods without codes.
+
+    Returns:
+        A ``datasets.Dataset`` of tokenized rows.
+
+    Raises:
+        InputError: If a row is malformed, or there is none.
+    """
+    samples = [sample for sample in read_samples(source, skip_bad_rows=skip_bad_rows) if isinstance(sample, Sample)]
+    return as_dataset(tokenize_samples(tokenizer, template, samples), source)
+
+
+def as_dataset(rows: Sequence[dict[str, Any]], source: str):
+    """Return tokenized rows as a ``datasets.Dataset``.
+
+    Raises:
+        InputError: If there are none.
+    """
+    from datasets import Dataset
+
+    if not rows:
+        raise InputError(f"{source}: holds no samples")
+    features = row_features(rows)
+    return Dataset.from_list([{name: row.get(name) for name in features} for row in rows], features=features)
+
+
+def row_features(rows: Sequence[dict[str, Any]]):
+    """Return the ``datasets.Features`` of tokenized rows: ids and lengths are lists of 32-bit integers."""
+    from datasets import Features, List, Value
+
+    names = dict.fromkeys(name for row in rows for name in row)
+    kinds = {**dict.fromkeys(ID_COLUMNS, List(Value("int32"))), "row": Value("int64")}
+    return Features({name: kinds.get(name, Value("string")) for name in names})
