@@ -1,0 +1,1 @@
+"""Commands: they parse, call ``vqvae`` and ``mixlm``, and print."""

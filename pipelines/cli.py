@@ -1,0 +1,36 @@
+"""``mixlm``: every command as one group. A command's module is imported when the command is called for."""
+
+from importlib import import_module
+
+import click
+
+import mixlm
+
+
+COMMANDS = {
+    "encode": "pipelines.encode",
+    "train": "pipelines.train",
+    "generate": "pipelines.generate",
+    "evaluate": "pipelines.evaluate",
+    "data": "pipelines.data",
+    "methods": "pipelines.methods",
+    "demo": "pipelines.demo",
+}
+
+
+class LazyGroup(click.Group):
+    """A group whose commands are the ``main`` of a module each."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names of the commands in the order in which they are used."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import and return a command; None if there is none of that name."""
+        return import_module(COMMANDS[cmd_name]).main if cmd_name in COMMANDS else None
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
+@click.version_option(mixlm.__version__, prog_name="mixlm")
+def main() -> None:
+    """Language models that reason in a mix of learned latent tokens and text."""

@@ -1,0 +1,92 @@
+"""Fixtures shared by all tests: tiny random models, a tokenizer of their own, the folder of real data."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+
+os.environ["OMP_NUM_THREADS"] = "1"  # tests run side by side; set before torch is imported
+os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
+os.environ["HF_DATASETS_DISABLE_PROGRESS_BARS"] = "1"
+os.environ["TOKENIZERS_PARALLELISM"] = "false"
+
+try:
+    from hypothesis import settings
+except ImportError:
+    pass
+else:
+    settings.register_profile("mixlm", deadline=None, derandomize="CI" in os.environ)
+    settings.load_profile("mixlm")
+
+CORPUS = [
+    "start 3 ; + 4 ; - 2 ?",
+    "so now 3 + 4 gives 7 . so now 7 - 2 gives 5 .",
+    "How many apples are left? 12 - 5 = 7 apples, and 7 + 8 = 15.",
+    "### 42\nThe answer is: 0123456789",
+]
+
+
+@pytest.fixture
+def data_folder() -> Path:
+    """The folder of real data; the test is skipped where there is none."""
+    folder = os.environ.get("MIXLM_DATA")
+    if not folder:
+        pytest.skip("set MIXLM_DATA to the folder of real data to run this test")
+    return Path(folder)
+
+
+@pytest.fixture(scope="session")
+def tiny_tokenizer_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a byte-level BPE tokenizer whose padding is its end of sequence."""
+    from mixlm.models import build_tokenizer
+
+    folder = tmp_path_factory.mktemp("tokenizer")
+    build_tokenizer(CORPUS, vocab_size=300).save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture
+def tiny_tokenizer(tiny_tokenizer_folder: Path) -> Callable:
+    """A function that returns a fresh copy of the tokenizer."""
+    from transformers import AutoTokenizer
+
+    return lambda: AutoTokenizer.from_pretrained(tiny_tokenizer_folder)
+
+
+@pytest.fixture
+def tiny_llama() -> Callable:
+    """A function ``(vocab_size, tied=False, seed=0, **fields)`` that returns a random Llama of 2 layers, 32 wide."""
+
+    def make(vocab_size: int, tied: bool = False, seed: int = 0, **fields: object):
+        from transformers import LlamaConfig
+
+        shape = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2}
+        shape["max_position_embeddings"] = 256
+        return _random_model(LlamaConfig(vocab_size=vocab_size, tie_word_embeddings=tied, **{**shape, **fields}), seed)
+
+    return make
+
+
+@pytest.fixture
+def tiny_gpt2() -> Callable:
+    """A function ``(vocab_size, tied=True, seed=0, **fields)`` that returns a random GPT-2 of 2 layers, 32 wide."""
+
+    def make(vocab_size: int, tied: bool = True, seed: int = 0, **fields: object):
+        from transformers import GPT2Config
+
+        shape = {"n_embd": 32, "n_layer": 2, "n_head": 2, "n_positions": 256}
+        return _random_model(GPT2Config(vocab_size=vocab_size, tie_word_embeddings=tied, **{**shape, **fields}), seed)
+
+    return make
+
+
+def _random_model(config, seed: int):
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        return AutoModelForCausalLM.from_config(config).eval()
