@@ -36,7 +36,9 @@ def _bar(title: str) -> Iterator[Report]:
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[rate]}"))
     figures_column = TextColumn("{task.fields[figures]}", style="dim")
-    with Progress(*columns, TimeRemainingColumn(), figures_column, console=Console(stderr=True)) as progress:
+    # text that the command prints meanwhile goes above the bar, but stays on stdout where that is a file or a pipe
+    redirect = {"console": Console(stderr=True), "redirect_stdout": sys.stdout.isatty()}
+    with Progress(*columns, TimeRemainingColumn(), figures_column, **redirect) as progress:
         task = progress.add_task(title, total=None, rate="", figures="")
 
         def report(step: int, total: int | None = None, figures: Mapping[str, float] | None = None) -> None:
@@ -48,7 +50,7 @@ def _bar(title: str) -> Iterator[Report]:
 
 
 class PlainProgress:
-    """Progress as lines of text, one each ``SECONDS_BETWEEN_LINES`` at most, and a last one at the end.
+    """Progress as lines of text, one each ``SECONDS_BETWEEN_LINES`` at most, and one at the end.
 
     Args:
         title: Starts every line.
@@ -77,11 +79,11 @@ class PlainProgress:
         if rate and total and step < total:
             parts.append(f"{_minutes((total - step) / rate)} left")
         self.pending = f"{self.title}: {', '.join(parts)} {_written(figures)}".rstrip()
-        if now - self.shown >= SECONDS_BETWEEN_LINES:
+        if step == total or now - self.shown >= SECONDS_BETWEEN_LINES:
             self._show(now)
 
     def finish(self) -> None:
-        """Show the last report, if it was not shown."""
+        """Show the last report, where the end came before the total or the total is not known."""
         if self.pending:
             self._show(self.clock())
 

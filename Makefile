@@ -1,0 +1,31 @@
+# make demo     both stages on a generated task, on two CPU cores
+# make test     all tests
+# make lint     style and formatting
+# Each does its own set-up in .venv; needs Python 3.11 or later, make and a C compiler.
+
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/ready
+
+.PHONY: demo test lint clean
+
+demo: $(READY)
+	$(BIN)/mixlm demo
+
+test: $(READY)
+	$(BIN)/python -m pytest -n 2 $(PYTEST_OPTIONS)
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+# torch goes first and alone, so that nothing else decides which build of it is taken.
+$(READY): setup.cfg pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed; name one: make PYTHON=python3.12")'
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --constraint constraints.txt torch
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[test,gguf]'
+	@touch $@
+
+clean:
+	rm -rf .venv build dist demo *.egg-info .pytest_cache .ruff_cache .hypothesis
