@@ -36,10 +36,13 @@ class TokenCounts:
         """The number that the papers print: without pauses and without the delimiters of thoughts."""
         return self.total - self.pause - self.thought_delimiter
 
+    def kinds(self) -> dict[str, int]:
+        """Return the counts that sum to ``total``."""
+        return {name: getattr(self, name) for name in ("text", "latent", "delimiter", "pause", "thought")}
+
     def to_dict(self) -> dict[str, int]:
-        """Return every count, the two sums included."""
-        kinds = {name: getattr(self, name) for name in ("text", "latent", "delimiter", "pause", "thought")}
-        return {**kinds, "total": self.total, "paper_tokens": self.paper_tokens}
+        """Return every kind and the two sums."""
+        return {**self.kinds(), "total": self.total, "paper_tokens": self.paper_tokens}
 
 
 def count_tokens(ids: Iterable[int], special: SpecialIds) -> TokenCounts:

@@ -7,17 +7,16 @@ from typing import Any
 
 from mixlm.answers import CheckMode, check_answer, extract_answer, require_check
 from mixlm.errors import InputError
-from mixlm.evaluation_loss import teacher_forced_losses
-from mixlm.generation import Answer, GenerationOptions, generate
+from mixlm.evaluation_loss import reference_sequences, teacher_forced_losses
+from mixlm.generation import Answer, GenerationOptions, context_length, generate
 from mixlm.latent_mode import LatentMode, parse_latent_modes
 from mixlm.methods.base import Row
 from mixlm.run import Run
 from mixlm.statistics import wilson_interval
 
 
-ReportProgress = Callable[[str, int, int | None], None]
+ReportProgress = Callable[[int, int], None]
 Record = dict[str, Any]
-LOSS_BATCH = 8  # a forward pass holds the logits of every token, so fewer rows fit than in decoding
 
 
 def evaluate(
@@ -39,7 +38,7 @@ def evaluate(
         tokenizer: The run's tokenizer, where it is loaded already.
         latents: Modes of decoding; a share such as ``exact:50%`` is of the row's own number of codes.
         check: How an answer is compared with the right one.
-        progress: Called with (mode or "loss", done, total if known) after every batch.
+        progress: Called with (done, total) after every batch; all modes and the loss count.
         **decoding: Other fields of ``GenerationOptions``, for example ``batch_size``. By default ``max_new_tokens`` is
             twice the longest reference answer as text, so that a longer answer is cut off for rambling, not by chance.
 
@@ -61,10 +60,14 @@ def evaluate(
     decoding.setdefault("max_new_tokens", 2 * max(len(row["trace_ids"]) + len(row["solution_ids"]) for row in rows))
     options = GenerationOptions(**decoding)
     golds = [gold_answer(row, tokenizer, run) for row in rows]
+    references = reference_sequences(run.method, rows, context_length(model))
+    total = sum(map(len, references.values())) + len(modes) * len(rows) * options.samples
+    counted = _counter(progress, total)
+    losses = teacher_forced_losses(model, references, progress=counted)
     summaries, records = {}, []
     for mode in modes:
         started = time.perf_counter()
-        answers = answer_rows(model, tokenizer, run, rows, mode, options, progress)
+        answers = answer_rows(model, tokenizer, run, rows, replace(options, latents=mode), counted)
         scored = score(answers, rows, golds, mode, options.samples, run, check)
         summaries[str(mode)] = summarize(scored, len(rows)) | {"seconds": time.perf_counter() - started}
         records += scored
@@ -75,7 +78,7 @@ def evaluate(
         "check": check,
         "max_new_tokens": options.max_new_tokens,
         "modes": summaries,
-        "loss": teacher_forced_losses(model, run, rows, LOSS_BATCH, _counter(progress, "loss", None)),
+        "loss": losses,
         "records": records,
     }
 
@@ -99,18 +102,15 @@ def answer_rows(
     tokenizer: Any,
     run: Run,
     rows: Sequence[Row],
-    mode: LatentMode,
     options: GenerationOptions,
-    progress: ReportProgress | None = None,
+    progress: Callable[[int], None] | None = None,
 ) -> list[Answer]:
-    """Decode the answers of one mode, those of a row next to each other; a share is taken of the row's own codes."""
-    counts = None
+    """Decode answers to tokenized rows, those to a row next to each other; a share is taken of the row's own codes."""
+    counts, mode = None, options.latents
     if mode.kind in ("max", "exact"):
         counts = [mode.resolve(own_codes(row, run)).count for row in rows]
-    prompts = [row["prompt_ids"] for row in rows]
-    names = [f"row {row['row']}" for row in rows]
-    counted = _counter(progress, str(mode), len(rows) * options.samples)
-    return generate(model, tokenizer, run, prompts, replace(options, latents=mode), counts, names, counted)
+    prompts, names = [row["prompt_ids"] for row in rows], [f"row {row['row']}" for row in rows]
+    return generate(model, tokenizer, run, prompts, options, counts, names, progress)
 
 
 def score(
@@ -189,15 +189,14 @@ def summarize(records: Sequence[Record], rows: int) -> dict[str, Any]:
     }
 
 
-def _counter(progress: ReportProgress | None, what: str, total: int | None) -> Callable[[int], None] | None:
+def _counter(progress: ReportProgress | None, total: int) -> Callable[[int], None]:
     """Turn numbers of things just done into calls of ``progress`` with the sum so far."""
-    if progress is None:
-        return None
     done = 0
 
     def count(more: int) -> None:
         nonlocal done
         done += more
-        progress(what, done, total)
+        if progress:
+            progress(done, total)
 
     return count

@@ -7,8 +7,8 @@ from tiny_runs import WORDS, tiny_model, tiny_run, tiny_tokenizer
 
 from mixlm.errors import InputError
 from mixlm.evaluation import evaluate, gold_answer, own_codes, score, summarize
-from mixlm.evaluation_loss import teacher_forced_losses
-from mixlm.generation import read_answer
+from mixlm.evaluation_loss import reference_sequences, teacher_forced_losses
+from mixlm.generation import context_length, read_answer
 from mixlm.latent_mode import parse_latent_mode
 from mixlm.statistics import wilson_interval
 
@@ -107,7 +107,7 @@ def test_one_row_for_each_mode_beside_free_decoding():
     assert written["exact:50%"] == [1, 0, 2]
     assert written["exact:100%"] == [2, 0, 4]
     assert result["modes"]["exact:100%"]["latents"] == 2
-    assert ("free", 3, 3) in seen and ("exact:100%", 3, 3) in seen
+    assert seen[-1] == (24, 24) and seen == sorted(seen)  # 3 rows in 6 modes, and in 2 forms for the loss
     json.dumps({**result, "records": None})
 
 
@@ -119,6 +119,10 @@ def test_samples_of_a_row_lie_next_to_each_other_and_join_by_row():
     assert result["samples"] == 2 and result["modes"]["free"]["answers"] == 6 and result["rows"] == 3
     again = evaluate(RUN, ROWS, model, TOKENIZER, samples=2, temperature=1.5, seed=4, max_new_tokens=6)
     assert again["records"] == result["records"]
+
+
+def losses_of(model, run, rows, batch_size: int = 8) -> dict:
+    return teacher_forced_losses(model, reference_sequences(run.method, rows, context_length(model)), batch_size)
 
 
 def loss_by_hand(model, prompt: list[int], answer: list[int]) -> float:
@@ -136,7 +140,7 @@ def test_losses_at_no_and_all_codes_by_hand(family):
         (ids_of("b c d"), [ids.bo_latent, *map(ids.latent, range(4)), ids.eo_latent, *ids_of("### 3 4 <eos>")]),
     ]
     for batch_size in (1, 2, 8):
-        losses = teacher_forced_losses(model, RUN, ROWS, batch_size)
+        losses = losses_of(model, RUN, ROWS, batch_size)
         for name, parts in {"m=0": text, "m=all": coded}.items():
             nats = sum(loss_by_hand(model, *part) for part in parts)
             tokens = sum(len(answer) for _, answer in parts)
@@ -154,11 +158,11 @@ def test_dropout_is_off_meanwhile():
 
 def test_losses_of_raw_rows_text_methods_and_long_rows():
     model = tiny_model("llama")
-    at_0 = teacher_forced_losses(model, RUN, ROWS)["m=0"]
-    assert teacher_forced_losses(model, RUN, RAW_ROWS) == {"m=0": at_0}
-    assert teacher_forced_losses(model, tiny_run("cot"), RAW_ROWS) == {"own": at_0}
+    at_0 = losses_of(model, RUN, ROWS)["m=0"]
+    assert losses_of(model, RUN, RAW_ROWS) == {"m=0": at_0}
+    assert losses_of(model, tiny_run("cot"), RAW_ROWS) == {"own": at_0}
     short = tiny_model("llama", context=12)  # the third row has 15 tokens as text
-    assert teacher_forced_losses(short, RUN, ROWS)["m=all"]["rows"] == 2
+    assert losses_of(short, RUN, ROWS)["m=all"]["rows"] == 2
 
 
 def test_a_text_run_is_measured_on_the_same_data():

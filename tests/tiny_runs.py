@@ -8,10 +8,13 @@ from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import Whitespace
 from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
+from mixlm.fingerprint import tokenizer_fingerprint
+from mixlm.models import build_tokenizer
 from mixlm.run import Run
 from mixlm.template import Template
-from mixlm.tokens import PAUSE, latent_span
+from mixlm.tokens import PAUSE, SpecialIds, latent_span
 from mixlm.vocabulary import special_ids
+from vqvae import ChunkVQVAE, ChunkVQVAEConfig
 
 
 CODES = 5
@@ -28,13 +31,13 @@ def tiny_tokenizer() -> PreTrainedTokenizerFast:
     return tokenizer
 
 
-def tiny_model(family: str, seed: int = 0, context: int = 64):
+def tiny_model(family: str, seed: int = 0, context: int = 64, rows: int = 0):
     """A random causal LM in float64, so that equal computations in another order give equal argmaxes.
 
     Its output matrix has rows beyond the vocabulary, and is wide enough that greedy answers vary.
     """
     torch.manual_seed(seed)
-    rows = len(tiny_tokenizer()) + SPARE_ROWS
+    rows = rows or len(tiny_tokenizer()) + SPARE_ROWS
     ids = {"bos_token_id": 0, "eos_token_id": 0, "pad_token_id": 0}
     if family == "gpt2":
         shape = {"n_embd": 16, "n_layer": 2, "n_head": 2, "n_positions": context, "initializer_range": 0.5}
@@ -53,8 +56,48 @@ def tiny_model(family: str, seed: int = 0, context: int = 64):
     return model.double().eval()
 
 
-def tiny_run(method: str = "assorted", path: Path = Path("run")) -> Run:
+def tiny_run(method: str = "assorted", path: Path = Path("run"), ids: SpecialIds | None = None) -> Run:
     """A run in memory; nothing lies at its path."""
-    ids = special_ids(tiny_tokenizer())
+    ids = ids or special_ids(tiny_tokenizer())
     codes = {"chunk_length": 2, "compression_rate": 2, "codebook_size": CODES} if method == "assorted" else {}
     return Run(path=path, method_name=method, template=Template(), ids=ids, **codes)
+
+
+def byte_tokenizer() -> PreTrainedTokenizerFast:
+    """A byte-level tokenizer of real text, with two delimiters and five latents."""
+    tokenizer = build_tokenizer(["1 + 2 = 3\n### 3", "4 + 5 = 9\n### 9"], vocab_size=280)
+    tokenizer.add_tokens(latent_span(CODES), special_tokens=True)
+    return tokenizer
+
+
+def tiny_vqvae(token_ids: list[int], codes_per_chunk: int = 1) -> ChunkVQVAE:
+    """A random stage-1 model for chunks of two tokens out of ``token_ids``."""
+    torch.manual_seed(0)
+    config = ChunkVQVAEConfig(
+        chunk_length=2,
+        compression_rate=2 // codes_per_chunk,
+        codebook_size=CODES,
+        code_dim=4,
+        hidden_size=8,
+        num_layers=1,
+        num_heads=2,
+        max_prompt_length=6,
+        warmup_steps=0,
+        kmeans=False,
+        compact_size=len(token_ids) + 1,
+    )
+    return ChunkVQVAE(config, token_ids).eval()
+
+
+def saved_run(path: Path, method: str = "assorted") -> Run:
+    """A finished run on disk: a random Llama with a byte-level tokenizer, and stage 1 beside it."""
+    tokenizer = byte_tokenizer()
+    run = tiny_run(method, path, special_ids(tokenizer))
+    run.fingerprint = tokenizer_fingerprint(tokenizer)
+    path.mkdir(parents=True)
+    tiny_model("llama", rows=len(tokenizer) + SPARE_ROWS).float().save_pretrained(path)
+    tokenizer.save_pretrained(path)
+    if method == "assorted":
+        tiny_vqvae(sorted(set(tokenizer("1 + 2 = 3")["input_ids"]))).save_pretrained(path / "vqvae")
+    run.save()
+    return run

@@ -1,0 +1,71 @@
+"""mixlm evaluate: accuracy and length of a run's answers, with latents decoded freely or in given numbers."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from pipelines.decoding import decoding_options
+from pipelines.options import command, progress_bar
+
+
+_CHECKS, _FILE, _positive = (
+    click.Choice(["exact", "number", "math"]),
+    click.Path(path_type=Path),
+    click.IntRange(min=1),
+)
+
+
+@command("evaluate")
+@click.argument("run", type=click.Path())
+@click.argument("data", type=click.Path())
+@click.option("--split", help="Part of DATA.  [default: valid of an encoded dataset, else train]")
+@click.option(
+    "--latents",
+    default="free",
+    show_default=True,
+    help="free, text, max:N, exact:N, or several with commas; N may be a share of a sample's own codes: exact:0%,50%,100%.",
+)
+@click.option("--check", default="exact", show_default=True, type=_CHECKS, help="How answers are compared.")
+@click.option("--limit", type=_positive, help="Take the first rows only.")
+@click.option("--max-new-tokens", type=_positive, help="Longest answer.  [default: twice the longest reference]")
+@decoding_options
+@click.option("--out", type=_FILE, help="Write the figures to this .json, each answer to the .jsonl beside it.")
+def main(
+    run: str,
+    data: str,
+    split: str | None,
+    latents: str,
+    check: str,
+    limit: int | None,
+    max_new_tokens: int | None,
+    device: str,
+    out: Path | None,
+    **decoding: Any,
+) -> None:
+    """Measure the run in the folder RUN on DATA, an encoded dataset or a file of samples.
+
+    Each mode of --latents is a row of the table; with exact:0%,25%,50%,100% they are a curve of accuracy over length.
+    """
+    if out and out.suffix != ".json":
+        raise click.UsageError(f"--out {out}: give a name that ends in .json")
+    from mixlm.devices import pick_device
+    from mixlm.evaluation import evaluate, read_modes
+    from mixlm.evaluation_data import open_rows
+    from mixlm.run import load_run
+    from pipelines.report_evaluation import output_files, print_evaluation
+
+    opened = load_run(run)
+    modes = read_modes([latents], opened)
+    place, tokenizer = pick_device(device), opened.tokenizer()
+    rows = open_rows(data, opened, tokenizer, split, limit)
+    if max_new_tokens:
+        decoding["max_new_tokens"] = max_new_tokens
+    with output_files(out) as write:
+        model = opened.load_model().to(place)
+        with progress_bar("evaluating") as progress:
+            result = evaluate(opened, rows, model, tokenizer, modes, check, progress, **decoding)
+        write({"run": run, "data": data, "split": split, **result})
+    print_evaluation(result)
+    if out:
+        click.echo(f"wrote {out} and {out.with_suffix('.jsonl')}")

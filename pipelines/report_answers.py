@@ -1,0 +1,67 @@
+"""Answers on a terminal and in files."""
+
+import json
+from collections.abc import Sequence
+from typing import Any, TextIO
+
+import click
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from mixlm.explain import Reading
+from mixlm.latent_mode import LatentMode
+from mixlm.questions import Answered, Question, readable_ids
+from mixlm.run import Run
+from mixlm.tokens import latent_name
+
+
+def print_prompt_ids(questions: Sequence[Question], run: Run, tokenizer: Any) -> None:
+    """Print what the model is given for each question, as JSON: the string, special tokens written out, and the ids."""
+    for question in questions:
+        ids = run.method.prompt(question.prompt_ids)
+        click.echo(json.dumps({"prompt": readable_ids(ids, tokenizer), "prompt_ids": ids}, ensure_ascii=False))
+
+
+def write_answers(file: TextIO, answered: Sequence[Answered], mode: LatentMode, run: Run) -> None:
+    """Write one JSON line for each answer."""
+    for one in answered:
+        file.write(json.dumps(one.record(mode, run), ensure_ascii=False) + "\n")
+
+
+def print_answer(answered: Answered, run: Run, named: bool) -> None:
+    """Print one answer: its latents, its text, how many tokens it took, and what the latents mean if they were read.
+
+    Args:
+        answered: The answer.
+        run: The run.
+        named: Whether to print the question too, to tell several answers apart.
+    """
+    console, answer = Console(highlight=False), answered.answer
+    if named:
+        console.print(Text(f"{answered.question.name}  {answered.question.text}", style="bold"), soft_wrap=True)
+    if answer.codes:
+        console.print(Text(" ".join(map(latent_name, answer.codes)), style="cyan"), soft_wrap=True)
+    console.print(Text(answer.text.strip("\n")), soft_wrap=True)
+    parts = ", ".join(f"{count} {kind}" for kind, count in answer.counts.kinds().items() if count)
+    ending = "" if answer.finished else "; cut off by the length limit"
+    console.print(Text(f"({answer.counts.total} tokens: {parts}{ending})", style="dim"), soft_wrap=True)
+    if answered.readings:
+        console.print(readings_table(answered.readings))
+    if named:
+        console.print()
+
+
+def readings_table(readings: Sequence[Reading]) -> Table:
+    """Return a table with a row for each latent: its decoded text, how sure the decoder is, what it stood for."""
+    table = Table("latent", "reads as, for this prompt", "sure", "stood for in training", show_lines=False)
+    for reading in readings:
+        stood = "  ".join(f"{_one_line(text)} ({share:.0%})" for text, share in reading.chunks[:3])
+        decoded = Text(_one_line(reading.text))
+        table.add_row(latent_name(reading.code), decoded, f"{reading.probability:.0%}", Text(stood or "never used"))
+    return table
+
+
+def _one_line(text: str) -> str:
+    """Return text in quotes with its line breaks visible."""
+    return json.dumps(text, ensure_ascii=False)
