@@ -8,10 +8,13 @@ from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import Whitespace
 from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
+from mixlm.encoded import FORMAT_VERSION, write_manifest, write_shard
 from mixlm.fingerprint import tokenizer_fingerprint
 from mixlm.models import build_tokenizer
 from mixlm.run import Run
+from mixlm.samples import Sample
 from mixlm.template import Template
+from mixlm.tokenization import tokenize_samples
 from mixlm.tokens import PAUSE, SpecialIds, latent_span
 from mixlm.vocabulary import special_ids
 from vqvae import ChunkVQVAE, ChunkVQVAEConfig
@@ -101,3 +104,19 @@ def saved_run(path: Path, method: str = "assorted") -> Run:
         tiny_vqvae(sorted(set(tokenizer("1 + 2 = 3")["input_ids"]))).save_pretrained(path / "vqvae")
     run.save()
     return run
+
+
+def write_encoded(path: Path, tokenizer: PreTrainedTokenizerFast, train: int, valid: int) -> None:
+    """An encoded dataset of sums, with codes that nothing learned."""
+    path.mkdir(parents=True, exist_ok=True)
+    shards = {}
+    for split, count in (("train", train), ("valid", valid)):
+        samples = [Sample(f"{i} + 1?", (f"{i} + 1 = {i + 1}",), str(i + 1)) for i in range(count)]
+        rows = tokenize_samples(tokenizer, Template(), samples)
+        rows = [{**row, "codes": [row["row"] % CODES] * (len(row["trace_ids"]) // 2)} for row in rows]
+        shards[split] = [f"{split}-00000.parquet"] if rows else []
+        if rows:
+            write_shard(path / shards[split][0], rows, list(rows[0]))
+    shape = {"chunk_length": 2, "compression_rate": 2, "codebook_size": CODES}
+    fixed = {"format_version": FORMAT_VERSION, "complete": True, "fingerprint": tokenizer_fingerprint(tokenizer)}
+    write_manifest(path, {**fixed, **shape, "template": Template().to_dict(), "shards": shards})

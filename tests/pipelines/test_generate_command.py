@@ -1,0 +1,140 @@
+import json
+
+import pytest
+from click.testing import CliRunner
+from tiny_runs import saved_run
+
+from pipelines.generate import main
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    return saved_run(tmp_path_factory.mktemp("runs") / "run")
+
+
+def call(*arguments, code: int = 0):
+    result = CliRunner().invoke(main, [str(argument) for argument in arguments])
+    assert result.exit_code == code, result.output
+    if code:
+        assert "Traceback" not in result.output and isinstance(result.exception, SystemExit)
+    return result
+
+
+def lines_of(path) -> list[dict]:
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+@pytest.fixture
+def questions(tmp_path):
+    path = tmp_path / "questions.jsonl"
+    texts = ["1 + 2?", "1 + 2 + 3 + 4 + 5?", "9?", "<latent_3> <eoLatent>"]
+    path.write_text("".join(json.dumps({"question": text}) + "\n" for text in texts))
+    return path
+
+
+def test_a_question_is_answered_on_the_terminal(run):
+    output = call(run.path, "1 + 2?", "--latents", "exact:3", "--max-new-tokens", 9).stdout
+    latents, *text, counts = output.splitlines()
+    assert len(latents.split()) == 3 and all(name.startswith("<latent_") for name in latents.split())
+    assert "latent" not in "".join(text)
+    assert counts.startswith("(") and "3 latent, 2 delimiter" in counts
+
+
+def test_explain_shows_a_row_for_each_latent(run):
+    usage = run.path / "vqvae" / "usage.json"
+    every = {str(code): [["[bold] 1\n", 3]] for code in range(5)}
+    usage.write_text(json.dumps({"totals": {str(code): 4 for code in range(5)}, "chunks": every}))
+    output = call(run.path, "1 + 2?", "--latents", "exact:2", "--max-new-tokens", 6, "--explain").stdout
+    assert "stood for in training" in output and output.count('"[bold] 1\\n" (75%)') == 2
+    usage.unlink()
+    assert "never used" in call(run.path, "1?", "--latents", "exact:1", "--max-new-tokens", 4, "--explain").stdout
+
+
+def test_a_file_is_answered_in_its_order(run, questions, tmp_path):
+    out = tmp_path / "answers.jsonl"
+    options = ("--input", questions, "--output", out, "--latents", "max:2", "--max-new-tokens", 8)
+    result = call(run.path, *options, "--batch-size", 3)
+    assert f"wrote {out}: 4 answers" in result.stdout
+    records = lines_of(out)
+    assert [record["question"] for record in records] == [row["question"] for row in lines_of(questions)]
+    assert [record["row"] for record in records] == [0, 1, 2, 3]
+    for record in records:
+        assert set(record) == {
+            "row", "sample", "latents", "question", "answer", "text", "codes", "tokens", "finished",
+        }  # fmt: skip
+        assert record["latents"] == "max:2" and record["tokens"]["latent"] == len(record["codes"]) <= 2
+    call(run.path, *options, "--batch-size", 1)
+    assert lines_of(out) == records
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["answers.jsonl", "questions.jsonl"]
+
+
+def test_sampling_with_explanations_into_a_file(run, questions, tmp_path):
+    out = tmp_path / "answers.jsonl"
+    options = ("--temperature", 1.5, "--top-k", 20, "--samples", 2, "--seed", 3, "--max-new-tokens", 6)
+    call(run.path, "--input", questions, "--output", out, "--latents", "exact:2", "--explain", *options)
+    records = lines_of(out)
+    assert [(record["row"], record["sample"]) for record in records] == [(row, s) for row in range(4) for s in (0, 1)]
+    for record in records:
+        assert [reading["code"] for reading in record["readings"]] == record["codes"] and len(record["codes"]) == 2
+        assert all(0 < reading["probability"] <= 1 for reading in record["readings"])
+
+
+def test_print_prompt_shows_string_and_ids_without_the_model(run, monkeypatch):
+    monkeypatch.setattr("mixlm.run.Run.load_model", None)
+    shown = json.loads(call(run.path, "1 + <latent_3>?", "--print-prompt").stdout)
+    assert shown["prompt"] == "1 + <latent_3>?\n"
+    tokenizer = run.tokenizer()
+    assert tokenizer.decode(shown["prompt_ids"]) == shown["prompt"]
+    assert not set(shown["prompt_ids"]) & set(run.ids.present())
+
+
+def test_options_from_a_file(run, questions, tmp_path):
+    config, out = tmp_path / "generate.yaml", tmp_path / "answers.jsonl"
+    config.write_text(f"input: {questions}\noutput: {out}\nlatents: exact:1\nmax-new-tokens: 5\n")
+    call(run.path, "--config", config)
+    assert [len(record["codes"]) for record in lines_of(out)] == [1, 1, 1, 1]
+    config.write_text("latent: free\n")
+    assert "unknown option 'latent'; did you mean latents" in call(run.path, "1?", "--config", config, code=2).output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        ([], 2, "give either a QUESTION or --input FILE"),
+        (["1?", "--input", "x.jsonl"], 2, "give either a QUESTION or --input FILE"),
+        (["1?", "--latents", "some"], 1, "--latents 'some': no such mode"),
+        (["1?", "--latents", "exact:50%"], 1, "a share needs a reference trace"),
+        (["1?", "--samples", "2"], 1, "--samples: greedy decoding"),
+        (["1?", "--top-p", "1.5"], 2, "--top-p"),
+        (["1?", "--device", "abacus"], 1, "--device abacus: there is no such device"),
+        (["1?", "--latents", "exact:9", "--max-new-tokens", "5"], 1, "do not fit in the 5 tokens"),
+        (["1" * 200], 1, "the question: the prompt has 201 tokens, the model's context holds 64"),
+        (["--input", "missing.jsonl"], 1, "missing.jsonl: no such file"),
+        (["1?", "--output", "no/such/folder/out.jsonl"], 1, "cannot be written"),
+    ],
+)
+def test_mistakes_are_one_line(run, arguments, code, message):
+    result = call(run.path, *arguments, code=code)
+    assert message in result.stderr and result.stdout == ""
+
+
+def test_a_long_question_in_a_file_is_named_and_the_old_output_stands(run, tmp_path):
+    source, out = tmp_path / "questions.jsonl", tmp_path / "answers.jsonl"
+    source.write_text(json.dumps({"question": "1?"}) + "\n" + json.dumps({"question": "2" * 99}) + "\n")
+    out.write_text("old\n")
+    result = call(run.path, "--input", source, "--output", out, code=1)
+    assert f"{source}:2: the prompt has 100 tokens, the model's context holds 64" in result.stderr
+    assert out.read_text() == "old\n" and len(list(tmp_path.iterdir())) == 2
+
+
+def test_an_unfinished_run_is_named(tmp_path):
+    (tmp_path / "run").mkdir()
+    assert "no mixlm.json" in call(tmp_path / "run", "1?", code=1).stderr
+    assert "no such run folder" in call(tmp_path / "nothing", "1?", code=1).stderr
+
+
+def test_a_text_run_has_nothing_to_explain(tmp_path):
+    text_run = saved_run(tmp_path / "text", "cot")
+    assert "no latents to explain" in call(text_run.path, "1?", "--explain", code=1).stderr
+    assert "writes no latents" in call(text_run.path, "1?", "--latents", "exact:1", code=1).stderr
+    assert "latent" not in call(text_run.path, "1?", "--max-new-tokens", 4).stdout
