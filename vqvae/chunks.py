@@ -45,8 +45,13 @@ def collate(rows: Sequence[Mapping[str, Any]], config: ChunkVQVAEConfig, parts: 
         config: Of the model.
         parts: Columns that are cut into chunks.
     """
-    cut = [(owner, window) for owner, row in enumerate(rows) for part in parts for window in windows(row[part], config)]
-    input_ids, lengths = pad_right([window for _, window in cut])
+    cut = [
+        (owner, part, window)
+        for owner, row in enumerate(rows)
+        for part in parts
+        for window in windows(row[part], config)
+    ]
+    input_ids, lengths = pad_right([window for *_, window in cut])
     prompts = [row["prompt_ids"][-config.max_prompt_length :] for row in rows]
     prompt_ids, prompt_lengths = pad_right(prompts, width=1)
     return {
@@ -54,5 +59,6 @@ def collate(rows: Sequence[Mapping[str, Any]], config: ChunkVQVAEConfig, parts: 
         "lengths": lengths,
         "prompt_ids": prompt_ids,
         "prompt_lengths": prompt_lengths,
-        "sample": torch.tensor([owner for owner, _ in cut]),
+        "sample": torch.tensor([owner for owner, *_ in cut]),
+        "trace": torch.tensor([part == "trace_ids" for _, part, _ in cut]),
     }

@@ -13,6 +13,10 @@ Training minimises the sum of three losses: the cross-entropy of the reconstruct
 || sg[x] - q(x) ||^2 and beta times the commitment loss || x - sg[q(x)] ||^2 (section 3.2 of the paper; sg stops
 gradients). The gradient of the decoder passes straight through the quantiser to the encoder.
 
+Prompt, trace and solution are all encoded and decoded, as in the paper. With the default ``quantizer="ema"`` only chunks
+of traces pass through the codebook, because codes replace nothing else: codes that prompts and solutions claim are lost
+to traces (see docs/STAGE1.md for what that costs). ``quantizer="gradient"`` quantises all three, as the paper says.
+
 Everything is causal: a code depends on its own r tokens and on those before them, never on later ones. A chunk can
 therefore be cut after any multiple of r tokens. The interface speaks the full ids of the language model's tokenizer;
 inside, only the ids that the training corpus uses have a row.
@@ -45,7 +49,7 @@ class ChunkVQVAEOutput(ModelOutput):
         reconstruction_loss: Scalar; mean cross-entropy a token, in nats.
         codebook_loss: Scalar.
         commitment_loss: Scalar, before its weight.
-        codes: (n, L / r); -1 during warm-up.
+        codes: (n, L / r); -1 where a vector passed unquantised.
         logits: (n, L, rows of the compact vocabulary).
     """
 
@@ -100,6 +104,7 @@ class ChunkVQVAE(PreTrainedModel):
         prompt_ids: torch.Tensor,
         prompt_lengths: torch.Tensor,
         sample: torch.Tensor,
+        trace: torch.Tensor | None = None,
     ) -> ChunkVQVAEOutput:
         """Encode and decode the chunks of ``w`` windows that belong to ``b`` samples.
 
@@ -109,6 +114,7 @@ class ChunkVQVAE(PreTrainedModel):
             prompt_ids: (b, P) full ids, padded on the right.
             prompt_lengths: (b,).
             sample: (w,) which sample a window belongs to.
+            trace: (w,) whether a window is of a trace; None: all are.
 
         Returns:
             Losses, codes and logits over all chunks of all windows, in order.
@@ -116,8 +122,12 @@ class ChunkVQVAE(PreTrainedModel):
         rows = self.vocabulary.compact(input_ids)
         valid = self._valid_chunks(lengths, rows.shape[1])
         targets = rearrange(rows, "w (c l) -> w c l", l=self.config.chunk_length)[valid]
-        quantized = self.quantizer(rearrange(self._encode_rows(rows, valid), "n k d -> (n k) d"))
-        vectors = rearrange(quantized.vectors, "(n k) d -> n k d", n=len(targets))
+        vectors = self._encode_rows(rows, valid)
+        chosen = self._quantised_chunks(trace, valid)
+        quantized = self.quantizer(rearrange(vectors[chosen], "n k d -> (n k) d"))
+        vectors = vectors.float().index_put((chosen,), quantized.vectors.view(-1, *vectors.shape[1:]).float())
+        codes = targets.new_full(vectors.shape[:2], -1)
+        codes[chosen] = quantized.codes.view(-1, codes.shape[1])
         if self.training and self.config.code_dropout:
             drop = torch.rand(len(targets), device=vectors.device) < self.config.code_dropout
             vectors = torch.where(drop[:, None, None], self.no_code, vectors)
@@ -130,9 +140,14 @@ class ChunkVQVAE(PreTrainedModel):
             reconstruction_loss=reconstruction.detach(),
             codebook_loss=quantized.codebook_loss.detach(),
             commitment_loss=quantized.commitment_loss.detach(),
-            codes=rearrange(quantized.codes, "(n k) -> n k", n=len(targets)),
+            codes=codes,
             logits=logits,
         )
+
+    def _quantised_chunks(self, trace: torch.Tensor | None, valid: torch.Tensor) -> torch.Tensor:
+        """Return which of the valid chunks are quantised, (n,)."""
+        everything = trace is None or self.config.quantizer == "gradient"
+        return torch.ones_like(valid)[valid] if everything else repeat(trace, "w -> w c", c=valid.shape[1])[valid]
 
     def _valid_chunks(self, lengths: torch.Tensor, width: int) -> torch.Tensor:
         """Return which chunks of windows of ``width`` tokens are real, (w, T / L)."""

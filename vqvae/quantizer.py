@@ -69,20 +69,17 @@ class ChunkQuantizer(nn.Module):
     def forward(self, vectors: torch.Tensor) -> Quantized:
         """Quantise ``vectors``, (n, d); in training mode also update averages and count the step."""
         nothing = vectors.new_zeros(())
-        passing = self.training and self.warming_up
+        passing = len(vectors) == 0 or (self.training and self.warming_up)
         if self.training:
             self.steps += 1
         if passing:
             return Quantized(vectors, vectors.new_full(vectors.shape[:1], -1, dtype=torch.long), nothing, nothing)
         vectors = vectors.float()
-        if self.training:
-            quantized, codes, _ = self.vq(vectors[None])
-            codes = codes[0]
-            # Moving averages have just changed the codebook: the library's result is what the step was computed with.
-            nearest = quantized[0].detach() if self.moving else self.look_up(codes)
-        else:
-            codes = self.nearest(vectors)
-            nearest = self.look_up(codes)
+        codes = self.nearest(vectors)
+        nearest = self.look_up(codes)
+        if self.training and self.moving:
+            nearest = nearest.clone()  # the averages move the codebook in place
+            self.vq(vectors[None])
         codebook_loss = nothing if self.moving else F.mse_loss(nearest, vectors.detach())
         through = vectors + (nearest - vectors).detach()
         return Quantized(through, codes, codebook_loss, F.mse_loss(vectors, nearest.detach()))

@@ -84,7 +84,7 @@ def train_vqvae(
     arguments = _arguments(Path(out), options)  # starts the process group, which the quantiser must find
     token_ids = used_ids(row[part] for row in data for part in PARTS)
     config.compact_size = len(token_ids) + 1
-    vectors = options.batch_size * data.chunks / len(data) * config.codes_per_chunk
+    vectors = options.batch_size * data.trace_chunks / len(data) * config.codes_per_chunk
     config.dead_code_threshold = config.dead_code_share * vectors / config.codebook_size
     set_seed(options.seed)
     trainer = ChunkTrainer(ChunkVQVAE(config, token_ids), arguments, data, options, progress)
