@@ -1,0 +1,54 @@
+"""What mixlm-encode prints about an encoded dataset."""
+
+import shlex
+from typing import Any
+
+import click
+
+
+def print_report(manifest: dict[str, Any], out: str, model: str) -> None:
+    """Print samples, compression, quality of the codebook, and the next command."""
+    codes, counts, rate = manifest["codebook"], manifest["counts"], manifest["compression_rate"]
+    for split in ("train", "valid"):
+        if counts[split]["samples"]:
+            click.echo(_samples_line(split, counts[split], rate))
+    if counts.get("skipped_rows"):
+        click.echo(f"left out  {counts['skipped_rows']} malformed rows")
+    size = codes["codebook_size"]
+    click.echo(f"codebook  {codes['codes_used']} of {size} codes used ({codes['used']:.0%}), perplexity {codes['perplexity']:.1f}")
+    click.echo(
+        f"          measured on {codes['chunks']} chunks of the {codes['measured_on']} traces, "
+        f"{codes['unknown_share']:.2%} of their tokens unknown"
+    )
+    click.echo(f"loss      {_losses(codes)} nats a token")
+    click.echo(f"accuracy  {_accuracies(codes)} of tokens; {codes['exact_chunks']:.1%} of chunks without an error")
+    click.echo(f"wrote     {out}")
+    click.echo(
+        f"next      mixlm-train {shlex.quote(str(out))} --model {shlex.quote(model)} --out RUN --method assorted"
+    )
+
+
+def _samples_line(split: str, counts: dict[str, int], rate: int) -> str:
+    """Return one split's counts; compression is of the text that chunks cover, delimiters included."""
+    tokens = counts["trace_tokens"]
+    left = tokens - counts["codes"] * (rate - 1) + 2 * (counts["samples"] - counts["empty_traces"])
+    times = f", {tokens / left:.1f} times shorter with all chunks as latents" if tokens and left < tokens else ""
+    empty = f"; {counts['empty_traces']} samples have an empty trace and stay text" if counts["empty_traces"] else ""
+    return (
+        f"{split:<9} {counts['samples']} samples, {tokens} trace tokens, {counts['chunks']} chunks -> "
+        f"{counts['codes']} codes{times}{empty}"
+    )
+
+
+def _losses(codes: dict[str, Any]) -> str:
+    parts = [f"{codes['ce_right']:.3f} with the right code", f"{codes['ce_random']:.3f} with a random one"]
+    if codes["ce_none"] is not None:
+        parts += [f"{codes['ce_none']:.3f} without; the code carries {codes['code_gap']:.3f}"]
+    return ", ".join(parts)
+
+
+def _accuracies(codes: dict[str, Any]) -> str:
+    parts = [f"{codes['token_accuracy']:.1%} with the code"]
+    if codes["no_code_accuracy"] is not None:
+        parts.append(f"{codes['no_code_accuracy']:.1%} without")
+    return ", ".join([*parts, f"{codes['unigram_accuracy']:.1%} by the most frequent token"])
