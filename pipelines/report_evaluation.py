@@ -13,8 +13,8 @@ from rich.table import Table
 from mixlm.whole_file import whole_file
 
 
-PIPED_WIDTH = 120
-KINDS = ("text", "latent", "delimiter", "pause", "thought")
+LEAST_WIDTH = 120
+KINDS = {"text": "text", "latent": "latent", "delimiter": "delim.", "pause": "pause", "thought": "thought"}
 
 
 @contextmanager
@@ -38,8 +38,7 @@ def output_files(out: Path | None) -> Iterator[Callable[[dict[str, Any]], None]]
 def print_evaluation(result: dict[str, Any]) -> None:
     """Print the table of an evaluation, one row for each mode, then the losses."""
     console = Console(highlight=False)
-    if not console.is_terminal:
-        console.width = PIPED_WIDTH
+    console.width = max(console.width, LEAST_WIDTH)  # a figure that wraps on a narrow terminal beats one that is cut
     answers = f"{result['rows']} rows" + (f" x {result['samples']} samples" if result["samples"] > 1 else "")
     console.print(f"{result['method']}: {answers}, check {result['check']}, at most {result['max_new_tokens']} tokens")
     console.print(modes_table(result["modes"]))
@@ -48,19 +47,26 @@ def print_evaluation(result: dict[str, Any]) -> None:
 
 
 def modes_table(modes: dict[str, dict[str, Any]]) -> Table:
-    """Return a table with a row for each mode: accuracy, tokens of an answer by kind, share that was cut off."""
+    """Return a table with a row for each mode: accuracy, tokens of an answer by kind, share that was cut off.
+
+    The papers' count of tokens is a column of its own where it is not the total.
+    """
     kinds = [kind for kind in KINDS if any(figures["tokens"][kind] for figures in modes.values())]
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     table.add_column("latents")
-    for name in ("accuracy", "95 % interval", "tokens", *kinds, "paper's count", "cut off"):
-        table.add_column(name, justify="right")
+    counts = ["total", *kinds]
+    if any(figures["tokens"]["total"] != figures["tokens"]["paper_tokens"] for figures in modes.values()):
+        counts.append("paper_tokens")
+    titles = {"total": "tokens", "paper_tokens": "in papers", **KINDS}
+    for name in ("accuracy", "95 % interval", *(titles[count] for count in counts), "cut off"):
+        table.add_column(name, justify="right", no_wrap=True)
     for mode, figures in modes.items():
         low, high = figures["interval"]
         table.add_row(
             mode,
             f"{figures['accuracy']:.1%}",
             f"{low:.1%} - {high:.1%}",
-            *(f"{figures['tokens'][kind]:.1f}" for kind in ("total", *kinds, "paper_tokens")),
+            *(f"{figures['tokens'][count]:.1f}" for count in counts),
             f"{figures['cut_off']:.1%}",
         )
     return table

@@ -5,6 +5,7 @@ import pytest
 import torch
 from tiny_runs import WORDS, tiny_model, tiny_run, tiny_tokenizer
 
+from mixlm.collator import pad
 from mixlm.errors import InputError
 from mixlm.evaluation import evaluate, gold_answer, own_codes, score, summarize
 from mixlm.evaluation_loss import reference_sequences, teacher_forced_losses
@@ -194,3 +195,36 @@ def test_a_dataset_works_like_a_list():
     held = evaluate(RUN, datasets.Dataset.from_list(ROWS), model, TOKENIZER)
     assert held["records"] == listed["records"]
     assert np.isclose(held["loss"]["m=all"]["loss"], listed["loss"]["m=all"]["loss"])
+
+
+def learn(model, run, rows, steps: int) -> None:
+    """Overfit a model on every mix of every row."""
+    optimizer = torch.optim.AdamW(model.parameters(), lr=5e-3)
+    mixes = [run.method.sequence_with(row, count) for row in rows for count in range(len(row["codes"]) + 1)]
+    batch = pad([{"input_ids": mix.ids, "labels": mix.labels} for mix in mixes])
+    for _ in range(steps):
+        model(**batch).loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+
+
+def test_a_model_that_knows_its_rows_is_right_in_every_mode():
+    rows = [
+        row(n, f"{a} {b}", f"{a} c {b} d {a} e", f"{n}", [n, 4 - n, n])
+        for n, (a, b) in enumerate(["ab", "ba", "fg", "gf"])
+    ]
+    model = tiny_model("llama")
+    modes = ["text", "max:1", "exact:0%", "exact:1", "exact:67%", "exact:100%"]
+    before = evaluate(RUN, rows, model, TOKENIZER, modes)
+    learn(model, RUN, rows, steps=150)
+    after = evaluate(RUN, rows, model, TOKENIZER, modes)
+    assert [after["modes"][mode]["accuracy"] for mode in modes] == [1] * 6
+    assert max(before["modes"][mode]["accuracy"] for mode in modes) < 1
+    # 6 words of trace, 3 of solution: each code stands for two words and costs one token, the delimiters two.
+    assert [after["modes"][mode]["tokens"]["total"] for mode in modes[2:]] == [9, 10, 9, 8]
+    for record in after["records"]:
+        assert record["codes"] == rows[record["row"]]["codes"][: len(record["codes"])]
+        assert record["finished"] and record["answer"] == str(record["row"])
+    for name in ("m=0", "m=all"):
+        # What no model can know from a row is how many codes its mix has: at most log 4 at two places.
+        assert after["loss"][name]["nats"] < 3.5 < before["loss"][name]["nats"]
