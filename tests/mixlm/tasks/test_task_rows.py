@@ -1,0 +1,78 @@
+import json
+
+import pytest
+
+from mixlm.errors import InputError
+from mixlm.tasks.rows import convert, split, write_rows
+
+
+def read(path) -> list[dict]:
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+@pytest.fixture
+def source(tmp_path):
+    """Forty rows, each question twice."""
+    path = tmp_path / "rows.jsonl"
+    write_rows(path, ({"question": f"q {n // 2}", "steps": ["é"], "answer": str(n)} for n in range(40)))
+    return path
+
+
+def test_rows_are_written_one_on_a_line_and_limited(tmp_path):
+    path = tmp_path / "out.jsonl"
+    assert write_rows(path, [{"a": "é"}, {"a": 2}, {"a": 3}], limit=2) == 2
+    assert path.read_text(encoding="utf-8") == '{"a": "é"}\n{"a": 2}\n'
+
+
+def test_a_failure_leaves_the_file_as_it_was(tmp_path):
+    def failing():
+        yield {"a": 1}
+        raise InputError("no more")
+
+    path = tmp_path / "out.jsonl"
+    path.write_text("precious")
+    with pytest.raises(InputError, match="no more"):
+        write_rows(path, failing())
+    assert path.read_text() == "precious"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_convert_brings_other_layouts_to_question_steps_answer(tmp_path):
+    source, out = tmp_path / "in.jsonl", tmp_path / "out.jsonl"
+    layouts = [
+        {"question": "q", "answer": "one\ntwo\n#### 2"},
+        {"query": "q", "response": "one\ntwo\nThe answer is: 2"},
+        {"question": "q", "reasoning": "one\ntwo", "answer": "2"},
+    ]
+    write_rows(source, layouts)
+    assert convert(str(source), out) == 3
+    assert read(out) == [{"question": "q", "steps": ["one", "two"], "answer": "2"}] * 3
+
+
+def test_split_keeps_order_and_all_rows_and_puts_a_question_in_one_file(source, tmp_path):
+    train, valid = tmp_path / "train.jsonl", tmp_path / "valid.jsonl"
+    assert split(str(source), train, valid, share=0.25, seed=1) == (30, 10)
+    kept, drawn = read(train), read(valid)
+    assert sorted(kept + drawn, key=lambda row: int(row["answer"])) == read(source)
+    assert not {row["question"] for row in kept} & {row["question"] for row in drawn}
+    assert kept == sorted(kept, key=lambda row: int(row["answer"]))
+    again = tmp_path / "again.jsonl"
+    split(str(source), train, again, share=0.25, seed=1)
+    assert read(again) == drawn
+    split(str(source), train, again, share=0.25, seed=2)
+    assert read(again) != drawn
+
+
+@pytest.mark.parametrize(("share", "drawn"), [(0.0, 2), (1.0, 38)])
+def test_split_leaves_neither_file_empty(source, tmp_path, share, drawn):
+    assert split(str(source), tmp_path / "t.jsonl", tmp_path / "v.jsonl", share) == (40 - drawn, drawn)
+
+
+def test_split_into_one_and_the_same_file_or_of_one_question_is_an_error(source, tmp_path):
+    out = tmp_path / "t.jsonl"
+    with pytest.raises(InputError, match="give two files"):
+        split(str(source), out, tmp_path / "." / "t.jsonl")
+    write_rows(source, [{"question": "q", "steps": [], "answer": "1"}])
+    with pytest.raises(InputError, match="needs two at least"):
+        split(str(source), out, tmp_path / "v.jsonl")
+    assert not out.exists()
