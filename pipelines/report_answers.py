@@ -54,9 +54,9 @@ def print_answer(answered: Answered, run: Run, named: bool) -> None:
 
 def readings_table(readings: Sequence[Reading]) -> Table:
     """Return a table with a row for each latent: its decoded text, how sure the decoder is, what it stood for."""
-    table = Table("latent", "reads as, for this prompt", "sure", "stood for in training", show_lines=False)
+    table = Table("latent", "reads as, for this prompt", "sure", "stood for in training", show_lines=True)
     for reading in readings:
-        stood = "  ".join(f"{_one_line(text)} ({share:.0%})" for text, share in reading.chunks[:3])
+        stood = "\n".join(f"{_one_line(text)} ({share:.0%})" for text, share in reading.chunks[:3])
         decoded = Text(_one_line(reading.text))
         table.add_row(latent_name(reading.code), decoded, f"{reading.probability:.0%}", Text(stood or "never used"))
     return table

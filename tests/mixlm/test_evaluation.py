@@ -3,7 +3,6 @@ import json
 import numpy as np
 import pytest
 import torch
-from tiny_runs import WORDS, tiny_model, tiny_run, tiny_tokenizer
 
 from mixlm.collator import pad
 from mixlm.errors import InputError
@@ -12,6 +11,7 @@ from mixlm.evaluation_loss import reference_sequences, teacher_forced_losses
 from mixlm.generation import context_length, read_answer
 from mixlm.latent_mode import parse_latent_mode
 from mixlm.statistics import wilson_interval
+from tests.tiny_runs import WORDS, tiny_model, tiny_run, tiny_tokenizer
 
 
 TOKENIZER = tiny_tokenizer()

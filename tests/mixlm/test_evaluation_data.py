@@ -2,7 +2,6 @@ import json
 from pathlib import Path
 
 import pytest
-from tiny_runs import byte_tokenizer, tiny_run, write_encoded
 
 from mixlm.errors import InputError
 from mixlm.evaluation_data import open_rows
@@ -10,6 +9,7 @@ from mixlm.fingerprint import tokenizer_fingerprint
 from mixlm.run import Run
 from mixlm.template import Template
 from mixlm.vocabulary import special_ids
+from tests.tiny_runs import byte_tokenizer, tiny_run, write_encoded
 
 
 TOKENIZER = byte_tokenizer()

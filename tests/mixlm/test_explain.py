@@ -3,11 +3,11 @@ import shutil
 
 import pytest
 import torch
-from tiny_runs import WORDS, saved_run, tiny_run, tiny_tokenizer, tiny_vqvae
 
 from mixlm.errors import InputError
 from mixlm.explain import Reader, read_usage
 from mixlm.tokens import latent_name
+from tests.tiny_runs import WORDS, saved_run, tiny_run, tiny_tokenizer, tiny_vqvae
 
 
 TOKENIZER = tiny_tokenizer()

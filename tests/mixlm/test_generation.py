@@ -2,13 +2,13 @@ from dataclasses import replace
 
 import pytest
 import torch
-from tiny_runs import CODES, WORDS, tiny_model, tiny_run, tiny_tokenizer
 from transformers import GenerationConfig
 
 from mixlm.errors import InputError
 from mixlm.generation import Answer, GenerationOptions, generate, read_answer
 from mixlm.grammar import LatentGrammar, span_limits
 from mixlm.latent_mode import LatentMode, parse_latent_mode
+from tests.tiny_runs import CODES, WORDS, tiny_model, tiny_run, tiny_tokenizer
 
 
 FAMILIES = ["llama", "gpt2"]
@@ -71,8 +71,9 @@ def test_padding_is_told_by_place_not_by_id(family):
     assert [a.ids for a in together] == [decode_by_hand(model, prompt, "free", 12) for prompt in prompts]
     model.config.pad_token_id = TOKENIZER.pad_token_id
     other = tiny_tokenizer()
-    other.pad_token = "a"
-    assert together == generate(model, other, RUN, prompts, GenerationOptions(max_new_tokens=12, batch_size=2))
+    for pad in ("a", None):
+        other.pad_token = pad
+        assert together == generate(model, other, RUN, prompts, GenerationOptions(max_new_tokens=12, batch_size=2))
 
 
 @pytest.mark.parametrize("sampling", [{}, {"temperature": 2.0}, {"top_k": 3}, {"top_p": 0.7, "temperature": 1.5}])

@@ -1,7 +1,6 @@
 import json
 
 import pytest
-from tiny_runs import byte_tokenizer, tiny_run
 
 from mixlm.errors import InputError
 from mixlm.explain import Reading
@@ -9,6 +8,7 @@ from mixlm.generation import read_answer
 from mixlm.latent_mode import parse_latent_mode
 from mixlm.questions import Answered, Question, read_questions, readable_ids, single_question, to_question
 from mixlm.vocabulary import special_ids
+from tests.tiny_runs import byte_tokenizer, tiny_run
 
 
 TOKENIZER = byte_tokenizer()

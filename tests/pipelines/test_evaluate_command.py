@@ -2,9 +2,9 @@ import json
 
 import pytest
 from click.testing import CliRunner
-from tiny_runs import saved_run, write_encoded
 
 from pipelines.evaluate import main
+from tests.tiny_runs import saved_run, write_encoded
 
 
 @pytest.fixture(scope="module")

@@ -2,9 +2,9 @@ import json
 
 import pytest
 from click.testing import CliRunner
-from tiny_runs import saved_run
 
 from pipelines.generate import main
+from tests.tiny_runs import saved_run
 
 
 @pytest.fixture(scope="module")
