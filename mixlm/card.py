@@ -87,6 +87,15 @@ def _figures(history: list[dict[str, Any]]) -> str:
     last: dict[str, Any] = {}
     for line in history:
         last |= line
-    names = ("step", "loss", "text_loss", "latent_loss", "latent_accuracy", "new_row_distance", "eval_loss", "train_runtime")
+    names = (
+        "step",
+        "loss",
+        "text_loss",
+        "latent_loss",
+        "latent_accuracy",
+        "new_row_distance",
+        "eval_loss",
+        "train_runtime",
+    )
     rows = [f"| {name} | {last[name]:.6g} |" for name in names if name in last]
     return "\n".join(["| figure (last logged) | value |", "|---|---|", *rows])

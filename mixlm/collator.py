@@ -60,12 +60,16 @@ def pack(features: Sequence[Feature], max_row_tokens: int, pad_id: int = 0) -> d
         ``input_ids``, ``labels`` (-100 on padding), ``position_ids``, each (rows, longest row). The first label of a
         sequence must be -100: the token before it belongs to another sequence.
     """
-    rows = [[features[index] for index in row] for row in fit_rows([len(f["input_ids"]) for f in features], max_row_tokens)]
+    rows = [
+        [features[index] for index in row] for row in fit_rows([len(f["input_ids"]) for f in features], max_row_tokens)
+    ]
     length = max(sum(len(feature["input_ids"]) for feature in row) for row in rows)
     return {
         "input_ids": _stack([_join(feature["input_ids"] for feature in row) for row in rows], length, pad_id),
         "labels": _stack([_join(feature["labels"] for feature in row) for row in rows], length, -100),
-        "position_ids": _stack([_join(range(len(feature["input_ids"])) for feature in row) for row in rows], length, 0),
+        "position_ids": _stack(
+            [_join(range(len(feature["input_ids"])) for feature in row) for row in rows], length, 0
+        ),
     }
 
 

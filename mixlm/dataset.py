@@ -34,7 +34,8 @@ class MixedDataset(Dataset):
     ) -> None:
         if len(rows) < batch_size:
             raise InputError(
-                f"{len(rows)} training samples are fewer than one batch of {batch_size}; lower --batch-size or add samples"
+                f"{len(rows)} training samples are fewer than one batch of {batch_size}; "
+                "lower --batch-size or add samples"
             )
         self.rows, self.method, self.batch_size, self.seed = rows, method, batch_size, seed
         self.loss_on_prompt = loss_on_prompt
@@ -67,7 +68,7 @@ class MixedDataset(Dataset):
         return len(self.rows)
 
     def __getitem__(self, index: int) -> dict[str, Any]:
-        """Return the sequence of row ``index`` in this epoch: ``input_ids``, ``labels`` and ``thoughts``, each a list."""
+        """Return this epoch's sequence of row ``index``: ``input_ids``, ``labels`` and ``thoughts``, each a list."""
         row = self.rows[int(index)]
         rng = row_generator(self.seed, self.epoch, int(index))
         sequence = self.method.sequence(row, self.progress(int(index)), rng)

@@ -130,7 +130,9 @@ def check_folder(out: Path, arguments: dict[str, Any]) -> dict[str, Any] | None:
         before = manifest["arguments"]
         changed = sorted(name for name in before.keys() | arguments.keys() if before.get(name) != arguments.get(name))
         if changed:
-            raise InputError(f"{out}: encoded with another {', '.join(changed)}; give the same arguments, or another --out")
+            raise InputError(
+                f"{out}: encoded with another {', '.join(changed)}; give the same arguments, or another --out"
+            )
         return manifest
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise InputError(f"{out}: exists and is no encoded dataset; choose another --out")
@@ -171,7 +173,11 @@ def _read(source: str, options: EncodingOptions) -> tuple[list[Sample], int]:
 
 
 def _first_manifest(
-    arguments: dict[str, Any], options: EncodingOptions, config: ChunkVQVAEConfig, tokenizer: Any, counts: dict[str, Any]
+    arguments: dict[str, Any],
+    options: EncodingOptions,
+    config: ChunkVQVAEConfig,
+    tokenizer: Any,
+    counts: dict[str, Any],
 ) -> dict[str, Any]:
     return {
         "format_version": FORMAT_VERSION,
@@ -202,7 +208,9 @@ def _open_vqvae(
         if options.vqvae:
             given = open_vqvae(options.vqvae)
             if given.config.fingerprint not in ("", fingerprint):
-                raise InputError(f"{options.vqvae}: trained for another tokenizer than that of {manifest['model']}; train a new one")
+                raise InputError(
+                    f"{options.vqvae}: trained for another tokenizer than that of {manifest['model']}; train a new one"
+                )
             _claim(out, manifest, tokenizer)
             given.save_pretrained(folder)
         else:
@@ -210,7 +218,12 @@ def _open_vqvae(
             config = ChunkVQVAEConfig(**shape)
             report = progress("training the VQ-VAE") if progress else None
             train_vqvae(
-                splits["train"], config, folder, options.training, report, before_training=lambda: _claim(out, manifest, tokenizer)
+                splits["train"],
+                config,
+                folder,
+                options.training,
+                report,
+                before_training=lambda: _claim(out, manifest, tokenizer),
             )
     device = "cuda" if torch.cuda.is_available() else "cpu"
     return open_vqvae(folder, getattr(torch, options.dtype)).to(device)

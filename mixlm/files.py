@@ -15,8 +15,8 @@ def read_rows(source: str | Path, split: str = "train") -> Iterator[NumberedRow]
     """Yield the rows of ``source``, each with a name for error messages such as ``traces.jsonl:17``.
 
     Args:
-        source: A ``.jsonl``, ``.json`` (a list of objects) or ``.parquet`` file, a folder that ``datasets`` can load, or
-            a Hub dataset id.
+        source: A ``.jsonl``, ``.json`` (a list of objects) or ``.parquet`` file, a folder that ``datasets`` can load,
+            or a Hub dataset id.
         split: Of a folder or Hub dataset.
 
     Raises:
@@ -91,6 +91,8 @@ def _read_dataset(source: str, split: str) -> Iterator[NumberedRow]:
         dataset = load_dataset(source, split=split)
     except Exception as error:  # datasets raises a dozen unrelated classes for "not there"
         reason = " ".join(str(error).split())[:200]
-        raise InputError(f"{source}: no such file, dataset folder or Hub dataset with a split '{split}': {reason}") from None
+        raise InputError(
+            f"{source}: no such file, dataset folder or Hub dataset with a split '{split}': {reason}"
+        ) from None
     for number, row in enumerate(dataset, 1):
         yield f"{source}:{number}", row

@@ -19,7 +19,9 @@ def tokenizer_fingerprint(tokenizer: Any) -> str:
         16 hexadecimal digits.
     """
     parts = json.loads(tokenizer.backend_tokenizer.to_str())
-    added = [(token["id"], token["content"]) for token in parts["added_tokens"] if not is_project_token(token["content"])]
+    added = [
+        (token["id"], token["content"]) for token in parts["added_tokens"] if not is_project_token(token["content"])
+    ]
     decisive = {
         "model": parts["model"],
         "normalizer": parts["normalizer"],

@@ -52,7 +52,7 @@ class Sums:
         self.values: torch.Tensor | None = None
 
     def add(self, losses: torch.Tensor, hits: torch.Tensor, latent: torch.Tensor) -> None:
-        """Add the losses (labels,) of one batch; ``hits``: the likeliest token was right; ``latent``: a latent's label."""
+        """Add one batch: losses, whether the likeliest token was right, whether it is a latent; all (labels,)."""
         text = ~latent
         parts = [(losses * latent).sum(), latent.sum(), (hits & latent).sum(), (losses * text).sum(), text.sum()]
         batch = torch.stack([part.double() for part in parts])

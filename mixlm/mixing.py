@@ -44,7 +44,11 @@ def draw_uniform(rng: np.random.Generator, codes: int) -> int:
 
 
 def mixed_answer(
-    trace_ids: Sequence[int], solution_ids: Sequence[int], codes: Sequence[int], compression_rate: int, special: SpecialIds
+    trace_ids: Sequence[int],
+    solution_ids: Sequence[int],
+    codes: Sequence[int],
+    compression_rate: int,
+    special: SpecialIds,
 ) -> list[int]:
     """Return the answer whose first ``len(codes) * r`` trace tokens are latents (Token Assorted, equation 1).
 

@@ -1,4 +1,4 @@
-"""Opening a base model and its tokenizer: a folder, a Hub id, a GGUF file, or a YAML that describes one from scratch."""
+"""Opening a base model and its tokenizer: a folder, a Hub id, a GGUF file, or a YAML of one from scratch."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -53,7 +53,9 @@ def open_tokenizer(model: str, texts: Iterable[str] = ()):
 
     tokenizer = _open(AutoTokenizer, model)
     if tokenizer.eos_token_id is None:
-        raise InputError(f"{model}: its tokenizer has no end-of-sequence token; set eos_token in tokenizer_config.json")
+        raise InputError(
+            f"{model}: its tokenizer has no end-of-sequence token; set eos_token in tokenizer_config.json"
+        )
     return tokenizer
 
 
@@ -76,7 +78,10 @@ def build_tokenizer(texts: Iterable[str], vocab_size: int = 1024):
     )
     tokenizer.train_from_iterator(texts, trainer)
     return PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, eos_token="<|endoftext|>", pad_token="<|endoftext|>", clean_up_tokenization_spaces=False
+        tokenizer_object=tokenizer,
+        eos_token="<|endoftext|>",
+        pad_token="<|endoftext|>",
+        clean_up_tokenization_spaces=False,
     )
 
 
@@ -127,7 +132,7 @@ def scratch_config(model: str, tokenizer: Any):
 
 
 def _plain(model: Any):
-    """Forget that weights came from a GGUF file: they are dequantised, but transformers refuses to save such a model."""
+    """Forget that weights came from a GGUF file: they are dequantised, yet transformers would not save them."""
     if getattr(model, "hf_quantizer", None) is None:
         return model
     config = type(model.config).from_dict({**model.config.to_dict(), "quantization_config": None})

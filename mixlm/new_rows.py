@@ -8,7 +8,9 @@ import torch
 from mixlm.vocabulary import matrices
 
 
-def give_own_rate(optimizer: torch.optim.Optimizer, parameters: Sequence[torch.Tensor], rows: Sequence[int], ratio: float) -> None:
+def give_own_rate(
+    optimizer: torch.optim.Optimizer, parameters: Sequence[torch.Tensor], rows: Sequence[int], ratio: float
+) -> None:
     """Let ``rows`` of ``parameters`` learn at ``ratio`` times the rate of the rest.
 
     Every update of Adam, AdamW and SGD, weight decay included, is proportional to the learning rate, coordinate by
@@ -51,12 +53,16 @@ class NewRows:
 
     def values(self) -> list[torch.Tensor]:
         """Return the rows as they are, (new tokens, width) for each distinct matrix."""
-        deltas = [parameter.detach() for name, parameter in self.model.named_parameters() if "trainable_tokens_" in name]
+        deltas = [
+            parameter.detach() for name, parameter in self.model.named_parameters() if "trainable_tokens_" in name
+        ]
         if deltas:
             return deltas
         return [matrix.detach()[self.ids] for matrix in matrices(self.model)]
 
     def distance(self) -> float:
         """Return the mean Euclidean distance of a row from its start."""
-        moved = [(now.to(start) - start).norm(dim=-1).mean() for now, start in zip(self.values(), self.start, strict=True)]
+        moved = [
+            (now.to(start) - start).norm(dim=-1).mean() for now, start in zip(self.values(), self.start, strict=True)
+        ]
         return float(torch.stack(moved).mean())

@@ -101,7 +101,9 @@ def load_run(path: str | Path) -> Run:
         raise InputError(f"{path}: no such run folder")
     info = path / INFO_NAME
     if not info.is_file():
-        raise InputError(f"{path}: no {INFO_NAME}, so not a finished run; run the mixlm-train command of it again to finish it")
+        raise InputError(
+            f"{path}: no {INFO_NAME}, so not a finished run; run the mixlm-train command of it again to finish it"
+        )
     try:
         values = json.loads(info.read_text(encoding="utf-8"))
         written = values.pop("format_version")

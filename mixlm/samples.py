@@ -66,7 +66,9 @@ def to_sample(row: Mapping[str, Any], where: str = "row") -> Sample:
     return Sample(question, steps, answer, columns=dict(row))
 
 
-def read_samples(source: str | Path, split: str = "train", skip_bad_rows: bool = False) -> Iterator[Sample | InputError]:
+def read_samples(
+    source: str | Path, split: str = "train", skip_bad_rows: bool = False
+) -> Iterator[Sample | InputError]:
     """Yield the samples of ``source``.
 
     Args:
@@ -89,7 +91,9 @@ def read_samples(source: str | Path, split: str = "train", skip_bad_rows: bool =
 def _first(row: Mapping[str, Any], names: tuple[str, ...], where: str) -> str:
     found = next((name for name in names if row.get(name) is not None), None)
     if found is None:
-        raise InputError(f"{where}: no column {' or '.join(names)} (it has {', '.join(row) or 'none'}); accepted: {LAYOUTS}")
+        raise InputError(
+            f"{where}: no column {' or '.join(names)} (it has {', '.join(row) or 'none'}); accepted: {LAYOUTS}"
+        )
     return found
 
 

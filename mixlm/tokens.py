@@ -21,12 +21,12 @@ _OTHERS = {
 
 
 def latent_name(code: int) -> str:
-    """Return the token that stands for codebook vector ``code`` (Token Assorted, section 3.2: the latent is the index)."""
+    """Return the token of ``code``: a latent is the index of a codebook vector (Token Assorted, section 3.2)."""
     return f"<latent_{code}>"
 
 
 def latent_span(codebook_size: int) -> list[str]:
-    """Return the tokens that mixing latents into text needs: both delimiters, then ``codebook_size`` latents in order."""
+    """Return the tokens that a span of latents needs: both delimiters, then ``codebook_size`` latents in order."""
     return [BO_LATENT, EO_LATENT, *map(latent_name, range(codebook_size))]
 
 
@@ -69,8 +69,8 @@ class SpecialIds:
             ValueError: If the latents' ids are not consecutive and in the order of their codes.
         """
         latents = {int(found[1]): ids[name] for name in ids if (found := _LATENT.fullmatch(name))}
-        first = latents.get(0)
-        if any(index != (first or 0) + code for code, index in latents.items()) or set(latents) != set(range(len(latents))):
+        first = min(latents.values(), default=None)
+        if latents != {code: first + code for code in range(len(latents))}:
             raise ValueError("the latent tokens of this vocabulary are not consecutive")
         fields = {field: ids[name] for name, field in _OTHERS.items() if name in ids}
         return cls(eos, first_latent=first, codebook_size=len(latents), **fields)

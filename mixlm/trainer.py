@@ -124,7 +124,9 @@ class _Progress(TrainerCallback):
     def __init__(self, progress: ReportProgress | None) -> None:
         self.progress, self.figures = progress, {}
 
-    def on_log(self, args: TrainingArguments, state: Any, control: Any, logs: dict | None = None, **kwargs: Any) -> None:
+    def on_log(
+        self, args: TrainingArguments, state: Any, control: Any, logs: dict | None = None, **kwargs: Any
+    ) -> None:
         """Keep the latest figures."""
         self.figures = {name: value for name, value in (logs or {}).items() if isinstance(value, float)}
 

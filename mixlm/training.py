@@ -74,9 +74,7 @@ def train(
     method.bind(run.ids, run.compression_rate)
     run.method_state = method.fit(data.train, options.seed)
 
-    training, left_out = prepare_rows(data, method, lm.config, options)
-    if left_out:
-        say(f"left out {left_out} samples longer than the limit")
+    training = prepare_rows(data, method, lm.config, options, say)
     trainer = _build_trainer(lm, path, training, data.valid, method, options, run, new_ids, progress)
     claim_folder(path, arguments, trainer.is_world_process_zero())
     checkpoint = get_last_checkpoint(str(path / CHECKPOINTS))
@@ -104,7 +102,8 @@ def check_folder(path: Path, arguments: dict[str, Any]) -> Path:
         changed = sorted(name for name in before.keys() | now.keys() if before.get(name) != now.get(name))
         if changed:
             raise InputError(
-                f"{path}: an unfinished run with another {', '.join(changed)}; give the same arguments, or another --out"
+                f"{path}: an unfinished run with another {', '.join(changed)}; "
+                "give the same arguments, or another --out"
             )
     elif path.exists() and (not path.is_dir() or any(path.iterdir())):
         raise InputError(f"{path}: exists and is no run of mixlm-train; choose another --out")
@@ -119,14 +118,19 @@ def claim_folder(path: Path, arguments: dict[str, Any], main: bool) -> None:
         started.write_text(json.dumps(arguments, indent=2) + "\n", encoding="utf-8")
 
 
-def prepare_rows(data: TrainingData, method: Any, config: Any, options: TrainingOptions) -> tuple[MixedDataset, int]:
-    """Return the training set without over-long rows, and how many those were."""
-    context = getattr(config, "max_position_embeddings", None)
-    longest = options.max_length or context
-    rows, left_out = leave_out_long(data.train, longest) if longest else (data.train, 0)
-    if data.valid is not None and longest:
-        data.valid = leave_out_long(data.valid, longest)[0]
-    return MixedDataset(rows, method, options.batch_size, options.seed, options.loss_on_prompt), left_out
+def prepare_rows(
+    data: TrainingData, method: Any, config: Any, options: TrainingOptions, say: Callable[[str], None]
+) -> MixedDataset:
+    """Return the training set; rows that are too long are left out, of the validation rows too."""
+    longest = options.max_length or getattr(config, "max_position_embeddings", None)
+    rows = data.train
+    if longest:
+        rows, left_out = leave_out_long(rows, longest)
+        if left_out:
+            say(f"left out {left_out} samples longer than {longest} tokens")
+        if data.valid is not None:
+            data.valid = leave_out_long(data.valid, longest)[0]
+    return MixedDataset(rows, method, options.batch_size, options.seed, options.loss_on_prompt)
 
 
 def _describe(path: Path, data: TrainingData, options: TrainingOptions, arguments: dict[str, Any]) -> Run:
@@ -203,6 +207,7 @@ def trainer_arguments(path: Path, steps_per_epoch: int, options: TrainingOptions
         activation_checkpointing=options.activation_checkpointing,
         seed=options.seed,
         dataloader_num_workers=options.workers,
+        dataloader_pin_memory=torch.cuda.is_available(),
         logging_steps=options.log_every,
         save_strategy="steps" if saving else "no",
         save_steps=saving or 500,

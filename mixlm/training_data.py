@@ -1,7 +1,6 @@
 """The rows that a training run reads: an encoded dataset, or a raw file for a method without codes."""
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from mixlm.encoded import EncodedData, is_encoded, load_encoded
@@ -74,8 +73,8 @@ def _open_encoded(data: EncodedData, model: str) -> TrainingData:
     tokenizer = open_tokenizer(str(data.tokenizer_path) if is_scratch(model) else model)
     if tokenizer_fingerprint(tokenizer) != data.fingerprint:
         raise InputError(
-            f"{data.path}: encoded with another tokenizer ({data.manifest.get('model', 'unknown')}) than that of {model}; "
-            f"encode again with --model {model}"
+            f"{data.path}: encoded with another tokenizer ({data.manifest.get('model', 'unknown')}) "
+            f"than that of {model}; encode again with --model {model}"
         )
     return TrainingData(data.train, data.valid, tokenizer, data.template, data)
 
@@ -93,9 +92,9 @@ def leave_out_long(rows: Any, longest: int) -> tuple[Any, int]:
     lengths = [sum(map(len, row)) for row in zip(*(rows[part] for part in parts), strict=True)]
     kept = [index for index, length in enumerate(lengths) if length <= longest]
     if not kept:
-        raise InputError(f"every sample is longer than {longest} tokens (the shortest: {min(lengths)}); raise --max-length")
+        raise InputError(
+            f"every sample is longer than {longest} tokens (the shortest: {min(lengths)}); raise --max-length"
+        )
     if len(kept) == len(lengths):
         return rows, 0
     return rows.select(kept), len(lengths) - len(kept)
-
-

@@ -14,8 +14,8 @@ class TrainingOptions:
         method: Key of ``mixlm.methods.METHODS``.
         method_options: The method's own options.
         learning_rate: Peak rate of everything but new rows.
-        new_token_lr: Peak rate of new vocabulary rows; None: the greater of ``learning_rate`` and 1e-3. A rate of 1e-5,
-            usual for fine-tuning, hardly moves a row from its random start.
+        new_token_lr: Peak rate of new vocabulary rows; None: the greater of ``learning_rate`` and 1e-3. A rate of
+            1e-5, usual for fine-tuning, hardly moves a row from its random start.
         epochs: Passes over the training rows, where ``steps`` is 0.
         steps: Optimizer steps; 0: as ``epochs`` says.
         batch_size: Samples of one optimizer step over all devices, whatever their lengths.
@@ -78,7 +78,9 @@ class TrainingOptions:
             InputError: If batch sizes do not divide or a checkpoint is to be selected without evaluations.
         """
         if self.micro_batch_size and self.batch_size % self.micro_batch_size:
-            raise InputError(f"--batch-size {self.batch_size} is no multiple of --micro-batch-size {self.micro_batch_size}")
+            raise InputError(
+                f"--batch-size {self.batch_size} is no multiple of --micro-batch-size {self.micro_batch_size}"
+            )
         if self.select != "last" and not self.eval_every:
             raise InputError(f"--select {self.select} needs --eval-every STEPS, to have checkpoints to choose from")
 

@@ -72,7 +72,7 @@ def _start_rows(model: Any, new: Sequence[int], text_rows: int, seed: int) -> No
 
 
 def _end_with(model: Any, eos: int) -> None:
-    """Let plain ``generate`` stop at the token that ends our solutions, beside those that the model stops at anyway."""
+    """Let plain ``generate`` stop at the end of our solutions too, beside the model's own ends."""
     ends = model.generation_config.eos_token_id
     ends = [ends] if isinstance(ends, int) else list(ends or [])
     if eos not in ends:

@@ -17,10 +17,14 @@ _TRAINING = ("steps", "batch_size", "learning_rate", "seed", "save_every", "bf16
 
 @command("encode")
 @click.argument("traces")
-@click.option("--model", required=True, help="Whose tokenizer: a folder, Hub id, .gguf file, or .yaml of a model from scratch.")
+@click.option(
+    "--model", required=True, help="Whose tokenizer: a folder, Hub id, .gguf file, or .yaml of a model from scratch."
+)
 @click.option("--out", required=True, type=click.Path(), help="Folder to write.")
 @click.option("--valid", type=click.Path(), help="File of validation samples.")
-@click.option("--valid-fraction", default=0.05, show_default=True, type=click.FloatRange(0, 0.5), help="Else: share held out.")
+@click.option(
+    "--valid-fraction", default=0.05, show_default=True, type=click.FloatRange(0, 0.5), help="Else: share held out."
+)
 @click.option("--vqvae", type=click.Path(), help="Use this trained VQ-VAE instead of training one.")
 @click.option("--chunk-length", default=16, show_default=True, type=_positive, help="Trace tokens of a chunk, L.")
 @click.option("--compression-rate", type=_positive, help="Trace tokens of a code, r; divides L.  [default: L]")
@@ -29,20 +33,44 @@ _TRAINING = ("steps", "batch_size", "learning_rate", "seed", "save_every", "bf16
 @click.option("--num-layers", default=2, show_default=True, type=_positive, help="Blocks of encoder and of decoder.")
 @click.option("--num-heads", default=4, show_default=True, type=_positive, help="Attention heads.")
 @click.option("--code-dim", default=64, show_default=True, type=_positive, help="Width of a codebook vector.")
-@click.option("--context", default="chunk", show_default=True, type=click.Choice(["chunk", "trace"]), help="What the encoder sees.")
-@click.option("--max-length", default=256, show_default=True, type=_positive, help="How far back it sees with --context trace.")
-@click.option("--quantizer", default="ema", show_default=True, type=click.Choice(["ema", "gradient"]), help="How the codebook learns.")
+@click.option(
+    "--context",
+    default="chunk",
+    show_default=True,
+    type=click.Choice(["chunk", "trace"]),
+    help="What the encoder sees.",
+)
+@click.option(
+    "--max-length", default=256, show_default=True, type=_positive, help="How far back it sees with --context trace."
+)
+@click.option(
+    "--quantizer",
+    default="ema",
+    show_default=True,
+    type=click.Choice(["ema", "gradient"]),
+    help="How the codebook learns.",
+)
 @click.option("--commitment-weight", default=0.25, show_default=True, help="Weight of the commitment loss, beta.")
-@click.option("--warmup-steps", type=_count, help="Steps without quantising.  [default: a third; 0 with --quantizer gradient]")
-@click.option("--code-dropout", default=0.1, show_default=True, type=click.FloatRange(0, 1), help="Share decoded without a code.")
+@click.option(
+    "--warmup-steps", type=_count, help="Steps without quantising.  [default: a third; 0 with --quantizer gradient]"
+)
+@click.option(
+    "--code-dropout", default=0.1, show_default=True, type=click.FloatRange(0, 1), help="Share decoded without a code."
+)
 @click.option("--steps", default=2000, show_default=True, type=_positive, help="Training steps of the VQ-VAE.")
 @click.option("--batch-size", default=32, show_default=True, type=_positive, help="Samples of a step.")
-@click.option("--learning-rate", default=1e-3, show_default=True, type=click.FloatRange(0, min_open=True), help="Of Adam.")
+@click.option(
+    "--learning-rate", default=1e-3, show_default=True, type=click.FloatRange(0, min_open=True), help="Of Adam."
+)
 @click.option("--seed", default=0, show_default=True, help="Of weights, order and the validation split.")
-@click.option("--save-every", default=500, show_default=True, type=_count, help="Steps between checkpoints of the VQ-VAE.")
+@click.option(
+    "--save-every", default=500, show_default=True, type=_count, help="Steps between checkpoints of the VQ-VAE."
+)
 @click.option("--bf16/--no-bf16", default=False, help="Train the VQ-VAE under bfloat16 autocast.")
 @click.option("--workers", default=0, show_default=True, type=_count, help="Processes that read ahead.")
-@click.option("--dtype", default="float32", show_default=True, type=click.Choice(["float32", "bfloat16"]), help="While encoding.")
+@click.option(
+    "--dtype", default="float32", show_default=True, type=click.Choice(["float32", "bfloat16"]), help="While encoding."
+)
 @click.option("--shard-rows", default=10_000, show_default=True, type=_positive, help="Rows of one output file.")
 @click.option("--skip-bad-rows", is_flag=True, help="Leave out malformed rows instead of stopping.")
 @template_options

@@ -14,8 +14,8 @@ def print_report(manifest: dict[str, Any], out: str, model: str) -> None:
             click.echo(_samples_line(split, counts[split], rate))
     if counts.get("skipped_rows"):
         click.echo(f"left out  {counts['skipped_rows']} malformed rows")
-    size = codes["codebook_size"]
-    click.echo(f"codebook  {codes['codes_used']} of {size} codes used ({codes['used']:.0%}), perplexity {codes['perplexity']:.1f}")
+    used = f"{codes['codes_used']} of {codes['codebook_size']} codes used ({codes['used']:.0%})"
+    click.echo(f"codebook  {used}, perplexity {codes['perplexity']:.1f}")
     click.echo(
         f"          measured on {codes['chunks']} chunks of the {codes['measured_on']} traces, "
         f"{codes['unknown_share']:.2%} of their tokens unknown"

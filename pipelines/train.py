@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from mixlm.training_options import TrainingOptions
-from pipelines.options import command, progress_bar, template_options, template_of
+from pipelines.options import command, progress_bar, template_of, template_options
 
 
 _DEFAULTS = {field.name: field.default for field in fields(TrainingOptions)}
@@ -28,13 +28,19 @@ _rate = click.FloatRange(min=0, min_open=True)
 
 @command("train")
 @click.argument("data")
-@click.option("--model", required=True, help="Base model: a folder, Hub id, .gguf file, or .yaml to train from scratch.")
+@click.option(
+    "--model", required=True, help="Base model: a folder, Hub id, .gguf file, or .yaml to train from scratch."
+)
 @click.option("--out", required=True, type=click.Path(), help="Run folder to write.")
 @click.option("--method", required=True, help="Way of reasoning; `mixlm methods` lists them.")
-@click.option("-o", "--method-option", multiple=True, metavar="NAME=VALUE", help="Option of the method, e.g. mix=uniform.")
+@click.option(
+    "-o", "--method-option", multiple=True, metavar="NAME=VALUE", help="Option of the method, e.g. mix=uniform."
+)
 @click.option("--valid", type=click.Path(), help="Validation file, where DATA is a raw file.")
 @_option("learning_rate", "Peak learning rate.", type=_rate)
-@_option("new_token_lr", "Peak rate of new vocabulary rows.  [default: the greater of --learning-rate and 1e-3]", type=_rate)
+@_option(
+    "new_token_lr", "Peak rate of new vocabulary rows.  [default: the greater of --learning-rate and 1e-3]", type=_rate
+)
 @_option("epochs", "Passes over the training rows.", type=_rate)
 @_option("steps", "Optimizer steps; 0: as --epochs says.", type=_count)
 @_option("batch_size", "Samples of one optimizer step, over all devices.", type=_positive)
@@ -56,11 +62,17 @@ _rate = click.FloatRange(min=0, min_open=True)
 @_option("log_every", "Steps between log lines.", type=_positive)
 @_option("save_every", "Steps between checkpoints; 0: none.", type=_count)
 @_option("eval_every", "Steps between evaluations on the validation rows; 0: none.", type=_count)
-@_option("select", "Checkpoint to keep: the last, or the best on the validation rows.", type=click.Choice(["last", "loss", "accuracy"]))
+@_option(
+    "select",
+    "Checkpoint to keep: the last, or the best on the validation rows.",
+    type=click.Choice(["last", "loss", "accuracy"]),
+)
 @_option("report_to", "Experiment tracker.", type=click.Choice(["none", "tensorboard", "trackio", "wandb"]))
 @_option("save_dtype", "Dtype of the saved weights.", type=click.Choice(["float32", "bfloat16", "float16"]))
 @template_options
-def main(data: str, model: str, out: str, method: str, method_option: tuple[str, ...], valid: str | None, **values: Any) -> None:
+def main(
+    data: str, model: str, out: str, method: str, method_option: tuple[str, ...], valid: str | None, **values: Any
+) -> None:
     """Fine-tune a language model on DATA by a method of reasoning.
 
     DATA is the folder that mixlm-encode wrote, or, for methods without latents (cot, sol-only), a file of traces.

@@ -35,7 +35,9 @@ def pad_right(sequences: Sequence[Sequence[int]], width: int = 0) -> tuple[torch
     return ids.reshape(len(sequences), width), torch.tensor([len(sequence) for sequence in sequences])
 
 
-def collate(rows: Sequence[Mapping[str, Any]], config: ChunkVQVAEConfig, parts: Sequence[str] = PARTS) -> dict[str, torch.Tensor]:
+def collate(
+    rows: Sequence[Mapping[str, Any]], config: ChunkVQVAEConfig, parts: Sequence[str] = PARTS
+) -> dict[str, torch.Tensor]:
     """Gather all chunks of some samples into the inputs of ``ChunkVQVAE.forward``.
 
     Each part is cut from its own first token. A prompt longer than ``config.max_prompt_length`` keeps its end.

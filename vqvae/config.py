@@ -26,7 +26,8 @@ class ChunkVQVAEConfig(PreTrainedConfig):
         max_prompt_length: Prompts longer than this are cut from the left for g(P).
         vocab_size: Ids of the language model's vocabulary are below this.
         compact_size: Rows of the token table: the ids that the corpus uses, and one for all others.
-        quantizer: "ema": codebook vectors follow the mean of what they stand for; "gradient": the paper's codebook loss.
+        quantizer: "ema": codebook vectors follow the mean of what they stand for; "gradient": the paper's codebook
+            loss.
         commitment_weight: Weight of the commitment loss, beta.
         ema_decay: Decay of the moving averages of "ema".
         dead_code_share: A code is dead, and is replaced, if it stands for fewer vectors a step than this share of the
@@ -35,8 +36,8 @@ class ChunkVQVAEConfig(PreTrainedConfig):
         warmup_steps: Steps without quantising, after which the codebook starts at the k-means of encoded chunks.
         kmeans: Whether the codebook starts so, or at random.
         fingerprint: Of the tokenizer whose ids it speaks.
-        code_dropout: Share of chunks that training decodes from a learned "no code" vector. It lets the trained decoder
-            tell what it knows without a code; 0 leaves those figures out.
+        code_dropout: Share of chunks that training decodes from a learned "no code" vector. It lets the trained
+            decoder tell what it knows without a code; 0 leaves those figures out.
     """
 
     model_type = "chunk-vqvae"

@@ -23,7 +23,9 @@ class Block(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Map (n, length, width) to the same shape; no place sees a later one."""
-        q, k, v = rearrange(self.qkv(self.attention_norm(x)), "n t (three h d) -> three n h t d", three=3, h=self.heads)
+        q, k, v = rearrange(
+            self.qkv(self.attention_norm(x)), "n t (three h d) -> three n h t d", three=3, h=self.heads
+        )
         attended = F.scaled_dot_product_attention(q, k, v, is_causal=True)
         x = x + self.out(rearrange(attended, "n h t d -> n t (h d)"))
         return x + self.mlp(self.mlp_norm(x))

@@ -25,7 +25,9 @@ def perplexity(counts: torch.Tensor) -> float:
 
 
 @torch.no_grad()
-def evaluate_vqvae(model: ChunkVQVAE, rows: Sequence[Row], batch_size: int = 32, seed: int = 0) -> dict[str, float | None]:
+def evaluate_vqvae(
+    model: ChunkVQVAE, rows: Sequence[Row], batch_size: int = 32, seed: int = 0
+) -> dict[str, float | None]:
     """Measure a model on the chunks of the traces of ``rows``.
 
     Codes can be alive and still idle, because the decoder may lean on the prompt alone. So the reconstruction is

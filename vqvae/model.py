@@ -6,16 +6,17 @@ One chunk is L consecutive token ids. It passes through
    them, projected to d coordinates);
 2. the quantiser q: each vector is replaced by the nearest of K codebook vectors, whose index is the code. This code is
    what the language model later reads and writes in place of r tokens of text;
-3. the decoder f_dec: each codebook vector is joined with g(P), one vector that sums up the prompt, repeated r times, and
-   causal Transformer blocks predict the L tokens all at once.
+3. the decoder f_dec: each codebook vector is joined with g(P), one vector that sums up the prompt, and repeated r
+   times; causal Transformer blocks then predict the L tokens all at once.
 
 Training minimises the sum of three losses: the cross-entropy of the reconstruction, the codebook loss
 || sg[x] - q(x) ||^2 and beta times the commitment loss || x - sg[q(x)] ||^2 (section 3.2 of the paper; sg stops
 gradients). The gradient of the decoder passes straight through the quantiser to the encoder.
 
-Prompt, trace and solution are all encoded and decoded, as in the paper. With the default ``quantizer="ema"`` only chunks
-of traces pass through the codebook, because codes replace nothing else: codes that prompts and solutions claim are lost
-to traces (see docs/STAGE1.md for what that costs). ``quantizer="gradient"`` quantises all three, as the paper says.
+Prompt, trace and solution are all encoded and decoded, as in the paper. With the default ``quantizer="ema"`` only
+chunks of traces pass through the codebook, because codes replace nothing else: codes that prompts and solutions claim
+are lost to traces. ``quantizer="gradient"`` quantises all three, as the
+paper says.
 
 Everything is causal: a code depends on its own r tokens and on those before them, never on later ones. A chunk can
 therefore be cut after any multiple of r tokens. The interface speaks the full ids of the language model's tokenizer;
@@ -66,7 +67,8 @@ class ChunkVQVAE(PreTrainedModel):
 
     Args:
         config: Its shape.
-        token_ids: Ids that the corpus uses, ascending, ``config.compact_size - 1`` of them; None when weights are loaded.
+        token_ids: Ids that the corpus uses, ascending, ``config.compact_size - 1`` of them; None when weights are
+            loaded.
     """
 
     config_class = ChunkVQVAEConfig
@@ -161,7 +163,7 @@ class ChunkVQVAE(PreTrainedModel):
         return self.to_code(reduce(hidden, "n (k r) d -> n k d", "max", r=self.config.compression_rate))
 
     def encode_windows(self, input_ids: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
-        """Return the encoded, unquantised vectors (n, L / r, d) of windows of full ids (w, T) with ``lengths`` (w,)."""
+        """Return the vectors (n, L / r, d), unquantised, of windows of full ids (w, T) with ``lengths`` (w,)."""
         rows = self.vocabulary.compact(input_ids)
         return self._encode_rows(rows, self._valid_chunks(lengths, rows.shape[1]))
 

@@ -32,7 +32,8 @@ class VQVAETrainingOptions:
     Attributes:
         steps: Optimizer steps; the paper takes 100,000.
         batch_size: Samples of a step, with all their chunks; 32 in the paper.
-        learning_rate: Of Adam, after a linear warm-up, with a cosine schedule; the paper's 1e-5 needs its 100,000 steps.
+        learning_rate: Of Adam, after a linear warm-up, with a cosine schedule; the paper's 1e-5 needs its 100,000
+            steps.
         seed: Of weights, order and k-means.
         save_every: Steps between checkpoints, from which an interrupted training goes on; 0: none.
         bf16: Autocast to bfloat16; weights and codebook stay fp32.
@@ -165,7 +166,7 @@ class ChunkTrainer(Trainer):
 
     @torch.no_grad()
     def gather_vectors(self, model: ChunkVQVAE) -> torch.Tensor:
-        """Return encoded vectors (n, d) of traces of randomly chosen samples, ``vectors_per_code`` a code if there are.
+        """Return encoded vectors (n, d) of traces of random samples, ``vectors_per_code`` a code if there are.
 
         Of traces alone: only they are replaced by codes, so the codebook starts where they are.
         """
@@ -192,7 +193,9 @@ class _Progress(TrainerCallback):
     def __init__(self, progress: ReportProgress | None) -> None:
         self.progress, self.figures = progress, {}
 
-    def on_log(self, args: TrainingArguments, state: Any, control: Any, logs: dict | None = None, **kwargs: Any) -> None:
+    def on_log(
+        self, args: TrainingArguments, state: Any, control: Any, logs: dict | None = None, **kwargs: Any
+    ) -> None:
         """Keep the latest figures."""
         self.figures = {name: value for name, value in (logs or {}).items() if isinstance(value, float)}
 
@@ -214,6 +217,7 @@ def _arguments(out: Path, options: VQVAETrainingOptions) -> TrainingArguments:
         bf16=options.bf16,
         seed=options.seed,
         dataloader_num_workers=options.workers,
+        dataloader_pin_memory=torch.cuda.is_available(),
         logging_steps=50,
         save_strategy="steps" if options.save_every else "no",
         save_steps=options.save_every or 500,

@@ -47,7 +47,9 @@ MODELS = {
         LlamaConfig(vocab_size=40, hidden_size=16, intermediate_size=32, num_hidden_layers=2, num_attention_heads=2)
     ),
     "gpt2": lambda: GPT2LMHeadModel(
-        GPT2Config(vocab_size=40, n_embd=16, n_layer=2, n_head=2, n_positions=64, resid_pdrop=0, embd_pdrop=0, attn_pdrop=0)
+        GPT2Config(
+            vocab_size=40, n_embd=16, n_layer=2, n_head=2, n_positions=64, resid_pdrop=0, embd_pdrop=0, attn_pdrop=0
+        )
     ),
 }
 
@@ -80,7 +82,12 @@ def test_the_content_of_padding_changes_nothing() -> None:
     torch.manual_seed(0)
     model = MODELS["llama"]().eval()
     losses = []
-    for collator in (Collator(pad_id=0), Collator(pad_id=7), Collator(True, 10, pad_id=0), Collator(True, 10, pad_id=7)):
+    for collator in (
+        Collator(pad_id=0),
+        Collator(pad_id=7),
+        Collator(True, 10, pad_id=0),
+        Collator(True, 10, pad_id=7),
+    ):
         batch = collator([A, B, C])
         labels = batch.pop("labels")
         losses.append(MixedLoss(SpecialIds(eos=0))(model(**batch, use_cache=False).logits, labels, training=False))

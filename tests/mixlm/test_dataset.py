@@ -10,7 +10,13 @@ from mixlm.tokens import SpecialIds
 
 SPECIAL = SpecialIds(eos=0, bo_latent=100, eo_latent=101, first_latent=102, codebook_size=8)
 ROWS = [
-    {"row": row, "prompt_ids": [row + 1], "trace_ids": [50 + i for i in range(16)], "solution_ids": [0], "codes": [row % 8] * 8}
+    {
+        "row": row,
+        "prompt_ids": [row + 1],
+        "trace_ids": [50 + i for i in range(16)],
+        "solution_ids": [0],
+        "codes": [row % 8] * 8,
+    }
     for row in range(23)
 ]
 

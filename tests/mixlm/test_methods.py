@@ -66,7 +66,9 @@ def test_random_codes_keep_places_and_lose_content() -> None:
     assert sequence.ids == [1, 2, 3, 100, 102 + codes[0], 102 + codes[1], 101, 15, 9, 0]
     assert method.codes({**ROW, "codes": [0, 0]}) == codes  # the real codes play no part
     assert bound("random-codes").restore({"seed": 0}).codes(ROW) == codes
-    assert bound("random-codes").restore({"seed": 1}).codes({**ROW, "codes": [0] * 50}) != method.codes({**ROW, "codes": [0] * 50})
+    assert bound("random-codes").restore({"seed": 1}).codes({**ROW, "codes": [0] * 50}) != method.codes(
+        {**ROW, "codes": [0] * 50}
+    )
 
 
 def test_random_codes_are_uniform_and_independent_of_the_real_ones() -> None:

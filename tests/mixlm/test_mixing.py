@@ -79,5 +79,7 @@ def test_uniform_draw_reaches_both_ends() -> None:
 def test_a_row_draws_the_same_whoever_asks() -> None:
     first = row_generator(1, 2, 3).integers(1 << 40, size=4).tolist()
     assert row_generator(1, 2, 3).integers(1 << 40, size=4).tolist() == first
-    others = [row_generator(*key).integers(1 << 40, size=4).tolist() for key in ((0, 2, 3), (1, 3, 3), (1, 2, 4), (2, 1, 3))]
+    others = [
+        row_generator(*key).integers(1 << 40, size=4).tolist() for key in ((0, 2, 3), (1, 3, 3), (1, 2, 4), (2, 1, 3))
+    ]
     assert first not in others

@@ -1,0 +1,71 @@
+"""A tiny encoded dataset and base models for tests of training, made without training stage 1."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+
+from mixlm.encoded import FORMAT_VERSION, write_manifest, write_shard
+from mixlm.fingerprint import tokenizer_fingerprint
+from mixlm.models import build_tokenizer
+from mixlm.samples import to_sample
+from mixlm.template import Template
+from mixlm.tokenization import tokenize_samples
+
+
+CODEBOOK, RATE = 4, 2
+SCRATCH = "model_type: llama\nhidden_size: 32\nintermediate_size: 64\nnum_hidden_layers: 2\nnum_attention_heads: 2\n"
+SCRATCH += "max_position_embeddings: 128\ntokenizer: {vocab_size: 300}\n"
+
+
+def raw_rows(count: int, seed: int = 0) -> list[dict]:
+    """Sums of two digits with one step each."""
+    rng = np.random.default_rng(seed)
+    pairs = rng.integers(10, size=(count, 2)).tolist()
+    return [
+        {"question": f"{a} + {b} ?", "steps": [f"{a} and {b} make {a + b}"], "answer": str(a + b)} for a, b in pairs
+    ]
+
+
+def write_raw(folder: Path, count: int = 40) -> Path:
+    """Write raw rows to ``raw.jsonl``."""
+    path = folder / "raw.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in raw_rows(count)))
+    return path
+
+
+def write_scratch(folder: Path) -> Path:
+    """Write the YAML of a model from scratch."""
+    path = folder / "model.yaml"
+    path.write_text(SCRATCH)
+    return path
+
+
+def write_encoded(folder: Path, count: int = 40, valid: int = 8) -> Path:
+    """Write an encoded dataset whose code is a function of the chunk, with an empty folder for the VQ-VAE."""
+    path = folder / "encoded"
+    (path / "vqvae").mkdir(parents=True)
+    rows = raw_rows(count + valid)
+    template = Template()
+    tokenizer = build_tokenizer(["".join(template.render(to_sample(row))) for row in rows], 300)
+    tokenizer.save_pretrained(path / "tokenizer")
+    tokenized = tokenize_samples(tokenizer, template, map(to_sample, rows))
+    for row in tokenized:
+        trace = row["trace_ids"]
+        row["codes"] = [sum(trace[i : i + RATE]) % CODEBOOK for i in range(0, len(trace) // RATE * RATE, RATE)]
+    shards = {"train": tokenized[:count], "valid": tokenized[count:]}
+    for split, part in shards.items():
+        write_shard(path / f"{split}-00000.parquet", part, list(tokenized[0]))
+    manifest = {
+        "format_version": FORMAT_VERSION,
+        "complete": True,
+        "fingerprint": tokenizer_fingerprint(tokenizer),
+        "model": "model.yaml",
+        "template": template.to_dict(),
+        "chunk_length": RATE,
+        "compression_rate": RATE,
+        "codebook_size": CODEBOOK,
+        "shards": {split: [f"{split}-00000.parquet"] for split in shards},
+    }
+    write_manifest(path, manifest)
+    return path
