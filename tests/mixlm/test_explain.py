@@ -60,7 +60,7 @@ def test_tokens_that_stage_1_never_saw_are_marked(tmp_path):
 
 
 def test_shares_are_of_all_that_a_code_stood_for(tmp_path):
-    usage = {"totals": {"4": 10}, "distinct_chunks": 3, "chunks": {"4": [["a b", 6], ["c\n", 1]]}}
+    usage = {"totals": {"4": 10, "0": 99}, "chunks": {"4": [["a b", 6], ["c\n", 1]], "0": [["d", 99]]}}
     reader = make_reader(tmp_path, usage=usage)
     read, unused = reader.read([4, 2], PROMPT)
     assert read.chunks == (("a b", 0.6), ("c\n", 0.1))

@@ -13,6 +13,15 @@ def test_a_file_appears_when_it_is_whole(tmp_path):
     assert list(tmp_path.iterdir()) == [path]
 
 
+def test_the_old_file_is_replaced_and_not_overwritten(tmp_path):
+    path, other_name = tmp_path / "out.jsonl", tmp_path / "link"
+    path.write_text("old\n")
+    other_name.hardlink_to(path)
+    with whole_file(path) as file:
+        file.write("new\n")
+    assert (path.read_text(), other_name.read_text()) == ("new\n", "old\n")
+
+
 @pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
 def test_after_an_error_the_old_file_stands(tmp_path, error):
     path = tmp_path / "out.jsonl"
