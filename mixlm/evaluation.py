@@ -1,21 +1,21 @@
 """Accuracy and length of a run's answers, with latents decoded freely or in given numbers."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 from mixlm.answers import CheckMode, check_answer, extract_answer, require_check
 from mixlm.errors import InputError
 from mixlm.evaluation_loss import reference_sequences, teacher_forced_losses
-from mixlm.generation import Answer, GenerationOptions, context_length, generate
+from mixlm.generation import Answer, GenerationOptions, context_length, generate, plan
 from mixlm.latent_mode import LatentMode, parse_latent_modes
 from mixlm.methods.base import Row
+from mixlm.progress import ReportProgress, RunningTotal
 from mixlm.run import Run
 from mixlm.statistics import wilson_interval
 
 
-ReportProgress = Callable[[int, int], None]
 Record = dict[str, Any]
 
 
@@ -59,28 +59,36 @@ def evaluate(
     tokenizer = tokenizer if tokenizer is not None else run.tokenizer()
     decoding.setdefault("max_new_tokens", 2 * max(len(row["trace_ids"]) + len(row["solution_ids"]) for row in rows))
     options = GenerationOptions(**decoding)
-    golds = [gold_answer(row, tokenizer, run) for row in rows]
+    requests = {str(mode): request(rows, run, replace(options, latents=mode)) for mode in modes}
+    for asked in requests.values():
+        plan(model, run, **asked)  # nothing is lost to a mistake that shows in the last mode
+    settings = {"samples": options.samples, "check": check, "max_new_tokens": options.max_new_tokens}
+    result = {"method": run.method_name, "rows": len(rows), **settings}
+    return result | _measure(model, tokenizer, run, rows, requests, check, progress)
+
+
+def _measure(
+    model: Any,
+    tokenizer: Any,
+    run: Run,
+    rows: Sequence[Row],
+    requests: dict[str, dict[str, Any]],
+    check: CheckMode,
+    progress: ReportProgress | None,
+) -> dict[str, Any]:
+    """Return ``modes``, ``loss`` and ``records`` of ``evaluate``, for what ``generate`` is asked in each mode."""
     references = reference_sequences(run.method, rows, context_length(model))
-    total = sum(map(len, references.values())) + len(modes) * len(rows) * options.samples
-    counted = _counter(progress, total)
+    answers = sum(len(rows) * asked["options"].samples for asked in requests.values())
+    counted = RunningTotal(progress, answers + sum(map(len, references.values())))
     losses = teacher_forced_losses(model, references, progress=counted)
     summaries, records = {}, []
-    for mode in modes:
+    for mode, asked in requests.items():
         started = time.perf_counter()
-        answers = answer_rows(model, tokenizer, run, rows, replace(options, latents=mode), counted)
-        scored = score(answers, rows, golds, mode, options.samples, run, check)
-        summaries[str(mode)] = summarize(scored, len(rows)) | {"seconds": time.perf_counter() - started}
+        written = generate(model, tokenizer, run, **asked, progress=counted)
+        scored = score(written, rows, mode, tokenizer, run, check)
+        summaries[mode] = summarize(scored, len(rows)) | {"seconds": time.perf_counter() - started}
         records += scored
-    return {
-        "method": run.method_name,
-        "rows": len(rows),
-        "samples": options.samples,
-        "check": check,
-        "max_new_tokens": options.max_new_tokens,
-        "modes": summaries,
-        "loss": losses,
-        "records": records,
-    }
+    return {"modes": summaries, "loss": losses, "records": records}
 
 
 def read_modes(latents: Sequence[LatentMode | str], run: Run) -> list[LatentMode]:
@@ -97,41 +105,38 @@ def read_modes(latents: Sequence[LatentMode | str], run: Run) -> list[LatentMode
     return modes
 
 
-def answer_rows(
-    model: Any,
-    tokenizer: Any,
-    run: Run,
-    rows: Sequence[Row],
-    options: GenerationOptions,
-    progress: Callable[[int], None] | None = None,
-) -> list[Answer]:
-    """Decode answers to tokenized rows, those to a row next to each other; a share is taken of the row's own codes."""
+def request(rows: Sequence[Row], run: Run, options: GenerationOptions) -> dict[str, Any]:
+    """Return what ``generate`` is asked for tokenized rows; a share of latents is taken of the row's own codes."""
     counts, mode = None, options.latents
     if mode.kind in ("max", "exact"):
         counts = [mode.resolve(own_codes(row, run)).count for row in rows]
     prompts, names = [row["prompt_ids"] for row in rows], [f"row {row['row']}" for row in rows]
-    return generate(model, tokenizer, run, prompts, options, counts, names, progress)
+    return {"prompts": prompts, "options": options, "latent_counts": counts, "names": names}
 
 
 def score(
-    answers: Sequence[Answer],
-    rows: Sequence[Row],
-    golds: Sequence[str],
-    mode: LatentMode,
-    samples: int,
-    run: Run,
-    check: CheckMode,
+    answers: Sequence[Answer], rows: Sequence[Row], mode: str, tokenizer: Any, run: Run, check: CheckMode
 ) -> list[Record]:
-    """Return one JSON record for each answer: what was asked, written, read out of it, and whether it is right."""
-    records = []
+    """Return one JSON record for each answer: what was asked, written, read out of it, and whether it is right.
+
+    Args:
+        answers: Equally many for each row, next to each other.
+        rows: Tokenized rows.
+        mode: How latents were decoded.
+        tokenizer: The run's tokenizer.
+        run: The run.
+        check: How an answer is compared with the right one.
+    """
+    records, samples = [], len(answers) // len(rows)
     for place, answer in enumerate(answers):
-        row, gold = rows[place // samples], golds[place // samples]
+        row = rows[place // samples]
+        gold = gold_answer(row, tokenizer, run)
         found = extract_answer(answer.text, run.template.solution)
         records.append(
             {
                 "row": row["row"],
                 "sample": place % samples,
-                "latents": str(mode),
+                "latents": mode,
                 "question": row.get("question"),
                 "gold": gold,
                 "answer": found,
@@ -187,16 +192,3 @@ def summarize(records: Sequence[Record], rows: int) -> dict[str, Any]:
         "cut_off": sum(not record["finished"] for record in records) / count,
         "unreadable": sum(record["answer"] is None for record in records) / count,
     }
-
-
-def _counter(progress: ReportProgress | None, total: int) -> Callable[[int], None]:
-    """Turn numbers of things just done into calls of ``progress`` with the sum so far."""
-    done = 0
-
-    def count(more: int) -> None:
-        nonlocal done
-        done += more
-        if progress:
-            progress(done, total)
-
-    return count

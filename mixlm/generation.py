@@ -66,7 +66,7 @@ class Answer:
 
 
 @dataclass(frozen=True)
-class _Job:
+class Job:
     """One answer to decode: its place in the output, its given ids, its mode and the tokens it may take."""
 
     place: int
@@ -107,7 +107,7 @@ def generate(
         InputError: If a prompt does not fit the model's context, or the options contradict each other or the method.
     """
     options = options or GenerationOptions()
-    jobs = _plan(model, run, prompts, options, latent_counts, names)
+    jobs = plan(model, run, prompts, options, latent_counts, names)
     answers: list[Any] = [None] * len(jobs)
     ends = _end_ids(model, run)
     with _plain_settings(model), torch.random.fork_rng(enabled=options.sampling):
@@ -139,21 +139,27 @@ def read_answer(ids: Sequence[int], tokenizer: Any, run: Run, ends: Sequence[int
     return Answer(ids, text, codes, count_tokens(ids, run.ids), finished=last is not None)
 
 
-def _plan(
+def plan(
     model: Any,
     run: Run,
     prompts: Sequence[Sequence[int]],
     options: GenerationOptions,
     latent_counts: Sequence[int] | None,
     names: Sequence[str] | None,
-) -> list[_Job]:
-    """Check everything before the first token is decoded, and list the answers to decode."""
+) -> list[Job]:
+    """Check everything before the first token is decoded, and list the answers to decode.
+
+    Takes the arguments of ``generate``.
+
+    Raises:
+        InputError: As ``generate``.
+    """
     if options.samples > 1 and not options.sampling:
         raise InputError("--samples: greedy decoding gives the same answer every time; add --temperature 1")
     if latent_counts is None and options.latents.share is not None:
         raise InputError(f"--latents {options.latents}: a share needs a reference trace; give a number instead")
     method, context = run.method, context_length(model)
-    jobs: list[_Job] = []
+    jobs: list[Job] = []
     for index, prompt in enumerate(prompts):
         given = method.prompt(prompt)
         name = names[index] if names else f"prompt {index + 1}"
@@ -161,7 +167,7 @@ def _plan(
         if latent_counts is not None:
             mode = LatentMode(mode.kind, latent_counts[index])
         budget = _budget(name, len(given), mode, options.max_new_tokens, context)
-        jobs += [_Job(len(jobs) + sample, given, mode, budget) for sample in range(options.samples)]
+        jobs += [Job(len(jobs) + sample, given, mode, budget) for sample in range(options.samples)]
     span_limits([job.mode for job in jobs], method.grammar())
     return jobs
 
@@ -187,9 +193,9 @@ def context_length(model: Any) -> int | None:
     return getattr(model.config.get_text_config(), "max_position_embeddings", None)
 
 
-def _batches(jobs: Sequence[_Job], batch_size: int) -> Iterator[list[_Job]]:
+def _batches(jobs: Sequence[Job], batch_size: int) -> Iterator[list[Job]]:
     """Group jobs of like length, longest first; only jobs with the same budget share a batch."""
-    batch: list[_Job] = []
+    batch: list[Job] = []
     for job in sorted(jobs, key=lambda job: (job.budget, -len(job.given))):
         if batch and (len(batch) == batch_size or batch[0].budget != job.budget):
             yield batch
@@ -200,7 +206,7 @@ def _batches(jobs: Sequence[_Job], batch_size: int) -> Iterator[list[_Job]]:
 
 
 def _decode(
-    model: Any, tokenizer: Any, run: Run, batch: Sequence[_Job], options: GenerationOptions, ends: list[int]
+    model: Any, tokenizer: Any, run: Run, batch: Sequence[Job], options: GenerationOptions, ends: list[int]
 ) -> list[list[int]]:
     """Return the ids that ``model.generate`` writes for each job, padded to one length."""
     width = max(len(job.given) for job in batch)

@@ -1,6 +1,6 @@
 """From a file of questions to prompts, and from answers to the lines of an output file."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ from mixlm.explain import Reader, Reading
 from mixlm.files import read_rows
 from mixlm.generation import Answer, GenerationOptions, generate
 from mixlm.latent_mode import LatentMode
+from mixlm.progress import ReportProgress, RunningTotal
 from mixlm.run import Run
 from mixlm.samples import Sample, to_sample
 from mixlm.tokenization import tokenize_prompt
@@ -114,7 +115,7 @@ def answer_questions(
     run: Run,
     options: GenerationOptions,
     reader: Reader | None = None,
-    progress: Callable[[int, int], None] | None = None,
+    progress: ReportProgress | None = None,
 ) -> list[Answered]:
     """Answer ``questions``.
 
@@ -133,16 +134,9 @@ def answer_questions(
     Raises:
         InputError: As ``generate``.
     """
-    done, total = 0, len(questions) * options.samples
-
-    def count(more: int) -> None:
-        nonlocal done
-        done += more
-        if progress:
-            progress(done, total)
-
+    counted = RunningTotal(progress, len(questions) * options.samples)
     prompts, names = [question.prompt_ids for question in questions], [question.name for question in questions]
-    answers = generate(model, tokenizer, run, prompts, options, names=names, progress=count)
+    answers = generate(model, tokenizer, run, prompts, options, names=names, progress=counted)
     return [
         Answered(
             question := questions[place // options.samples],

@@ -27,6 +27,7 @@ def output_files(out: Path | None) -> Iterator[Callable[[dict[str, Any]], None]]
         files = [stack.enter_context(whole_file(path)) for path in ((out, out.with_suffix(".jsonl")) if out else ())]
 
         def write(result: dict[str, Any]) -> None:
+            """Write a result, if there are files."""
             if files:
                 figures = {name: value for name, value in result.items() if name != "records"}
                 files[0].write(json.dumps(figures, indent=2, ensure_ascii=False) + "\n")

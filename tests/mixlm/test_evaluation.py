@@ -9,7 +9,6 @@ from mixlm.errors import InputError
 from mixlm.evaluation import evaluate, gold_answer, own_codes, score, summarize
 from mixlm.evaluation_loss import reference_sequences, teacher_forced_losses
 from mixlm.generation import context_length, read_answer
-from mixlm.latent_mode import parse_latent_mode
 from mixlm.statistics import wilson_interval
 from tests.tiny_runs import WORDS, tiny_model, tiny_run, tiny_tokenizer
 
@@ -68,8 +67,7 @@ def test_records_and_figures_by_hand():
         written("### 3 4 <eos>"),  # right, 4 tokens
         written("a b c d e f g a a a a", [0, 1, 2]),  # cut off, 16 tokens
     ]
-    mode = parse_latent_mode("max:3")
-    records = score(answers, ROWS, ["1", "2", "3 4"], mode, 2, RUN, "exact")
+    records = score(answers, ROWS, "max:3", TOKENIZER, RUN, "exact")
     assert [(r["row"], r["sample"]) for r in records] == [(3, 0), (3, 1), (7, 0), (7, 1), (8, 0), (8, 1)]
     assert [r["answer"] for r in records] == ["1", "2", None, "2", "3 4", None]
     assert [r["right"] for r in records] == [True, False, False, True, True, False]
@@ -186,6 +184,13 @@ def test_what_cannot_be_evaluated_is_refused_before_a_model_is_loaded():
 def test_a_prompt_that_does_not_fit_names_its_row():
     with pytest.raises(InputError, match="^row 8: the prompt has 3 tokens"):
         evaluate(RUN, ROWS, tiny_model("llama", context=3), TOKENIZER)
+
+
+def test_a_mistake_in_the_last_mode_is_found_before_the_first():
+    model = tiny_model("llama")
+    model.generate = model.forward = None
+    with pytest.raises(InputError, match="^row 8: 4 latents with their delimiters do not fit in the 5 tokens"):
+        evaluate(RUN, ROWS, model, TOKENIZER, ["free", "exact:100%"], max_new_tokens=5)
 
 
 def test_a_dataset_works_like_a_list():
