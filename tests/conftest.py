@@ -1,6 +1,10 @@
 """Fixtures shared by all tests: tiny random models, a tokenizer of their own, the folder of real data."""
 
 import os
+import shutil
+import subprocess
+import sys
+import sysconfig
 from collections.abc import Callable
 from pathlib import Path
 
@@ -90,3 +94,32 @@ def _random_model(config, seed: int):
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         return AutoModelForCausalLM.from_config(config).eval()
+
+
+@pytest.fixture(scope="session")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The ``bin`` folder of a virtual environment, outside the checkout, with the wheel built from this checkout.
+
+    It sees the dependencies installed here, but neither the checkout nor an editable installation of it.
+    """
+    folder = tmp_path_factory.mktemp("installation")
+    checkout, source, environment = Path(__file__).parents[1], folder / "source", folder / "venv"
+    source.mkdir()
+    for name in ("setup.cfg", "pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(checkout / name, source)
+    for name in ("vqvae", "mixlm", "pipelines"):
+        shutil.copytree(checkout / name, source / name, ignore=shutil.ignore_patterns("__pycache__"))
+    pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]
+    offline = ["--no-deps", "--no-index"]
+    _run(*pip, "wheel", "--no-build-isolation", *offline, "--wheel-dir", str(folder), str(source))
+    (wheel,) = folder.glob("mixlm-*.whl")
+    _run(sys.executable, "-m", "venv", "--without-pip", str(environment))
+    (site,) = environment.glob("lib/python*/site-packages")
+    (site / "dependencies.pth").write_text(sysconfig.get_path("purelib"))
+    _run(*pip, "--python", str(environment / "bin" / "python"), "install", *offline, str(wheel))
+    return environment / "bin"
+
+
+def _run(*command: str) -> None:
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
