@@ -19,7 +19,7 @@ SCRATCH += "max_position_embeddings: 128\ntokenizer: {vocab_size: 300}\n"
 
 
 def raw_rows(count: int, seed: int = 0) -> list[dict]:
-    """Sums of two digits with one step each."""
+    """Sums of two digits, with one step or two."""
     rng = np.random.default_rng(seed)
     pairs = rng.integers(10, size=(count, 2)).tolist()
     return [

@@ -1,0 +1,65 @@
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from vqvae_rows import tiny_config
+
+from vqvae.chunks import collate, count_chunks, windows
+from vqvae.errors import InputError
+
+
+def test_chunks_by_hand() -> None:
+    config = tiny_config(chunk_length=3, compression_rate=1)
+    assert windows([1, 2, 3, 4, 5, 6, 7], config) == [[1, 2, 3], [4, 5, 6]]
+    assert windows([1, 2], config) == []
+    assert windows([], config) == []
+
+
+def test_trace_windows_by_hand() -> None:
+    """Windows of at most 7 tokens hold two whole chunks of 3."""
+    config = tiny_config(chunk_length=3, compression_rate=1, context="trace", max_length=7)
+    assert windows(list(range(11)), config) == [[0, 1, 2, 3, 4, 5], [6, 7, 8]]
+
+
+@given(st.lists(st.integers(0, 99), max_size=50), st.integers(1, 7), st.sampled_from(["chunk", "trace"]))
+def test_windows_and_tail_are_the_trace(ids: list[int], length: int, context: str) -> None:
+    config = tiny_config(chunk_length=length, compression_rate=1, context=context, max_length=3 * length + 1)
+    cut = [token for window in windows(ids, config) for token in window]
+    assert [*cut, *ids[len(cut) :]] == ids
+    assert len(cut) == count_chunks(ids, config) * length
+    assert len(ids) - len(cut) < length
+    assert all(len(window) % length == 0 for window in windows(ids, config))
+
+
+def test_a_batch_by_hand() -> None:
+    """Each part is cut from its own first token; tails are dropped; a long prompt keeps its end for g(P)."""
+    config = tiny_config(chunk_length=2, compression_rate=1, max_prompt_length=3)
+    rows = [
+        {"prompt_ids": [1, 2, 3, 4], "trace_ids": [5, 6, 7], "solution_ids": [8]},
+        {"prompt_ids": [9], "trace_ids": [10, 11], "solution_ids": [12, 13]},
+    ]
+    batch = collate(rows, config)
+    assert batch["input_ids"].tolist() == [[1, 2], [3, 4], [5, 6], [10, 11], [12, 13]]
+    assert batch["lengths"].tolist() == [2] * 5
+    assert batch["sample"].tolist() == [0, 0, 0, 1, 1]
+    assert batch["trace"].tolist() == [False, False, True, True, False]
+    assert batch["prompt_ids"].tolist() == [[2, 3, 4], [9, 0, 0]]
+    assert batch["prompt_lengths"].tolist() == [3, 1]
+    only = collate(rows, config, parts=("trace_ids",))
+    assert only["input_ids"].tolist() == [[5, 6], [10, 11]] and torch.all(only["trace"])
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"chunk_length": 16, "compression_rate": 5}, "5 does not divide chunk length 16"),
+        ({"codebook_size": 1}, "at least 2 codes"),
+        ({"hidden_size": 15}, "no multiple of 2 heads"),
+        ({"context": "page"}, "choose chunk or trace"),
+        ({"quantizer": "magic"}, "choose ema or gradient"),
+        ({"context": "trace", "max_length": 3}, "holds no chunk of 4"),
+    ],
+)
+def test_shapes_that_cannot_be_are_named(changes: dict, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        tiny_config(**changes)

@@ -1,0 +1,69 @@
+import math
+
+import pytest
+import torch
+from vqvae_rows import IDS, random_rows, tiny_model
+
+from vqvae import encode_traces, evaluate_vqvae
+from vqvae.errors import InputError
+from vqvae.metrics import perplexity
+
+
+def test_perplexity_counts_codes_in_even_use() -> None:
+    assert perplexity(torch.tensor([4, 4, 4, 4])) == pytest.approx(4)
+    assert perplexity(torch.tensor([9, 0, 0])) == pytest.approx(1)
+    assert perplexity(torch.tensor([3, 1])) == pytest.approx(math.exp(-0.75 * math.log(0.75) - 0.25 * math.log(0.25)))
+
+
+def test_figures_by_hand() -> None:
+    """Row by row, with the model's own public functions; only traces count."""
+    model, rows = tiny_model(), random_rows(9)
+    report = evaluate_vqvae(model, rows, batch_size=4)
+    tokens, right, nats, exact, chunks, used = [], 0, 0.0, 0, 0, []
+    for row in rows:
+        trace = row["trace_ids"][: len(row["trace_ids"]) // 4 * 4]
+        codes = encode_traces(model, [trace])[0]
+        prompt = torch.tensor([row["prompt_ids"][-8:]])
+        logits = model.decode_logits(torch.tensor([codes]), prompt)[0]
+        guesses = model.decode(torch.tensor([codes]), prompt)[0].tolist()
+        places = model.vocabulary.compact(torch.tensor(trace))
+        nats -= float(logits.log_softmax(-1)[torch.arange(len(trace)), places].sum())
+        hits = [guess == token for guess, token in zip(guesses, trace, strict=True)]
+        right += sum(hits)
+        exact += sum(all(hits[i : i + 4]) for i in range(0, len(trace), 4))
+        chunks += len(trace) // 4
+        tokens += trace
+        used += codes
+    counts = torch.bincount(torch.tensor(used), minlength=8)
+    assert (report["chunks"], report["tokens"]) == (chunks, len(tokens))
+    assert report["codes_used"] == int((counts > 0).sum()) and report["used"] == report["codes_used"] / 8
+    assert report["perplexity"] == pytest.approx(perplexity(counts))
+    assert report["ce_right"] == pytest.approx(nats / len(tokens), rel=1e-4)
+    assert report["token_accuracy"] == pytest.approx(right / len(tokens))
+    assert report["exact_chunks"] == pytest.approx(exact / chunks)
+    assert report["unigram_accuracy"] == pytest.approx(max(tokens.count(token) for token in IDS) / len(tokens))
+    assert report["code_gap"] == pytest.approx(report["ce_none"] - report["ce_right"])
+    assert report["unknown_share"] == 0
+
+
+def test_unknown_tokens_are_counted() -> None:
+    row = {"prompt_ids": [3], "trace_ids": [3, 4, 5, 6], "solution_ids": [3]}
+    assert evaluate_vqvae(tiny_model(), [row])["unknown_share"] == 0.5
+
+
+def test_without_code_dropout_nothing_is_said_of_no_code() -> None:
+    report = evaluate_vqvae(tiny_model(code_dropout=0.0), random_rows(3))
+    assert report["ce_none"] is report["code_gap"] is report["no_code_accuracy"] is None
+
+
+def test_evaluation_changes_nothing() -> None:
+    model = tiny_model().train()
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    first = evaluate_vqvae(model, random_rows(5))
+    assert model.training and evaluate_vqvae(model, random_rows(5)) == first
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+
+
+def test_traces_without_a_whole_chunk_are_said() -> None:
+    with pytest.raises(InputError, match="no held-out trace has a whole chunk of 4 tokens"):
+        evaluate_vqvae(tiny_model(), [{"prompt_ids": [3], "trace_ids": [3], "solution_ids": [3]}])

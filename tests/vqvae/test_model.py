@@ -1,0 +1,172 @@
+from pathlib import Path
+
+import pytest
+import torch
+from torch.nn import functional as F
+from transformers import AutoModel
+from vqvae_rows import IDS, random_rows, tiny_config, tiny_model
+
+from vqvae import ChunkVQVAE, encode_traces
+from vqvae.chunks import collate
+
+
+def test_full_ids_go_in_and_out() -> None:
+    model = tiny_model()
+    ids = torch.tensor([[3, 5, 4, 89], [0, 99, 21, 8]])
+    rows = model.vocabulary.compact(ids)
+    assert rows.tolist() == [[0, 1, 8, 7], [8, 8, 4, 2]]
+    assert model.vocabulary.full(rows).tolist() == [[3, 5, -1, 89], [-1, -1, 21, 8]]
+
+
+def test_the_three_losses_by_hand() -> None:
+    """Reconstruction in nats a token; codebook and commitment loss as mean squared distance; beta weights the last."""
+    model = tiny_model(quantizer="gradient", commitment_weight=0.3, code_dropout=0.0).train()
+    batch = collate(random_rows(3), model.config)
+    out = model(**batch)
+    encoded = model.encode_windows(batch["input_ids"], batch["lengths"])
+    distance = torch.cdist(encoded.flatten(0, 1), model.quantizer.vq.codebook)
+    codes = distance.argmin(-1)
+    assert torch.equal(out.codes.flatten(), codes)
+    nearest = model.quantizer.vq.codebook[codes]
+    squared = (encoded.flatten(0, 1) - nearest).square().mean()
+    torch.testing.assert_close(out.codebook_loss, squared)
+    torch.testing.assert_close(out.commitment_loss, squared)
+    targets = model.vocabulary.compact(batch["input_ids"])
+    chosen = out.logits.log_softmax(-1).gather(-1, targets[..., None])
+    torch.testing.assert_close(out.reconstruction_loss, -chosen.mean())
+    torch.testing.assert_close(out.loss, out.reconstruction_loss + 1.3 * squared)
+
+
+def test_gradients_pass_straight_through() -> None:
+    """Without the other losses the encoder gets the gradient that the decoder gives the codebook vector."""
+    quantizer = tiny_model().quantizer.train()
+    vectors = torch.randn(5, 6, requires_grad=True)
+    direction = torch.randn(5, 6)
+    (quantizer(vectors).vectors * direction).sum().backward()
+    assert torch.equal(vectors.grad, direction)
+
+
+def test_codebook_and_commitment_gradients_go_to_one_side_each() -> None:
+    model = tiny_model(quantizer="gradient")
+    quantizer, vectors = model.quantizer.train(), torch.randn(5, 6, requires_grad=True)
+    found = quantizer(vectors)
+    found.codebook_loss.backward(retain_graph=True)
+    assert vectors.grad is None and quantizer.vq._codebook.embed.grad.abs().max() > 0
+    found.commitment_loss.backward()
+    nearest = quantizer.look_up(found.codes).detach()
+    torch.testing.assert_close(vectors.grad, 2 * (vectors.detach() - nearest) / vectors.numel())
+
+
+def test_only_chunks_of_traces_pass_the_codebook_of_moving_averages() -> None:
+    batch = collate(random_rows(4), tiny_config())
+    for quantizer in ("ema", "gradient"):
+        out = tiny_model(quantizer=quantizer).train()(**batch)
+        quantised = (out.codes >= 0).all(-1)
+        assert torch.equal(quantised, batch["trace"] | (quantizer == "gradient"))
+
+
+@pytest.mark.parametrize("context", ["chunk", "trace"])
+@pytest.mark.parametrize("length", [2, 4, 6])
+def test_a_code_depends_on_no_later_token(context: str, length: int) -> None:
+    """L > r: a chunk may be cut after any multiple of r = 2 tokens."""
+    model = tiny_model(chunk_length=length, context=context)
+    ids = torch.tensor([IDS + IDS[:4]])
+    encoded = model.encode_windows(*_as_windows(model, ids))
+    for token in range(12):
+        changed = ids.clone()
+        changed[0, token] = 3 if ids[0, token] != 3 else 5
+        other = model.encode_windows(*_as_windows(model, changed))
+        differs = (encoded != other).any(-1).flatten()
+        assert not differs[: token // 2].any()
+        assert differs[token // 2]
+
+
+def test_context_decides_whether_earlier_chunks_are_seen() -> None:
+    first, second = torch.tensor([[3, 5, 8, 13, 21, 34, 55, 89]]), torch.tensor([[5, 3, 8, 13, 21, 34, 55, 89]])
+    for context, seen in (("chunk", False), ("trace", True)):
+        model = tiny_model(context=context)
+        one, other = (model.encode_windows(*_as_windows(model, ids)).flatten(0, 1) for ids in (first, second))
+        assert bool((one[2:] != other[2:]).any()) == seen
+
+
+def _as_windows(model: ChunkVQVAE, ids: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    cut = ids.reshape(-1, model.config.chunk_length if model.config.context == "chunk" else ids.shape[1])
+    return cut, torch.full((len(cut),), cut.shape[1])
+
+
+@pytest.mark.parametrize("context", ["chunk", "trace"])
+def test_codes_do_not_depend_on_batch_padding_or_company(context: str) -> None:
+    model = tiny_model(context=context)
+    traces = [row["trace_ids"] for row in random_rows(30)]
+    together = encode_traces(model, traces)
+    assert [encode_traces(model, [trace])[0] for trace in traces] == together
+    for size in (1, 3, 1000):
+        assert encode_traces(model, traces, batch_size=size) == together
+    assert encode_traces(model, traces[:11]) + encode_traces(model, traces[11:]) == together
+    assert [len(codes) for codes in together] == [len(trace) // 4 * 2 for trace in traces]
+    assert len({code for codes in together for code in codes}) > 3
+
+
+def test_encode_marks_what_a_trace_has_no_code_for() -> None:
+    model = tiny_model()
+    ids = torch.tensor([[3, 5, 8, 13, 21, 34, 55, 89], [3, 5, 8, 13, 21, 0, 0, 0]])
+    codes = model.encode(ids, torch.tensor([8, 5]))
+    assert codes.shape == (2, 4)
+    assert codes[0].tolist() == encode_traces(model, [ids[0].tolist()])[0]
+    assert codes[1].tolist() == [*codes[0, :2].tolist(), -1, -1]
+    assert torch.equal(model.encode(ids[:1]), codes[:1])
+
+
+def test_decode_is_the_argmax_of_the_decoder_chunk_by_chunk() -> None:
+    model = tiny_model()
+    codes, prompts = torch.tensor([[1, 2, 3, 4]]), torch.tensor([[3, 5, 8]])
+    ids = model.decode(codes, prompts)
+    assert ids.shape == (1, 8)
+    assert torch.equal(model.decode(codes[:, 2:], prompts), ids[:, 4:])
+    assert set(ids.flatten().tolist()) <= {*IDS, -1}
+    padded = torch.tensor([[3, 5, 8, 0, 0]])
+    with_padding = model.decode_logits(codes, padded, torch.tensor([3]))
+    torch.testing.assert_close(with_padding, model.decode_logits(codes, prompts))
+
+
+def test_the_prompt_conditions_the_decoder_and_is_encoded_once_a_sample() -> None:
+    model = tiny_model()
+    codes = torch.tensor([[1, 2]])
+    one, other = (model.decode_logits(codes, torch.tensor([prompt])) for prompt in ([3, 5], [5, 3]))
+    assert not torch.allclose(one, other)
+    seen = []
+    model.prompt_encoder.register_forward_hook(lambda module, inputs, output: seen.append(inputs[0].shape[0]))
+    rows = random_rows(5, longest=20)
+    batch = collate(rows, model.config)
+    model(**batch)
+    assert seen == [5] and len(batch["input_ids"]) > 5
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_a_saved_model_loads_as_it_was(dtype: torch.dtype, tmp_path: Path) -> None:
+    model = tiny_model()
+    model.quantizer.steps += 7
+    model.save_pretrained(tmp_path)
+    loaded = AutoModel.from_pretrained(tmp_path, dtype=dtype)
+    assert isinstance(loaded, ChunkVQVAE) and not list(tmp_path.glob("*.bin"))
+    assert loaded.quantizer.vq.zero == 0 and loaded.quantizer.steps == 7
+    assert loaded.quantizer.vq.codebook.dtype == torch.float32
+    assert torch.equal(loaded.quantizer.vq.codebook, model.quantizer.vq.codebook)
+    assert torch.equal(loaded.vocabulary.token_ids, model.vocabulary.token_ids)
+    if dtype == torch.float32:
+        assert all(torch.equal(value, loaded.state_dict()[name]) for name, value in model.state_dict().items())
+        traces = [row["trace_ids"] for row in random_rows(10)]
+        assert encode_traces(loaded, traces) == encode_traces(model, traces)
+    else:
+        assert loaded.encoder.blocks[0].qkv.weight.dtype == torch.bfloat16
+        assert loaded.eval()(**collate(random_rows(2), model.config)).loss.isfinite()
+
+
+def test_warm_up_lets_vectors_pass_and_then_ends() -> None:
+    model = tiny_model(warmup_steps=2, code_dropout=0.0).train()
+    batch = collate(random_rows(3), model.config)
+    for step in range(3):
+        out = model(**batch)
+        assert bool((out.codes >= 0).any()) == (step == 2)
+    passed = F.mse_loss(model.quantizer(torch.ones(2, 6)).vectors, torch.ones(2, 6))
+    assert passed > 0

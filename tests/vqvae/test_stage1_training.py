@@ -1,0 +1,137 @@
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+from vector_quantize_pytorch import VectorQuantize
+from vqvae_rows import clustered_rows, counting_rows, random_rows, tiny_config
+
+from vqvae import ChunkVQVAE, ChunkVQVAEConfig, VQVAETrainingOptions, encode_traces, evaluate_vqvae, train_vqvae
+from vqvae.errors import InputError
+from vqvae.quantizer import ChunkQuantizer, Quantized
+
+
+OPTIONS = VQVAETrainingOptions(steps=8, batch_size=4, learning_rate=1e-2)
+
+
+class Interrupted(Exception):
+    """Stands for a power cut."""
+
+
+def interrupt_at(step: int):
+    def progress(now: int, total: int, figures: dict[str, float]) -> None:
+        if now == step:
+            raise Interrupted
+
+    return progress
+
+
+@pytest.mark.parametrize("stop", [2, 4, 6])
+def test_a_resumed_training_equals_an_uninterrupted_one(stop: int, tmp_path: Path) -> None:
+    """Warm-up has 4 steps: stopped before, at and after its end; an epoch has 5 steps."""
+    options = VQVAETrainingOptions(steps=8, batch_size=4, learning_rate=1e-2, save_every=1)
+    shape = {"warmup_steps": 4, "kmeans": True}
+    whole = train_vqvae(random_rows(20), tiny_config(**shape), tmp_path / "whole", options)
+    with pytest.raises(Interrupted):
+        train_vqvae(random_rows(20), tiny_config(**shape), tmp_path / "parts", options, interrupt_at(stop + 1))
+    parts = train_vqvae(random_rows(20), tiny_config(**shape), tmp_path / "parts", options)
+    left, right = whole.state_dict(), parts.state_dict()
+    live = [name for name in left if "codebook_mean" not in name and "codebook_variance" not in name]  # never set
+    assert all(torch.equal(left[name], right[name]) for name in live)
+    assert left["quantizer.steps"] == 8 and bool(left["quantizer.vq._codebook.initted"])
+
+
+def test_the_codebook_starts_at_the_k_means_of_traces(tmp_path: Path) -> None:
+    """As many codes as kinds of chunk: after k-means every kind has its own code."""
+    rows = clustered_rows(200)
+    config = tiny_config(codebook_size=6, compression_rate=4, warmup_steps=30, kmeans=True, dead_code_share=0.0)
+    model = train_vqvae(rows, config, tmp_path, VQVAETrainingOptions(steps=31, batch_size=16, learning_rate=1e-2))
+    kinds = {tuple(row["trace_ids"][:4]) for row in rows}
+    codes = encode_traces(model, [list(kind) for kind in kinds])
+    assert len({tuple(code) for code in codes}) >= 5
+
+
+def test_overfits_a_few_rows(tmp_path: Path) -> None:
+    rows = clustered_rows(40)
+    config = tiny_config(codebook_size=8, compression_rate=4, warmup_steps=80, kmeans=True)
+    model = train_vqvae(rows, config, tmp_path, VQVAETrainingOptions(steps=250, batch_size=8, learning_rate=1e-2))
+    report = evaluate_vqvae(model, rows)
+    assert report["token_accuracy"] > 0.97 and report["exact_chunks"] > 0.9
+    assert report["code_gap"] > 0.5
+    assert report["token_accuracy"] > report["no_code_accuracy"] > 0
+
+
+def library_defaults(quantizer: ChunkQuantizer, vectors: torch.Tensor) -> Quantized:
+    """The forward pass of a quantiser that is the library's alone."""
+    if len(vectors) == 0:
+        return Quantized(vectors, torch.zeros(0, dtype=torch.long), vectors.new_zeros(()), vectors.new_zeros(()))
+    quantized, codes, commitment = quantizer.vq(vectors.float()[None])
+    return Quantized(quantized[0], codes[0], vectors.new_zeros(()), commitment.squeeze())
+
+
+def test_the_librarys_defaults_collapse_where_the_recipe_does_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """100 chunks, 64 codes, the same model and training: more than half of the library's codes are dead."""
+    rows = counting_rows(300)
+    options = VQVAETrainingOptions(steps=200, batch_size=16, learning_rate=2e-3)
+    shape = {"codebook_size": 64, "compression_rate": 4, "code_dim": 32, "hidden_size": 32, "num_layers": 2}
+    recipe = train_vqvae(rows, tiny_config(**shape, warmup_steps=66, kmeans=True), tmp_path / "recipe", options)
+
+    def make(quantizer: ChunkQuantizer, config: ChunkVQVAEConfig) -> None:
+        original(quantizer, config)
+        quantizer.vq = VectorQuantize(config.code_dim, config.codebook_size)
+
+    original = ChunkQuantizer.__init__
+    monkeypatch.setattr(ChunkQuantizer, "__init__", make)
+    monkeypatch.setattr(ChunkQuantizer, "forward", library_defaults)
+    config = tiny_config(**shape, commitment_weight=1.0)  # the library's default weight
+    defaults = train_vqvae(rows, config, tmp_path / "defaults", options)
+    ours, theirs = evaluate_vqvae(recipe, rows), evaluate_vqvae(defaults, rows)
+    assert theirs["used"] < 0.5 and ours["used"] > 0.9
+    assert ours["perplexity"] > 2 * theirs["perplexity"]
+    assert ours["code_gap"] > theirs["code_gap"] + 0.2
+    assert ours["token_accuracy"] > theirs["token_accuracy"] + 0.05
+
+
+def test_plain_gradient_losses_train_the_codebook(tmp_path: Path) -> None:
+    config = tiny_config(quantizer="gradient")
+    torch.manual_seed(OPTIONS.seed)
+    model = train_vqvae(random_rows(20), config, tmp_path, OPTIONS)
+    assert isinstance(model.quantizer.vq.codebook, nn.Parameter | torch.Tensor)
+    fresh = ChunkVQVAE(config, model.vocabulary.token_ids.tolist())
+    moved = (model.quantizer.vq.codebook - fresh.quantizer.vq.codebook).abs().max()
+    assert moved > 0
+
+
+def test_dead_codes_are_judged_by_the_average_code_of_a_step(tmp_path: Path) -> None:
+    """20 traces of 8 tokens, batch 4: 4 x 2 chunks x 2 codes = 16 vectors a step on 8 codes; a tenth of 2 is 0.2."""
+    rows = [{"prompt_ids": [3], "trace_ids": [3, 5, 8, 13, 3, 5, 8, 13], "solution_ids": [3]}] * 20
+    config = tiny_config(dead_code_share=0.1)
+    train_vqvae(rows, config, tmp_path, OPTIONS)
+    assert config.dead_code_threshold == pytest.approx(0.2)
+
+
+@pytest.mark.parametrize(
+    ("rows", "changes", "message"),
+    [
+        (clustered_rows(2), {"codebook_size": 50}, "codebook size 50 is larger than the 6 chunks of 4 tokens"),
+        (clustered_rows(2), {"chunk_length": 40}, "no trace has a whole chunk of 40 tokens"),
+        ([], {}, "no trace has a whole chunk"),
+    ],
+)
+def test_a_corpus_that_cannot_fill_the_codebook_is_said(
+    rows: list, changes: dict, message: str, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    with pytest.raises(InputError, match=message):
+        train_vqvae(rows, tiny_config(**changes), out, OPTIONS)
+    assert not out.exists()
+
+
+def test_checkpoints_load_without_pickle(tmp_path: Path) -> None:
+    options = VQVAETrainingOptions(steps=2, batch_size=4, save_every=2)
+    train_vqvae(random_rows(20), tiny_config(), tmp_path, options)
+    files = list(tmp_path.glob("checkpoints/*/optimizer.pt"))
+    assert files and all(torch.load(file, weights_only=True)["state"] for file in files)
+    assert (tmp_path / "model.safetensors").is_file()
