@@ -22,8 +22,14 @@ def raw_rows(count: int, seed: int = 0) -> list[dict]:
     """Sums of two digits, with one step or two."""
     rng = np.random.default_rng(seed)
     pairs = rng.integers(10, size=(count, 2)).tolist()
+    more = ["so it is"]
     return [
-        {"question": f"{a} + {b} ?", "steps": [f"{a} and {b} make {a + b}"], "answer": str(a + b)} for a, b in pairs
+        {
+            "question": f"{a} + {b} ?",
+            "steps": [f"{a} and {b} make {a + b}", *(more if a > 7 else [])],
+            "answer": str(a + b),
+        }
+        for a, b in pairs
     ]
 
 

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from tiny_data import write_encoded, write_raw, write_scratch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from mixlm.encoded import load_encoded
@@ -15,6 +14,7 @@ from mixlm.models import open_model, open_tokenizer
 from mixlm.run import load_run
 from mixlm.training import train
 from mixlm.training_options import TrainingOptions
+from tests.tiny_data import write_encoded, write_raw, write_scratch
 
 
 OPTIONS = TrainingOptions(

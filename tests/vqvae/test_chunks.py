@@ -2,8 +2,8 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from vqvae_rows import tiny_config
 
+from tests.vqvae_rows import tiny_config
 from vqvae.chunks import collate, count_chunks, windows
 from vqvae.errors import InputError
 

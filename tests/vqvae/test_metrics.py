@@ -2,8 +2,8 @@ import math
 
 import pytest
 import torch
-from vqvae_rows import IDS, random_rows, tiny_model
 
+from tests.vqvae_rows import IDS, random_rows, tiny_model
 from vqvae import encode_traces, evaluate_vqvae
 from vqvae.errors import InputError
 from vqvae.metrics import perplexity

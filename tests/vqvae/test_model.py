@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch.nn import functional as F
 from transformers import AutoModel
-from vqvae_rows import IDS, random_rows, tiny_config, tiny_model
 
+from tests.vqvae_rows import IDS, random_rows, tiny_config, tiny_model
 from vqvae import ChunkVQVAE, encode_traces
 from vqvae.chunks import collate
 

@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import nn
 from vector_quantize_pytorch import VectorQuantize
-from vqvae_rows import clustered_rows, counting_rows, random_rows, tiny_config
 
+from tests.vqvae_rows import clustered_rows, counting_rows, random_rows, tiny_config
 from vqvae import ChunkVQVAE, ChunkVQVAEConfig, VQVAETrainingOptions, encode_traces, evaluate_vqvae, train_vqvae
 from vqvae.errors import InputError
 from vqvae.quantizer import ChunkQuantizer, Quantized
