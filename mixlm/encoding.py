@@ -1,55 +1,20 @@
 """Stage 1 from traces to the encoded dataset: train a VQ-VAE, then turn every trace into codes."""
 
-import hashlib
-import json
+import shutil
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from mixlm.code_usage import write_usage
 from mixlm.encoded import FORMAT_VERSION, is_encoded, read_manifest, write_manifest, write_shard
+from mixlm.encoding_options import EncodingOptions, describe_arguments
 from mixlm.errors import InputError
-from mixlm.fingerprint import tokenizer_fingerprint
-from mixlm.models import is_scratch, open_tokenizer
-from mixlm.samples import Sample, read_samples
-from mixlm.template import Template
-from mixlm.tokenization import tokenize_samples
-from vqvae import ChunkVQVAE, ChunkVQVAEConfig, VQVAETrainingOptions, encode_traces, evaluate_vqvae, train_vqvae
+from mixlm.fingerprint import save_base_tokenizer, tokenizer_fingerprint
+from mixlm.splits import Row, count_rows, read_splits
+from vqvae import ChunkVQVAE, ChunkVQVAEConfig, encode_traces, evaluate_vqvae, train_vqvae
 
 
-Row = dict[str, Any]
 ReportProgress = Callable[[int, int, dict[str, float]], None]
-MOST_VALID = 1000
-
-
-@dataclass(frozen=True)
-class EncodingOptions:
-    """Options of ``encode_dataset``.
-
-    Attributes:
-        template: Renders the samples.
-        shape: Fields of ``ChunkVQVAEConfig`` that differ from their defaults.
-        training: How to train the VQ-VAE.
-        vqvae: Folder of a trained VQ-VAE to use in place of training one.
-        valid: File of validation samples.
-        valid_fraction: Without ``valid``: share of the samples that is held out, at most 1,000 samples.
-        shard_rows: Rows of one Parquet file.
-        dtype: Of the encoder while encoding: "float32" or "bfloat16".
-        skip_bad_rows: Leave out malformed rows.
-    """
-
-    template: Template = field(default_factory=Template)
-    shape: dict[str, Any] = field(default_factory=dict)
-    training: VQVAETrainingOptions = field(default_factory=VQVAETrainingOptions)
-    vqvae: str | None = None
-    valid: str | None = None
-    valid_fraction: float = 0.05
-    shard_rows: int = 10_000
-    dtype: str = "float32"
-    skip_bad_rows: bool = False
 
 
 def encode_dataset(
@@ -87,36 +52,17 @@ def encode_dataset(
         say(f"{out}: already encoded; nothing to do")
         return manifest
     splits, tokenizer, counts = read_splits(traces, model, options)
-    if manifest is None:
-        config = ChunkVQVAEConfig(**options.shape)  # a shape that cannot be is refused before anything is written
-        manifest = _first_manifest(arguments, options, config, tokenizer, counts)
+    manifest = _same_tokenizer(manifest, tokenizer) or _first_manifest(arguments, options, tokenizer, counts)
     vqvae = _open_vqvae(out, manifest, splits, tokenizer, options, progress)
-    manifest |= {name: getattr(vqvae.config, name) for name in ("chunk_length", "compression_rate", "codebook_size")}
     if "codebook" not in manifest:
-        manifest["codebook"] = evaluate_vqvae(vqvae, splits["valid"] or splits["train"])
-        manifest["codebook"]["measured_on"] = "valid" if splits["valid"] else "train"
-        write_manifest(out, manifest)
-    report = progress("encoding") if progress else None
+        _measure(out, manifest, splits, vqvae)
     for split, rows in splits.items():
+        report = progress(f"encoding {split}") if progress and rows else None
         _encode_split(out, manifest, split, rows, vqvae, options, report)
     write_usage(out, manifest, tokenizer)
-    manifest["counts"] |= count_codes(splits, vqvae.config)
     manifest["complete"] = True
     write_manifest(out, manifest)
     return manifest
-
-
-def describe_arguments(traces: str, model: str, options: EncodingOptions) -> dict[str, Any]:
-    """Return what decides the codes, as JSON values; files by their content."""
-    arguments = {"traces": str(traces), "model": str(model), **asdict(options)}
-    arguments["training"].pop("save_every"), arguments["training"].pop("workers")
-    checksums = {}
-    for name in ("traces", "valid"):
-        path = Path(str(arguments[name]))
-        if path.is_file():
-            with path.open("rb") as file:
-                checksums[name] = hashlib.file_digest(file, "sha256").hexdigest()
-    return json.loads(json.dumps({**arguments, "checksums": checksums}))
 
 
 def check_folder(out: Path, arguments: dict[str, Any]) -> dict[str, Any] | None:
@@ -127,7 +73,7 @@ def check_folder(out: Path, arguments: dict[str, Any]) -> dict[str, Any] | None:
     """
     if is_encoded(out):
         manifest = read_manifest(out)
-        before = manifest["arguments"]
+        before = manifest.get("arguments", {})
         changed = sorted(name for name in before.keys() | arguments.keys() if before.get(name) != arguments.get(name))
         if changed:
             raise InputError(
@@ -139,46 +85,19 @@ def check_folder(out: Path, arguments: dict[str, Any]) -> dict[str, Any] | None:
     return None
 
 
-def read_splits(traces: str, model: str, options: EncodingOptions) -> tuple[dict[str, list[Row]], Any, dict[str, Any]]:
-    """Read, split and tokenise the samples.
-
-    Returns:
-        Tokenized rows of "train" and "valid"; the tokenizer; counts of samples and of rows left out.
-    """
-    train, skipped = _read(traces, options)
-    if not train:
-        raise InputError(f"{traces}: holds no samples")
-    if options.valid:
-        valid, more = _read(options.valid, options)
-        skipped += more
-    else:
-        held = min(round(len(train) * options.valid_fraction), MOST_VALID)
-        chosen = set(np.random.default_rng(options.training.seed).permutation(len(train))[:held].tolist())
-        valid = [sample for index, sample in enumerate(train) if index in chosen]
-        train = [sample for index, sample in enumerate(train) if index not in chosen]
-    texts = ("".join(options.template.render(sample)) for sample in train) if is_scratch(model) else ()
-    tokenizer = open_tokenizer(model, texts)
-    splits = {
-        "train": tokenize_samples(tokenizer, options.template, train),
-        "valid": tokenize_samples(tokenizer, options.template, valid),
-    }
-    counts = {split: {"samples": len(rows)} for split, rows in splits.items()}
-    return splits, tokenizer, {**counts, "skipped_rows": skipped}
-
-
-def _read(source: str, options: EncodingOptions) -> tuple[list[Sample], int]:
-    found = list(read_samples(source, skip_bad_rows=options.skip_bad_rows))
-    samples = [sample for sample in found if isinstance(sample, Sample)]
-    return samples, len(found) - len(samples)
+def _same_tokenizer(manifest: dict[str, Any] | None, tokenizer: Any) -> dict[str, Any] | None:
+    """Return the manifest of an interrupted call, if there is one, after a look at the tokenizer."""
+    if manifest and manifest["fingerprint"] != tokenizer_fingerprint(tokenizer):
+        raise InputError(
+            f"{manifest['model']}: its tokenizer has changed since encoding was interrupted; encode into another --out"
+        )
+    return manifest
 
 
 def _first_manifest(
-    arguments: dict[str, Any],
-    options: EncodingOptions,
-    config: ChunkVQVAEConfig,
-    tokenizer: Any,
-    counts: dict[str, Any],
+    arguments: dict[str, Any], options: EncodingOptions, tokenizer: Any, counts: dict[str, Any]
 ) -> dict[str, Any]:
+    ChunkVQVAEConfig(**options.shape)  # a shape that cannot be is refused before anything is written
     return {
         "format_version": FORMAT_VERSION,
         "complete": False,
@@ -206,20 +125,15 @@ def _open_vqvae(
     folder, fingerprint = out / "vqvae", manifest["fingerprint"]
     if "codebook" not in manifest:
         if options.vqvae:
-            given = open_vqvae(options.vqvae)
-            if given.config.fingerprint not in ("", fingerprint):
-                raise InputError(
-                    f"{options.vqvae}: trained for another tokenizer than that of {manifest['model']}; train a new one"
-                )
+            given = _given_vqvae(options.vqvae, manifest, splits["train"])
             _claim(out, manifest, tokenizer)
             given.save_pretrained(folder)
         else:
             shape = {**options.shape, "vocab_size": len(tokenizer), "fingerprint": fingerprint}
-            config = ChunkVQVAEConfig(**shape)
             report = progress("training the VQ-VAE") if progress else None
             train_vqvae(
                 splits["train"],
-                config,
+                ChunkVQVAEConfig(**shape),
                 folder,
                 options.training,
                 report,
@@ -229,11 +143,24 @@ def _open_vqvae(
     return open_vqvae(folder, getattr(torch, options.dtype)).to(device)
 
 
+def _given_vqvae(folder: str, manifest: dict[str, Any], rows: Sequence[Row]) -> ChunkVQVAE:
+    """Open a model that was trained before, and check that it fits tokenizer and traces."""
+    given = open_vqvae(folder)
+    if given.config.fingerprint not in ("", manifest["fingerprint"]):
+        raise InputError(f"{folder}: trained for another tokenizer than that of {manifest['model']}; train a new one")
+    if not count_rows(rows, given.config)["chunks"]:
+        raise InputError(
+            f"no trace has a whole chunk of {given.config.chunk_length} tokens, as {folder} encodes; "
+            "train a new one with a lower --chunk-length"
+        )
+    return given
+
+
 def _claim(out: Path, manifest: dict[str, Any], tokenizer: Any) -> None:
-    """Write down, before the first long part, what this folder is."""
+    """Write down, before the first long part, what this folder is: first of all the manifest, which makes it ours."""
     out.mkdir(parents=True, exist_ok=True)
-    tokenizer.save_pretrained(out / "tokenizer")
     write_manifest(out, manifest)
+    save_base_tokenizer(tokenizer, out / "tokenizer")
 
 
 def open_vqvae(folder: str | Path, dtype: Any = None) -> ChunkVQVAE:
@@ -248,6 +175,21 @@ def open_vqvae(folder: str | Path, dtype: Any = None) -> ChunkVQVAE:
         return ChunkVQVAE.from_pretrained(folder, dtype=dtype).eval()
     except (OSError, ValueError) as error:
         raise InputError(f"{folder}: cannot be opened as a VQ-VAE: {' '.join(str(error).split())[:200]}") from None
+
+
+def _measure(out: Path, manifest: dict[str, Any], splits: dict[str, list[Row]], vqvae: ChunkVQVAE) -> None:
+    """Write shape, counts and quality of the model into the manifest; its checkpoints have then done their work.
+
+    Quality is measured on the validation traces, or on the training traces if no validation trace has a whole chunk.
+    """
+    config = vqvae.config
+    manifest |= {name: getattr(config, name) for name in ("chunk_length", "compression_rate", "codebook_size")}
+    for split, rows in splits.items():
+        manifest["counts"][split] |= count_rows(rows, config)
+    split = "valid" if manifest["counts"]["valid"]["chunks"] else "train"
+    manifest["codebook"] = {**evaluate_vqvae(vqvae, splits[split]), "measured_on": split}
+    write_manifest(out, manifest)
+    shutil.rmtree(out / "vqvae" / "checkpoints", ignore_errors=True)
 
 
 def _encode_split(
@@ -271,18 +213,3 @@ def _encode_split(
             write_manifest(out, manifest)
         if report:
             report(min(start + options.shard_rows, len(rows)), len(rows), {})
-
-
-def count_codes(splits: dict[str, list[Row]], config: ChunkVQVAEConfig) -> dict[str, dict[str, int]]:
-    """Return for each split the samples, trace tokens, chunks, codes and empty traces."""
-    counts = {}
-    for split, rows in splits.items():
-        chunks = sum(len(row["trace_ids"]) // config.chunk_length for row in rows)
-        counts[split] = {
-            "samples": len(rows),
-            "trace_tokens": sum(len(row["trace_ids"]) for row in rows),
-            "chunks": chunks,
-            "codes": chunks * config.codes_per_chunk,
-            "empty_traces": sum(not row["trace_ids"] for row in rows),
-        }
-    return counts

@@ -8,19 +8,32 @@ from typing import Any
 from mixlm.errors import InputError
 
 
-NumberedRow = tuple[str, dict[str, Any]]
+Row = dict[str, Any]
 
 
-def read_rows(source: str | Path, split: str = "train") -> Iterator[NumberedRow]:
+def read_rows(source: str | Path, split: str = "train") -> Iterator[tuple[str, Row]]:
     """Yield the rows of ``source``, each with a name for error messages such as ``traces.jsonl:17``.
 
     Args:
         source: A ``.jsonl``, ``.json`` (a list of objects) or ``.parquet`` file, a folder that ``datasets`` can load,
-            or a Hub dataset id.
+            or a Hub dataset id, with ``:NAME`` after it for one of its configurations.
         split: Of a folder or Hub dataset.
 
     Raises:
-        InputError: If there is nothing to read, or a line is no JSON object.
+        InputError: If there is nothing to read, or a row is no JSON object.
+    """
+    return map(_raised, try_rows(source, split))
+
+
+def try_rows(source: str | Path, split: str = "train") -> Iterator[tuple[str, Row | InputError]]:
+    """Yield the rows of ``source`` as ``read_rows`` does, with the error in place of a row that is no JSON object.
+
+    Args:
+        source: See ``read_rows``.
+        split: See ``read_rows``.
+
+    Raises:
+        InputError: If there is nothing to read.
     """
     path = Path(source)
     if path.is_file():
@@ -33,15 +46,19 @@ def read_rows(source: str | Path, split: str = "train") -> Iterator[NumberedRow]
     return _read_dataset(str(source), split)
 
 
-def _read_jsonl(path: Path) -> Iterator[NumberedRow]:
-    with path.open(encoding="utf-8") as lines:
+def _raised(numbered: tuple[str, Row | InputError]) -> tuple[str, Row]:
+    where, row = numbered
+    if isinstance(row, InputError):
+        raise row
+    return where, row
+
+
+def _read_jsonl(path: Path) -> Iterator[tuple[str, Row | InputError]]:
+    with path.open(encoding="utf-8-sig") as lines:
         for number, line in enumerate(_decoded(path, lines), 1):
             if line.strip():
                 where = f"{path}:{number}"
-                try:
-                    yield where, _object(json.loads(line), where)
-                except json.JSONDecodeError as error:
-                    raise InputError(f"{where}: not valid JSON ({error.msg}); put one object on each line") from None
+                yield where, _parsed(line, where)
 
 
 def _decoded(path: Path, lines: Iterator[str]) -> Iterator[str]:
@@ -51,9 +68,22 @@ def _decoded(path: Path, lines: Iterator[str]) -> Iterator[str]:
         raise InputError(f"{path}: not UTF-8 text; save it as UTF-8") from None
 
 
-def _read_json(path: Path) -> Iterator[NumberedRow]:
+def _parsed(line: str, where: str) -> Row | InputError:
     try:
-        rows = json.loads(path.read_text(encoding="utf-8"))
+        return _object(json.loads(line), where)
+    except json.JSONDecodeError as error:
+        return InputError(f"{where}: not valid JSON ({error.msg}); put one object on each line")
+
+
+def _object(row: Any, where: str) -> Row | InputError:
+    if isinstance(row, dict):
+        return row
+    return InputError(f"{where}: is no JSON object; each row is an object such as {{'question': .., 'steps': ..}}")
+
+
+def _read_json(path: Path) -> Iterator[tuple[str, Row | InputError]]:
+    try:
+        rows = json.loads(path.read_text(encoding="utf-8-sig"))
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: not valid JSON ({error}); for one object a line name it .jsonl") from None
     if not isinstance(rows, list):
@@ -63,13 +93,7 @@ def _read_json(path: Path) -> Iterator[NumberedRow]:
         yield where, _object(row, where)
 
 
-def _object(row: Any, where: str) -> dict[str, Any]:
-    if not isinstance(row, dict):
-        raise InputError(f"{where}: is no JSON object; each row is an object such as {{'question': .., 'steps': ..}}")
-    return row
-
-
-def _read_parquet(path: Path) -> Iterator[NumberedRow]:
+def _read_parquet(path: Path) -> Iterator[tuple[str, Row]]:
     import pyarrow
     from pyarrow import parquet
 
@@ -84,11 +108,12 @@ def _read_parquet(path: Path) -> Iterator[NumberedRow]:
             yield f"{path}:{number}", row
 
 
-def _read_dataset(source: str, split: str) -> Iterator[NumberedRow]:
+def _read_dataset(source: str, split: str) -> Iterator[tuple[str, Row]]:
     from datasets import load_dataset
 
+    name, _, configuration = (source, "", "") if Path(source).is_dir() else source.partition(":")
     try:
-        dataset = load_dataset(source, split=split)
+        dataset = load_dataset(name, configuration or None, split=split)
     except Exception as error:  # datasets raises a dozen unrelated classes for "not there"
         reason = " ".join(str(error).split())[:200]
         raise InputError(

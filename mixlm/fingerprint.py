@@ -1,7 +1,8 @@
-"""Telling whether two tokenizers cut text into the same ids."""
+"""The base of a tokenizer: what of it decides the ids of text, without the tokens that this project added."""
 
 import hashlib
 import json
+from pathlib import Path
 from typing import Any
 
 from mixlm.tokens import is_project_token
@@ -29,3 +30,12 @@ def tokenizer_fingerprint(tokenizer: Any) -> str:
         "added": sorted(added),
     }
     return hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def save_base_tokenizer(tokenizer: Any, folder: Path) -> None:
+    """Save a tokenizer without this project's tokens, which only a run has."""
+    tokenizer.save_pretrained(folder)
+    file = folder / "tokenizer.json"
+    parts = json.loads(file.read_text(encoding="utf-8"))
+    parts["added_tokens"] = [token for token in parts["added_tokens"] if not is_project_token(token["content"])]
+    file.write_text(json.dumps(parts, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")

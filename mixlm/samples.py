@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from mixlm.errors import InputError
-from mixlm.files import read_rows
+from mixlm.files import try_rows
 
 
 LAYOUTS = (
@@ -44,12 +44,13 @@ def to_sample(row: Mapping[str, Any], where: str = "row") -> Sample:
     """Read a row of any layout in ``LAYOUTS``.
 
     Args:
-        row: The row.
+        row: The row; columns that are None count as missing, as Parquet has every column in every row.
         where: What error messages call it.
 
     Raises:
         InputError: If the row fits no layout, or a column has the wrong type.
     """
+    row = {name: value for name, value in row.items() if value is not None}
     if "messages" in row:
         return _from_messages(row, where)
     question = _text(row, _first(row, _QUESTIONS, where), where)
@@ -57,13 +58,13 @@ def to_sample(row: Mapping[str, Any], where: str = "row") -> Sample:
         steps = row["steps"]
         if not isinstance(steps, list | tuple) or not all(isinstance(step, str) for step in steps):
             raise InputError(f"{where}: 'steps' is no list of strings; give a list, or one string as 'reasoning'")
-        return Sample(question, tuple(steps), _text(row, "answer", where), columns=dict(row))
+        return Sample(question, tuple(steps), _text(row, "answer", where), columns=row)
     if "reasoning" in row:
         steps = _lines(_text(row, "reasoning", where))
-        return Sample(question, steps, _text(row, "answer", where), columns=dict(row))
+        return Sample(question, steps, _text(row, "answer", where), columns=row)
     response = _text(row, _first(row, _RESPONSES, where), where)
     steps, answer = _split_response(response, where)
-    return Sample(question, steps, answer, columns=dict(row))
+    return Sample(question, steps, answer, columns=row)
 
 
 def read_samples(
@@ -79,8 +80,10 @@ def read_samples(
     Raises:
         InputError: As ``read_rows`` and ``to_sample``.
     """
-    for where, row in read_rows(source, split):
+    for where, row in try_rows(source, split):
         try:
+            if isinstance(row, InputError):
+                raise row
             yield to_sample(row, where)
         except InputError as error:
             if not skip_bad_rows:
@@ -89,7 +92,7 @@ def read_samples(
 
 
 def _first(row: Mapping[str, Any], names: tuple[str, ...], where: str) -> str:
-    found = next((name for name in names if row.get(name) is not None), None)
+    found = next((name for name in names if name in row), None)
     if found is None:
         raise InputError(
             f"{where}: no column {' or '.join(names)} (it has {', '.join(row) or 'none'}); accepted: {LAYOUTS}"
@@ -140,9 +143,11 @@ def _from_messages(row: Mapping[str, Any], where: str) -> Sample:
     if question is None:
         raise InputError(f"{where}: 'messages' has no user turn; give the question as a turn with role 'user'")
     thought = last.get("reasoning_content") or last.get("thinking")
+    if thought and not isinstance(thought, str):
+        raise InputError(f"{where}: the reasoning of the last turn is a {type(thought).__name__}; give it as text")
     if thought:
         steps, answer = _lines(thought), last["content"].strip()
     else:
         steps, answer = _split_response(last["content"], where)
     turns = tuple({"role": turn["role"], "content": turn["content"]} for turn in before)
-    return Sample(question, steps, answer, turns, dict(row))
+    return Sample(question, steps, answer, turns, row)

@@ -1,6 +1,7 @@
 """From samples to token ids. Nothing else calls a tokenizer on user text."""
 
 import json
+import textwrap
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -31,12 +32,18 @@ def tokenize_prompt(tokenizer: Any, template: Template, sample: Sample | str) ->
         sample: A sample or a bare question.
 
     Raises:
-        InputError: If a chat is asked for and the tokenizer has no chat template.
+        InputError: If a chat is asked for and the tokenizer has no chat template, or a chat of several turns is to be
+            rendered without.
     """
     if isinstance(sample, str):
         sample = Sample(sample, (), "")
-    if template.chat or sample.messages:
+    if template.chat:
         return _tokenize_chat(tokenizer, sample)
+    if len(sample.messages or ()) > 1:
+        raise InputError(
+            f"the chat {_short(sample.question)} has turns before its question, which only a chat template renders; "
+            "give --chat"
+        )
     return [*starting_ids(tokenizer), *tokenize_text(tokenizer, template.render_prompt(sample.question))]
 
 
@@ -58,7 +65,7 @@ def _tokenize_chat(tokenizer: Any, sample: Sample) -> list[int]:
     turns = sample.messages or ({"role": "user", "content": sample.question},)
     marks = [f"\ue000{index}\ue001" for index in range(len(turns))]
     masked = [{**turn, "content": mark} for turn, mark in zip(turns, marks, strict=True)]
-    rest = tokenizer.apply_chat_template(masked, tokenize=False, add_generation_prompt=True)
+    rest = _render_chat(tokenizer, masked, sample.question)
     ids: list[int] = []
     for turn, mark in zip(turns, marks, strict=True):
         markup, found, rest = rest.partition(mark)
@@ -67,6 +74,21 @@ def _tokenize_chat(tokenizer: Any, sample: Sample) -> list[int]:
         ids += tokenizer(markup, add_special_tokens=False)["input_ids"] if markup else []
         ids += tokenize_text(tokenizer, turn["content"])
     return [*ids, *(tokenizer(rest, add_special_tokens=False)["input_ids"] if rest else [])]
+
+
+def _render_chat(tokenizer: Any, turns: Sequence[dict[str, str]], question: str) -> str:
+    from jinja2 import TemplateError
+
+    try:
+        return tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
+    except TemplateError as error:
+        raise InputError(
+            f"the tokenizer's chat template refuses the chat {_short(question)}: {error}; change or leave out the row"
+        ) from None
+
+
+def _short(question: str) -> str:
+    return repr(textwrap.shorten(question, 60, placeholder=" .."))
 
 
 def tokenize_sample(tokenizer: Any, template: Template, sample: Sample) -> dict[str, list[int]]:

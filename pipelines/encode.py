@@ -3,6 +3,7 @@
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from pipelines.options import command, progress_bar, template_of, template_options
 
@@ -82,10 +83,13 @@ def main(traces: str, model: str, out: str, **values: Any) -> None:
     """
     from contextlib import ExitStack
 
-    from mixlm.encoding import EncodingOptions, encode_dataset
+    from mixlm.encoding import encode_dataset
+    from mixlm.encoding_options import EncodingOptions
     from pipelines.report_encoding import print_report
     from vqvae import VQVAETrainingOptions
 
+    if values["vqvae"]:
+        _refuse_shape()
     shape = {name: values.pop(name) for name in _SHAPE}
     training = {name: values.pop(name) for name in _TRAINING}
     shape["compression_rate"] = shape["compression_rate"] or shape["chunk_length"]
@@ -101,3 +105,16 @@ def main(traces: str, model: str, out: str, **values: Any) -> None:
             traces, model, out, options, lambda label: bars.enter_context(progress_bar(label)), say=click.echo
         )
     print_report(manifest, out, model)
+
+
+def _refuse_shape() -> None:
+    """Refuse options of a VQ-VAE's shape beside --vqvae: the trained one has its own.
+
+    Raises:
+        click.UsageError: If one was given.
+    """
+    context = click.get_current_context()
+    for name in (*_SHAPE, "steps", "learning_rate"):
+        if context.get_parameter_source(name) is not ParameterSource.DEFAULT:
+            option = f"--{name}".replace("_", "-")
+            raise click.UsageError(f"{option} does nothing with --vqvae: that model is trained already; leave one out")

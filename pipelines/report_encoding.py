@@ -7,13 +7,22 @@ import click
 
 
 def print_report(manifest: dict[str, Any], out: str, model: str) -> None:
-    """Print samples, compression, quality of the codebook, and the next command."""
+    """Print samples, compression, quality of the codebook, and the next command.
+
+    Args:
+        manifest: Of the encoded dataset.
+        out: Its folder, as it was given.
+        model: Whose tokenizer it was encoded for, as it was given.
+    """
     codes, counts, rate = manifest["codebook"], manifest["counts"], manifest["compression_rate"]
     for split in ("train", "valid"):
         if counts[split]["samples"]:
             click.echo(_samples_line(split, counts[split], rate))
-    if counts.get("skipped_rows"):
-        click.echo(f"left out  {counts['skipped_rows']} malformed rows")
+    skipped = sum(counts[split]["skipped_rows"] for split in ("train", "valid"))
+    if skipped:
+        click.echo(f"left out  {skipped} malformed row{'s' * (skipped > 1)}")
+    longest = max(counts[split]["longest"] for split in ("train", "valid"))
+    click.echo(f"longest   {longest} tokens as text: prompt, trace and solution of one sample")
     used = f"{codes['codes_used']} of {codes['codebook_size']} codes used ({codes['used']:.0%})"
     click.echo(f"codebook  {used}, perplexity {codes['perplexity']:.1f}")
     click.echo(
@@ -21,7 +30,7 @@ def print_report(manifest: dict[str, Any], out: str, model: str) -> None:
         f"{codes['unknown_share']:.2%} of their tokens unknown"
     )
     click.echo(f"loss      {_losses(codes)} nats a token")
-    click.echo(f"accuracy  {_accuracies(codes)} of tokens; {codes['exact_chunks']:.1%} of chunks without an error")
+    click.echo(f"accuracy  {_accuracies(codes)}; {codes['exact_chunks']:.1%} of chunks without an error")
     click.echo(f"wrote     {out}")
     click.echo(
         f"next      mixlm-train {shlex.quote(str(out))} --model {shlex.quote(model)} --out RUN --method assorted"
@@ -48,7 +57,7 @@ def _losses(codes: dict[str, Any]) -> str:
 
 
 def _accuracies(codes: dict[str, Any]) -> str:
-    parts = [f"{codes['token_accuracy']:.1%} with the code"]
+    parts = [f"{codes['token_accuracy']:.1%} of tokens with the code"]
     if codes["no_code_accuracy"] is not None:
         parts.append(f"{codes['no_code_accuracy']:.1%} without")
-    return ", ".join([*parts, f"{codes['unigram_accuracy']:.1%} by the most frequent token"])
+    return ", ".join([*parts, f"{codes['unigram_accuracy']:.1%} by always saying the most frequent token"])
