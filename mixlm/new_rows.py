@@ -27,10 +27,12 @@ def give_own_rate(
     before: list[torch.Tensor] = []
 
     def remember(*_: Any) -> None:
+        """Keep the rows as they are before the step."""
         before[:] = [parameter.detach()[chosen.to(parameter.device)].clone() for parameter in parameters]
 
     @torch.no_grad()
     def scale(*_: Any) -> None:
+        """Stretch what the step did to the rows."""
         for parameter, old in zip(parameters, before, strict=True):
             index = chosen.to(parameter.device)
             parameter[index] = old + ratio * (parameter[index] - old)

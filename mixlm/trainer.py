@@ -12,9 +12,7 @@ from mixlm.dataset import EpochSampler, MixedDataset
 from mixlm.loss import MixedLoss
 from mixlm.new_rows import NewRows, give_own_rate
 from mixlm.vocabulary import matrices
-
-
-ReportProgress = Callable[[int, int, dict[str, float]], None]
+from vqvae.progress import ProgressCallback, ReportProgress
 
 
 class MixedTrainer(Trainer):
@@ -55,7 +53,7 @@ class MixedTrainer(Trainer):
             eval_dataset=valid,
             data_collator=collator,
             compute_loss_func=self._loss_of,
-            callbacks=[_Epochs(data), _Progress(progress)],
+            callbacks=[_Epochs(data), ProgressCallback(progress)],
         )
         self.remove_callback(PrinterCallback)
         # The loss is divided by the labels of the whole step, whatever the model's own forward accepts.
@@ -116,21 +114,3 @@ class _Epochs(TrainerCallback):
     def on_epoch_begin(self, args: TrainingArguments, state: Any, control: Any, **kwargs: Any) -> None:
         """Set the epoch by the steps taken, which a resumed run knows exactly."""
         self.data.set_epoch(state.global_step // self.data.steps_per_epoch)
-
-
-class _Progress(TrainerCallback):
-    """Passes steps and log lines on."""
-
-    def __init__(self, progress: ReportProgress | None) -> None:
-        self.progress, self.figures = progress, {}
-
-    def on_log(
-        self, args: TrainingArguments, state: Any, control: Any, logs: dict | None = None, **kwargs: Any
-    ) -> None:
-        """Keep the latest figures."""
-        self.figures = {name: value for name, value in (logs or {}).items() if isinstance(value, float)}
-
-    def on_step_end(self, args: TrainingArguments, state: Any, control: Any, **kwargs: Any) -> None:
-        """Report one step."""
-        if self.progress is not None and state.is_world_process_zero:
-            self.progress(state.global_step, state.max_steps, self.figures)

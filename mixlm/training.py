@@ -42,15 +42,14 @@ def train(
 ) -> Run:
     """Fine-tune ``model`` on ``source`` and write a run folder.
 
-    An interrupted run goes on from its last checkpoint when it is started again with the same arguments, and ends
-    as if it had never been interrupted.
+    An interrupted run, started again with the same arguments, goes on from its last checkpoint and ends the same.
 
     Args:
         source: An encoded dataset, or a raw file of traces for a method without codes.
         model: Folder, Hub id, ``.gguf`` file, or ``.yaml`` of a model from scratch.
         out: The run folder; must not hold anything but an unfinished run of the same arguments.
         options: Everything else.
-        template: Renders a raw file.
+        template: Renders a raw ``source``.
         valid: Raw validation file, for a raw ``source``.
         progress: Called with (step, total steps, figures) after every step.
         say: Called with a line whenever the user should know something.
@@ -59,25 +58,22 @@ def train(
         The finished run.
 
     Raises:
-        InputError: If anything given does not fit; the run folder is then untouched.
+        InputError: If anything given does not fit; the folder is then untouched.
     """
-    method = build_method(options.method, options.method_options)
     arguments = {"data": str(source), "model": str(model), "valid": valid, **options.to_dict()}
     path = check_folder(Path(out), arguments)
+    method = build_method(options.method, options.method_options)
     data = open_data(str(source), str(model), method, template or Template(), valid)
     set_seed(options.seed)
     lm = open_model(str(model), data.tokenizer, options.seed)
-    encoded = data.encoded
-    names = method.tokens(encoded.codebook_size if encoded else 0)
+    names = method.tokens(data.encoded.codebook_size if data.encoded else 0)
     new_ids = extend_vocabulary(lm, data.tokenizer, names, options.seed)
     run = _describe(path, data, options, arguments)
     method.bind(run.ids, run.compression_rate)
     run.method_state = method.fit(data.train, options.seed)
-
     training = prepare_rows(data, method, lm.config, options, say)
     trainer = _build_trainer(lm, path, training, data.valid, method, options, run, new_ids, progress)
-    claim_folder(path, arguments, trainer.is_world_process_zero())
-    checkpoint = get_last_checkpoint(str(path / CHECKPOINTS))
+    checkpoint = claim_folder(path, arguments, trainer.is_world_process_zero())
     if checkpoint:
         say(f"going on from {checkpoint}")
     trainer.train(resume_from_checkpoint=checkpoint)
@@ -110,12 +106,13 @@ def check_folder(path: Path, arguments: dict[str, Any]) -> Path:
     return path
 
 
-def claim_folder(path: Path, arguments: dict[str, Any], main: bool) -> None:
-    """Write down, before the first step, what the run in this folder was told."""
+def claim_folder(path: Path, arguments: dict[str, Any], main: bool) -> str | None:
+    """Write down, before the first step, what the run was told; return the checkpoint to go on from, if any."""
     started = path / CHECKPOINTS / "arguments.json"
     if main and not started.exists():
         started.parent.mkdir(parents=True, exist_ok=True)
         started.write_text(json.dumps(arguments, indent=2) + "\n", encoding="utf-8")
+    return get_last_checkpoint(str(path / CHECKPOINTS)) if started.parent.is_dir() else None
 
 
 def prepare_rows(

@@ -35,6 +35,15 @@ def pad_right(sequences: Sequence[Sequence[int]], width: int = 0) -> tuple[torch
     return ids.reshape(len(sequences), width), torch.tensor([len(sequence) for sequence in sequences])
 
 
+def last_tokens(ids: torch.Tensor, lengths: torch.Tensor, most: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Cut rows of ids (n, T), padded on the right, to their last ``most`` tokens, and ``lengths`` (n,) with them."""
+    if ids.shape[1] <= most:
+        return ids, lengths
+    start = (lengths - most).clamp(min=0)
+    places = start[:, None] + torch.arange(most, device=ids.device)
+    return ids.gather(1, places), lengths - start
+
+
 def collate(
     rows: Sequence[Mapping[str, Any]], config: ChunkVQVAEConfig, parts: Sequence[str] = PARTS
 ) -> dict[str, torch.Tensor]:

@@ -15,8 +15,12 @@ gradients). The gradient of the decoder passes straight through the quantiser to
 
 Prompt, trace and solution are all encoded and decoded, as in the paper. With the default ``quantizer="ema"`` only
 chunks of traces pass through the codebook, because codes replace nothing else: codes that prompts and solutions claim
-are lost to traces. ``quantizer="gradient"`` quantises all three, as the
-paper says.
+are lost to traces. ``quantizer="gradient"`` quantises all three, as the paper says.
+
+Left to itself a codebook collapses: a few codes take everything. The default recipe keeps it alive. For
+``warmup_steps`` vectors pass unquantised, so that the encoder finds its feet; then the codebook starts at the k-means
+of encoded traces; from there every code follows the moving average of the vectors that choose it, and one that hardly
+any vector chooses is set on a vector of the batch (``vqvae.quantizer``, ``vqvae.training``).
 
 Everything is causal: a code depends on its own r tokens and on those before them, never on later ones. A chunk can
 therefore be cut after any multiple of r tokens. The interface speaks the full ids of the language model's tokenizer;
@@ -35,6 +39,7 @@ from transformers import AutoConfig, AutoModel, PreTrainedModel
 from transformers.utils import ModelOutput
 from vector_quantize_pytorch import VectorQuantize
 
+from vqvae.chunks import last_tokens
 from vqvae.config import ChunkVQVAEConfig
 from vqvae.layers import CausalTransformer
 from vqvae.quantizer import ChunkQuantizer
@@ -170,8 +175,10 @@ class ChunkVQVAE(PreTrainedModel):
     def encode_prompts(self, prompt_ids: torch.Tensor, prompt_lengths: torch.Tensor) -> torch.Tensor:
         """Return g(P) of prompts of full ids (b, P) with ``prompt_lengths`` (b,): (b, width).
 
-        g is a causal Transformer read at the prompt's last token; the paper leaves its form open.
+        g is a causal Transformer read at the prompt's last token; the paper leaves its form open. Of a prompt longer
+        than ``config.max_prompt_length`` it reads the end.
         """
+        prompt_ids, prompt_lengths = last_tokens(prompt_ids, prompt_lengths, self.config.max_prompt_length)
         hidden = self.prompt_encoder(self.tokens(self.vocabulary.compact(prompt_ids)))
         last = (prompt_lengths - 1).clamp(min=0)
         return hidden[torch.arange(len(hidden), device=hidden.device), last]

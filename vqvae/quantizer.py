@@ -79,10 +79,15 @@ class ChunkQuantizer(nn.Module):
         nearest = self.look_up(codes)
         if self.training and self.moving:
             nearest = nearest.clone()  # the averages move the codebook in place
-            self.vq(vectors[None])
+            self._follow(vectors.detach())
         codebook_loss = nothing if self.moving else F.mse_loss(nearest, vectors.detach())
         through = vectors + (nearest - vectors).detach()
         return Quantized(through, codes, codebook_loss, F.mse_loss(vectors, nearest.detach()))
+
+    def _follow(self, vectors: torch.Tensor) -> None:
+        """Move the codebook towards ``vectors`` (n, d) and replace dead codes."""
+        with torch.autocast(vectors.device.type, enabled=False):  # the library switches it off on CUDA alone
+            self.vq(vectors[None])
 
     def nearest(self, vectors: torch.Tensor) -> torch.Tensor:
         """Return the codes (n,) of the codebook vectors nearest to ``vectors`` (n, d); changes nothing.
@@ -90,7 +95,8 @@ class ChunkQuantizer(nn.Module):
         The library's own forward would start an unset codebook from whatever batch comes first, even in evaluation.
         """
         codebook = self.vq.codebook
-        return (codebook.square().sum(-1) - 2 * vectors.float() @ codebook.T).argmin(-1)
+        with torch.autocast(vectors.device.type, enabled=False):  # in half precision other vectors would be nearest
+            return (codebook.square().sum(-1) - 2 * vectors.float() @ codebook.T).argmin(-1)
 
     def look_up(self, codes: torch.Tensor) -> torch.Tensor:
         """Return the codebook vectors (.., d) of ``codes`` (..)."""

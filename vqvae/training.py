@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch.utils.data import Dataset
-from transformers import Trainer, TrainerCallback, TrainingArguments, set_seed
+from transformers import Trainer, TrainingArguments, set_seed
 from transformers.trainer_callback import PrinterCallback
 from transformers.trainer_utils import get_last_checkpoint
 
@@ -17,12 +17,12 @@ from vqvae.chunks import PARTS, collate, count_chunks
 from vqvae.config import ChunkVQVAEConfig
 from vqvae.errors import InputError
 from vqvae.model import ChunkVQVAE
+from vqvae.progress import ProgressCallback, ReportProgress
 from vqvae.vocabulary import used_ids
 
 
 CHECKPOINTS = "checkpoints"
 Row = Mapping[str, Any]
-ReportProgress = Callable[[int, int, dict[str, float]], None]
 
 
 @dataclass(frozen=True)
@@ -153,7 +153,7 @@ class ChunkTrainer(Trainer):
             train_dataset=data,
             data_collator=partial(collate, config=model.config),
             optimizers=(torch.optim.Adam(model.parameters(), lr=options.learning_rate), None),
-            callbacks=[_Progress(progress)],
+            callbacks=[ProgressCallback(progress)],
         )
         self.remove_callback(PrinterCallback)
 
@@ -185,24 +185,6 @@ class ChunkTrainer(Trainer):
             if total >= wanted:
                 break
         return torch.cat(found)
-
-
-class _Progress(TrainerCallback):
-    """Passes steps and log lines on."""
-
-    def __init__(self, progress: ReportProgress | None) -> None:
-        self.progress, self.figures = progress, {}
-
-    def on_log(
-        self, args: TrainingArguments, state: Any, control: Any, logs: dict | None = None, **kwargs: Any
-    ) -> None:
-        """Keep the latest figures."""
-        self.figures = {name: value for name, value in (logs or {}).items() if isinstance(value, float)}
-
-    def on_step_end(self, args: TrainingArguments, state: Any, control: Any, **kwargs: Any) -> None:
-        """Report one step."""
-        if self.progress is not None and state.is_world_process_zero:
-            self.progress(state.global_step, state.max_steps, self.figures)
 
 
 def _arguments(out: Path, options: VQVAETrainingOptions) -> TrainingArguments:

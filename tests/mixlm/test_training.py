@@ -14,6 +14,7 @@ from mixlm.models import open_model, open_tokenizer
 from mixlm.run import load_run
 from mixlm.training import train
 from mixlm.training_options import TrainingOptions
+from tests.interruption import Interrupted, interrupt_at
 from tests.tiny_data import write_encoded, write_raw, write_scratch
 
 
@@ -46,18 +47,6 @@ def assert_same_weights(ours: Path, theirs: Path, **tolerance: float) -> None:
     assert left.keys() == right.keys()
     for name, value in left.items():
         torch.testing.assert_close(value, right[name], **(tolerance or {"atol": 0.0, "rtol": 0.0}))
-
-
-class Interrupted(Exception):
-    """Stands for a power cut."""
-
-
-def interrupt_at(step: int):
-    def progress(now: int, total: int, figures: dict[str, float]) -> None:
-        if now == step:
-            raise Interrupted
-
-    return progress
 
 
 @pytest.mark.parametrize("stop", [3, 5, 8])

@@ -5,6 +5,7 @@ import torch
 from torch import nn
 from vector_quantize_pytorch import VectorQuantize
 
+from tests.interruption import Interrupted, interrupt_at
 from tests.vqvae_rows import clustered_rows, counting_rows, random_rows, tiny_config
 from vqvae import ChunkVQVAE, ChunkVQVAEConfig, VQVAETrainingOptions, encode_traces, evaluate_vqvae, train_vqvae
 from vqvae.errors import InputError
@@ -12,18 +13,6 @@ from vqvae.quantizer import ChunkQuantizer, Quantized
 
 
 OPTIONS = VQVAETrainingOptions(steps=8, batch_size=4, learning_rate=1e-2)
-
-
-class Interrupted(Exception):
-    """Stands for a power cut."""
-
-
-def interrupt_at(step: int):
-    def progress(now: int, total: int, figures: dict[str, float]) -> None:
-        if now == step:
-            raise Interrupted
-
-    return progress
 
 
 @pytest.mark.parametrize("stop", [2, 4, 6])
