@@ -7,7 +7,7 @@ from transformers import AutoModel
 
 from tests.vqvae_rows import IDS, random_rows, tiny_config, tiny_model
 from vqvae import ChunkVQVAE, encode_traces
-from vqvae.chunks import collate
+from vqvae.chunks import collate, last_tokens
 
 
 def test_full_ids_go_in_and_out() -> None:
@@ -140,6 +140,17 @@ def test_the_prompt_conditions_the_decoder_and_is_encoded_once_a_sample() -> Non
     batch = collate(rows, model.config)
     model(**batch)
     assert seen == [5] and len(batch["input_ids"]) > 5
+
+
+def test_g_reads_the_end_of_a_long_prompt() -> None:
+    """At most 8 tokens: of rows of 10, 8 and 3 tokens, padded to 10."""
+    ids = torch.tensor([[*range(10)], [*range(8), 0, 0], [7, 8, 9, *[0] * 7]])
+    cut, lengths = last_tokens(ids, torch.tensor([10, 8, 3]), 8)
+    assert cut.tolist() == [[*range(2, 10)], [*range(8)], [7, 8, 9, 0, 0, 0, 0, 0]]
+    assert lengths.tolist() == [8, 8, 3]
+    model, codes = tiny_model(), torch.tensor([[1, 2]])
+    prompt = torch.tensor([[3, 5, *IDS]])
+    assert torch.equal(model.decode_logits(codes, prompt), model.decode_logits(codes, prompt[:, 2:]))
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
