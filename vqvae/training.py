@@ -1,5 +1,6 @@
 """Training the stage-1 model on transformers' trainer."""
 
+from array import array
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -11,8 +12,8 @@ import torch
 from torch.utils.data import Dataset
 from transformers import Trainer, TrainingArguments, set_seed
 from transformers.trainer_callback import PrinterCallback
-from transformers.trainer_utils import get_last_checkpoint
 
+from vqvae.checkpoints import last_checkpoint
 from vqvae.chunks import PARTS, collate, count_chunks
 from vqvae.config import ChunkVQVAEConfig
 from vqvae.errors import InputError
@@ -31,7 +32,7 @@ class VQVAETrainingOptions:
 
     Attributes:
         steps: Optimizer steps; the paper takes 100,000.
-        batch_size: Samples of a step, with all their chunks; 32 in the paper.
+        batch_size: Samples of a step, with all their chunks, on each device; 32 in the paper.
         learning_rate: Of Adam, after a linear warm-up, with a cosine schedule; the paper's 1e-5 needs its 100,000
             steps.
         seed: Of weights, order and k-means.
@@ -76,23 +77,26 @@ def train_vqvae(
         The trained model.
 
     Raises:
-        InputError: If there are no chunks, or fewer chunks of traces than codes.
+        InputError: If there are no chunks, fewer chunks of traces than codes, or no step left after the warm-up.
     """
     options = options or VQVAETrainingOptions()
     data = ChunkRows(rows, config)
     check_codebook(data, config)
+    check_warmup(config, options)
     before_training()
     arguments = _arguments(Path(out), options)  # starts the process group, which the quantiser must find
     token_ids = used_ids(row[part] for row in data for part in PARTS)
     config.compact_size = len(token_ids) + 1
-    vectors = options.batch_size * data.trace_chunks / len(data) * config.codes_per_chunk
+    samples = options.batch_size * arguments.world_size
+    vectors = samples * data.trace_chunks / len(data) * config.codes_per_chunk
     config.dead_code_threshold = config.dead_code_share * vectors / config.codebook_size
     set_seed(options.seed)
     trainer = ChunkTrainer(ChunkVQVAE(config, token_ids), arguments, data, options, progress)
-    trainer.train(resume_from_checkpoint=get_last_checkpoint(str(Path(out) / CHECKPOINTS)))
+    trainer.train(resume_from_checkpoint=last_checkpoint(Path(out) / CHECKPOINTS))
     model = trainer.accelerator.unwrap_model(trainer.model).eval()
     if trainer.is_world_process_zero():
         model.save_pretrained(out)
+    trainer.accelerator.wait_for_everyone()
     return model
 
 
@@ -112,8 +116,21 @@ def check_codebook(data: "ChunkRows", config: ChunkVQVAEConfig) -> None:
         )
 
 
+def check_warmup(config: ChunkVQVAEConfig, options: VQVAETrainingOptions) -> None:
+    """Check that training goes on after the warm-up: the codebook starts only then.
+
+    Raises:
+        InputError: If it does not.
+    """
+    if config.warmup_steps >= options.steps:
+        raise InputError(
+            f"the warm-up of {config.warmup_steps} steps leaves none of the {options.steps} training steps to the "
+            "codebook; lower --warmup-steps or raise --steps"
+        )
+
+
 class ChunkRows(Dataset):
-    """The rows that have a whole chunk in any part.
+    """The rows that have a whole chunk in any part, four bytes a token.
 
     Attributes:
         chunks: Number of chunks of all parts.
@@ -121,7 +138,7 @@ class ChunkRows(Dataset):
     """
 
     def __init__(self, rows: Sequence[Row], config: ChunkVQVAEConfig) -> None:
-        self.rows = [{part: list(row[part]) for part in PARTS} for row in rows]
+        self.rows = [{part: array("i", row[part]) for part in PARTS} for row in rows]
         self.rows = [row for row in self.rows if any(count_chunks(row[part], config) for part in PARTS)]
         self.chunks = sum(count_chunks(row[part], config) for row in self.rows for part in PARTS)
         self.trace_chunks = sum(count_chunks(row["trace_ids"], config) for row in self.rows)
@@ -130,7 +147,7 @@ class ChunkRows(Dataset):
         """Return the number of rows."""
         return len(self.rows)
 
-    def __getitem__(self, index: int) -> dict[str, list[int]]:
+    def __getitem__(self, index: int) -> dict[str, array]:
         """Return one row."""
         return self.rows[index]
 
@@ -163,6 +180,20 @@ class ChunkTrainer(Trainer):
         if plain.quantizer.needs_codebook:
             plain.quantizer.start_codebook(self.gather_vectors(plain), self.options.seed)
         return super().training_step(model, inputs, *args, **kwargs)
+
+    def compute_loss(self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, **kwargs: Any) -> Any:
+        """Keep the parts of the loss for the log."""
+        loss, outputs = super().compute_loss(model, inputs, return_outputs=True, **kwargs)
+        self.outputs = outputs
+        return (loss, outputs) if return_outputs else loss
+
+    def log(self, logs: dict[str, float], *args: Any, **kwargs: Any) -> None:
+        """Add what the last batch's loss is made of, and how many codes the batch used."""
+        if "loss" in logs:
+            codes = self.outputs["codes"]
+            logs |= {name: self.outputs[f"{name}_loss"].item() for name in ("reconstruction", "commitment")}
+            logs["codes_used"] = float(codes[codes >= 0].unique().numel())
+        super().log(logs, *args, **kwargs)
 
     @torch.no_grad()
     def gather_vectors(self, model: ChunkVQVAE) -> torch.Tensor:
@@ -200,6 +231,7 @@ def _arguments(out: Path, options: VQVAETrainingOptions) -> TrainingArguments:
         seed=options.seed,
         dataloader_num_workers=options.workers,
         dataloader_pin_memory=torch.cuda.is_available(),
+        use_cpu=not torch.accelerator.is_available(),  # several processes without it would not find each other
         logging_steps=50,
         save_strategy="steps" if options.save_every else "no",
         save_steps=options.save_every or 500,

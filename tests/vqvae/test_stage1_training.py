@@ -1,3 +1,4 @@
+import shutil
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ from vector_quantize_pytorch import VectorQuantize
 from tests.interruption import Interrupted, interrupt_at
 from tests.vqvae_rows import clustered_rows, counting_rows, random_rows, tiny_config
 from vqvae import ChunkVQVAE, ChunkVQVAEConfig, VQVAETrainingOptions, encode_traces, evaluate_vqvae, train_vqvae
+from vqvae.checkpoints import last_checkpoint
 from vqvae.errors import InputError
 from vqvae.quantizer import ChunkQuantizer, Quantized
 
@@ -28,6 +30,36 @@ def test_a_resumed_training_equals_an_uninterrupted_one(stop: int, tmp_path: Pat
     live = [name for name in left if "codebook_mean" not in name and "codebook_variance" not in name]  # never set
     assert all(torch.equal(left[name], right[name]) for name in live)
     assert left["quantizer.steps"] == 8 and bool(left["quantizer.vq._codebook.initted"])
+
+
+def test_a_checkpoint_that_was_cut_short_is_passed_over(tmp_path: Path) -> None:
+    """The power went while step 6 was saved: training goes on from step 4, to the same end."""
+    options = VQVAETrainingOptions(steps=8, batch_size=4, learning_rate=1e-2, save_every=2)
+    whole = train_vqvae(random_rows(20), tiny_config(), tmp_path / "whole", options)
+    with pytest.raises(Interrupted):
+        train_vqvae(random_rows(20), tiny_config(), tmp_path / "parts", options, interrupt_at(6))
+    checkpoints = tmp_path / "parts" / "checkpoints"
+    shutil.copytree(checkpoints / "checkpoint-4", checkpoints / "checkpoint-6")
+    (checkpoints / "checkpoint-6" / "trainer_state.json").unlink()
+    (checkpoints / "checkpoint-6" / "model.safetensors").write_bytes(b"")
+    assert last_checkpoint(checkpoints) == str(checkpoints / "checkpoint-4")
+    parts = train_vqvae(random_rows(20), tiny_config(), tmp_path / "parts", options)
+    assert all(torch.equal(value, parts.state_dict()[name]) for name, value in whole.state_dict().items())
+    assert last_checkpoint(tmp_path / "nothing") is None
+
+
+def test_progress_tells_the_parts_of_the_loss_and_nothing_is_printed(
+    tmp_path: Path, capfd: pytest.CaptureFixture
+) -> None:
+    calls = []
+    options = VQVAETrainingOptions(steps=51, batch_size=4)
+    train_vqvae(random_rows(20), tiny_config(), tmp_path, options, lambda *call: calls.append(call))
+    assert [(step, total) for step, total, _ in calls] == [(step, 51) for step in range(1, 52)]
+    figures = calls[-1][2]
+    assert {"loss", "reconstruction", "commitment", "codes_used"} <= figures.keys()
+    assert 0 < figures["codes_used"] <= 8 and figures["reconstruction"] > 0
+    captured = capfd.readouterr()
+    assert captured.out == captured.err == ""
 
 
 def test_the_codebook_starts_at_the_k_means_of_traces(tmp_path: Path) -> None:
@@ -107,6 +139,7 @@ def test_dead_codes_are_judged_by_the_average_code_of_a_step(tmp_path: Path) -> 
         (clustered_rows(2), {"codebook_size": 50}, "codebook size 50 is larger than the 6 chunks of 4 tokens"),
         (clustered_rows(2), {"chunk_length": 40}, "no trace has a whole chunk of 40 tokens"),
         ([], {}, "no trace has a whole chunk"),
+        (clustered_rows(9), {"warmup_steps": 8}, "warm-up of 8 steps leaves none of the 8 training steps"),
     ],
 )
 def test_a_corpus_that_cannot_fill_the_codebook_is_said(
