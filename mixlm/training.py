@@ -15,6 +15,7 @@ from mixlm.card import write_card
 from mixlm.collator import Collator
 from mixlm.dataset import MixedDataset
 from mixlm.errors import InputError
+from mixlm.evaluation import evaluate
 from mixlm.lora import add_adapter, merge_adapter
 from mixlm.loss import MixedLoss
 from mixlm.methods import build_method
@@ -28,6 +29,7 @@ from mixlm.vocabulary import extend_vocabulary, special_ids
 
 
 CHECKPOINTS = "checkpoints"
+MEASURED_ROWS = 256
 
 
 def train(
@@ -66,13 +68,12 @@ def train(
     data = open_data(str(source), str(model), method, template or Template(), valid)
     set_seed(options.seed)
     lm = open_model(str(model), data.tokenizer, options.seed)
-    names = method.tokens(data.encoded.codebook_size if data.encoded else 0)
-    new_ids = extend_vocabulary(lm, data.tokenizer, names, options.seed)
+    new_ids = extend_vocabulary(lm, data.tokenizer, method.tokens(data.codebook_size), options.seed)
     run = _describe(path, data, options, arguments)
     method.bind(run.ids, run.compression_rate)
     run.method_state = method.fit(data.train, options.seed)
     training = prepare_rows(data, method, lm.config, options, say)
-    trainer = _build_trainer(lm, path, training, data.valid, method, options, run, new_ids, progress)
+    trainer = _build_trainer(lm, path, training, data, method, options, run, new_ids, progress)
     checkpoint = claim_folder(path, arguments, trainer.is_world_process_zero())
     if checkpoint:
         say(f"going on from {checkpoint}")
@@ -140,7 +141,7 @@ def _describe(path: Path, data: TrainingData, options: TrainingOptions, argument
         ids=special_ids(data.tokenizer),
         chunk_length=encoded.chunk_length if encoded else 0,
         compression_rate=encoded.compression_rate if encoded else 0,
-        codebook_size=encoded.codebook_size if encoded else 0,
+        codebook_size=data.codebook_size,
         fingerprint=data.fingerprint,
         method_options=build_method(options.method, options.method_options).options(),
         arguments=arguments,
@@ -152,7 +153,7 @@ def _build_trainer(
     lm: Any,
     path: Path,
     training: MixedDataset,
-    valid: Any,
+    data: TrainingData,
     method: Any,
     options: TrainingOptions,
     run: Run,
@@ -160,6 +161,9 @@ def _build_trainer(
     progress: ReportProgress | None,
 ) -> MixedTrainer:
     """Set up transformers' trainer for one run."""
+    valid, tokenizer = data.valid, data.tokenizer
+    if options.eval_every and valid is None:
+        raise InputError("--eval-every needs validation rows; give --valid FILE, or encode with --valid-fraction")
     lm.config.use_cache = False
     arguments = trainer_arguments(path, training.steps_per_epoch, options)
     if options.lora_rank:
@@ -176,8 +180,21 @@ def _build_trainer(
         loss=MixedLoss(run.ids),
         new_ids=new_ids,
         new_token_lr=options.row_rate,
+        measure=measure_accuracy(run, valid, tokenizer, options) if options.select == "accuracy" else None,
         progress=progress,
     )
+
+
+def measure_accuracy(run: Run, valid: Any, tokenizer: Any, options: TrainingOptions) -> Callable[[Any], dict]:
+    """Return a function that lets a model answer the first validation rows and gives the share of right ones."""
+    rows = [valid[index] for index in range(min(len(valid), MEASURED_ROWS))]
+
+    def measure(model: Any) -> dict[str, float]:
+        """Return the accuracy of ``model``."""
+        modes = evaluate(run, rows, model, tokenizer, check=options.check)["modes"]
+        return {"accuracy": modes["free"]["accuracy"]}
+
+    return measure
 
 
 def trainer_arguments(path: Path, steps_per_epoch: int, options: TrainingOptions) -> TrainingArguments:
@@ -205,6 +222,7 @@ def trainer_arguments(path: Path, steps_per_epoch: int, options: TrainingOptions
         seed=options.seed,
         dataloader_num_workers=options.workers,
         dataloader_pin_memory=torch.cuda.is_available(),
+        use_cpu=not torch.accelerator.is_available(),  # several processes without it would not find each other
         logging_steps=options.log_every,
         save_strategy="steps" if saving else "no",
         save_steps=saving or 500,

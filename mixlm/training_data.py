@@ -33,6 +33,11 @@ class TrainingData:
     encoded: EncodedData | None = None
 
     @property
+    def codebook_size(self) -> int:
+        """Number of codes, K; 0 for a raw file."""
+        return self.encoded.codebook_size if self.encoded else 0
+
+    @property
     def fingerprint(self) -> str:
         """Fingerprint of the base tokenizer."""
         return tokenizer_fingerprint(self.tokenizer)

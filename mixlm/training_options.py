@@ -38,6 +38,7 @@ class TrainingOptions:
         save_every: Steps between checkpoints; 0: none.
         eval_every: Steps between evaluations; 0: none, unless ``select`` needs them.
         select: Which checkpoint is kept: "last", or the best on the validation rows by "loss" or "accuracy".
+        check: How answers are compared for that accuracy: "exact", "number" or "math".
         report_to: Experiment tracker: "none", "tensorboard", "trackio", "wandb".
         save_dtype: Of the saved weights.
     """
@@ -68,6 +69,7 @@ class TrainingOptions:
     save_every: int = 0
     eval_every: int = 0
     select: str = "last"
+    check: str = "exact"
     report_to: str = "none"
     save_dtype: str = "float32"
 

@@ -7,14 +7,18 @@ from pipelines.options import command
 
 @command("methods")
 def main() -> None:
-    """List the methods of reasoning with their options."""
-    from dataclasses import MISSING, fields
+    """List the methods of reasoning with their options and defaults."""
+    from dataclasses import fields
 
     from mixlm.methods import METHODS
 
     for name, method in METHODS.items():
-        click.echo(f"{name}  ({method.source})")
+        needs = "; needs codes: mixlm-encode first" if method.needs_codes else ""
+        click.echo(f"{name}  ({method.source}{needs})")
         click.echo(f"    {method.__doc__.strip().splitlines()[0]}")
         for field in fields(method):
-            default = "" if field.default is MISSING else f" = {field.default}"
-            click.echo(f"    -o {field.name}{default}")
+            click.echo(f"    -o {field.name}={_as_typed(field.default)}")
+
+
+def _as_typed(value: object) -> str:
+    return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)

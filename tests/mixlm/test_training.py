@@ -210,6 +210,22 @@ def test_the_best_checkpoint_can_be_kept(encoded: Path, scratch: Path, tmp_path:
     assert_same_weights(tmp_path / "run", Path(best))
 
 
+def test_the_most_accurate_checkpoint_can_be_kept(encoded: Path, scratch: Path, tmp_path: Path) -> None:
+    options = replace(OPTIONS, steps=4, eval_every=2, select="accuracy")
+    seen: list[dict[str, float]] = []
+    train(encoded, scratch, tmp_path / "run", options, progress=lambda *now: seen.append(now[2]))
+    state = json.loads((tmp_path / "run/checkpoints/checkpoint-4/trainer_state.json").read_text())
+    accuracies = [line["eval_accuracy"] for line in state["log_history"] if "eval_accuracy" in line]
+    assert len(accuracies) == 2 and state["best_metric"] == max(accuracies)
+
+
+def test_evaluation_without_validation_rows_is_refused(scratch: Path, tmp_path: Path) -> None:
+    options = replace(OPTIONS, method="cot", method_options={}, eval_every=2)
+    with pytest.raises(InputError, match="--eval-every needs validation rows"):
+        train(write_raw(tmp_path), scratch, tmp_path / "run", options)
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_run_can_be_the_model_of_the_next(encoded: Path, scratch: Path, tmp_path: Path) -> None:
     train(encoded, scratch, tmp_path / "first", OPTIONS)
     train(encoded, tmp_path / "first", tmp_path / "second", OPTIONS)

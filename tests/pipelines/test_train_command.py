@@ -1,0 +1,87 @@
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from pipelines.methods import main as methods
+from pipelines.train import main
+from tests.tiny_data import write_encoded, write_raw, write_scratch
+
+
+def run(*arguments: object) -> Result:
+    return CliRunner().invoke(main, [str(argument) for argument in arguments])
+
+
+@pytest.fixture
+def common(tmp_path: Path) -> list[object]:
+    shape = ["--steps", 2, "--batch-size", 4, "--learning-rate", 1e-2]
+    return ["--model", write_scratch(tmp_path), "--out", tmp_path / "run", *shape]
+
+
+def assert_one_line(result: Result, code: int, *parts: str) -> None:
+    assert result.exit_code == code, result.output
+    lines = result.stderr.strip().splitlines()
+    assert all(part in lines[-1] for part in parts), result.stderr
+    assert "Traceback" not in result.output and (code == 2 or len(lines) == 1)
+
+
+def test_trains_an_encoded_dataset_and_says_what_comes_next(tmp_path: Path, common: list) -> None:
+    result = run(write_encoded(tmp_path), *common, "--method", "assorted", "-o", "mix=uniform")
+    assert result.exit_code == 0, result.output
+    assert f"wrote {tmp_path / 'run'}" in result.output and "mixlm-generate" in result.output
+    info = json.loads((tmp_path / "run" / "mixlm.json").read_text())
+    assert info["method_name"] == "assorted" and info["method_options"]["mix"] == "uniform"
+    assert info["arguments"]["steps"] == 2 and info["ids"]["codebook_size"] == 4
+
+
+def test_trains_on_a_raw_file_without_codes(tmp_path: Path, common: list) -> None:
+    result = run(write_raw(tmp_path), *common, "--method", "sol-only", "--solution-template", r"\n= {answer}")
+    assert result.exit_code == 0, result.output
+    info = json.loads((tmp_path / "run" / "mixlm.json").read_text())
+    assert info["template"]["solution"] == "\n= {answer}"
+    assert not (tmp_path / "run" / "vqvae").exists()
+
+
+def test_options_come_from_yaml_and_the_command_line_wins(tmp_path: Path, common: list) -> None:
+    config = tmp_path / "train.yaml"
+    config.write_text("method: assorted\nmethod-option: [mix=uniform]\nseed: 7\nbatch_size: 5\n")
+    result = run(write_encoded(tmp_path), "--config", config, *common)
+    assert result.exit_code == 0, result.output
+    arguments = json.loads((tmp_path / "run" / "mixlm.json").read_text())["arguments"]
+    assert (arguments["seed"], arguments["batch_size"], arguments["method_options"]) == (7, 4, {"mix": "uniform"})
+
+
+def test_mistakes_are_one_line_and_write_nothing(tmp_path: Path, common: list) -> None:
+    encoded, raw = write_encoded(tmp_path), write_raw(tmp_path)
+    config = tmp_path / "train.yaml"
+    config.write_text("learning_rat: 1\n")
+    torn = tmp_path / "torn.jsonl"
+    torn.write_text('{"question": "1?", "steps": ["1"], "answer": "1"}\n{"question": "2?"\n')
+    cases = [
+        ((encoded, *common), 2, ("--method",)),
+        ((encoded, *common, "--method", "assorted", "--config", config), 2, ("learning_rat", "learning-rate")),
+        ((encoded, *common, "--method", "asorted"), 1, ("asorted", "choose from", "assorted")),
+        ((encoded, *common, "--method", "assorted", "-o", "mixx=uniform"), 1, ("mixx", "mix")),
+        ((encoded, *common, "--method", "assorted", "-o", "mix"), 1, ("NAME=VALUE",)),
+        ((raw, *common, "--method", "assorted"), 1, ("raw.jsonl", "mixlm-encode")),
+        ((torn, *common, "--method", "cot"), 1, ("torn.jsonl:2",)),
+        ((tmp_path / "gone.jsonl", *common, "--method", "cot"), 1, ("gone.jsonl", "no such file")),
+        ((encoded, *common, "--method", "cot", "--batch-size", 400), 1, ("400", "--batch-size")),
+        (
+            (encoded, *common, "--method", "cot", "--batch-size", 4, "--micro-batch-size", 3),
+            1,
+            ("--micro-batch-size",),
+        ),
+        ((encoded, *common, "--method", "cot", "--select", "loss"), 1, ("--eval-every",)),
+        ((raw, *common, "--method", "cot", "--prompt-template", "Q"), 1, ("--prompt-template", "{question}")),
+    ]
+    for arguments, code, parts in cases:
+        assert_one_line(run(*arguments), code, *parts)
+        assert not (tmp_path / "run").exists()
+
+
+def test_methods_are_listed_with_source_and_options() -> None:
+    output = CliRunner().invoke(methods, []).output
+    for expected in ("assorted", "random-codes", "cot", "sol-only", "-o mix=paper", "Token Assorted, section 3"):
+        assert expected in output
