@@ -1,0 +1,357 @@
+import json
+from collections import Counter
+from dataclasses import replace
+
+import pytest
+import torch
+from pyarrow import parquet
+
+from mixlm import encoding
+from mixlm.encoded import load_encoded, read_manifest
+from mixlm.encoding import encode_dataset, open_vqvae
+from mixlm.encoding_options import EncodingOptions
+from mixlm.errors import InputError
+from mixlm.fingerprint import tokenizer_fingerprint
+from mixlm.models import build_tokenizer, open_tokenizer
+from mixlm.template import Template
+from mixlm.tokens import latent_span
+from tests.interruption import Interrupted
+from tests.tiny_data import raw_rows, write_scratch
+from vqvae import VQVAETrainingOptions
+from vqvae.chunks import windows
+
+
+LENGTH, RATE, CODES = 4, 2, 6
+SHAPE = {"chunk_length": LENGTH, "compression_rate": RATE, "codebook_size": CODES, "code_dim": 4, "hidden_size": 16}
+SHAPE |= {"num_layers": 1, "num_heads": 2, "max_prompt_length": 16, "warmup_steps": 3}
+TRAINING = VQVAETrainingOptions(steps=8, batch_size=8, learning_rate=1e-2, save_every=2)
+OPTIONS = EncodingOptions(shape=SHAPE, training=TRAINING, valid_fraction=0.2, shard_rows=9)
+NUMBER_OF_FILES = {"train": 4, "valid": 1}
+
+
+def write_traces(folder, rows=None):
+    path = folder / "traces.jsonl"
+    rows = rows or [{**row, "id": index} for index, row in enumerate(raw_rows(40))]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+class Work:
+    """A folder with traces and a model, in which encoding can be called again and again."""
+
+    def __init__(self, folder, rows=None):
+        self.folder, self.traces, self.model = folder, write_traces(folder, rows), write_scratch(folder)
+
+    def encode(self, out: str = "encoded", progress=None, say=print, **changes):
+        options = replace(OPTIONS, **changes)
+        encode_dataset(str(self.traces), str(self.model), self.folder / out, options, progress, say)
+        return self.folder / out
+
+    def refuses(self, out: str = "encoded", **changes) -> str:
+        """The one line by which encoding is refused; checks that it changes nothing in ``out``."""
+        before = contents(self.folder / out)
+        with pytest.raises(InputError) as caught:
+            self.encode(out, **changes)
+        assert contents(self.folder / out) == before and "\n" not in str(caught.value)
+        return str(caught.value)
+
+
+@pytest.fixture(scope="module")
+def work(tmp_path_factory):
+    return Work(tmp_path_factory.mktemp("work"))
+
+
+@pytest.fixture(scope="module")
+def encoded(work):
+    return work.encode()
+
+
+@pytest.fixture
+def fresh(tmp_path):
+    return Work(tmp_path)
+
+
+def contents(path) -> dict[str, tuple[bytes, int]]:
+    """Every file below ``path`` with what is in it and when it was written."""
+    files = [path] if path.is_file() else path.rglob("*")
+    return {str(file): (file.read_bytes(), file.stat().st_mtime_ns) for file in files if file.is_file()}
+
+
+def tables(path) -> dict[str, list[dict]]:
+    return {file.name: parquet.read_table(file).to_pylist() for file in path.glob("*.parquet")}
+
+
+def assert_equal_results(one, other) -> None:
+    weights = [open_vqvae(path / "vqvae").state_dict() for path in (one, other)]
+    assert tables(one) == tables(other) and len(tables(one)) == sum(NUMBER_OF_FILES.values())
+    assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0] | weights[1])
+    assert (one / "vqvae" / "usage.json").read_text() == (other / "vqvae" / "usage.json").read_text()
+    folders = {"arguments": None, "model": None}
+    assert {**read_manifest(one), **folders} == {**read_manifest(other), **folders}
+
+
+def test_the_manifest_says_what_the_data_is(work, encoded):
+    manifest, data = read_manifest(encoded), load_encoded(encoded)
+    expected = {"chunk_length": LENGTH, "compression_rate": RATE, "codebook_size": CODES, "complete": True}
+    assert {name: manifest[name] for name in expected} == expected
+    assert manifest["format_version"] == 1 and manifest["dtype"] == "float32"
+    assert manifest["model"] == str(work.model) and manifest["template"] == Template().to_dict()
+    assert manifest["arguments"]["traces"] == str(work.traces) and manifest["arguments"]["shard_rows"] == 9
+    names = {split: [f"{split}-{i:05d}.parquet" for i in range(count)] for split, count in NUMBER_OF_FILES.items()}
+    assert manifest["shards"] == names
+    for split, rows, samples in (("train", data.train, 32), ("valid", data.valid, 8)):
+        lengths = [len(trace) for trace in rows["trace_ids"]]
+        chunks = sum(length // LENGTH for length in lengths)
+        assert manifest["counts"][split] == {
+            "samples": samples,
+            "skipped_rows": 0,
+            "trace_tokens": sum(lengths),
+            "chunks": chunks,
+            "codes": chunks * (LENGTH // RATE),
+            "empty_traces": 0,
+            "longest": max(sum(len(row[f"{part}_ids"]) for part in ("prompt", "trace", "solution")) for row in rows),
+        }
+    figures = manifest["codebook"]
+    assert figures["chunks"] == manifest["counts"]["valid"]["chunks"] and figures["measured_on"] == "valid"
+    assert figures["codebook_size"] == CODES and figures["code_gap"] == figures["ce_none"] - figures["ce_right"]
+
+
+def test_codes_stand_for_the_chunks_of_a_trace_and_the_tail_stays_text(encoded):
+    data, vqvae = load_encoded(encoded), open_vqvae(encoded / "vqvae")
+    for row in [*data.train, *data.valid]:
+        trace = row["trace_ids"]
+        assert len(row["codes"]) == len(trace) // LENGTH * (LENGTH // RATE)
+        assert row["codes"] == vqvae.encode(torch.tensor([trace]))[0].tolist()
+        covered = [token for chunk in windows(trace, vqvae.config) for token in chunk]
+        assert covered + trace[len(row["codes"]) * RATE :] == trace
+        assert sum(row["step_lengths"]) == len(trace)
+    assert len({code for codes in data.train["codes"] for code in codes}) > 1
+
+
+def test_rows_decode_to_the_samples_and_keep_their_own_columns(work, encoded):
+    tokenizer = open_tokenizer(str(encoded / "tokenizer"))
+    originals = [json.loads(line) for line in work.traces.read_text().splitlines()]
+    rows = [*load_encoded(encoded).train, *load_encoded(encoded).valid]
+    assert sorted(int(row["id"]) for row in rows) == list(range(40))
+    for row in rows:
+        original = originals[int(row["id"])]
+        text = "\n".join([original["question"], *original["steps"], f"### {original['answer']}"])
+        ids = row["prompt_ids"] + row["trace_ids"] + row["solution_ids"]
+        assert tokenizer.decode(ids) == text + tokenizer.eos_token
+        assert (row["question"], row["answer"]) == (original["question"], original["answer"])
+
+
+def test_the_dictionary_of_codes_counts_every_code_of_the_training_traces(encoded):
+    usage = json.loads((encoded / "vqvae" / "usage.json").read_text())
+    tokenizer, train = open_tokenizer(str(encoded / "tokenizer")), load_encoded(encoded).train
+    expected: dict[str, Counter] = {}
+    for row in train:
+        for place, code in enumerate(row["codes"]):
+            text = tokenizer.decode(row["trace_ids"][place * RATE : (place + 1) * RATE])
+            expected.setdefault(str(code), Counter())[text] += 1
+    assert usage["totals"] == {code: counts.total() for code, counts in expected.items()}
+    for code, chunks in usage["chunks"].items():
+        assert [count for _, count in chunks] == sorted(expected[code].values(), reverse=True)[:5]
+        assert all(expected[code][text] == count for text, count in chunks)
+
+
+def test_nothing_is_left_over(encoded):
+    names = {str(path.relative_to(encoded)) for path in encoded.rglob("*") if path.is_file()}
+    shards = {name for names in read_manifest(encoded)["shards"].values() for name in names}
+    tokenizer = {"tokenizer/tokenizer.json", "tokenizer/tokenizer_config.json"}
+    vqvae = {"vqvae/config.json", "vqvae/model.safetensors", "vqvae/usage.json"}
+    assert {name for name in names if not name.startswith(".cache")} == {"manifest.json", *shards, *tokenizer, *vqvae}
+
+
+def cut(label: str, step: int):
+    """Progress that cuts the power at a step of the part called ``label``."""
+
+    def progress(part: str):
+        def report(now: int, total: int, figures: dict) -> None:
+            if part == label and now == step:
+                raise Interrupted
+
+        return report
+
+    return progress
+
+
+@pytest.mark.parametrize(
+    ("part", "step", "shards"),
+    [
+        ("training the VQ-VAE", 1, 0),
+        ("training the VQ-VAE", 3, 0),
+        ("training the VQ-VAE", 5, 0),
+        ("training the VQ-VAE", 8, 0),
+        ("encoding train", 9, 1),
+        ("encoding train", 32, 4),
+        ("encoding valid", 8, 5),
+    ],
+)
+def test_an_interrupted_encoding_goes_on_and_gives_the_same_bits(fresh, encoded, part, step, shards):
+    with pytest.raises(Interrupted):
+        fresh.encode(progress=cut(part, step))
+    out = fresh.folder / "encoded"
+    assert sum(map(len, read_manifest(out)["shards"].values())) == len(tables(out)) == shards
+    with pytest.raises(InputError, match="has not finished"):
+        load_encoded(out)
+    written = {path: values for path, values in contents(out).items() if path.endswith(".parquet")}
+    fresh.encode()
+    assert written.items() <= contents(out).items()
+    assert_equal_results(encoded, out)
+
+
+@pytest.mark.parametrize("function", ["write_shard", "evaluate_vqvae", "write_usage", "save_base_tokenizer"])
+def test_a_failure_at_any_part_is_made_good_by_the_same_call(fresh, encoded, monkeypatch, function):
+    calls = []
+
+    def fail(*args, **options):
+        calls.append(1)
+        if function == "write_shard":
+            args[0].with_name(f"{args[0].name}.tmp").write_bytes(b"half")
+        raise Interrupted
+
+    with monkeypatch.context() as patched:
+        patched.setattr(encoding, function, fail)
+        with pytest.raises(Interrupted):
+            fresh.encode()
+    assert calls == [1]
+    out = fresh.encode()
+    assert_equal_results(encoded, out)
+    assert not list(out.glob("*.tmp"))
+
+
+def test_a_finished_encoding_says_so_and_does_nothing(work, encoded):
+    before, said = contents(encoded), []
+    work.encode(say=said.append)
+    assert contents(encoded) == before
+    assert said == [f"{encoded}: already encoded; nothing to do"]
+
+
+@pytest.mark.parametrize(
+    ("name", "changes"),
+    [
+        ("shard_rows", {"shard_rows": 10}),
+        ("training", {"training": replace(TRAINING, seed=1)}),
+        ("shape", {"shape": {**SHAPE, "codebook_size": 5}}),
+        ("template", {"template": Template(separator=" ")}),
+        ("skip_bad_rows", {"skip_bad_rows": True}),
+        ("dtype", {"dtype": "bfloat16"}),
+    ],
+)
+def test_other_arguments_are_refused(work, encoded, name, changes):
+    message = work.refuses(**changes)
+    assert message == f"{encoded}: encoded with another {name}; give the same arguments, or another --out"
+
+
+def test_what_decides_nothing_may_change(work, encoded):
+    before = contents(encoded)
+    work.encode(training=replace(TRAINING, save_every=3, workers=1))
+    assert contents(encoded) == before
+
+
+def test_traces_that_have_changed_are_refused(fresh):
+    fresh.encode()
+    fresh.traces.write_text(fresh.traces.read_text().replace("+", "-"))
+    assert "encoded with another checksums" in fresh.refuses()
+
+
+def test_a_tokenizer_that_has_changed_meanwhile_is_refused(fresh):
+    fresh.model = fresh.folder / "model"
+    build_tokenizer(["so now"], 300).save_pretrained(fresh.model)
+    with pytest.raises(Interrupted):
+        fresh.encode(progress=cut("encoding train", 9))
+    build_tokenizer(["1 and 2 make 3"], 300).save_pretrained(fresh.model)
+    assert "its tokenizer has changed since encoding was interrupted" in fresh.refuses()
+
+
+def test_a_folder_of_something_else_is_refused(work):
+    (work.folder / "thesis").mkdir()
+    (work.folder / "thesis" / "chapter.txt").write_text("years of work")
+    assert "thesis: exists and is no encoded dataset; choose another --out" in work.refuses("thesis")
+    assert "traces.jsonl: exists and is no encoded dataset" in work.refuses("traces.jsonl")
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"shape": {**SHAPE, "codebook_size": 500}}, "codebook size 500 is larger than the {chunks} chunks"),
+        ({"shape": {**SHAPE, "chunk_length": 64, "compression_rate": 64}}, "no trace has a whole chunk of 64 tokens"),
+        ({"shape": {**SHAPE, "compression_rate": 3}}, "compression rate 3 does not divide chunk length 4"),
+        ({"shape": {**SHAPE, "codebook_size": 1}}, "use at least 2 codes"),
+        ({"vqvae": "nowhere"}, "nowhere: no trained VQ-VAE; give the vqvae/ folder"),
+        ({"valid": "nowhere.jsonl"}, "nowhere.jsonl: no such file"),
+        ({"template": Template(chat=True)}, "the tokenizer has no chat template; leave out --chat"),
+    ],
+)
+def test_what_cannot_be_is_refused_before_anything_is_written(work, encoded, changes, message):
+    chunks = read_manifest(encoded)["counts"]["train"]["chunks"]
+    assert message.format(chunks=chunks) in work.refuses("impossible", **changes)
+    assert not (work.folder / "impossible").exists()
+
+
+def test_a_trained_model_can_be_given(work, encoded):
+    out = work.encode("given", vqvae=str(encoded / "vqvae"), shape={})
+    assert tables(out) == tables(encoded)
+    manifests = [read_manifest(path) for path in (out, encoded)]
+    for name in ("codebook", "counts", "chunk_length", "compression_rate", "codebook_size", "fingerprint"):
+        assert manifests[0][name] == manifests[1][name]
+
+
+def test_a_model_of_another_tokenizer_is_refused(fresh, encoded):
+    other = [{"question": "what", "steps": ["quite other words, and many of them"], "answer": "no"}] * 12
+    write_traces(fresh.folder, other)
+    message = fresh.refuses("other", vqvae=str(encoded / "vqvae"))
+    assert "trained for another tokenizer than that of" in message and not (fresh.folder / "other").exists()
+
+
+def test_a_model_whose_chunks_no_trace_fills_is_refused(work, encoded):
+    short = work.folder / "short.jsonl"
+    short.write_text('{"question": "1 + 2 ?", "steps": ["1"], "answer": "3"}\n')
+    tokenizer = work.folder / "encoded" / "tokenizer"
+    options = EncodingOptions(vqvae=str(encoded / "vqvae"))
+    with pytest.raises(InputError, match="no trace has a whole chunk of 4 tokens"):
+        encode_dataset(str(short), str(tokenizer), work.folder / "none", options)
+    assert not (work.folder / "none").exists()
+
+
+def test_quality_is_measured_on_training_traces_where_no_other_has_a_chunk(fresh):
+    none = fresh.encode("none", valid_fraction=0.0)
+    short = fresh.folder / "short.jsonl"
+    short.write_text('{"question": "1 + 2 ?", "steps": ["1"], "answer": "3"}\n')
+    with_short = fresh.encode("short", valid=str(short))
+    for path, samples in ((none, 0), (with_short, 1)):
+        manifest = read_manifest(path)
+        assert manifest["codebook"]["measured_on"] == "train" and manifest["counts"]["valid"]["samples"] == samples
+        assert manifest["codebook"]["chunks"] == manifest["counts"]["train"]["chunks"]
+    assert load_encoded(none).valid is None and len(load_encoded(with_short).valid) == 1
+
+
+def test_empty_traces_are_kept_and_counted(tmp_path):
+    empty = {"question": "1 + 2 ?", "steps": [], "answer": "3"}
+    out = Work(tmp_path, [empty, *raw_rows(20), empty]).encode(valid_fraction=0.0)
+    rows = load_encoded(out).train
+    assert read_manifest(out)["counts"]["train"]["empty_traces"] == 2
+    for row in (rows[0], rows[-1]):
+        assert row["trace_ids"] == row["codes"] == row["step_lengths"] == [] and row["prompt_ids"]
+
+
+def test_a_run_can_be_the_model_and_gives_the_base_tokenizer(fresh, encoded):
+    tokenizer = open_tokenizer(str(encoded / "tokenizer"))
+    expected = tokenizer_fingerprint(tokenizer)
+    tokenizer.add_tokens(latent_span(CODES), special_tokens=True)
+    fresh.model = fresh.folder / "run"
+    tokenizer.save_pretrained(fresh.model)
+    out = fresh.encode(vqvae=str(encoded / "vqvae"))
+    assert tables(out) == tables(encoded)
+    assert read_manifest(out)["fingerprint"] == expected
+    base = open_tokenizer(str(out / "tokenizer"))
+    assert len(base) == len(tokenizer) - len(latent_span(CODES))
+
+
+def test_a_half_precision_encoder_writes_codes_of_the_same_codebook(fresh, encoded):
+    out = fresh.encode(vqvae=str(encoded / "vqvae"), dtype="bfloat16")
+    assert read_manifest(out)["dtype"] == "bfloat16"
+    pairs = zip(load_encoded(out).train["codes"], load_encoded(encoded).train["codes"], strict=True)
+    equal = [one == other for codes in pairs for one, other in zip(*codes, strict=True)]
+    assert sum(equal) > len(equal) / 2
