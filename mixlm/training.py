@@ -9,7 +9,6 @@ from typing import Any
 
 import torch
 from transformers import TrainingArguments, set_seed
-from transformers.trainer_utils import get_last_checkpoint
 
 from mixlm.card import write_card
 from mixlm.collator import Collator
@@ -26,6 +25,7 @@ from mixlm.trainer import MixedTrainer, ReportProgress
 from mixlm.training_data import TrainingData, leave_out_long, open_data
 from mixlm.training_options import TrainingOptions
 from mixlm.vocabulary import extend_vocabulary, special_ids
+from vqvae.checkpoints import last_checkpoint
 
 
 CHECKPOINTS = "checkpoints"
@@ -113,7 +113,7 @@ def claim_folder(path: Path, arguments: dict[str, Any], main: bool) -> str | Non
     if main and not started.exists():
         started.parent.mkdir(parents=True, exist_ok=True)
         started.write_text(json.dumps(arguments, indent=2) + "\n", encoding="utf-8")
-    return get_last_checkpoint(str(path / CHECKPOINTS)) if started.parent.is_dir() else None
+    return last_checkpoint(path / CHECKPOINTS)
 
 
 def prepare_rows(
@@ -249,7 +249,7 @@ def save_run(trainer: MixedTrainer, run: Run, data: TrainingData, options: Train
     lm.config.use_cache = True
     lm.to(getattr(torch, options.save_dtype)).save_pretrained(run.path)
     data.tokenizer.save_pretrained(run.path)
-    if data.encoded is not None:
+    if run.method.codes_mean_chunks:
         shutil.copytree(data.encoded.vqvae_path, run.path / "vqvae", dirs_exist_ok=True, ignore=_no_checkpoints)
     write_card(run, trainer.state.log_history)
     run.save()

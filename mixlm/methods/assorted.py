@@ -23,6 +23,7 @@ class Assorted(Method):
     name: ClassVar[str] = "assorted"
     source: ClassVar[str] = "Token Assorted, section 3"
     needs_codes: ClassVar[bool] = True
+    codes_mean_chunks: ClassVar[bool] = True
 
     mix: Literal["paper", "uniform"] = "paper"
     lengths: tuple[int, ...] = PAPER_LENGTHS

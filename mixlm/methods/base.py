@@ -67,6 +67,7 @@ class Method:
     name: ClassVar[str]
     source: ClassVar[str]
     needs_codes: ClassVar[bool] = False
+    codes_mean_chunks: ClassVar[bool] = False  # whether stage 1 can read the method's latents back
     packable: ClassVar[bool] = True
 
     def tokens(self, codebook_size: int) -> list[str]:

@@ -16,6 +16,7 @@ class RandomCodes(Assorted):
 
     name: ClassVar[str] = "random-codes"
     source: ClassVar[str] = "control of this project"
+    codes_mean_chunks: ClassVar[bool] = False
 
     def fit(self, rows: Sequence[Row], seed: int) -> dict[str, Any]:
         """Fix the seed of the codes."""

@@ -29,7 +29,8 @@ def watched(self, features):
 collator.Collator.__call__ = watched
 encoded, scratch, out = sys.argv[1:4]
 options = TrainingOptions(
-    method="assorted", method_options={"mix": "uniform"}, learning_rate=1e-2, steps=7, batch_size=8, scheduler="constant"
+    method="assorted", method_options={"mix": "uniform"}, learning_rate=1e-2, steps=7, batch_size=8,
+    scheduler="constant",
 )
 training.train(encoded, scratch, out, options)
 Path(f"{out}.{rank}.json").write_text(json.dumps(seen))

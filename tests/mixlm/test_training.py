@@ -219,6 +219,14 @@ def test_the_most_accurate_checkpoint_can_be_kept(encoded: Path, scratch: Path, 
     assert len(accuracies) == 2 and state["best_metric"] == max(accuracies)
 
 
+@pytest.mark.parametrize(("method", "kept"), [("assorted", True), ("random-codes", False), ("cot", False)])
+def test_stage_1_goes_along_where_it_can_read_the_latents(
+    method: str, kept: bool, encoded: Path, scratch: Path, tmp_path: Path
+) -> None:
+    run = train(encoded, scratch, tmp_path / "run", replace(OPTIONS, method=method, method_options={}, steps=1))
+    assert (run.vqvae_path is not None) == kept
+
+
 def test_evaluation_without_validation_rows_is_refused(scratch: Path, tmp_path: Path) -> None:
     options = replace(OPTIONS, method="cot", method_options={}, eval_every=2)
     with pytest.raises(InputError, match="--eval-every needs validation rows"):
