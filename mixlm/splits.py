@@ -65,13 +65,24 @@ def _hold_out(samples: list[Sample], options: EncodingOptions) -> tuple[list[Sam
 
 
 def count_rows(rows: list[Row], config: ChunkVQVAEConfig) -> dict[str, int]:
-    """Return the trace tokens, chunks, codes and empty traces of one split, and the tokens of its longest sample."""
-    chunks = sum(len(row["trace_ids"]) // config.chunk_length for row in rows)
-    lengths = (len(row["prompt_ids"]) + len(row["trace_ids"]) + len(row["solution_ids"]) for row in rows)
+    """Count one split.
+
+    Args:
+        rows: Its tokenized rows.
+        config: Tells the length of a chunk.
+
+    Returns:
+        ``trace_tokens``, ``chunks`` and ``codes`` of all traces; ``empty_traces``; ``short_traces``, those of some
+        tokens but no whole chunk; ``longest``, the tokens of prompt, trace and solution of the longest sample.
+    """
+    traces = [len(row["trace_ids"]) for row in rows]
+    chunks = sum(length // config.chunk_length for length in traces)
+    whole = (sum(len(row[part]) for part in ("prompt_ids", "trace_ids", "solution_ids")) for row in rows)
     return {
-        "trace_tokens": sum(len(row["trace_ids"]) for row in rows),
+        "trace_tokens": sum(traces),
         "chunks": chunks,
         "codes": chunks * config.codes_per_chunk,
-        "empty_traces": sum(not row["trace_ids"] for row in rows),
-        "longest": max(lengths, default=0),
+        "empty_traces": traces.count(0),
+        "short_traces": sum(0 < length < config.chunk_length for length in traces),
+        "longest": max(whole, default=0),
     }

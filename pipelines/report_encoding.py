@@ -38,14 +38,14 @@ def print_report(manifest: dict[str, Any], out: str, model: str) -> None:
 
 
 def _samples_line(split: str, counts: dict[str, int], rate: int) -> str:
-    """Return one split's counts; compression is of the text that chunks cover, delimiters included."""
-    tokens = counts["trace_tokens"]
-    left = tokens - counts["codes"] * (rate - 1) + 2 * (counts["samples"] - counts["empty_traces"])
-    times = f", {tokens / left:.1f} times shorter with all chunks as latents" if tokens and left < tokens else ""
-    empty = f"; {counts['empty_traces']} samples have an empty trace and stay text" if counts["empty_traces"] else ""
+    """Return one split's counts; compression is that of traces with all chunks as latents, delimiters included."""
+    tokens, text = counts["trace_tokens"], counts["empty_traces"] + counts["short_traces"]
+    left = tokens - counts["codes"] * (rate - 1) + 2 * (counts["samples"] - text)
+    times = f", {tokens / left:.1f} times shorter with all chunks as latents" if left < tokens else ""
+    stay = f"; {text} without a whole chunk, {counts['empty_traces']} of them empty, stay text" if text else ""
     return (
         f"{split:<9} {counts['samples']} samples, {tokens} trace tokens, {counts['chunks']} chunks -> "
-        f"{counts['codes']} codes{times}{empty}"
+        f"{counts['codes']} codes{times}{stay}"
     )
 
 

@@ -109,6 +109,7 @@ def test_the_manifest_says_what_the_data_is(work, encoded):
             "chunks": chunks,
             "codes": chunks * (LENGTH // RATE),
             "empty_traces": 0,
+            "short_traces": 0,
             "longest": max(sum(len(row[f"{part}_ids"]) for part in ("prompt", "trace", "solution")) for row in rows),
         }
     figures = manifest["codebook"]

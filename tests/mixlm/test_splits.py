@@ -113,6 +113,7 @@ def test_counts_by_hand():
         "chunks": 2,
         "codes": 4,
         "empty_traces": 1,
+        "short_traces": 1,
         "longest": 16,
     }
     assert count_rows([], config)["longest"] == 0
