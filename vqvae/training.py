@@ -1,5 +1,6 @@
 """Training the stage-1 model on transformers' trainer."""
 
+import os
 from array import array
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -32,7 +33,7 @@ class VQVAETrainingOptions:
 
     Attributes:
         steps: Optimizer steps; the paper takes 100,000.
-        batch_size: Samples of a step, with all their chunks, on each device; 32 in the paper.
+        batch_size: Samples of a step, with all their chunks, of all processes together; 32 in the paper.
         learning_rate: Of Adam, after a linear warm-up, with a cosine schedule; the paper's 1e-5 needs its 100,000
             steps.
         seed: Of weights, order and k-means.
@@ -66,7 +67,7 @@ def train_vqvae(
     for bit on one CPU.
 
     Args:
-        rows: Tokenized rows.
+        rows: Tokenized rows; those whose trace has no whole chunk are left out.
         config: Shape and recipe; the corpus's vocabulary and the dead-code threshold are set here.
         out: Folder to write.
         options: How to train.
@@ -77,18 +78,18 @@ def train_vqvae(
         The trained model.
 
     Raises:
-        InputError: If there are no chunks, fewer chunks of traces than codes, or no step left after the warm-up.
+        InputError: If there are no chunks, fewer chunks of traces than codes, no step left after the warm-up, or a
+            batch that the processes cannot share.
     """
     options = options or VQVAETrainingOptions()
     data = ChunkRows(rows, config)
     check_codebook(data, config)
     check_warmup(config, options)
-    before_training()
     arguments = _arguments(Path(out), options)  # starts the process group, which the quantiser must find
+    before_training()
     token_ids = used_ids(row[part] for row in data for part in PARTS)
     config.compact_size = len(token_ids) + 1
-    samples = options.batch_size * arguments.world_size
-    vectors = samples * data.trace_chunks / len(data) * config.codes_per_chunk
+    vectors = options.batch_size * data.trace_chunks / len(data) * config.codes_per_chunk
     config.dead_code_threshold = config.dead_code_share * vectors / config.codebook_size
     set_seed(options.seed)
     trainer = ChunkTrainer(ChunkVQVAE(config, token_ids), arguments, data, options, progress)
@@ -130,17 +131,18 @@ def check_warmup(config: ChunkVQVAEConfig, options: VQVAETrainingOptions) -> Non
 
 
 class ChunkRows(Dataset):
-    """The rows that have a whole chunk in any part, four bytes a token.
+    """The rows whose trace has a whole chunk, four bytes a token.
+
+    Others are left out: a batch without a trace would leave nothing to move the codebook by, and the processes of one
+    training move it together.
 
     Attributes:
-        chunks: Number of chunks of all parts.
-        trace_chunks: Number of chunks of traces.
+        trace_chunks: Number of chunks of their traces.
     """
 
     def __init__(self, rows: Sequence[Row], config: ChunkVQVAEConfig) -> None:
-        self.rows = [{part: array("i", row[part]) for part in PARTS} for row in rows]
-        self.rows = [row for row in self.rows if any(count_chunks(row[part], config) for part in PARTS)]
-        self.chunks = sum(count_chunks(row[part], config) for row in self.rows for part in PARTS)
+        whole = (row for row in rows if count_chunks(row["trace_ids"], config))
+        self.rows = [{part: array("i", row[part]) for part in PARTS} for row in whole]
         self.trace_chunks = sum(count_chunks(row["trace_ids"], config) for row in self.rows)
 
     def __len__(self) -> int:
@@ -206,9 +208,6 @@ class ChunkTrainer(Trainer):
         found, total = [], 0
         for start in range(0, len(order), self.options.batch_size):
             rows = [self.train_dataset[index] for index in order[start : start + self.options.batch_size]]
-            rows = [row for row in rows if count_chunks(row["trace_ids"], model.config)]
-            if not rows:
-                continue
             batch = collate(rows, model.config, parts=("trace_ids",))
             vectors = model.encode_windows(batch["input_ids"].to(model.device), batch["lengths"].to(model.device))
             found.append(vectors.float().flatten(0, 1))
@@ -219,10 +218,14 @@ class ChunkTrainer(Trainer):
 
 
 def _arguments(out: Path, options: VQVAETrainingOptions) -> TrainingArguments:
-    return TrainingArguments(
+    """Translate our options into those of transformers' trainer."""
+    world = int(os.environ.get("WORLD_SIZE", "1"))
+    if options.batch_size % world:
+        raise InputError(f"batch size {options.batch_size} is no multiple of {world} processes; change --batch-size")
+    arguments = TrainingArguments(
         output_dir=str(out / CHECKPOINTS),
         max_steps=options.steps,
-        per_device_train_batch_size=options.batch_size,
+        per_device_train_batch_size=options.batch_size // world,
         learning_rate=options.learning_rate,
         lr_scheduler_type="cosine",
         warmup_steps=min(100, options.steps // 10),
@@ -240,3 +243,6 @@ def _arguments(out: Path, options: VQVAETrainingOptions) -> TrainingArguments:
         remove_unused_columns=False,
         disable_tqdm=True,
     )
+    # In one process with many GPUs the trainer would split every input by rows, which parts samples from their chunks.
+    arguments._n_gpu = min(arguments.n_gpu, 1)
+    return arguments

@@ -1,4 +1,5 @@
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -157,3 +158,17 @@ def test_checkpoints_load_without_pickle(tmp_path: Path) -> None:
     files = list(tmp_path.glob("checkpoints/*/optimizer.pt"))
     assert files and all(torch.load(file, weights_only=True)["state"] for file in files)
     assert (tmp_path / "model.safetensors").is_file()
+
+
+def test_workers_change_nothing(tmp_path: Path) -> None:
+    plain = train_vqvae(random_rows(20), tiny_config(), tmp_path / "plain", OPTIONS).state_dict()
+    other = train_vqvae(random_rows(20), tiny_config(), tmp_path / "other", replace(OPTIONS, workers=2)).state_dict()
+    assert all(torch.equal(other[name], value) for name, value in plain.items())
+
+
+def test_bf16_is_autocast_around_fp32_weights(tmp_path: Path) -> None:
+    plain = train_vqvae(random_rows(20), tiny_config(), tmp_path / "plain", OPTIONS).state_dict()
+    other = train_vqvae(random_rows(20), tiny_config(), tmp_path / "other", replace(OPTIONS, bf16=True)).state_dict()
+    assert all(other[name].dtype == value.dtype for name, value in plain.items())
+    drift = (other["mix.weight"] - plain["mix.weight"]).abs().max()
+    assert 0 < drift < 0.05
