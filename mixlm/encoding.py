@@ -1,9 +1,12 @@
 """Stage 1 from traces to the encoded dataset: train a VQ-VAE, then turn every trace into codes."""
 
+import os
 import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
+
+import torch
 
 from mixlm.code_usage import write_usage
 from mixlm.encoded import FORMAT_VERSION, is_encoded, read_manifest, write_manifest, write_shard
@@ -28,7 +31,8 @@ def encode_dataset(
     """Encode the samples of ``traces`` into the folder ``out``.
 
     An interrupted call goes on where it stopped when it is made again with the same arguments, and its codes are the
-    same, bit for bit, as without the interruption.
+    same, bit for bit, as without the interruption. Of several processes that make the same call, all train stage 1 and
+    the first writes everything.
 
     Args:
         traces: Anything that ``mixlm.files.read_rows`` reads.
@@ -39,7 +43,7 @@ def encode_dataset(
         say: Called with a line whenever the user should know something.
 
     Returns:
-        The manifest.
+        The manifest; unfinished in all processes but the first.
 
     Raises:
         InputError: If anything given does not fit; finished files in ``out`` are then untouched.
@@ -53,7 +57,11 @@ def encode_dataset(
         return manifest
     splits, tokenizer, counts = read_splits(traces, model, options)
     manifest = _same_tokenizer(manifest, tokenizer) or _first_manifest(arguments, options, tokenizer, counts)
-    vqvae = _open_vqvae(out, manifest, splits, tokenizer, options, progress)
+    if "codebook" not in manifest:
+        _make_vqvae(out, manifest, splits, tokenizer, options, progress)
+    if not _is_first_process():
+        return manifest
+    vqvae = open_vqvae(out / "vqvae", getattr(torch, options.dtype)).to("cuda" if torch.cuda.is_available() else "cpu")
     if "codebook" not in manifest:
         _measure(out, manifest, splits, vqvae)
     for split, rows in splits.items():
@@ -111,36 +119,34 @@ def _first_manifest(
     }
 
 
-def _open_vqvae(
+def _make_vqvae(
     out: Path,
     manifest: dict[str, Any],
     splits: dict[str, list[Row]],
     tokenizer: Any,
     options: EncodingOptions,
     progress: Callable[[str], ReportProgress] | None,
-) -> ChunkVQVAE:
-    """Return the stage-1 model: the one that is in ``out`` already, the one given, or a new one."""
-    import torch
+) -> None:
+    """Put a stage-1 model into ``out``: the one given, or a new one."""
 
-    folder, fingerprint = out / "vqvae", manifest["fingerprint"]
-    if "codebook" not in manifest:
-        if options.vqvae:
-            given = _given_vqvae(options.vqvae, manifest, splits["train"])
+    def claim() -> None:
+        if _is_first_process():
             _claim(out, manifest, tokenizer)
-            given.save_pretrained(folder)
-        else:
-            shape = {**options.shape, "vocab_size": len(tokenizer), "fingerprint": fingerprint}
-            report = progress("training the VQ-VAE") if progress else None
-            train_vqvae(
-                splits["train"],
-                ChunkVQVAEConfig(**shape),
-                folder,
-                options.training,
-                report,
-                before_training=lambda: _claim(out, manifest, tokenizer),
-            )
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    return open_vqvae(folder, getattr(torch, options.dtype)).to(device)
+
+    if options.vqvae:
+        given = _given_vqvae(options.vqvae, manifest, splits["train"])
+        claim()
+        if _is_first_process():
+            given.save_pretrained(out / "vqvae")
+        return
+    shape = {**options.shape, "vocab_size": len(tokenizer), "fingerprint": manifest["fingerprint"]}
+    report = progress("training the VQ-VAE") if progress else None
+    train_vqvae(splits["train"], ChunkVQVAEConfig(**shape), out / "vqvae", options.training, report, claim)
+
+
+def _is_first_process() -> bool:
+    """Tell whether this is the first of the processes that accelerate or torchrun started, or the only one."""
+    return os.environ.get("RANK", "0") == "0"
 
 
 def _given_vqvae(folder: str, manifest: dict[str, Any], rows: Sequence[Row]) -> ChunkVQVAE:

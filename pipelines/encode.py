@@ -104,7 +104,8 @@ def main(traces: str, model: str, out: str, **values: Any) -> None:
         manifest = encode_dataset(
             traces, model, out, options, lambda label: bars.enter_context(progress_bar(label)), say=click.echo
         )
-    print_report(manifest, out, model)
+    if manifest["complete"]:
+        print_report(manifest, out, model)
 
 
 def _refuse_shape() -> None:

@@ -1,6 +1,10 @@
 import json
+import os
+import subprocess
+import sys
 from collections import Counter
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -27,6 +31,16 @@ SHAPE |= {"num_layers": 1, "num_heads": 2, "max_prompt_length": 16, "warmup_step
 TRAINING = VQVAETrainingOptions(steps=8, batch_size=8, learning_rate=1e-2, save_every=2)
 OPTIONS = EncodingOptions(shape=SHAPE, training=TRAINING, valid_fraction=0.2, shard_rows=9)
 NUMBER_OF_FILES = {"train": 4, "valid": 1}
+PROGRAM = """
+import sys
+import torch
+torch.set_num_threads(1)
+from mixlm.encoding import encode_dataset
+from tests.mixlm.test_encoding import OPTIONS
+
+traces, model, out = sys.argv[1:]
+encode_dataset(traces, model, out, OPTIONS)
+"""
 
 
 def write_traces(folder, rows=None):
@@ -356,3 +370,19 @@ def test_a_half_precision_encoder_writes_codes_of_the_same_codebook(fresh, encod
     pairs = zip(load_encoded(out).train["codes"], load_encoded(encoded).train["codes"], strict=True)
     equal = [one == other for codes in pairs for one, other in zip(*codes, strict=True)]
     assert sum(equal) > len(equal) / 2
+
+
+def test_two_processes_write_one_dataset(fresh):
+    program, out = fresh.folder / "program.py", fresh.folder / "encoded"
+    program.write_text(PROGRAM)
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", str(program)]
+    arguments = [str(fresh.traces), str(fresh.model), str(out)]
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    done = subprocess.run([*launch, *arguments], capture_output=True, text=True, timeout=300, env=environment)
+    assert done.returncode == 0, done.stderr[-2000:]
+    before, said = contents(out), []
+    fresh.encode(say=said.append)
+    assert said == [f"{out}: already encoded; nothing to do"] and contents(out) == before
+    vqvae = open_vqvae(out / "vqvae")
+    for row in [*load_encoded(out).train, *load_encoded(out).valid]:
+        assert row["codes"] == vqvae.encode(torch.tensor([row["trace_ids"]]))[0].tolist()
