@@ -1,5 +1,6 @@
 """Does a codebook live, and do its codes carry anything? Figures on held-out chunks of traces."""
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -14,14 +15,18 @@ from vqvae.model import ChunkVQVAE
 Row = Mapping[str, Any]
 
 
+def entropy(counts: torch.Tensor) -> float:
+    """Return the entropy, in nats, of the frequencies of ``counts`` (any,)."""
+    return float(torch.special.entr(counts.double() / counts.sum()).sum())
+
+
 def perplexity(counts: torch.Tensor) -> float:
     """Return the exponential of the entropy of ``counts`` (K,): how many codes are in even use.
 
     >>> round(perplexity(torch.tensor([5, 5, 0])), 6)
     2.0
     """
-    shares = counts.double() / counts.sum()
-    return float(torch.special.entr(shares).sum().exp())
+    return math.exp(entropy(counts))
 
 
 @torch.no_grad()
@@ -43,10 +48,11 @@ def evaluate_vqvae(
     Returns:
         ``chunks``, ``tokens``; ``codes_used``, ``codebook_size``, ``used`` (share of the codebook), ``perplexity``;
         cross-entropies in nats a token ``ce_right``, ``ce_random``, ``ce_none``, and ``code_gap`` = ``ce_none`` -
-        ``ce_right``, what the code carries; ``token_accuracy`` beside ``unigram_accuracy`` (always the chunks' most
-        frequent token) and ``no_code_accuracy``; ``exact_chunks``, the share rebuilt without an error;
-        ``unknown_share``, the share of tokens that the training corpus never used. Figures without a code are None for
-        a model trained with ``code_dropout=0``.
+        ``ce_right``, what the code carries, which cannot be much more than ln(K) / r; ``ce_unigram``, the entropy of
+        the chunks' token frequencies; ``token_accuracy`` beside ``unigram_accuracy`` (always the chunks' most frequent
+        token) and ``no_code_accuracy``; ``exact_chunks``, the share rebuilt without an error; ``unknown_share``, the
+        share of tokens that the training corpus never used. Figures without a code are None for a model trained with
+        ``code_dropout=0``.
 
     Raises:
         InputError: If no trace has a whole chunk.
@@ -134,6 +140,7 @@ class _Sums:
             "ce_random": losses["random"],
             "ce_none": losses["none"] if measured else None,
             "code_gap": losses["none"] - losses["right"] if measured else None,
+            "ce_unigram": entropy(self.token_counts),
             "token_accuracy": self.hits["right"] / self.tokens,
             "unigram_accuracy": int(self.token_counts.max()) / self.tokens,
             "no_code_accuracy": self.hits["none"] / self.tokens if measured else None,

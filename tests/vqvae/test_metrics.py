@@ -42,6 +42,8 @@ def test_figures_by_hand() -> None:
     assert report["token_accuracy"] == pytest.approx(right / len(tokens))
     assert report["exact_chunks"] == pytest.approx(exact / chunks)
     assert report["unigram_accuracy"] == pytest.approx(max(tokens.count(token) for token in IDS) / len(tokens))
+    shares = [tokens.count(token) / len(tokens) for token in set(tokens)]
+    assert report["ce_unigram"] == pytest.approx(-sum(share * math.log(share) for share in shares))
     assert report["code_gap"] == pytest.approx(report["ce_none"] - report["ce_right"])
     assert report["unknown_share"] == 0
 
