@@ -52,8 +52,10 @@ def _samples_line(split: str, counts: dict[str, int], rate: int) -> str:
 def _losses(codes: dict[str, Any]) -> str:
     parts = [f"{codes['ce_right']:.3f} with the right code", f"{codes['ce_random']:.3f} with a random one"]
     if codes["ce_none"] is not None:
-        parts += [f"{codes['ce_none']:.3f} without; the code carries {codes['code_gap']:.3f}"]
-    return ", ".join(parts)
+        parts.append(f"{codes['ce_none']:.3f} without")
+    parts.append(f"{codes['ce_unigram']:.3f} by token frequencies")
+    carried = "" if codes["code_gap"] is None else f"; the code carries {codes['code_gap']:.3f}"
+    return ", ".join(parts) + carried
 
 
 def _accuracies(codes: dict[str, Any]) -> str:

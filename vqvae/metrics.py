@@ -47,9 +47,9 @@ def evaluate_vqvae(
 
     Returns:
         ``chunks``, ``tokens``; ``codes_used``, ``codebook_size``, ``used`` (share of the codebook), ``perplexity``;
-        cross-entropies in nats a token ``ce_right``, ``ce_random``, ``ce_none``, and ``code_gap`` = ``ce_none`` -
-        ``ce_right``, what the code carries, which cannot be much more than ln(K) / r; ``ce_unigram``, the entropy of
-        the chunks' token frequencies; ``token_accuracy`` beside ``unigram_accuracy`` (always the chunks' most frequent
+        cross-entropies in nats a token ``ce_right``, ``ce_random``, ``ce_none``; ``ce_unigram``, the entropy of the
+        chunks' token frequencies; ``code_gap``, what the code carries: the smaller of ``ce_none`` and ``ce_unigram``,
+        less ``ce_right``; ``token_accuracy`` beside ``unigram_accuracy`` (always the chunks' most frequent
         token) and ``no_code_accuracy``; ``exact_chunks``, the share rebuilt without an error; ``unknown_share``, the
         share of tokens that the training corpus never used. Figures without a code are None for a model trained with
         ``code_dropout=0``.
@@ -129,6 +129,7 @@ class _Sums:
         losses = {name: total / self.tokens for name, total in self.losses.items()}
         used = int((self.code_counts > 0).sum())
         measured = config.code_dropout > 0
+        unigram = entropy(self.token_counts)
         return {
             "chunks": self.chunks,
             "tokens": self.tokens,
@@ -139,8 +140,8 @@ class _Sums:
             "ce_right": losses["right"],
             "ce_random": losses["random"],
             "ce_none": losses["none"] if measured else None,
-            "code_gap": losses["none"] - losses["right"] if measured else None,
-            "ce_unigram": entropy(self.token_counts),
+            "code_gap": min(losses["none"], unigram) - losses["right"] if measured else None,
+            "ce_unigram": unigram,
             "token_accuracy": self.hits["right"] / self.tokens,
             "unigram_accuracy": int(self.token_counts.max()) / self.tokens,
             "no_code_accuracy": self.hits["none"] / self.tokens if measured else None,
