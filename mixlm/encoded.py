@@ -129,4 +129,8 @@ def _load_split(path: Path, manifest: dict[str, Any], split: str) -> Any:
     missing = next((file for file in files if not Path(file).is_file()), None)
     if missing:
         raise InputError(f"{missing}: listed in {MANIFEST} and not there; encode again into another --out")
-    return Dataset.from_parquet(files, cache_dir=str(path / ".cache")) if files else None
+    if not files:
+        return None
+    # beside the shards, so that it goes when they go; elsewhere for data that somebody else owns
+    cache = str(path / ".cache") if os.access(path, os.W_OK) else None
+    return Dataset.from_parquet(files, cache_dir=cache)

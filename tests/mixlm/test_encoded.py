@@ -61,6 +61,14 @@ def test_a_shard_that_the_manifest_does_not_list_is_not_read(encoded):
     assert len(load_encoded(encoded).train) == 6
 
 
+def test_data_that_somebody_else_owns_is_read_and_left_as_it_is(encoded, tmp_path, monkeypatch):
+    before = sorted(encoded.rglob("*"))
+    monkeypatch.setattr("os.access", lambda path, mode: False)
+    monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path / "elsewhere")
+    assert len(load_encoded(encoded).train) == 6
+    assert sorted(encoded.rglob("*")) == before and any((tmp_path / "elsewhere").iterdir())
+
+
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [

@@ -1,3 +1,5 @@
+from itertools import accumulate, islice, pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -6,7 +8,7 @@ from transformers import PreTrainedTokenizerFast
 
 from mixlm.errors import InputError
 from mixlm.models import build_tokenizer
-from mixlm.samples import Sample, to_sample
+from mixlm.samples import Sample, read_samples, to_sample
 from mixlm.template import Template
 from mixlm.tokenization import (
     own_columns,
@@ -195,3 +197,16 @@ def test_a_raw_file_becomes_a_dataset_of_32_bit_ids(tmp_path):
     path.write_text("")
     with pytest.raises(InputError, match="holds no samples"):
         tokenize_rows(str(path), BYTES, Template())
+
+
+@pytest.mark.parametrize("name", ["gsm8k/train.jsonl", "gsm8k_icot/gsm_train_noaug_equations.json"])
+def test_real_rows_decode_to_their_text_and_their_steps(data_folder, name):
+    samples = list(islice(read_samples(data_folder / name), 300))
+    template = Template()
+    tokenizer = build_tokenizer(("".join(template.render(sample)) for sample in samples), vocab_size=600)
+    for row, sample in zip(tokenize_samples(tokenizer, template, samples), samples, strict=True):
+        ids = row["prompt_ids"] + row["trace_ids"] + row["solution_ids"]
+        assert tokenizer.decode(ids[:-1]) == "".join(template.render(sample))
+        ends = accumulate(row["step_lengths"], initial=0)
+        steps = [tokenizer.decode(row["trace_ids"][start:end]) for start, end in pairwise(ends)]
+        assert steps == [f"{step}\n" for step in sample.steps[:-1]] + list(sample.steps[-1:])
