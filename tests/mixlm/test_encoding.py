@@ -217,6 +217,18 @@ def test_an_interrupted_encoding_goes_on_and_gives_the_same_bits(fresh, encoded,
     assert_equal_results(encoded, out)
 
 
+def test_training_goes_on_from_its_last_checkpoint(fresh):
+    steps = []
+
+    def record(part: str):
+        return lambda now, total, figures: steps.append(now) if part == "training the VQ-VAE" else None
+
+    with pytest.raises(Interrupted):
+        fresh.encode(progress=cut("training the VQ-VAE", 6))
+    fresh.encode(progress=record)
+    assert steps == [5, 6, 7, 8]  # a checkpoint every two steps; that of step 6 was not yet written
+
+
 @pytest.mark.parametrize("function", ["write_shard", "evaluate_vqvae", "write_usage", "save_base_tokenizer"])
 def test_a_failure_at_any_part_is_made_good_by_the_same_call(fresh, encoded, monkeypatch, function):
     calls = []
