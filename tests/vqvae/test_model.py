@@ -65,6 +65,21 @@ def test_only_chunks_of_traces_pass_the_codebook_of_moving_averages() -> None:
         assert torch.equal(quantised, batch["trace"] | (quantizer == "gradient"))
 
 
+def test_code_dropout_decodes_a_share_of_chunks_without_their_code() -> None:
+    """Training alone: with 0 no chunk goes without its codes, with 0.5 about half do, with 1 all."""
+    for share, least, most in ((0.0, 0.0, 0.0), (0.5, 0.35, 0.65), (1.0, 1.0, 1.0)):
+        model, seen = tiny_model(code_dropout=share).train(), []
+        model.mix.register_forward_hook(lambda module, inputs, output, seen=seen: seen.append(inputs[0][..., :6]))
+        batch = collate(random_rows(40), model.config)
+        model(**batch).loss.backward()
+        model.eval()(**batch)
+        training, evaluation = ((vectors == model.no_code).all(-1) for vectors in seen)
+        assert torch.equal(training.all(-1), training.any(-1))  # a chunk goes without all its codes
+        assert least <= training.float().mean() <= most
+        assert not evaluation.any()
+        assert (model.no_code.grad is not None) == (share > 0)
+
+
 @pytest.mark.parametrize("context", ["chunk", "trace"])
 @pytest.mark.parametrize("length", [2, 4, 6])
 def test_a_code_depends_on_no_later_token(context: str, length: int) -> None:
