@@ -59,17 +59,8 @@ def encode_dataset(
     manifest = _same_tokenizer(manifest, tokenizer) or _first_manifest(arguments, options, tokenizer, counts)
     if "codebook" not in manifest:
         _make_vqvae(out, manifest, splits, tokenizer, options, progress)
-    if not _is_first_process():
-        return manifest
-    vqvae = open_vqvae(out / "vqvae", getattr(torch, options.dtype)).to("cuda" if torch.cuda.is_available() else "cpu")
-    if "codebook" not in manifest:
-        _measure(out, manifest, splits, vqvae)
-    for split, rows in splits.items():
-        report = progress(f"encoding {split}") if progress and rows else None
-        _encode_split(out, manifest, split, rows, vqvae, options, report)
-    write_usage(out, manifest, tokenizer)
-    manifest["complete"] = True
-    write_manifest(out, manifest)
+    if _is_first_process():
+        _encode_splits(out, manifest, splits, tokenizer, options, progress)
     return manifest
 
 
@@ -130,6 +121,7 @@ def _make_vqvae(
     """Put a stage-1 model into ``out``: the one given, or a new one."""
 
     def claim() -> None:
+        """Let one process write what the folder is."""
         if _is_first_process():
             _claim(out, manifest, tokenizer)
 
@@ -196,6 +188,26 @@ def _measure(out: Path, manifest: dict[str, Any], splits: dict[str, list[Row]], 
     manifest["codebook"] = {**evaluate_vqvae(vqvae, splits[split]), "measured_on": split}
     write_manifest(out, manifest)
     shutil.rmtree(out / "vqvae" / "checkpoints", ignore_errors=True)
+
+
+def _encode_splits(
+    out: Path,
+    manifest: dict[str, Any],
+    splits: dict[str, list[Row]],
+    tokenizer: Any,
+    options: EncodingOptions,
+    progress: Callable[[str], ReportProgress] | None,
+) -> None:
+    """Measure the model that is in ``out``, write all shards, and finish the manifest."""
+    vqvae = open_vqvae(out / "vqvae", getattr(torch, options.dtype)).to("cuda" if torch.cuda.is_available() else "cpu")
+    if "codebook" not in manifest:
+        _measure(out, manifest, splits, vqvae)
+    for split, rows in splits.items():
+        report = progress(f"encoding {split}") if progress and rows else None
+        _encode_split(out, manifest, split, rows, vqvae, options, report)
+    write_usage(out, manifest, tokenizer)
+    manifest["complete"] = True
+    write_manifest(out, manifest)
 
 
 def _encode_split(

@@ -3,71 +3,36 @@ import os
 import subprocess
 import sys
 from collections import Counter
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
-from pyarrow import parquet
 
 from mixlm import encoding
 from mixlm.encoded import load_encoded, read_manifest
-from mixlm.encoding import encode_dataset, open_vqvae
-from mixlm.encoding_options import EncodingOptions
+from mixlm.encoding import open_vqvae
 from mixlm.errors import InputError
 from mixlm.fingerprint import tokenizer_fingerprint
-from mixlm.models import build_tokenizer, open_tokenizer
+from mixlm.models import open_tokenizer
 from mixlm.template import Template
 from mixlm.tokens import latent_span
+from tests.encoding_work import CODES, LENGTH, RATE, Work, contents, cut, tables
 from tests.interruption import Interrupted
-from tests.tiny_data import raw_rows, write_scratch
-from vqvae import VQVAETrainingOptions
+from tests.tiny_data import raw_rows
 from vqvae.chunks import windows
 
 
-LENGTH, RATE, CODES = 4, 2, 6
-SHAPE = {"chunk_length": LENGTH, "compression_rate": RATE, "codebook_size": CODES, "code_dim": 4, "hidden_size": 16}
-SHAPE |= {"num_layers": 1, "num_heads": 2, "max_prompt_length": 16, "warmup_steps": 3}
-TRAINING = VQVAETrainingOptions(steps=8, batch_size=8, learning_rate=1e-2, save_every=2)
-OPTIONS = EncodingOptions(shape=SHAPE, training=TRAINING, valid_fraction=0.2, shard_rows=9)
 NUMBER_OF_FILES = {"train": 4, "valid": 1}
 PROGRAM = """
 import sys
 import torch
 torch.set_num_threads(1)
 from mixlm.encoding import encode_dataset
-from tests.mixlm.test_encoding import OPTIONS
+from tests.encoding_work import OPTIONS
 
 traces, model, out = sys.argv[1:]
 encode_dataset(traces, model, out, OPTIONS)
 """
-
-
-def write_traces(folder, rows=None):
-    path = folder / "traces.jsonl"
-    rows = rows or [{**row, "id": index} for index, row in enumerate(raw_rows(40))]
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    return path
-
-
-class Work:
-    """A folder with traces and a model, in which encoding can be called again and again."""
-
-    def __init__(self, folder, rows=None):
-        self.folder, self.traces, self.model = folder, write_traces(folder, rows), write_scratch(folder)
-
-    def encode(self, out: str = "encoded", progress=None, say=print, **changes):
-        options = replace(OPTIONS, **changes)
-        encode_dataset(str(self.traces), str(self.model), self.folder / out, options, progress, say)
-        return self.folder / out
-
-    def refuses(self, out: str = "encoded", **changes) -> str:
-        """The one line by which encoding is refused; checks that it changes nothing in ``out``."""
-        before = contents(self.folder / out)
-        with pytest.raises(InputError) as caught:
-            self.encode(out, **changes)
-        assert contents(self.folder / out) == before and "\n" not in str(caught.value)
-        return str(caught.value)
 
 
 @pytest.fixture(scope="module")
@@ -83,16 +48,6 @@ def encoded(work):
 @pytest.fixture
 def fresh(tmp_path):
     return Work(tmp_path)
-
-
-def contents(path) -> dict[str, tuple[bytes, int]]:
-    """Every file below ``path`` with what is in it and when it was written."""
-    files = [path] if path.is_file() else path.rglob("*")
-    return {str(file): (file.read_bytes(), file.stat().st_mtime_ns) for file in files if file.is_file()}
-
-
-def tables(path) -> dict[str, list[dict]]:
-    return {file.name: parquet.read_table(file).to_pylist() for file in path.glob("*.parquet")}
 
 
 def assert_equal_results(one, other) -> None:
@@ -179,19 +134,6 @@ def test_nothing_is_left_over(encoded):
     assert {name for name in names if not name.startswith(".cache")} == {"manifest.json", *shards, *tokenizer, *vqvae}
 
 
-def cut(label: str, step: int):
-    """Progress that cuts the power at a step of the part called ``label``."""
-
-    def progress(part: str):
-        def report(now: int, total: int, figures: dict) -> None:
-            if part == label and now == step:
-                raise Interrupted
-
-        return report
-
-    return progress
-
-
 @pytest.mark.parametrize(
     ("part", "step", "shards"),
     [
@@ -256,91 +198,12 @@ def test_a_finished_encoding_says_so_and_does_nothing(work, encoded):
     assert said == [f"{encoded}: already encoded; nothing to do"]
 
 
-@pytest.mark.parametrize(
-    ("name", "changes"),
-    [
-        ("shard_rows", {"shard_rows": 10}),
-        ("training", {"training": replace(TRAINING, seed=1)}),
-        ("shape", {"shape": {**SHAPE, "codebook_size": 5}}),
-        ("template", {"template": Template(separator=" ")}),
-        ("skip_bad_rows", {"skip_bad_rows": True}),
-        ("dtype", {"dtype": "bfloat16"}),
-    ],
-)
-def test_other_arguments_are_refused(work, encoded, name, changes):
-    message = work.refuses(**changes)
-    assert message == f"{encoded}: encoded with another {name}; give the same arguments, or another --out"
-
-
-def test_what_decides_nothing_may_change(work, encoded):
-    before = contents(encoded)
-    work.encode(training=replace(TRAINING, save_every=3, workers=1))
-    assert contents(encoded) == before
-
-
-def test_traces_that_have_changed_are_refused(fresh):
-    fresh.encode()
-    fresh.traces.write_text(fresh.traces.read_text().replace("+", "-"))
-    assert "encoded with another checksums" in fresh.refuses()
-
-
-def test_a_tokenizer_that_has_changed_meanwhile_is_refused(fresh):
-    fresh.model = fresh.folder / "model"
-    build_tokenizer(["so now"], 300).save_pretrained(fresh.model)
-    with pytest.raises(Interrupted):
-        fresh.encode(progress=cut("encoding train", 9))
-    build_tokenizer(["1 and 2 make 3"], 300).save_pretrained(fresh.model)
-    assert "its tokenizer has changed since encoding was interrupted" in fresh.refuses()
-
-
-def test_a_folder_of_something_else_is_refused(work):
-    (work.folder / "thesis").mkdir()
-    (work.folder / "thesis" / "chapter.txt").write_text("years of work")
-    assert "thesis: exists and is no encoded dataset; choose another --out" in work.refuses("thesis")
-    assert "traces.jsonl: exists and is no encoded dataset" in work.refuses("traces.jsonl")
-
-
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"shape": {**SHAPE, "codebook_size": 500}}, "codebook size 500 is larger than the {chunks} chunks"),
-        ({"shape": {**SHAPE, "chunk_length": 64, "compression_rate": 64}}, "no trace has a whole chunk of 64 tokens"),
-        ({"shape": {**SHAPE, "compression_rate": 3}}, "compression rate 3 does not divide chunk length 4"),
-        ({"shape": {**SHAPE, "codebook_size": 1}}, "use at least 2 codes"),
-        ({"vqvae": "nowhere"}, "nowhere: no trained VQ-VAE; give the vqvae/ folder"),
-        ({"valid": "nowhere.jsonl"}, "nowhere.jsonl: no such file"),
-        ({"template": Template(chat=True)}, "the tokenizer has no chat template; leave out --chat"),
-    ],
-)
-def test_what_cannot_be_is_refused_before_anything_is_written(work, encoded, changes, message):
-    chunks = read_manifest(encoded)["counts"]["train"]["chunks"]
-    assert message.format(chunks=chunks) in work.refuses("impossible", **changes)
-    assert not (work.folder / "impossible").exists()
-
-
 def test_a_trained_model_can_be_given(work, encoded):
     out = work.encode("given", vqvae=str(encoded / "vqvae"), shape={})
     assert tables(out) == tables(encoded)
     manifests = [read_manifest(path) for path in (out, encoded)]
     for name in ("codebook", "counts", "chunk_length", "compression_rate", "codebook_size", "fingerprint"):
         assert manifests[0][name] == manifests[1][name]
-
-
-def test_a_model_of_another_tokenizer_is_refused(fresh, encoded):
-    other = [{"question": "what", "steps": ["quite other words, and many of them"], "answer": "no"}] * 12
-    write_traces(fresh.folder, other)
-    message = fresh.refuses("other", vqvae=str(encoded / "vqvae"))
-    assert "trained for another tokenizer than that of" in message and not (fresh.folder / "other").exists()
-
-
-def test_a_model_whose_chunks_no_trace_fills_is_refused(work, encoded):
-    short = work.folder / "short.jsonl"
-    short.write_text('{"question": "1 + 2 ?", "steps": ["1"], "answer": "3"}\n')
-    tokenizer = work.folder / "encoded" / "tokenizer"
-    options = EncodingOptions(vqvae=str(encoded / "vqvae"))
-    with pytest.raises(InputError, match="no trace has a whole chunk of 4 tokens"):
-        encode_dataset(str(short), str(tokenizer), work.folder / "none", options)
-    assert not (work.folder / "none").exists()
 
 
 def test_quality_is_measured_on_training_traces_where_no_other_has_a_chunk(fresh):
