@@ -165,6 +165,8 @@ def _build_trainer(
     if options.eval_every and valid is None:
         raise InputError("--eval-every needs validation rows; give --valid FILE, or encode with --valid-fraction")
     lm.config.use_cache = False
+    if options.activation_checkpointing:
+        lm.gradient_checkpointing_enable({"use_reentrant": False})
     arguments = trainer_arguments(path, training.steps_per_epoch, options)
     if options.lora_rank:
         lm = add_adapter(lm, options.lora_rank, new_ids)
@@ -218,7 +220,6 @@ def trainer_arguments(path: Path, steps_per_epoch: int, options: TrainingOptions
         adam_beta2=options.adam_beta2,
         max_grad_norm=options.max_grad_norm,
         bf16=options.bf16,
-        activation_checkpointing=options.activation_checkpointing,
         seed=options.seed,
         dataloader_num_workers=options.workers,
         dataloader_pin_memory=torch.cuda.is_available(),

@@ -66,10 +66,11 @@ def test_layout_and_accumulation_do_not_change_what_is_learned(encoded: Path, sc
         "packed": {"pack": True, "max_row_tokens": 64},
         "accumulated": {"pack": True, "micro_batch_size": 2},
         "workers": {"workers": 2},
+        "recomputed": {"activation_checkpointing": True},
     }
     for name, changes in variants.items():
         train(encoded, scratch, tmp_path / name, replace(OPTIONS, **changes))
-    for name in ("packed", "accumulated"):
+    for name in ("packed", "accumulated", "recomputed"):
         assert_same_weights(tmp_path / name, tmp_path / "padded", atol=2e-4, rtol=1e-3)
     train(encoded, scratch, tmp_path / "plain", OPTIONS)
     assert_same_weights(tmp_path / "workers", tmp_path / "plain")

@@ -59,4 +59,4 @@ def test_methods_are_listed_with_their_options():
     result = CliRunner().invoke(main, ["methods"])
     assert result.exit_code == 0
     assert [line.split()[0] for line in result.output.splitlines() if not line.startswith(" ")] == list(METHODS)
-    assert "-o mix = paper" in result.output
+    assert "-o mix=paper" in result.output
