@@ -78,7 +78,6 @@ class ChunkQuantizer(nn.Module):
         codes = self.nearest(vectors)
         nearest = self.look_up(codes)
         if self.training and self.moving:
-            nearest = nearest.clone()  # the averages move the codebook in place
             self._follow(vectors.detach())
         codebook_loss = nothing if self.moving else F.mse_loss(nearest, vectors.detach())
         through = vectors + (nearest - vectors).detach()

@@ -48,6 +48,22 @@ def test_figures_by_hand() -> None:
     assert report["unknown_share"] == 0
 
 
+def test_the_random_code_is_drawn_by_the_seed() -> None:
+    """Two traces in one batch, by hand: their codes are the first draws, uniform over the codebook."""
+    model, rows = tiny_model(), random_rows(2)
+    nats, tokens, generator = 0.0, 0, torch.Generator().manual_seed(5)
+    counts = [len(row["trace_ids"]) // 4 for row in rows]
+    codes = torch.randint(8, (sum(counts), 2), generator=generator).split(counts)
+    for row, drawn in zip(rows, codes, strict=True):
+        logits = model.decode_logits(drawn.reshape(1, -1), torch.tensor([row["prompt_ids"][-8:]]))[0]
+        places = model.vocabulary.compact(torch.tensor(row["trace_ids"][: len(logits)]))
+        nats -= float(logits.log_softmax(-1)[torch.arange(len(places)), places].sum())
+        tokens += len(places)
+    report = evaluate_vqvae(model, rows, seed=5)
+    assert report["ce_random"] == pytest.approx(nats / tokens, rel=1e-4)
+    assert report["ce_random"] != evaluate_vqvae(model, rows, seed=6)["ce_random"]
+
+
 def test_unknown_tokens_are_counted() -> None:
     row = {"prompt_ids": [3], "trace_ids": [3, 4, 5, 6], "solution_ids": [3]}
     assert evaluate_vqvae(tiny_model(), [row])["unknown_share"] == 0.5

@@ -168,6 +168,18 @@ def test_g_reads_the_end_of_a_long_prompt() -> None:
     assert torch.equal(model.decode_logits(codes, prompt), model.decode_logits(codes, prompt[:, 2:]))
 
 
+@pytest.mark.parametrize("context", ["chunk", "trace"])
+def test_every_chunk_of_a_batch_is_decoded_for_its_own_samples_prompt(context: str) -> None:
+    """A whole batch through forward gives the logits of each trace with its prompt, alone."""
+    model, rows = tiny_model(context=context), random_rows(6)
+    together = model(**collate(rows, model.config, parts=("trace_ids",))).logits.flatten(0, 1)
+    alone = []
+    for row in rows:
+        codes = torch.tensor(encode_traces(model, [row["trace_ids"]]))
+        alone.append(model.decode_logits(codes, torch.tensor([row["prompt_ids"]]))[0])
+    torch.testing.assert_close(together, torch.cat(alone))
+
+
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_a_saved_model_loads_as_it_was(dtype: torch.dtype, tmp_path: Path) -> None:
     model = tiny_model()
