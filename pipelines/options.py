@@ -71,6 +71,7 @@ def command(name: str, **settings: Any) -> Callable[[Callable[..., Any]], Comman
     """
 
     def decorate(function: Callable[..., Any]) -> Command:
+        """Make the command."""
         settings.setdefault("context_settings", {"help_option_names": ["-h", "--help"], "max_content_width": 120})
         return click.command(name, cls=Command, **settings)(config_option(function))
 
