@@ -1,5 +1,6 @@
 """Progress of long work: a bar with rate and time left on a terminal, a plain line now and then elsewhere."""
 
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -8,7 +9,7 @@ from contextlib import contextmanager
 import click
 
 
-SECONDS_BETWEEN_LINES = 10
+SECONDS_BETWEEN_LINES = float(os.environ.get("MIXLM_SECONDS_BETWEEN_LINES", "10"))
 Report = Callable[..., None]
 
 
@@ -42,6 +43,7 @@ def _bar(title: str) -> Iterator[Report]:
         task = progress.add_task(title, total=None, rate="", figures="")
 
         def report(step: int, total: int | None = None, figures: Mapping[str, float] | None = None) -> None:
+            """Move the bar."""
             speed = progress.tasks[task].finished_speed or progress.tasks[task].speed
             rate = f"{speed:.3g}/s" if speed else ""
             progress.update(task, completed=step, total=total, rate=rate, figures=_written(figures))

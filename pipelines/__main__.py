@@ -1,0 +1,6 @@
+"""``python -m pipelines`` is ``mixlm``."""
+
+from pipelines.cli import main
+
+
+main(prog_name="mixlm")

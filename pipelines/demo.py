@@ -1,0 +1,132 @@
+"""mixlm demo: both stages on a generated task, beside text alone and beside codes without content."""
+
+import shutil
+import subprocess
+import time
+from collections.abc import Sequence
+from itertools import islice
+from pathlib import Path
+
+import click
+
+from mixlm.errors import InputError
+from pipelines.demo_plan import (
+    METHODS,
+    MODEL,
+    QUESTIONS,
+    SCRIPT,
+    SUMMARY,
+    WORKED_ANSWERS,
+    Job,
+    Plan,
+    make_plan,
+    read_recipe,
+)
+from pipelines.options import command
+from pipelines.side_by_side import Finished, command_of, environment, run_jobs
+
+
+RECIPE = Path(__file__).parent / "recipes" / "demo.yaml"
+MARK = "# The commands of `mixlm demo`, to read and to copy from; the demo ran some of them at the same time.\n"
+
+
+@command("demo")
+@click.option("--out", default="demo", show_default=True, type=click.Path(path_type=Path), help="Folder to write.")
+@click.option("--seed", default=0, show_default=True, help="Seed of rows, codes and models.")
+@click.option(
+    "--recipe",
+    default=RECIPE,
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="YAML of all settings.  [default: the recipe that comes with mixlm]",
+)
+def main(out: Path, seed: int, recipe: Path) -> None:
+    """Run both stages on a generated task, in some minutes on two CPU cores.
+
+    Trains a codebook for reasoning steps, then three small language models: on text alone, on the mix of latents and
+    text, and on that mix with codes drawn at random. Shows every command that it runs, compares the three models, and
+    reads the latents of three answers back. A demo that is in the folder already is written anew.
+    """
+    from pipelines.report_demo import collect, print_comparison, write_summary
+
+    settings = read_recipe(recipe)
+    plan = make_plan(settings, out, seed)
+    started = time.monotonic()
+    prepare(out, plan, settings["model"])
+    seconds = run(plan)
+    figures = collect(out)
+    print_comparison(figures, settings["rows"]["test"])
+    seconds["answers"] = show_answers(plan, out)
+    seconds["total"] = time.monotonic() - started
+    write_summary(out, {**figures, "seconds": seconds, "seed": seed, "rows": settings["rows"]})
+    click.echo(NEXT.format(script=out / SCRIPT, summary=out / SUMMARY, minutes=seconds["total"] / 60))
+
+
+NEXT = """\
+The demo took {minutes:.1f} minutes. {summary} holds the figures, {script} the commands.
+
+Next, on traces of your own (JSON lines with question, steps and answer) and a model of your choice:
+  mixlm-encode traces.jsonl --model HuggingFaceTB/SmolLM2-135M --out encoded
+  mixlm-train encoded --model HuggingFaceTB/SmolLM2-135M --out run --method assorted
+  mixlm-generate run "a question" --explain"""
+
+
+def prepare(out: Path, plan: Plan, model: dict) -> None:
+    """Make the folder of the demo, without what an earlier demo left there, and write the model and the commands.
+
+    Raises:
+        InputError: If the folder holds something that is not a demo's.
+    """
+    import yaml
+
+    script = out / SCRIPT
+    ours = script.is_file() and script.read_text(encoding="utf-8").startswith(MARK)
+    if out.exists() and not ours and (not out.is_dir() or any(out.iterdir())):
+        raise InputError(f"{out}: exists and is not from an earlier demo; choose another --out")
+    for path in map(out.joinpath, own_names()):
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
+    out.mkdir(parents=True, exist_ok=True)
+    script.write_text(MARK + plan.script(), encoding="utf-8")
+    (out / MODEL).write_text(yaml.safe_dump(model, sort_keys=False), encoding="utf-8")
+
+
+def own_names() -> list[str]:
+    """Return the files and folders that a demo writes, but the script, which marks its folder."""
+    data = ["train.jsonl", "valid.jsonl", "test.jsonl", QUESTIONS, MODEL, "encoded"]
+    results = [f"evaluation-{name}{suffix}" for name in METHODS for suffix in (".json", ".jsonl")]
+    return [*data, *METHODS, *results, SUMMARY]
+
+
+def run(plan: Plan) -> dict[str, float]:
+    """Run everything but the worked answers; returns the seconds of each command."""
+    finished = part("A task: running totals, with other questions for training, validation and test.", plan.data)
+    finished |= part(
+        "Stage 1: learn a code for every step of the traces.  Beside it: a model of text alone, which needs no codes.",
+        plan.first,
+    )
+    click.echo(finished["encode"].output, nl=False)
+    finished |= part("Stage 2: learn the mix of latents and text.  Beside it: the mix with random codes.", plan.second)
+    finished |= part("Answers to the test questions.", plan.evaluation)
+    return {name: one.seconds for name, one in finished.items()}
+
+
+def part(title: str, jobs: Sequence[Job]) -> dict[str, Finished]:
+    """Show and run commands that do not wait for each other."""
+    click.secho(f"\n{title}", bold=True)
+    for job in jobs:
+        click.echo(f"$ {job.line()}")
+    return run_jobs(jobs)
+
+
+def show_answers(plan: Plan, out: Path) -> float:
+    """Let the mixed model answer a few questions on the terminal; returns the seconds that it took."""
+    click.secho("\nThe first test questions, with the latents of the answers read back.", bold=True)
+    click.echo(f"$ {plan.questions}\n$ {plan.answers.line()}")
+    started = time.monotonic()
+    with (out / "test.jsonl").open(encoding="utf-8") as rows:
+        (out / QUESTIONS).write_text("".join(islice(rows, WORKED_ANSWERS)), encoding="utf-8")
+    if subprocess.run(command_of(plan.answers), env=environment()).returncode:
+        raise InputError(f"{plan.answers.line()}: failed")
+    return time.monotonic() - started

@@ -1,0 +1,127 @@
+"""The commands of the demo: what is run, in which order, and what may run at the same time."""
+
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mixlm.errors import InputError
+
+
+METHODS = {"cot": "cot", "assorted": "assorted", "random": "random-codes"}
+MODEL, SCRIPT, SUMMARY, QUESTIONS = "model.yaml", "commands.sh", "summary.json", "questions.jsonl"
+WORKED_ANSWERS = 3
+_SECTIONS = ("rows", "data", "model", "template", "encode", "train", "evaluate")
+_OWN_SCRIPTS = {"encode": "mixlm-encode", "train": "mixlm-train", "generate": "mixlm-generate"}
+
+
+@dataclass(frozen=True)
+class Job:
+    """One command.
+
+    Attributes:
+        name: Short and unique, for progress and ``summary.json``.
+        arguments: Of ``mixlm``, the subcommand first.
+    """
+
+    name: str
+    arguments: tuple[str, ...]
+
+    def line(self) -> str:
+        """Return the command as a user would type it."""
+        first, *rest = self.arguments
+        return " ".join([_OWN_SCRIPTS.get(first, f"mixlm {first}"), *map(shlex.quote, rest)])
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All commands of a demo, in their order; those of one part do not wait for each other.
+
+    Attributes:
+        data: Generate the rows.
+        first: Stage 1, and beside it the model that needs no codes.
+        second: Stage 2.
+        evaluation: One command a model.
+        questions: Takes a few test questions, in the language of a shell.
+        answers: Answers them, with the latents read back.
+    """
+
+    data: tuple[Job, ...]
+    first: tuple[Job, ...]
+    second: tuple[Job, ...]
+    evaluation: tuple[Job, ...]
+    questions: str
+    answers: Job
+
+    def script(self) -> str:
+        """Return the commands as a shell script, one after the other."""
+        jobs = [*self.data, *self.first, *self.second, *self.evaluation]
+        return "\n".join([*(job.line() for job in jobs), self.questions, self.answers.line()]) + "\n"
+
+
+def read_recipe(path: Path) -> dict[str, dict[str, Any]]:
+    """Read the settings of a demo.
+
+    Raises:
+        InputError: If the file does not hold exactly the sections that it needs.
+    """
+    import yaml
+
+    try:
+        recipe = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except yaml.YAMLError as error:
+        raise InputError(f"{path}: not valid YAML: {str(error).splitlines()[0]}") from None
+    if not isinstance(recipe, dict) or set(recipe) != set(_SECTIONS):
+        raise InputError(f"{path}: a recipe of the demo has the sections {', '.join(_SECTIONS)}; start from a copy")
+    return recipe
+
+
+def make_plan(recipe: Mapping[str, Mapping[str, Any]], out: Path, seed: int) -> Plan:
+    """Return the commands that ``recipe`` asks for.
+
+    Args:
+        recipe: See ``read_recipe``.
+        out: Folder of every file that is read or written.
+        seed: Of the rows, of stage 1, and of every training.
+    """
+    files = {split: str(out / f"{split}.jsonl") for split in recipe["rows"]}
+    model, seeded = ("--model", str(out / MODEL)), {"seed": seed}
+    template = _options(recipe["template"])
+    encoded = str(out / "encoded")
+    train = _options(recipe["train"], seeded)
+    task = _options(recipe["data"], seeded)
+    paths = ("--valid", files["valid"], *model, "--out", encoded)
+    mixed, questions = ("-o", "mix=uniform"), str(out / QUESTIONS)
+    return Plan(
+        data=tuple(_generation(split, rows, files[split], task) for split, rows in recipe["rows"].items()),
+        first=(
+            Job("encode", ("encode", files["train"], *paths, *template, *_options(recipe["encode"], seeded))),
+            _training("cot", files["train"], out, (*model, *template), train),
+        ),
+        second=tuple(_training(name, encoded, out, (*model, *mixed), train) for name in ("assorted", "random")),
+        evaluation=tuple(_evaluation(name, files["test"], out, recipe["evaluate"]) for name in METHODS),
+        questions=shlex.join(["head", "-n", str(WORKED_ANSWERS), files["test"]]) + f" > {shlex.quote(questions)}",
+        answers=Job("answers", ("generate", str(out / "assorted"), "--input", questions, "--explain")),
+    )
+
+
+def _generation(split: str, rows: int, out: str, options: tuple[str, ...]) -> Job:
+    size = _options({"split": split, "rows": rows})
+    return Job(f"data_{split}", ("data", "chain-arithmetic", *size, *options, "--out", out))
+
+
+def _training(name: str, data: str, out: Path, start: tuple[str, ...], options: tuple[str, ...]) -> Job:
+    run = str(out / name)
+    return Job(f"train_{name}", ("train", data, "--method", METHODS[name], *start, "--out", run, *options))
+
+
+def _evaluation(name: str, data: str, out: Path, options: Mapping[str, Any]) -> Job:
+    if name == "cot":  # it has no latents to choose a number of
+        options = {**options, "latents": "free"}
+    target = ("--out", str(out / f"evaluation-{name}.json"))
+    return Job(f"evaluate_{name}", ("evaluate", str(out / name), data, *_options(options), *target))
+
+
+def _options(*groups: Mapping[str, Any]) -> tuple[str, ...]:
+    return tuple(text for group in groups for name, value in group.items() for text in (f"--{name}", str(value)))

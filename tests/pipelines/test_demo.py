@@ -1,0 +1,181 @@
+import json
+import shlex
+import sys
+
+import pytest
+import yaml
+from click.testing import CliRunner
+
+from mixlm.errors import InputError
+from pipelines import demo, side_by_side
+from pipelines.cli import main
+from pipelines.demo_plan import METHODS, Job, make_plan, read_recipe
+
+
+TOY = {
+    "rows": {"train": 120, "valid": 10, "test": 6},
+    "data": {"operations": 2},
+    "model": {
+        "model_type": "llama",
+        "hidden_size": 16,
+        "intermediate_size": 16,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 2,
+        "max_position_embeddings": 64,
+        "tokenizer": {"vocab_size": 512},
+    },
+    "template": {"separator": ""},
+    "encode": {"chunk-length": 8, "codebook-size": 8, "hidden-size": 16, "num-layers": 1, "num-heads": 2, "steps": 6},
+    "train": {"steps": 2, "batch-size": 4},
+    "evaluate": {"latents": "free,exact:0%,exact:100%"},
+}
+
+
+@pytest.fixture(scope="module")
+def toy(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("demo")
+    (folder / "toy.yaml").write_text(yaml.safe_dump(TOY))
+    arguments = ["demo", "--out", str(folder / "out"), "--seed", "3", "--recipe", str(folder / "toy.yaml")]
+    result = CliRunner().invoke(main, arguments)
+    assert result.exit_code == 0, result.output
+    return folder / "out", result.stdout
+
+
+def read(path):
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def test_summary_holds_what_the_evaluations_measured(toy):
+    out, _ = toy
+    summary = read(out / "summary.json")
+    for name in METHODS:
+        evaluation = read(out / f"evaluation-{name}.json")
+        records = [json.loads(line) for line in (out / f"evaluation-{name}.jsonl").read_text().splitlines()]
+        free = [record for record in records if record["latents"] == "free"]
+        assert len(free) == TOY["rows"]["test"]
+        assert summary[name]["accuracy"] == sum(record["right"] for record in free) / len(free)
+        assert summary[name]["tokens"] == pytest.approx(sum(one["tokens"]["total"] for one in free) / len(free))
+        assert summary[name]["interval"] == evaluation["modes"]["free"]["interval"]
+        assert summary[name]["modes"].keys() == evaluation["modes"].keys()
+        assert read(out / name / "mixlm.json")["method_name"] == METHODS[name]
+    assert summary["assorted"]["modes"]["exact:100%"]["latents"] == TOY["data"]["operations"]
+    assert summary["assorted"]["modes"]["exact:0%"]["latents"] == 0
+
+
+def test_summary_holds_what_stage_1_measured(toy):
+    out, _ = toy
+    summary, manifest = read(out / "summary.json"), read(out / "encoded" / "manifest.json")
+    assert manifest["codebook"]["measured_on"] == "valid"
+    for name in ("used", "perplexity", "token_accuracy", "unigram_accuracy", "code_gap", "codebook_size"):
+        assert summary["stage1"][name] == manifest["codebook"][name]
+    steps = {step for line in (out / "train.jsonl").read_text().splitlines() for step in json.loads(line)["steps"]}
+    assert summary["stage1"]["distinct_chunks"] == len(steps)
+
+
+def test_seconds_of_every_command_are_told(toy):
+    out, _ = toy
+    seconds = read(out / "summary.json")["seconds"]
+    trainings, evaluations = ({f"{what}_{name}" for name in METHODS} for what in ("train", "evaluate"))
+    data = {"data_train", "data_valid", "data_test"}
+    assert seconds.keys() == {*data, "encode", *trainings, *evaluations, "answers", "total"}
+    assert all(value >= 0 for value in seconds.values()) and seconds["total"] >= max(seconds.values())
+
+
+def test_every_command_is_shown_and_kept(toy):
+    out, output = toy
+    lines = [line for line in (out / "commands.sh").read_text().splitlines() if not line.startswith("#")]
+    assert [line for line in output.splitlines() if line.startswith("$ ")] == [f"$ {line}" for line in lines]
+    assert all("--seed 3" in line for line in lines if " --out " in line and not line.startswith("mixlm evaluate"))
+    assert f"mixlm-generate {out / 'assorted'} --input {out / 'questions.jsonl'} --explain" in lines
+    assert "codes used" in output and "fewer tokens" in output
+
+
+def test_three_test_questions_are_answered(toy):
+    out, _ = toy
+    questions = [json.loads(line)["question"] for line in (out / "questions.jsonl").read_text().splitlines()]
+    tested = [json.loads(line)["question"] for line in (out / "test.jsonl").read_text().splitlines()]
+    assert len(questions) == 3 and questions == tested[:3]
+
+
+def test_a_folder_of_an_earlier_demo_starts_anew_and_keeps_what_is_not_the_demos(tmp_path):
+    out, recipe = tmp_path / "demo", read_recipe(demo.RECIPE)
+    plan = make_plan(recipe, out, seed=0)
+    demo.prepare(out, plan, recipe["model"])
+    (out / "encoded").mkdir()
+    (out / "encoded" / "manifest.json").write_text("{}")
+    (out / "summary.json").write_text("{}")
+    (out / "my-notes.txt").write_text("mine")
+    demo.prepare(out, plan, recipe["model"])
+    assert sorted(path.name for path in out.iterdir()) == ["commands.sh", "model.yaml", "my-notes.txt"]
+
+
+def test_a_folder_of_somebody_else_is_refused_and_untouched(tmp_path):
+    (tmp_path / "train.jsonl").write_text("mine")
+    result = CliRunner().invoke(main, ["demo", "--out", str(tmp_path)])
+    assert result.exit_code == 1
+    assert result.stderr.startswith(f"Error: {tmp_path}: exists and is not from an earlier demo")
+    assert [path.name for path in tmp_path.iterdir()] == ["train.jsonl"]
+
+
+def test_a_recipe_without_a_section_is_refused_before_anything_is_written(tmp_path):
+    (tmp_path / "recipe.yaml").write_text("rows: {train: 5}\n")
+    arguments = ["demo", "--out", str(tmp_path / "out"), "--recipe", str(tmp_path / "recipe.yaml")]
+    result = CliRunner().invoke(main, arguments)
+    assert result.exit_code == 1 and "sections rows, data, model" in result.stderr
+    assert not (tmp_path / "out").exists()
+
+
+def test_commands_of_the_recipe_are_valid_and_the_codebook_smaller_than_its_task(tmp_path):
+    recipe = read_recipe(demo.RECIPE)
+    plan = make_plan(recipe, tmp_path, seed=1)
+    for job in (*plan.data, *plan.first, *plan.second, *plan.evaluation, plan.answers):
+        name, *rest = job.arguments
+        command = main.get_command(None, name)
+        if name == "data":
+            command = command.get_command(None, rest.pop(0))
+        values = command.make_context(name, rest).params
+        assert values.get("seed", 1) == (0 if name in ("evaluate", "generate") else 1)
+    assert recipe["encode"]["codebook-size"] < 200
+
+
+def test_a_line_can_be_typed():
+    job = Job("encode", ("encode", "my traces.jsonl", "--separator", ""))
+    assert shlex.split(job.line()) == ["mixlm-encode", "my traces.jsonl", "--separator", ""]
+    assert Job("data", ("data", "convert", "a.jsonl")).line() == "mixlm data convert a.jsonl"
+
+
+def run_python(monkeypatch, sources):
+    monkeypatch.setattr(side_by_side, "command_of", lambda job: [sys.executable, "-c", sources[job.name]])
+    return side_by_side.run_jobs([Job(name, ("encode", name)) for name in sources])
+
+
+WAIT = """
+import pathlib, sys, time
+mine, other = map(pathlib.Path, {names})
+mine.touch()
+for _ in range(600):
+    if other.exists():
+        sys.exit(print(mine.name))
+    time.sleep(0.1)
+sys.exit("Error: alone")
+"""
+
+
+def test_two_commands_run_at_the_same_time(tmp_path, monkeypatch):
+    a, b = str(tmp_path / "a"), str(tmp_path / "b")
+    finished = run_python(monkeypatch, {"a": WAIT.format(names=[a, b]), "b": WAIT.format(names=[b, a])})
+    assert {name: one.output for name, one in finished.items()} == {"a": "a\n", "b": "b\n"}
+
+
+def test_a_command_that_fails_stops_the_others_and_is_named_with_its_reason(tmp_path, monkeypatch):
+    late = f"import time, pathlib; time.sleep(300); pathlib.Path({str(tmp_path / 'late')!r}).touch()"
+    bad = "import sys; print('training: 1/9', file=sys.stderr); sys.exit('Error: bad.jsonl:3: no question')"
+    with pytest.raises(InputError, match=r"^mixlm-encode bad: bad.jsonl:3: no question$"):
+        run_python(monkeypatch, {"late": late, "bad": bad, "later": late})
+    assert not (tmp_path / "late").exists()
+
+
+def test_progress_and_other_lines_are_passed_on(monkeypatch, capsys):
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: False, raising=False)
+    run_python(monkeypatch, {"a": "import sys; print('training: 1/9, 2/s\\nleft out 3 rows', file=sys.stderr)"})
+    assert capsys.readouterr().err == "  a: training: 1/9, 2/s\n  a: left out 3 rows\n"
