@@ -131,6 +131,7 @@ def _shown() -> Iterator[Show]:
         bars: dict[str, int] = {}
 
         def show(name: str, line: str) -> None:
+            """Move the bar of a job, or print the line above the bars."""
             found = _PROGRESS.match(line)
             if not found:
                 progress.console.print(f"  {name}: {line}", markup=False, highlight=False)
