@@ -201,7 +201,7 @@ def measure_accuracy(run: Run, valid: Any, tokenizer: Any, options: TrainingOpti
 
 def trainer_arguments(path: Path, steps_per_epoch: int, options: TrainingOptions) -> TrainingArguments:
     """Translate our options into those of transformers' trainer."""
-    os.environ.setdefault("TENSORBOARD_LOGGING_DIR", str(path / "logs"))
+    os.environ["TENSORBOARD_LOGGING_DIR"] = str(path / "logs")
     world = int(os.environ.get("WORLD_SIZE", "1"))
     micro = options.micro_batch_size or max(options.batch_size // world, 1)
     if options.batch_size % (micro * world):

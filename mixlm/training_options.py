@@ -1,6 +1,7 @@
 """What a training run can be told."""
 
 from dataclasses import asdict, dataclass, field
+from importlib.util import find_spec
 from typing import Any
 
 from mixlm.errors import InputError
@@ -77,12 +78,15 @@ class TrainingOptions:
         """Check what no library below would explain.
 
         Raises:
-            InputError: If batch sizes do not divide or a checkpoint is to be selected without evaluations.
+            InputError: If batch sizes do not divide, a tracker is not installed, or a checkpoint is to be selected
+                without evaluations.
         """
         if self.micro_batch_size and self.batch_size % self.micro_batch_size:
             raise InputError(
                 f"--batch-size {self.batch_size} is no multiple of --micro-batch-size {self.micro_batch_size}"
             )
+        if self.report_to != "none" and find_spec(self.report_to) is None:
+            raise InputError(f"--report-to {self.report_to}: not installed; pip install {self.report_to}")
         if self.select != "last" and not self.eval_every:
             raise InputError(f"--select {self.select} needs --eval-every STEPS, to have checkpoints to choose from")
 

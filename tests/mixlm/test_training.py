@@ -228,6 +228,18 @@ def test_stage_1_goes_along_where_it_can_read_the_latents(
     assert (run.vqvae_path is not None) == kept
 
 
+def test_a_tracker_that_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mixlm.training_options.find_spec", lambda name: None)
+    with pytest.raises(InputError, match="--report-to trackio: not installed; pip install trackio"):
+        replace(OPTIONS, report_to="trackio")
+
+
+def test_tensorboard_gets_the_figures(encoded: Path, scratch: Path, tmp_path: Path) -> None:
+    pytest.importorskip("tensorboard")
+    train(encoded, scratch, tmp_path / "run", replace(OPTIONS, steps=2, log_every=1, report_to="tensorboard"))
+    assert list((tmp_path / "run" / "logs").rglob("events.out.tfevents.*"))
+
+
 def test_evaluation_without_validation_rows_is_refused(scratch: Path, tmp_path: Path) -> None:
     options = replace(OPTIONS, method="cot", method_options={}, eval_every=2)
     with pytest.raises(InputError, match="--eval-every needs validation rows"):
