@@ -79,6 +79,33 @@ class MixedDataset(Dataset):
         }
 
 
+class MeasuredDataset(MixedDataset):
+    """Rows to measure on, in the form that the method's schedule has reached; the draws are always the same.
+
+    Args:
+        rows: Tokenized rows.
+        method: A bound method.
+        steps_per_epoch: Of the training.
+        seed: Seed of the draws.
+        loss_on_prompt: Measure the prompt too.
+    """
+
+    def __init__(
+        self, rows: Sequence[Row], method: Method, steps_per_epoch: int, seed: int = 0, loss_on_prompt: bool = False
+    ) -> None:
+        super().__init__(rows, method, 1, seed, loss_on_prompt)
+        self.training_steps = steps_per_epoch
+        self._step = torch.zeros((), dtype=torch.int64).share_memory_()
+
+    def set_step(self, step: int) -> None:
+        """Take the form of optimizer step ``step``, in this process and in its workers."""
+        self._step.fill_(step)
+
+    def progress(self, index: int) -> Progress:
+        """Return the progress that was set, whatever the row."""
+        return Progress(int(self._step), self.training_steps)
+
+
 def learned(sequence: Trainable, loss_on_prompt: bool) -> list[int]:
     """Return the labels of a sequence; its first token, which nothing predicts, never has one."""
     labels = sequence.ids if loss_on_prompt else sequence.labels

@@ -8,10 +8,12 @@ from typing import Any
 from mixlm.answers import CheckMode, check_answer, extract_answer, require_check
 from mixlm.errors import InputError
 from mixlm.evaluation_loss import reference_sequences, teacher_forced_losses
-from mixlm.generation import Answer, GenerationOptions, context_length, generate, plan
+from mixlm.generation import Answer, GenerationOptions, generate
+from mixlm.generation_plan import context_length, plan
 from mixlm.latent_mode import LatentMode, parse_latent_modes
-from mixlm.methods.base import Row
+from mixlm.methods.base import Method, Row
 from mixlm.progress import ReportProgress, RunningTotal
+from mixlm.recoding import recoded
 from mixlm.run import Run
 from mixlm.statistics import wilson_interval
 
@@ -54,7 +56,7 @@ def evaluate(
         raise InputError("there are no rows to evaluate; give another file, split or --limit")
     require_check(check)
     modes = read_modes(latents, run)
-    rows = list(rows)
+    rows = recoded(list(rows), run.method)
     model = model if model is not None else run.load_model()
     tokenizer = tokenizer if tokenizer is not None else run.tokenizer()
     decoding.setdefault("max_new_tokens", 2 * max(len(row["trace_ids"]) + len(row["solution_ids"]) for row in rows))
@@ -77,7 +79,7 @@ def _measure(
     progress: ReportProgress | None,
 ) -> dict[str, Any]:
     """Return ``modes``, ``loss`` and ``records`` of ``evaluate``, for what ``generate`` is asked in each mode."""
-    references = reference_sequences(run.method, rows, context_length(model))
+    references = reference_sequences(run.method, rows, context_length(model), run.progress)
     answers = sum(len(rows) * asked["options"].samples for asked in requests.values())
     counted = RunningTotal(progress, answers + sum(map(len, references.values())))
     losses = teacher_forced_losses(model, references, progress=counted)
@@ -107,9 +109,9 @@ def read_modes(latents: Sequence[LatentMode | str], run: Run) -> list[LatentMode
 
 def request(rows: Sequence[Row], run: Run, options: GenerationOptions) -> dict[str, Any]:
     """Return what ``generate`` is asked for tokenized rows; a share of latents is taken of the row's own codes."""
-    counts, mode = None, options.latents
+    counts, mode, method = None, options.latents, run.method
     if mode.kind in ("max", "exact"):
-        counts = [mode.resolve(own_codes(row, run)).count for row in rows]
+        counts = [mode.resolve(own_codes(row, run, method)).count for row in rows]
     prompts, names = [row["prompt_ids"] for row in rows], [f"row {row['row']}" for row in rows]
     return {"prompts": prompts, "options": options, "latent_counts": counts, "names": names}
 
@@ -127,7 +129,7 @@ def score(
         run: The run.
         check: How an answer is compared with the right one.
     """
-    records, samples = [], len(answers) // len(rows)
+    records, samples, method = [], len(answers) // len(rows), run.method
     for place, answer in enumerate(answers):
         row = rows[place // samples]
         gold = gold_answer(row, tokenizer, run)
@@ -143,7 +145,7 @@ def score(
                 "right": check_answer(gold, found, check),
                 "text": answer.text,
                 "codes": answer.codes,
-                "own_codes": own_codes(row, run),
+                "own_codes": own_codes(row, run, method),
                 "tokens": answer.counts.to_dict(),
                 "finished": answer.finished,
             }
@@ -151,13 +153,14 @@ def score(
     return records
 
 
-def own_codes(row: Row, run: Run) -> int:
-    """Return how many codes a row's trace has: its chunks of L tokens, L / r codes each; a shorter tail has none."""
+def own_codes(row: Row, run: Run, method: Method) -> int:
+    """Return how many latents stand for a row's trace; a tail shorter than a chunk has none."""
     if "codes" in row:
-        return len(row["codes"])
+        return method.latents_of(row)
     if not run.chunk_length:
         return 0
-    return len(row["trace_ids"]) // run.chunk_length * (run.chunk_length // run.compression_rate)
+    chunks = len(row["trace_ids"]) // run.chunk_length
+    return method.latents_of({**row, "codes": [0] * (chunks * run.chunk_length // run.compression_rate)})
 
 
 def gold_answer(row: Row, tokenizer: Any, run: Run) -> str:

@@ -9,25 +9,32 @@ from torch.nn import functional as F
 from mixlm.collator import pad
 from mixlm.methods.base import Method, Progress, Row, Trainable
 from mixlm.mixing import row_generator
+from mixlm.thinking import thoughtful_batch
 
 
-def reference_sequences(method: Method, rows: Sequence[Row], context: int | None = None) -> dict[str, list[Trainable]]:
+START = Progress(0, 1)
+
+
+def reference_sequences(
+    method: Method, rows: Sequence[Row], context: int | None = None, progress: Progress = START
+) -> dict[str, list[Trainable]]:
     """Return the reference answers to ``rows`` in the forms whose losses are measured.
 
     Args:
         method: The run's method.
         rows: Tokenized rows, with codes if they are known.
         context: Rows longer than this as text are left out; None: none are.
+        progress: Place in the method's schedule that training reached.
 
     Returns:
         "m=0": the whole trace as text; "m=all": every code in place of its text, only if the rows have codes. A method
         without codes has one form, "own".
     """
     parts = ("prompt_ids", "trace_ids", "solution_ids")
-    rows = [row for row in rows if context is None or sum(len(row[part]) for part in parts) <= context]
+    longest = None if context is None else context - method.extra_tokens()
+    rows = [row for row in rows if longest is None or sum(len(row[part]) for part in parts) <= longest]
     if not method.needs_codes:
-        start = Progress(0, 1)
-        return {"own": [method.sequence(row, start, row_generator(0, 0, place)) for place, row in enumerate(rows)]}
+        return {"own": [method.sequence(row, progress, row_generator(0, 0, place)) for place, row in enumerate(rows)]}
     known = all("codes" in row for row in rows)
     sequences = {"m=0": [method.sequence_with(row if known else {**row, "codes": []}, 0) for row in rows]}
     if known:
@@ -74,9 +81,11 @@ def teacher_forced_losses(
 @torch.no_grad()
 def summed_loss(model: Any, sequences: Sequence[Trainable]) -> float:
     """Return the cross-entropy summed over all labels of ``sequences``, in nats."""
-    features = [{"input_ids": sequence.ids, "labels": sequence.labels} for sequence in sequences]
+    names = ("input_ids", "labels", "thoughts")
+    features = [dict(zip(names, sequence, strict=True)) for sequence in sequences]
     batch = {name: values.to(model.device) for name, values in pad(features).items()}
     targets = batch.pop("labels")[:, 1:]
     learned = targets != -100
-    logits = model(**batch, use_cache=False).logits[:, :-1][learned].float()
+    output = thoughtful_batch(model, **batch) if "thoughts" in batch else model(**batch, use_cache=False)
+    logits = output["logits"][:, :-1][learned].float()
     return F.cross_entropy(logits, targets[learned], reduction="sum").item()

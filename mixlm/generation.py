@@ -9,10 +9,11 @@ import torch
 from transformers import GenerationConfig, LogitsProcessorList
 
 from mixlm.counting import TokenCounts, count_tokens
-from mixlm.errors import InputError
+from mixlm.generation_plan import Job, batches, own_thoughts, plan
 from mixlm.grammar import LatentGrammar, span_limits
 from mixlm.latent_mode import LatentMode
 from mixlm.run import Run
+from mixlm.thinking import Change, change_latents, is_thought, prefill, think
 from mixlm.tokens import text_only
 
 
@@ -29,6 +30,7 @@ class GenerationOptions:
         seed: Seed of the sampling; with the same prompts and batch size it gives the same answers.
         batch_size: Answers decoded at once.
         samples: Answers to each prompt.
+        thoughts: Number of continuous thoughts, in place of the method's own.
     """
 
     max_new_tokens: int = 512
@@ -39,6 +41,7 @@ class GenerationOptions:
     seed: int = 0
     batch_size: int = 32
     samples: int = 1
+    thoughts: int | None = None
 
     @property
     def sampling(self) -> bool:
@@ -65,16 +68,6 @@ class Answer:
     finished: bool
 
 
-@dataclass(frozen=True)
-class Job:
-    """One answer to decode: its place in the output, its given ids, its mode and the tokens it may take."""
-
-    place: int
-    given: list[int]
-    mode: LatentMode
-    budget: int
-
-
 def generate(
     model: Any,
     tokenizer: Any,
@@ -84,6 +77,8 @@ def generate(
     latent_counts: Sequence[int] | None = None,
     names: Sequence[str] | None = None,
     progress: Callable[[int], None] | None = None,
+    openings: Sequence[Sequence[int]] | None = None,
+    change: Change | None = None,
 ) -> list[Answer]:
     """Decode answers to ``prompts``.
 
@@ -99,6 +94,10 @@ def generate(
         latent_counts: Number of latents for each prompt, in place of the one number in ``options.latents``.
         names: What error messages call each prompt, for example ``questions.jsonl:17``.
         progress: Called after every batch with the number of answers it gave.
+        openings: What each answer begins with, in place of what the method puts after P: a whole span of latents or
+            thoughts, or nothing. Only text follows.
+        change: Replaces the vectors of given latents and thoughts before the model reads them
+            (``mixlm.thinking.change_latents``).
 
     Returns:
         ``options.samples`` answers to the first prompt, then those to the second, and so on.
@@ -107,16 +106,18 @@ def generate(
         InputError: If a prompt does not fit the model's context, or the options contradict each other or the method.
     """
     options = options or GenerationOptions()
-    jobs = plan(model, run, prompts, options, latent_counts, names)
+    jobs = plan(model, run, prompts, options, latent_counts, names, openings)
     answers: list[Any] = [None] * len(jobs)
     ends = _end_ids(model, run)
     with _plain_settings(model), torch.random.fork_rng(enabled=options.sampling):
         if options.sampling:
             torch.manual_seed(options.seed)
-        for batch in _batches(jobs, options.batch_size):
-            for job, written in zip(batch, _decode(model, tokenizer, run, batch, options, ends), strict=True):
-                prompt = prompts[job.place // options.samples]
-                answers[job.place] = read_answer([*job.given[len(prompt) :], *written], tokenizer, run, ends)
+        for batch in batches(jobs, options.batch_size):
+            settings = _generation_config(options, batch[0].budget, _pad_id(tokenizer, run), ends)
+            most = own_thoughts(run, options) if openings is None else 0
+            decoded = _decode(model, len(tokenizer), run, batch, settings, most, change)
+            for job, ids in zip(batch, decoded, strict=True):
+                answers[job.place] = read_answer(ids, tokenizer, run, ends)
             if progress:
                 progress(len(batch))
     return answers
@@ -139,88 +140,37 @@ def read_answer(ids: Sequence[int], tokenizer: Any, run: Run, ends: Sequence[int
     return Answer(ids, text, codes, count_tokens(ids, run.ids), finished=last is not None)
 
 
-def plan(
-    model: Any,
-    run: Run,
-    prompts: Sequence[Sequence[int]],
-    options: GenerationOptions,
-    latent_counts: Sequence[int] | None,
-    names: Sequence[str] | None,
-) -> list[Job]:
-    """Check everything before the first token is decoded, and list the answers to decode.
-
-    Takes the arguments of ``generate``.
-
-    Raises:
-        InputError: As ``generate``.
-    """
-    if options.samples > 1 and not options.sampling:
-        raise InputError("--samples: greedy decoding gives the same answer every time; add --temperature 1")
-    if latent_counts is None and options.latents.share is not None:
-        raise InputError(f"--latents {options.latents}: a share needs a reference trace; give a number instead")
-    method, context = run.method, context_length(model)
-    jobs: list[Job] = []
-    for index, prompt in enumerate(prompts):
-        given = method.prompt(prompt)
-        name = names[index] if names else f"prompt {index + 1}"
-        mode = options.latents
-        if latent_counts is not None:
-            mode = LatentMode(mode.kind, latent_counts[index])
-        budget = _budget(name, len(given), mode, options.max_new_tokens, context)
-        jobs += [Job(len(jobs) + sample, given, mode, budget) for sample in range(options.samples)]
-    span_limits([job.mode for job in jobs], method.grammar())
-    return jobs
-
-
-def _budget(name: str, given: int, mode: LatentMode, max_new_tokens: int, context: int | None) -> int:
-    """Return how many tokens an answer may take after the ``given`` ones."""
-    if context is not None and given >= context:
-        raise InputError(
-            f"{name}: the prompt has {given} tokens, the model's context holds {context} with the answer; "
-            "shorten the question or leave this row out"
-        )
-    budget = max_new_tokens if context is None else min(max_new_tokens, context - given)
-    if mode.kind == "exact" and mode.count and mode.count + 2 > budget:
-        raise InputError(
-            f"{name}: {mode.count} latents with their delimiters do not fit in the {budget} tokens that the answer "
-            "may take; raise --max-new-tokens or ask for fewer latents"
-        )
-    return budget
-
-
-def context_length(model: Any) -> int | None:
-    """Return how many tokens ``model`` can see at once; None if its architecture sets no limit."""
-    return getattr(model.config.get_text_config(), "max_position_embeddings", None)
-
-
-def _batches(jobs: Sequence[Job], batch_size: int) -> Iterator[list[Job]]:
-    """Group jobs of like length, longest first; only jobs with the same budget share a batch."""
-    batch: list[Job] = []
-    for job in sorted(jobs, key=lambda job: (job.budget, -len(job.given))):
-        if batch and (len(batch) == batch_size or batch[0].budget != job.budget):
-            yield batch
-            batch = []
-        batch.append(job)
-    if batch:
-        yield batch
-
-
 def _decode(
-    model: Any, tokenizer: Any, run: Run, batch: Sequence[Job], options: GenerationOptions, ends: list[int]
+    model: Any,
+    vocabulary: int,
+    run: Run,
+    batch: Sequence[Job],
+    settings: GenerationConfig,
+    most_thoughts: int = 0,
+    change: Change | None = None,
 ) -> list[list[int]]:
-    """Return the ids that ``model.generate`` writes for each job, padded to one length."""
+    """Return the ids after P for each job, padded behind to one length of written ids."""
     width = max(len(job.given) for job in batch)
-    pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else run.ids.eos
-    inputs = [[pad] * (width - len(job.given)) + job.given for job in batch]
-    mask = [[0] * (width - len(job.given)) + [1] * len(job.given) for job in batch]
+    pad = settings.pad_token_id
+    ids = torch.tensor([[pad] * (width - len(job.given)) + job.given for job in batch], device=model.device)
+    mask = torch.tensor([[0] * (width - len(job.given)) + [1] * len(job.given) for job in batch], device=model.device)
+    if change is not None:
+        given = change_latents(model, ids, mask, run.ids, change)
+    elif most_thoughts:
+        given = think(model, ids, mask, most_thoughts, run.ids)
+    else:
+        given = prefill(model, ids, mask, is_thought(ids, run.ids) & mask.bool())
+    columns = given["input_ids"].shape[1]
     limits = span_limits([job.mode for job in batch], run.method.grammar(), model.device)
-    output = model.generate(
-        input_ids=torch.tensor(inputs, device=model.device),
-        attention_mask=torch.tensor(mask, device=model.device),
-        logits_processor=LogitsProcessorList([LatentGrammar(run.ids, limits, width, len(tokenizer))]),
-        generation_config=_generation_config(options, batch[0].budget, pad, ends),
-    )
-    return output[:, width:].tolist()
+    grammar = LatentGrammar(run.ids, limits, columns, vocabulary)
+    output = model.generate(**given, logits_processor=LogitsProcessorList([grammar]), generation_config=settings)
+    opened = [row[real.bool()].tolist() for row, real in zip(given["input_ids"], given["attention_mask"], strict=True)]
+    written = output[:, columns:].tolist()
+    return [[*row[job.prompt_length :], *new] for job, row, new in zip(batch, opened, written, strict=True)]
+
+
+def _pad_id(tokenizer: Any, run: Run) -> int:
+    return tokenizer.pad_token_id if tokenizer.pad_token_id is not None else run.ids.eos
 
 
 def _generation_config(options: GenerationOptions, budget: int, pad: int, ends: list[int]) -> GenerationConfig:

@@ -17,17 +17,19 @@ UNBOUNDED = 2**31
 
 @dataclass(frozen=True)
 class SpanLimits:
-    """Bounds on the span of latents of every row of a batch.
+    """Bounds on the latents of every row of a batch.
 
     Attributes:
-        least: Latents before ``<eoLatent>`` may come, (rows,); above 1 only where the span is required.
+        least: Latents before ``<eoLatent>`` may come, (rows,).
         most: Latents after which ``<eoLatent>`` must come, (rows,); 0: no span.
         required: Whether the answer must open with a span, (rows,).
+        spans: Where spans may be, as in ``Grammar``.
     """
 
     least: torch.Tensor
     most: torch.Tensor
     required: torch.Tensor
+    spans: str
 
 
 def span_limits(modes: Sequence[LatentMode], grammar: Grammar, device: torch.device | str = "cpu") -> SpanLimits:
@@ -47,17 +49,19 @@ def span_limits(modes: Sequence[LatentMode], grammar: Grammar, device: torch.dev
         if exact and grammar.spans == "none":
             raise InputError(f"--latents {mode}: the run's method writes no latents; choose free or text")
         bounded = {"free": UNBOUNDED, "text": 0}.get(mode.kind, mode.count)
-        least.append(max(exact, 1))
+        least.append(exact)
         most.append(0 if grammar.spans == "none" else bounded)
         required.append(exact > 0)
-    return SpanLimits(*(torch.tensor(bound, device=device) for bound in (least, most, required)))
+    return SpanLimits(*(torch.tensor(bound, device=device) for bound in (least, most, required)), grammar.spans)
 
 
 class LatentGrammar(LogitsProcessor):
     """Forbids every token that the method's answers cannot hold at that place.
 
-    An answer may open with ``<boLatent>``; then come latents alone, at least one, until ``<eoLatent>``; after it, or
-    without it, there is text alone. Tokens of other methods and rows of the matrix that stand for no token never come.
+    A span is ``<boLatent>``, latents, ``<eoLatent>``, never empty. It may open an answer ("prefix", "mixed") or come
+    anywhere in it, though not right after another ("anywhere"); in a "mixed" span there may be text too. Limits count
+    all latents of an answer, so one with exactly N has them in one span at its start. Tokens of other methods and rows
+    of the matrix that stand for no token never come.
 
     The state of a row follows from its generated ids, so nothing is kept between steps: the processor serves any
     number of ``generate`` calls over the same rows.
@@ -80,12 +84,9 @@ class LatentGrammar(LogitsProcessor):
             input_ids: Padded prompts and what was generated so far, (rows, length).
             scores: Logits of the next token, (rows, vocabulary); left as they are.
         """
-        written = input_ids[:, self.prompt_width :]
         forbidden = self._forbidden_in_text(scores)
-        if written.shape[1] == 0:
-            forbidden = self._at_start(forbidden)
-        elif self.special.bo_latent is not None:
-            forbidden = self._later(forbidden, written)
+        if self.special.bo_latent is not None:
+            forbidden = self._with_spans(forbidden, input_ids[:, self.prompt_width :])
         return scores.masked_fill(forbidden, -torch.inf)
 
     def _forbidden_in_text(self, scores: torch.Tensor) -> torch.Tensor:
@@ -96,20 +97,25 @@ class LatentGrammar(LogitsProcessor):
             self._not_text[:, self.tokens :] = True
         return self._not_text
 
-    def _at_start(self, not_text: torch.Tensor) -> torch.Tensor:
-        """Return what the first token cannot be: only here may a span open."""
-        forbidden = not_text | self.limits.required[:, None]
-        if self.special.bo_latent is not None:
-            forbidden[:, self.special.bo_latent] = self.limits.most == 0
-        return forbidden
-
-    def _later(self, not_text: torch.Tensor, written: torch.Tensor) -> torch.Tensor:
-        """Return what a later token cannot be, given the tokens ``written``, (rows, at least 1)."""
-        closed = (written == self.special.eo_latent).any(1)
-        inside = (written[:, 0] == self.special.bo_latent) & ~closed
-        count = written.shape[1] - 1  # of rows that are inside: everything after <boLatent> is a latent
-        forbidden = not_text | inside[:, None]
-        latents = self.special.latent_ids
-        forbidden[:, latents.start : latents.stop] = (~inside | (count >= self.limits.most))[:, None]
-        forbidden[:, self.special.eo_latent] = ~inside | (count < self.limits.least)
+    def _with_spans(self, not_text: torch.Tensor, written: torch.Tensor) -> torch.Tensor:
+        """Return what the next token cannot be, (rows, vocabulary), given the tokens ``written``, (rows, any)."""
+        special, limits, latents = self.special, self.limits, self.special.latent_ids
+        opens, closes = written == special.bo_latent, written == special.eo_latent
+        inside = opens.sum(1) > closes.sum(1)
+        count = ((written >= latents.start) & (written < latents.stop)).sum(1)
+        full, start = count >= limits.most, written.shape[1] == 0
+        just_opened, just_closed = (ids[:, -1] if not start else inside for ids in (opens, closes))
+        text = ~inside
+        if limits.spans == "mixed":
+            text = text | ~full
+        if start:
+            text = ~limits.required
+        may_open = ~full & ~inside & ~just_closed
+        if not start and limits.spans != "anywhere":
+            may_open = torch.zeros_like(may_open)
+        forbidden = not_text | ~text[:, None]
+        forbidden[:, special.bo_latent] = ~may_open
+        forbidden[:, latents.start : latents.stop] = (~inside | full)[:, None]
+        forbidden[:, special.eo_latent] = ~inside | just_opened | (count < limits.least)
+        forbidden[:, special.eos] |= inside
         return forbidden

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from mixlm.errors import InputError
-from mixlm.methods import Method, build_method
+from mixlm.methods import Method, Progress, build_method
 from mixlm.template import Template
 from mixlm.tokens import SpecialIds
 
@@ -34,6 +34,8 @@ class Run:
         method_state: What the method learned from the training rows.
         arguments: What training was told.
         seed: Of the training.
+        step: The last optimizer step that trained the model, from 0.
+        steps_per_epoch: Optimizer steps of one pass over the training rows.
         versions: Of the packages that trained it.
     """
 
@@ -49,13 +51,20 @@ class Run:
     method_state: dict[str, Any] = field(default_factory=dict)
     arguments: dict[str, Any] = field(default_factory=dict)
     seed: int = 0
+    step: int = 0
+    steps_per_epoch: int = 1
     versions: dict[str, str] = field(default_factory=dict)
 
     @property
     def method(self) -> Method:
         """The method, bound to this run's vocabulary."""
         method = build_method(self.method_name, self.method_options)
-        return method.bind(self.ids, self.compression_rate).restore(self.method_state)
+        return method.bind(self.ids, self.compression_rate, self.chunk_length).restore(self.method_state)
+
+    @property
+    def progress(self) -> Progress:
+        """The place in the method's schedule that training reached."""
+        return Progress(self.step, self.steps_per_epoch)
 
     @property
     def vqvae_path(self) -> Path | None:
@@ -70,14 +79,19 @@ class Run:
         return open_tokenizer(str(self.path))
 
     def load_model(self, dtype: Any = "auto"):
-        """Open the run's language model.
+        """Open the run's language model, with the classifier that ends its thoughts if it has one.
 
         Args:
             dtype: Of the weights; "auto" keeps the dtype that they were saved in.
         """
         from transformers import AutoModelForCausalLM
 
-        return AutoModelForCausalLM.from_pretrained(self.path, dtype=dtype).eval()
+        from mixlm.thinking import STOP_FILE, load_stop
+
+        model = AutoModelForCausalLM.from_pretrained(self.path, dtype=dtype)
+        if (self.path / STOP_FILE).is_file():
+            load_stop(model, self.path)
+        return model.eval()
 
     def save(self) -> None:
         """Write ``mixlm.json``, the mark of a finished run, in one step."""

@@ -1,16 +1,20 @@
 """The trainer of stage 2: transformers' own, with our order, our loss and a rate for new rows."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
-from transformers import Trainer, TrainerCallback, TrainingArguments
+from transformers import Trainer, TrainingArguments
 from transformers.trainer_callback import PrinterCallback
 
 from mixlm.collator import Collator
 from mixlm.dataset import EpochSampler, MixedDataset
 from mixlm.loss import MixedLoss
 from mixlm.new_rows import NewRows, give_own_rate
+from mixlm.schedule import Schedule
+from mixlm.thinking import STOP, thoughtful_batch
+from mixlm.thoughts import bare
 from mixlm.vocabulary import matrices
 from vqvae.progress import ProgressCallback, ReportProgress
 
@@ -22,7 +26,7 @@ class MixedTrainer(Trainer):
         model: A causal LM that has the method's tokens, plain or wrapped by PEFT.
         args: Arguments of transformers' trainer.
         data: Training set.
-        valid: Validation set, if any.
+        schedule: The method's schedule, with the validation set if there is one.
         collator: Lays batches out.
         loss: Loss of a batch.
         new_ids: Ids of the tokens that are new to the model.
@@ -36,7 +40,7 @@ class MixedTrainer(Trainer):
         model: Any,
         args: TrainingArguments,
         data: MixedDataset,
-        valid: MixedDataset | None,
+        schedule: Schedule,
         collator: Collator,
         loss: MixedLoss,
         new_ids: list[int],
@@ -45,23 +49,33 @@ class MixedTrainer(Trainer):
         progress: ReportProgress | None = None,
     ) -> None:
         self.mixed_loss, self.new_ids, self.new_token_lr, self.measure = loss, new_ids, new_token_lr, measure
-        self.new_rows = NewRows(model, new_ids)
+        self.new_rows, self.schedule = NewRows(model, new_ids), schedule
         super().__init__(
             model=model,
             args=args,
             train_dataset=data,
-            eval_dataset=valid,
+            eval_dataset=schedule.valid,
             data_collator=collator,
             compute_loss_func=self._loss_of,
-            callbacks=[_Epochs(data), ProgressCallback(progress)],
+            callbacks=[schedule, ProgressCallback(progress)],
         )
         self.remove_callback(PrinterCallback)
         # The loss is divided by the labels of the whole step, whatever the model's own forward accepts.
         self.model_accepts_loss_kwargs = False
 
+    def compute_loss(self, model: Any, inputs: dict[str, torch.Tensor], *args: Any, **kwargs: Any) -> Any:
+        """Compute the loss of a batch, in several passes where it holds continuous thoughts."""
+        head = getattr(bare(model), STOP, None)
+        forward = partial(thoughtful_batch, model, head=head) if head is not None or "thoughts" in inputs else model
+        return super().compute_loss(forward, inputs, *args, **kwargs)
+
     def _loss_of(self, outputs: Any, labels: torch.Tensor, num_items_in_batch: Any = None) -> torch.Tensor:
         training = self.model.training
-        return self.mixed_loss(outputs["logits"], labels, training, num_items_in_batch if training else None)
+        count = num_items_in_batch if training else None
+        loss = self.mixed_loss(outputs["logits"], labels, training, count)
+        if "stop_loss" in outputs:  # one more decision for each thought, on the scale of the labels
+            loss = loss + outputs["stop_loss"] / (count if count is not None else (labels != -100).sum().clamp(min=1))
+        return loss
 
     def _get_train_sampler(self, train_dataset: Any = None) -> EpochSampler:
         return EpochSampler(self.train_dataset)
@@ -69,21 +83,23 @@ class MixedTrainer(Trainer):
     def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
         """Make the optimizer, with a rate of their own for the new rows."""
         optimizer = super().create_optimizer() if model is None else super().create_optimizer(model)
-        if self.new_ids and not self._split_adapter_rows(optimizer):
+        named = dict(self.model.named_parameters())
+        self._give_group(optimizer, [value for name, value in named.items() if name.startswith(f"{STOP}.")])
+        adapter_rows = [value for name, value in named.items() if "trainable_tokens_" in name]
+        self._give_group(optimizer, adapter_rows)
+        if self.new_ids and not adapter_rows:
             ratio = self.new_token_lr / self.args.learning_rate
             give_own_rate(optimizer, matrices(self.model), self.new_ids, ratio)
         return optimizer
 
-    def _split_adapter_rows(self, optimizer: torch.optim.Optimizer) -> bool:
-        """Move the rows that an adapter keeps as parameters of their own into a group of their own; False: none."""
-        rows = [parameter for name, parameter in self.model.named_parameters() if "trainable_tokens_" in name]
-        if not rows:
-            return False
-        held = {id(parameter) for parameter in rows}
+    def _give_group(self, optimizer: torch.optim.Optimizer, parameters: list[torch.Tensor]) -> None:
+        """Move what is new and a parameter of its own into a group with the rate of new rows."""
+        if not parameters:
+            return
+        held = {id(parameter) for parameter in parameters}
         for group in optimizer.param_groups:
             group["params"] = [parameter for parameter in group["params"] if id(parameter) not in held]
-        optimizer.add_param_group({"params": rows, "lr": self.new_token_lr, "weight_decay": 0.0})
-        return True
+        optimizer.add_param_group({"params": parameters, "lr": self.new_token_lr, "weight_decay": 0.0})
 
     def log(self, logs: dict[str, float], *args: Any, **kwargs: Any) -> None:
         """Add to a log line the losses of latents and text, and how far the new rows have come."""
@@ -93,6 +109,8 @@ class MixedTrainer(Trainer):
             logs |= {name if training else f"eval_{name}": value for name, value in parts.items()}
         if training and self.new_ids:
             logs["new_row_distance"] = self.new_rows.distance()
+        if training and self.schedule.stage is not None:
+            logs["stage"] = self.schedule.stage
         super().log(logs, *args, **kwargs)
 
     def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
@@ -103,14 +121,3 @@ class MixedTrainer(Trainer):
             self.log(dict(figures))
             metrics |= figures
         return metrics
-
-
-class _Epochs(TrainerCallback):
-    """Tells the training set which epoch begins; neither the trainer nor accelerate does so reliably."""
-
-    def __init__(self, data: MixedDataset) -> None:
-        self.data = data
-
-    def on_epoch_begin(self, args: TrainingArguments, state: Any, control: Any, **kwargs: Any) -> None:
-        """Set the epoch by the steps taken, which a resumed run knows exactly."""
-        self.data.set_epoch(state.global_step // self.data.steps_per_epoch)

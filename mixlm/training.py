@@ -1,6 +1,5 @@
 """Fine-tuning, from rows and a base model to a finished run folder."""
 
-import json
 import os
 import shutil
 from collections.abc import Callable
@@ -12,23 +11,32 @@ from transformers import TrainingArguments, set_seed
 
 from mixlm.card import write_card
 from mixlm.collator import Collator
-from mixlm.dataset import MixedDataset
+from mixlm.dataset import MeasuredDataset, MixedDataset
 from mixlm.errors import InputError
 from mixlm.evaluation import evaluate
 from mixlm.lora import add_adapter, merge_adapter
 from mixlm.loss import MixedLoss
 from mixlm.methods import build_method
 from mixlm.models import open_model
-from mixlm.run import INFO_NAME, Run
+from mixlm.recoding import recoded
+from mixlm.run import Run
+from mixlm.schedule import Schedule
 from mixlm.template import Template
+from mixlm.thinking import add_stop, save_stop
 from mixlm.trainer import MixedTrainer, ReportProgress
+from mixlm.training_checks import (
+    CHECKPOINTS,
+    check_folder,
+    check_start,
+    checkpoint_step,
+    claim_folder,
+    warn_of_schedule,
+)
 from mixlm.training_data import TrainingData, leave_out_long, open_data
 from mixlm.training_options import TrainingOptions
 from mixlm.vocabulary import extend_vocabulary, special_ids
-from vqvae.checkpoints import last_checkpoint
 
 
-CHECKPOINTS = "checkpoints"
 MEASURED_ROWS = 256
 
 
@@ -66,54 +74,28 @@ def train(
     path = check_folder(Path(out), arguments)
     method = build_method(options.method, options.method_options)
     data = open_data(str(source), str(model), method, template or Template(), valid)
+    check_start(str(model), method, data.template, options, say)
     set_seed(options.seed)
     lm = open_model(str(model), data.tokenizer, options.seed)
     new_ids = extend_vocabulary(lm, data.tokenizer, method.tokens(data.codebook_size), options.seed)
     run = _describe(path, data, options, arguments)
-    method.bind(run.ids, run.compression_rate)
+    method.bind(run.ids, run.compression_rate, run.chunk_length)
     run.method_state = method.fit(data.train, options.seed)
     training = prepare_rows(data, method, lm.config, options, say)
+    warn_of_schedule(method, training.steps_per_epoch, options, say)
+    if method.learns_stop:
+        add_stop(lm)
     trainer = _build_trainer(lm, path, training, data, method, options, run, new_ids, progress)
     checkpoint = claim_folder(path, arguments, trainer.is_world_process_zero())
     if checkpoint:
         say(f"going on from {checkpoint}")
     trainer.train(resume_from_checkpoint=checkpoint)
+    if trainer.state.best_model_checkpoint:  # the weights are that checkpoint's, so is the place in the schedule
+        run.step = max(checkpoint_step(trainer.state.best_model_checkpoint) - 1, 0)
     if trainer.is_world_process_zero():
         save_run(trainer, run, data, options)
     trainer.accelerator.wait_for_everyone()
     return run
-
-
-def check_folder(path: Path, arguments: dict[str, Any]) -> Path:
-    """Return ``path`` if a run with ``arguments`` may be written there.
-
-    Raises:
-        InputError: If it holds a finished run, an unfinished one of other arguments, or something else.
-    """
-    if (path / INFO_NAME).exists():
-        raise InputError(f"{path}: already a finished run; choose another --out, or remove the folder to train again")
-    started = path / CHECKPOINTS / "arguments.json"
-    if started.is_file():
-        before = json.loads(started.read_text(encoding="utf-8"))
-        now = json.loads(json.dumps(arguments))
-        changed = sorted(name for name in before.keys() | now.keys() if before.get(name) != now.get(name))
-        if changed:
-            raise InputError(
-                f"{path}: an unfinished run with another {', '.join(changed)}; "
-                "give the same arguments, or another --out"
-            )
-    elif path.exists() and (not path.is_dir() or any(path.iterdir())):
-        raise InputError(f"{path}: exists and is no run of mixlm-train; choose another --out")
-    return path
-
-
-def claim_folder(path: Path, arguments: dict[str, Any], main: bool) -> str | None:
-    """Write down, before the first step, what the run was told; return the checkpoint to go on from, if any."""
-    started = path / CHECKPOINTS / "arguments.json"
-    if main and not started.exists():
-        started.parent.mkdir(parents=True, exist_ok=True)
-        started.write_text(json.dumps(arguments, indent=2) + "\n", encoding="utf-8")
-    return last_checkpoint(path / CHECKPOINTS)
 
 
 def prepare_rows(
@@ -123,11 +105,12 @@ def prepare_rows(
     longest = options.max_length or getattr(config, "max_position_embeddings", None)
     rows = data.train
     if longest:
-        rows, left_out = leave_out_long(rows, longest)
+        rows, left_out = leave_out_long(rows, longest, method.extra_tokens())
         if left_out:
             say(f"left out {left_out} samples longer than {longest} tokens")
         if data.valid is not None:
-            data.valid = leave_out_long(data.valid, longest)[0]
+            data.valid = leave_out_long(data.valid, longest, method.extra_tokens())[0]
+    rows = recoded(rows, method)
     return MixedDataset(rows, method, options.batch_size, options.seed, options.loss_on_prompt)
 
 
@@ -172,12 +155,13 @@ def _build_trainer(
         lm = add_adapter(lm, options.lora_rank, new_ids)
     measured = None
     if valid is not None and options.eval_every:
-        measured = MixedDataset(valid, method, 1, options.seed, options.loss_on_prompt)
+        rows = recoded(valid, method)
+        measured = MeasuredDataset(rows, method, training.steps_per_epoch, options.seed, options.loss_on_prompt)
     return MixedTrainer(
         model=lm,
         args=arguments,
         data=training,
-        valid=measured,
+        schedule=Schedule(training, measured, run),
         collator=Collator(pack=options.pack and method.packable, max_row_tokens=options.max_row_tokens or None),
         loss=MixedLoss(run.ids),
         new_ids=new_ids,
@@ -209,7 +193,7 @@ def trainer_arguments(path: Path, steps_per_epoch: int, options: TrainingOptions
     saving = options.save_every or (options.eval_every if options.select != "last" else 0)
     return TrainingArguments(
         output_dir=str(path / CHECKPOINTS),
-        max_steps=options.steps or max(round(options.epochs * steps_per_epoch), 1),
+        max_steps=options.total_steps(steps_per_epoch),
         per_device_train_batch_size=micro,
         per_device_eval_batch_size=micro,
         gradient_accumulation_steps=options.batch_size // (micro * world),
@@ -247,6 +231,8 @@ def save_run(trainer: MixedTrainer, run: Run, data: TrainingData, options: Train
     if options.lora_rank:
         lm.save_pretrained(run.path / "adapter")
         lm = merge_adapter(lm)
+    if run.method.learns_stop:
+        save_stop(lm, run.path)
     lm.config.use_cache = True
     lm.to(getattr(torch, options.save_dtype)).save_pretrained(run.path)
     data.tokenizer.save_pretrained(run.path)

@@ -84,8 +84,13 @@ def _open_encoded(data: EncodedData, model: str) -> TrainingData:
     return TrainingData(data.train, data.valid, tokenizer, data.template, data)
 
 
-def leave_out_long(rows: Any, longest: int) -> tuple[Any, int]:
-    """Leave out the rows that are longer as text than ``longest`` tokens.
+def leave_out_long(rows: Any, longest: int, extra: int = 0) -> tuple[Any, int]:
+    """Leave out the rows that are longer than ``longest`` tokens.
+
+    Args:
+        rows: A ``datasets.Dataset`` of tokenized rows.
+        longest: Tokens of the longest sequence.
+        extra: Tokens that a method may add to prompt, trace and solution.
 
     Returns:
         The rows kept, and the number left out.
@@ -95,7 +100,12 @@ def leave_out_long(rows: Any, longest: int) -> tuple[Any, int]:
     """
     parts = ("prompt_ids", "trace_ids", "solution_ids")
     lengths = [sum(map(len, row)) for row in zip(*(rows[part] for part in parts), strict=True)]
-    kept = [index for index, length in enumerate(lengths) if length <= longest]
+    kept = [index for index, length in enumerate(lengths) if length + extra <= longest]
+    if not kept and min(lengths) <= longest:
+        raise InputError(
+            f"no sample has room for the {extra} tokens that the method adds: the shortest has {min(lengths)} of at "
+            f"most {longest}; ask for fewer pauses or thoughts (mixlm methods shows the options)"
+        )
     if not kept:
         raise InputError(
             f"every sample is longer than {longest} tokens (the shortest: {min(lengths)}); raise --max-length"

@@ -95,6 +95,10 @@ class TrainingOptions:
         """Peak rate of new vocabulary rows."""
         return max(self.learning_rate, 1e-3) if self.new_token_lr is None else self.new_token_lr
 
+    def total_steps(self, steps_per_epoch: int) -> int:
+        """Return the number of optimizer steps, given those of one pass over the rows."""
+        return self.steps or max(round(self.epochs * steps_per_epoch), 1)
+
     def to_dict(self) -> dict[str, Any]:
         """Return the options as plain values."""
         return asdict(self)

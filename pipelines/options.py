@@ -14,6 +14,7 @@ from click.core import ParameterSource
 
 from mixlm.errors import InputError
 from pipelines.progress import progress_bar
+from pipelines.shipped import ConfigFile
 
 
 if TYPE_CHECKING:
@@ -47,12 +48,21 @@ class Command(click.Command):
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Parse the command line; a wrong value that came from the YAML file is reported with the file's name."""
         try:
-            return super().parse_args(ctx, args)
+            rest = super().parse_args(ctx, args)
         except click.BadParameter as error:
             name = error.param.name if error.param else None
             if name and ctx.get_parameter_source(name) is ParameterSource.DEFAULT_MAP:
                 error.message = f"{ctx.meta[_CONFIG]}: {error.message}"
             raise
+        self._join_lists(ctx)
+        return rest
+
+    def _join_lists(self, ctx: click.Context) -> None:
+        """Put the values of an option that takes several after the file's, so that one more does not drop those."""
+        for option in self.params:
+            before = (ctx.default_map or {}).get(option.name)
+            if before and option.multiple and ctx.get_parameter_source(option.name) is ParameterSource.COMMANDLINE:
+                ctx.params[option.name] = (*option.type_cast_value(ctx, before), *ctx.params[option.name])
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command, with libraries quiet and errors turned into one line."""
@@ -80,14 +90,15 @@ def command(name: str, **settings: Any) -> Callable[[Callable[..., Any]], Comman
 
 
 def config_option(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Add ``--config FILE.yaml`` to a command."""
+    """Add ``--config FILE.yaml`` to a command; the name of a shipped recipe will do."""
     return click.option(
         "--config",
-        type=click.Path(exists=True, dir_okay=False, path_type=Path),
+        type=ConfigFile(),
+        metavar="FILE.yaml|RECIPE",
         is_eager=True,
         expose_value=False,
         callback=_read_config,
-        help="YAML file with values for these options; the command line goes before it.",
+        help="YAML file with values for these options, or a shipped recipe's name; the command line goes before it.",
     )(function)
 
 

@@ -13,7 +13,8 @@ WHERE = "import {0}; print({0}.__file__)"
 METADATA = "import importlib.metadata as m; print(m.distribution('mixlm').read_text('METADATA'))"
 RECIPES = """
 from importlib.resources import files
-print(*sorted(item.name for item in (files("pipelines") / "recipes").iterdir()))
+from pathlib import Path
+print(*sorted(item.name for item in Path(str(files("pipelines") / "recipes")).rglob("*.yaml")))
 """
 
 
@@ -46,7 +47,7 @@ def test_tests_are_not_installed(run, installed):
 
 
 def test_recipes_are_package_data(run):
-    expected = sorted(path.name for path in (CHECKOUT / "pipelines" / "recipes").glob("*.yaml"))
+    expected = sorted(path.name for path in (CHECKOUT / "pipelines" / "recipes").rglob("*.yaml"))
     assert expected
     assert run("python", "-c", RECIPES).split() == expected
 

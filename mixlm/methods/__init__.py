@@ -6,8 +6,13 @@ from typing import Any
 from mixlm.errors import InputError
 from mixlm.methods.assorted import Assorted
 from mixlm.methods.base import Grammar, Method, Progress, Trainable
-from mixlm.methods.controls import RandomCodes
+from mixlm.methods.coconut import Coconut, CoconutNoCurriculum, CoconutNoThought, PauseAsThought
+from mixlm.methods.controls import DropPrefix, HashedCodes, MatchedPauses, RandomCodes, ShuffledCodes
+from mixlm.methods.icot import StepwiseInternalisation
+from mixlm.methods.ngrams import FrequentNgrams
 from mixlm.methods.options import read_options
+from mixlm.methods.pause import Pause
+from mixlm.methods.strategies import AssortedAll, AssortedCurriculum, AssortedPoisson
 from mixlm.methods.text import ChainOfThought, SolutionOnly
 
 
@@ -16,8 +21,22 @@ __all__ = ["METHODS", "Grammar", "Method", "Progress", "Trainable", "build_metho
 METHODS: dict[str, type[Method]] = {
     "cot": ChainOfThought,
     "sol-only": SolutionOnly,
+    "icot": StepwiseInternalisation,
+    "pause": Pause,
     "assorted": Assorted,
+    "assorted-all": AssortedAll,
+    "assorted-curriculum": AssortedCurriculum,
+    "assorted-poisson": AssortedPoisson,
+    "coconut": Coconut,
+    "coconut-no-curriculum": CoconutNoCurriculum,
+    "coconut-no-thought": CoconutNoThought,
+    "pause-as-thought": PauseAsThought,
     "random-codes": RandomCodes,
+    "shuffled-codes": ShuffledCodes,
+    "hashed-codes": HashedCodes,
+    "matched-pauses": MatchedPauses,
+    "frequent-ngrams": FrequentNgrams,
+    "drop-prefix": DropPrefix,
 }
 
 

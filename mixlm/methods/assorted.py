@@ -1,6 +1,5 @@
 """Token Assorted: latents in place of the first m tokens of the trace, m drawn at random."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
@@ -32,25 +31,27 @@ class Assorted(Method):
         """Return both delimiters and one token for each code."""
         return latent_span(codebook_size)
 
-    def codes(self, row: Row) -> Sequence[int]:
-        """Return the codes of the row's trace; a control gives others in their place."""
-        return row["codes"]
-
     def sequence(self, row: Row, progress: Progress, rng: np.random.Generator) -> Trainable:
         """Return the mixed sequence; loss on latents, delimiters, the rest of the trace and the solution."""
+        return self.sequence_with(row, self.draw(row, rng))
+
+    def draw(self, row: Row, rng: np.random.Generator) -> int:
+        """Draw how many leading codes replace their text, m / r."""
         count = len(row["codes"])
         if self.mix == "uniform":
-            replaced = draw_uniform(rng, count)
-        else:
-            replaced = draw_two_level(rng, count, self.compression_rate, self.lengths)
-        return self.sequence_with(row, replaced)
+            return draw_uniform(rng, count)
+        return draw_two_level(rng, count, self.compression_rate, self.lengths)
 
     def sequence_with(self, row: Row, replaced: int) -> Trainable:
         """Return the sequence in which exactly the first ``replaced`` codes stand for their text."""
-        codes = list(self.codes(row)[:replaced])
+        codes = list(row["codes"][:replaced])
         answer = mixed_answer(row["trace_ids"], row["solution_ids"], codes, self.compression_rate, self.special)
         return answer_sequence(row["prompt_ids"], answer)
 
     def grammar(self) -> Grammar:
         """Allow one span of latents at the start of an answer."""
         return Grammar("prefix")
+
+    def extra_tokens(self) -> int:
+        """Return the most that delimiters can add: one code in place of its r tokens takes three."""
+        return max(3 - self.compression_rate, 0)

@@ -6,6 +6,7 @@ from typing import Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
 
+from mixlm.errors import InputError
 from mixlm.tokens import SpecialIds
 
 
@@ -36,10 +37,12 @@ class Grammar:
     """Where a method's answers may hold latents.
 
     Attributes:
-        spans: "prefix": one delimited span, at the very start of the answer; "none": nowhere.
+        spans: "none": nowhere; "prefix": one delimited span of latents alone, at the very start of the answer;
+            "anywhere": any number of such spans, before, between and after text; "mixed": one span, at the very start,
+            which holds text beside latents.
     """
 
-    spans: Literal["none", "prefix"]
+    spans: Literal["none", "prefix", "anywhere", "mixed"]
 
 
 class Trainable(NamedTuple):
@@ -62,21 +65,37 @@ class Method:
 
     The fields of a subclass are its options. An object is made with its options alone; ``bind`` then gives it the ids
     of its tokens, and ``fit`` whatever it learns from the training rows.
+
+    Attributes:
+        name: As users type it.
+        source: Paper and section.
+        needs_codes: Whether its rows must come from ``mixlm-encode``.
+        codes_mean_chunks: Whether stage 1 can read the method's latents back.
+        uses_thoughts: Whether inputs may be hidden states in place of tokens (``mixlm.thoughts``).
+        packable: Whether several sequences may share a row.
     """
 
     name: ClassVar[str]
     source: ClassVar[str]
     needs_codes: ClassVar[bool] = False
-    codes_mean_chunks: ClassVar[bool] = False  # whether stage 1 can read the method's latents back
+    codes_mean_chunks: ClassVar[bool] = False
+    uses_thoughts: ClassVar[bool] = False
     packable: ClassVar[bool] = True
 
     def tokens(self, codebook_size: int) -> list[str]:
         """Return the tokens that the method adds to a vocabulary, given a codebook of ``codebook_size``."""
         return []
 
-    def bind(self, special: SpecialIds, compression_rate: int = 0) -> "Method":
-        """Give the method the ids of its tokens and the number of trace tokens a code stands for; returns itself."""
+    def bind(self, special: SpecialIds, compression_rate: int = 0, chunk_length: int = 0) -> "Method":
+        """Give the method what it takes to build sequences; returns itself.
+
+        Args:
+            special: Ids of its tokens.
+            compression_rate: Trace tokens that a code stands for, r.
+            chunk_length: Trace tokens of a chunk, L; 0: r.
+        """
         self.special, self.compression_rate = special, compression_rate
+        self.chunk_length = chunk_length or compression_rate
         return self
 
     def fit(self, rows: Sequence[Row], seed: int) -> dict[str, Any]:
@@ -86,6 +105,22 @@ class Method:
     def restore(self, state: Mapping[str, Any]) -> "Method":
         """Take back the state that ``fit`` returned in an earlier process; returns itself."""
         return self
+
+    def recode(self, rows: Sequence[Row]) -> list[Sequence[int]] | None:
+        """Return other codes for each of ``rows``; None: they keep their own. Only controls give any."""
+        return None
+
+    def stage(self, progress: Progress) -> int:
+        """Return the stage of the method's schedule, from 0; always 0 without a schedule."""
+        return 0
+
+    def optimizer_period(self, progress: Progress) -> int:
+        """Return a number that changes between two steps exactly if the optimizer starts anew between them."""
+        return 0
+
+    def schedule_end(self, steps_per_epoch: int) -> int:
+        """Return the optimizer step at which the last stage begins; 0 without a schedule."""
+        return 0
 
     def sequence(self, row: Row, progress: Progress, rng: np.random.Generator) -> Trainable:
         """Build the training sequence of a tokenized row.
@@ -97,9 +132,37 @@ class Method:
         """
         raise NotImplementedError
 
-    def prompt(self, prompt_ids: Sequence[int]) -> list[int]:
-        """Return what the language model is given at inference for ``prompt_ids``."""
+    def prompt(self, prompt_ids: Sequence[int], progress: Progress, thoughts: int | None = None) -> list[int]:
+        """Return what the language model is given at inference.
+
+        Args:
+            prompt_ids: The prompt P.
+            progress: Place in the schedule that training reached.
+            thoughts: Number of thoughts in place of the method's own.
+
+        Raises:
+            InputError: If ``thoughts`` is given and the method has none.
+        """
+        if thoughts is not None:
+            raise InputError(f"--thoughts {thoughts}: method '{self.name}' has no thoughts; leave it out")
         return list(prompt_ids)
+
+    def thoughts_to_add(self, progress: Progress) -> int:
+        """Return the most thoughts that the model adds to the prompt until it stops by itself; 0: it adds none."""
+        return 0
+
+    @property
+    def learns_stop(self) -> bool:
+        """Whether a classifier is trained that ends the thoughts."""
+        return False
+
+    def extra_tokens(self) -> int:
+        """Return how much longer than P, C and S together a sequence can be, in tokens."""
+        return 0
+
+    def latents_of(self, row: Row) -> int:
+        """Return how many latents stand for the whole trace of a row with codes."""
+        return len(row["codes"])
 
     def grammar(self) -> Grammar:
         """Return where answers may hold latents."""
@@ -110,12 +173,27 @@ class Method:
         return asdict(self)
 
 
-def answer_sequence(prompt: Sequence[int], answer: Sequence[int]) -> Trainable:
+def answer_sequence(prompt: Sequence[int], answer: Sequence[int], thought: int | None = None) -> Trainable:
     """Join a prompt, which is not learned, and an answer, which is.
 
-    >>> answer_sequence([5, 6], [7, 8])
-    Trainable(ids=[5, 6, 7, 8], labels=[-100, -100, 7, 8], thoughts=[False, False, False, False])
+    Args:
+        prompt: Token ids that are given, fillers and thoughts among them.
+        answer: Token ids that are learned.
+        thought: Id of the placeholder of a continuous thought, if there can be any.
+
+    >>> answer_sequence([5, 6], [7, 8], thought=6)
+    Trainable(ids=[5, 6, 7, 8], labels=[-100, -100, 7, 8], thoughts=[False, True, False, False])
     """
     ids = [*prompt, *answer]
     labels = [*[IGNORED] * len(prompt), *answer]
-    return Trainable(ids, labels, [False] * len(ids))
+    return Trainable(ids, labels, [thought is not None and token == thought for token in ids])
+
+
+def require(holds: bool, name: str, value: Any, wanted: str) -> None:
+    """Check the value of a method's option.
+
+    Raises:
+        InputError: If it does not hold what is ``wanted``.
+    """
+    if not holds:
+        raise InputError(f"method option '{name}': {value} does not fit; give {wanted}")

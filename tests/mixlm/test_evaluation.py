@@ -8,7 +8,8 @@ from mixlm.collator import pad
 from mixlm.errors import InputError
 from mixlm.evaluation import evaluate, gold_answer, own_codes, score, summarize
 from mixlm.evaluation_loss import reference_sequences, teacher_forced_losses
-from mixlm.generation import context_length, read_answer
+from mixlm.generation import read_answer
+from mixlm.generation_plan import context_length
 from mixlm.statistics import wilson_interval
 from tests.tiny_runs import WORDS, tiny_model, tiny_run, tiny_tokenizer
 
@@ -42,14 +43,14 @@ def test_right_answers_are_read_from_the_solutions():
 
 
 def test_own_codes_come_from_the_data_or_from_whole_chunks():
-    assert [own_codes(row, RUN) for row in ROWS] == [2, 0, 4]
-    assert [own_codes(row, RUN) for row in RAW_ROWS] == [2, 0, 4]
+    assert [own_codes(row, RUN, RUN.method) for row in ROWS] == [2, 0, 4]
+    assert [own_codes(row, RUN, RUN.method) for row in RAW_ROWS] == [2, 0, 4]
     coarse = tiny_run()
     coarse.chunk_length = 4  # a chunk of 4 tokens has two codes; 5 tokens are one chunk
-    assert [own_codes(row, coarse) for row in RAW_ROWS] == [2, 0, 4]
+    assert [own_codes(row, coarse, coarse.method) for row in RAW_ROWS] == [2, 0, 4]
     coarse.compression_rate = 4
-    assert [own_codes(row, coarse) for row in RAW_ROWS] == [1, 0, 2]
-    assert [own_codes(row, tiny_run("cot")) for row in RAW_ROWS] == [0, 0, 0]
+    assert [own_codes(row, coarse, coarse.method) for row in RAW_ROWS] == [1, 0, 2]
+    assert [own_codes(row, tiny_run("cot"), tiny_run("cot").method) for row in RAW_ROWS] == [0, 0, 0]
 
 
 def written(text: str, codes: list[int] = ()):

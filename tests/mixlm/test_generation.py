@@ -211,7 +211,7 @@ def test_options_that_contradict_each_other_are_refused(mode, options, message):
 
 def test_tokens_that_the_method_puts_behind_the_prompt_are_counted():
     class Pausing(type(RUN.method)):
-        def prompt(self, prompt_ids):
+        def prompt(self, prompt_ids, progress, thoughts=None):
             return [*prompt_ids, IDS.pause, IDS.pause]
 
     class PausingRun(type(RUN)):

@@ -1,0 +1,1 @@
+"""What latents and thoughts do: interventions, probes and readings, each a table and a plot."""

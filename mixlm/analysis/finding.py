@@ -1,0 +1,69 @@
+"""What an analysis found: a table and a plot of it."""
+
+import csv
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mixlm.errors import InputError
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One result of an analysis.
+
+    Attributes:
+        name: Stem of its files, for example ``interventions``.
+        title: One line above table and plot that says what was measured, on how many samples.
+        rows: The table: every row has the same columns; values are text, numbers or None.
+        draw: Draws the table on the matplotlib axes that it is given, with axis labels and units.
+    """
+
+    name: str
+    title: str
+    rows: Sequence[Mapping[str, Any]]
+    draw: Callable[[Any], None]
+
+    def write(self, folder: Path) -> list[Path]:
+        """Write the table as ``NAME.csv`` and the plot as ``NAME.png`` into ``folder``; returns both paths.
+
+        Raises:
+            InputError: If matplotlib is not installed.
+        """
+        folder.mkdir(parents=True, exist_ok=True)
+        table, picture = folder / f"{self.name}.csv", folder / f"{self.name}.png"
+        with table.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, fieldnames=list(self.rows[0]))
+            writer.writeheader()
+            writer.writerows(self.rows)
+        figure = self.figure()
+        figure.savefig(picture, dpi=150)
+        return [table, picture]
+
+    def figure(self) -> Any:
+        """Return the plot as a matplotlib figure, drawn without a display.
+
+        Raises:
+            InputError: If matplotlib is not installed.
+        """
+        require_matplotlib()
+        from matplotlib.figure import Figure
+
+        figure = Figure(figsize=(7, 4.5), layout="constrained")
+        axes = figure.add_subplot()
+        self.draw(axes)
+        axes.set_title(self.title, fontsize=10, wrap=True)
+        return figure
+
+
+def require_matplotlib() -> None:
+    """Find out whether plots can be drawn, before anything long is computed.
+
+    Raises:
+        InputError: If they cannot.
+    """
+    from importlib.util import find_spec
+
+    if find_spec("matplotlib") is None:
+        raise InputError("plots need matplotlib: pip install 'mixlm[plots]', or pip install matplotlib")

@@ -1,0 +1,101 @@
+"""What is checked before a training run: its folder, the model that it starts from, the length of its schedule."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from mixlm.errors import InputError
+from mixlm.methods.base import Method
+from mixlm.run import INFO_NAME, load_run
+from mixlm.template import Template
+from mixlm.training_options import TrainingOptions
+from vqvae.checkpoints import last_checkpoint
+
+
+CHECKPOINTS = "checkpoints"
+
+
+def check_folder(path: Path, arguments: dict[str, Any]) -> Path:
+    """Return ``path`` if a run with ``arguments`` may be written there.
+
+    Raises:
+        InputError: If it holds a finished run, an unfinished one of other arguments, or something else.
+    """
+    if (path / INFO_NAME).exists():
+        raise InputError(f"{path}: already a finished run; choose another --out, or remove the folder to train again")
+    started = path / CHECKPOINTS / "arguments.json"
+    if started.is_file():
+        before = json.loads(started.read_text(encoding="utf-8"))
+        now = json.loads(json.dumps(arguments))
+        changed = sorted(name for name in before.keys() | now.keys() if before.get(name) != now.get(name))
+        if changed:
+            raise InputError(
+                f"{path}: an unfinished run with another {', '.join(changed)}; "
+                "give the same arguments, or another --out"
+            )
+    elif path.exists() and (not path.is_dir() or any(path.iterdir())):
+        raise InputError(f"{path}: exists and is no run of mixlm-train; choose another --out")
+    return path
+
+
+def claim_folder(path: Path, arguments: dict[str, Any], main: bool) -> str | None:
+    """Write down, before the first step, what the run was told; return the checkpoint to go on from, if any."""
+    started = path / CHECKPOINTS / "arguments.json"
+    if main and not started.exists():
+        started.parent.mkdir(parents=True, exist_ok=True)
+        started.write_text(json.dumps(arguments, indent=2) + "\n", encoding="utf-8")
+    return last_checkpoint(path / CHECKPOINTS)
+
+
+def check_start(
+    model: str, method: Method, template: Template, options: TrainingOptions, say: Callable[[str], None]
+) -> None:
+    """Check what training starts from, where that is a run of this project.
+
+    Args:
+        model: Base model as the user named it.
+        method: The method that it is to learn.
+        template: How its samples are rendered.
+        options: All else.
+        say: Told if the run rendered its samples otherwise.
+
+    Raises:
+        InputError: If the run reasons in continuous thoughts and the method would treat it as a plain language model,
+            or a part of the method cannot be trained as asked.
+    """
+    if method.uses_thoughts and options.activation_checkpointing:
+        raise InputError(
+            f"--activation-checkpointing: method '{method.name}' needs the key-value cache, which it would drop; "
+            "leave it out and lower --micro-batch-size"
+        )
+    if method.learns_stop and options.lora_rank:
+        raise InputError("-o stop=learned: an adapter cannot hold the classifier; use stop=constant or --lora-rank 0")
+    if not (Path(model) / INFO_NAME).is_file():
+        return
+    start = load_run(model)
+    if start.method.uses_thoughts and not method.uses_thoughts:
+        raise InputError(
+            f"{model}: reasons in continuous thoughts (method '{start.method_name}') and is no plain language model; "
+            f"start '{method.name}' from the model that it was trained from ({start.arguments.get('model')})"
+        )
+    if start.template != template:
+        say(f"note: {model} was trained with another template; give the same template options to go on from it")
+
+
+def warn_of_schedule(
+    method: Method, steps_per_epoch: int, options: TrainingOptions, say: Callable[[str], None]
+) -> None:
+    """Tell the user if training ends before the last stage of the method's schedule."""
+    total = options.total_steps(steps_per_epoch)
+    end = method.schedule_end(steps_per_epoch)
+    if end >= total:
+        say(
+            f"warning: the last stage of '{method.name}' begins at step {end}, epoch {end / steps_per_epoch:.4g}, and "
+            f"training ends at step {total}; give more --epochs, or shorten the schedule (mixlm methods)"
+        )
+
+
+def checkpoint_step(path: str) -> int:
+    """Return the number of optimizer steps after which a checkpoint was written."""
+    return int(Path(path).name.rpartition("-")[2])
