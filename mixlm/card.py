@@ -28,8 +28,8 @@ A causal language model fine-tuned with [mixlm](https://pypi.org/project/mixlm/)
 
 ## Use
 
-It is a plain checkpoint of transformers: any engine that serves the architecture serves it. Give it prompts of this
-form, tokenised without added special tokens (`mixlm-generate RUN --print-prompt` shows the exact ids):
+{use} Give it prompts of this form, tokenised without
+added special tokens (`mixlm-generate RUN --print-prompt` shows the exact ids, with what the method adds):
 
 ```
 {prompt}
@@ -48,6 +48,10 @@ The solution follows the text `{solution}`.{reading}
 </details>
 """
 
+_PLAIN = "It is a plain checkpoint of transformers: any engine that serves the architecture serves it."
+_THOUGHTS = """It reasons in continuous thoughts: hidden states in place of input embeddings, which engines do not feed
+back. Answer with `mixlm-generate`; used as a plain language model the checkpoint reads placeholders, and its answers
+mean nothing."""
 _READING = """ Latents and delimiters are special tokens: decoding with `skip_special_tokens=True` leaves plain
 text. `mixlm-generate RUN "question" --explain` shows what each latent stands for."""
 
@@ -72,6 +76,7 @@ def write_card(run: Run, history: list[dict[str, Any]]) -> None:
         data=Path(str(run.arguments.get("data", ""))).name,
         latents=latents if has_latents else "",
         seed=run.seed,
+        use=_THOUGHTS if run.method.uses_thoughts else _PLAIN,
         versions=", ".join(f"{name} {number}" for name, number in package_versions().items()),
         prompt="the tokenizer's chat template" if run.template.chat else run.template.prompt.rstrip("\n"),
         solution=run.template.solution.split("{answer}")[0].strip(),

@@ -59,7 +59,7 @@ def evaluate(
     rows = recoded(list(rows), run.method)
     model = model if model is not None else run.load_model()
     tokenizer = tokenizer if tokenizer is not None else run.tokenizer()
-    decoding.setdefault("max_new_tokens", 2 * max(len(row["trace_ids"]) + len(row["solution_ids"]) for row in rows))
+    decoding.setdefault("max_new_tokens", longest_answer(rows))
     options = GenerationOptions(**decoding)
     requests = {str(mode): request(rows, run, replace(options, latents=mode)) for mode in modes}
     for asked in requests.values():
@@ -67,6 +67,11 @@ def evaluate(
     settings = {"samples": options.samples, "check": check, "max_new_tokens": options.max_new_tokens}
     result = {"method": run.method_name, "rows": len(rows), **settings}
     return result | _measure(model, tokenizer, run, rows, requests, check, progress)
+
+
+def longest_answer(rows: Sequence[Row]) -> int:
+    """Return twice the length of the longest reference answer as text: a limit that cuts off rambling alone."""
+    return 2 * max(len(row["trace_ids"]) + len(row["solution_ids"]) for row in rows)
 
 
 def _measure(

@@ -155,7 +155,7 @@ def _decode(
     ids = torch.tensor([[pad] * (width - len(job.given)) + job.given for job in batch], device=model.device)
     mask = torch.tensor([[0] * (width - len(job.given)) + [1] * len(job.given) for job in batch], device=model.device)
     if change is not None:
-        given = change_latents(model, ids, mask, run.ids, change)
+        given = change_latents(model, ids, mask, run.ids, change, [job.place for job in batch])
     elif most_thoughts:
         given = think(model, ids, mask, most_thoughts, run.ids)
     else:

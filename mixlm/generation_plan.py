@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from mixlm.counting import count_tokens
 from mixlm.errors import InputError
 from mixlm.grammar import span_limits
 from mixlm.latent_mode import LatentMode
@@ -67,6 +68,9 @@ def plan(
         name = names[index] if names else f"prompt {index + 1}"
         added = len(given) - len(prompt) + room
         budget = _budget(name, len(prompt), added, mode, options.max_new_tokens, context)
+        if openings is not None:  # codes that are given now are else written by the model, within its limit
+            codes = count_tokens(openings[index], run.ids)
+            budget = max(budget - codes.latent - codes.delimiter, 1)
         sampled = range(options.samples)
         jobs += [Job(len(jobs) + sample, given, len(prompt), mode, budget) for sample in sampled]
     span_limits([job.mode for job in jobs], method.grammar())

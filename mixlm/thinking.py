@@ -1,6 +1,6 @@
 """From a prompt with thoughts to what ``generate`` of transformers continues, and the learned end of thinking."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from mixlm.tokens import SpecialIds
 
 STOP = "thought_stop"  # the classifier's name among the model's modules
 STOP_FILE = "thought_stop.safetensors"
-Change = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+Change = Callable[[torch.Tensor, torch.Tensor, Sequence[int]], torch.Tensor]
 
 
 def add_stop(model: Any) -> None:
@@ -158,7 +158,12 @@ def think(
 
 @torch.no_grad()
 def change_latents(
-    model: Any, input_ids: torch.Tensor, attention_mask: torch.Tensor, special: SpecialIds, change: Change
+    model: Any,
+    input_ids: torch.Tensor,
+    attention_mask: torch.Tensor,
+    special: SpecialIds,
+    change: Change,
+    places: Sequence[int],
 ) -> dict[str, Any]:
     """Prepare prompts whose latents and thoughts are other vectors than the model's own.
 
@@ -167,18 +172,17 @@ def change_latents(
         input_ids: (rows, length), padded on the left, with latents or placeholders of thoughts.
         attention_mask: (rows, length).
         special: Tells latents and thoughts by their ids.
-        change: Given all input embeddings, (rows, length, width), and where latents and thoughts are, (rows, length),
-            returns the embeddings to use.
+        change: Given all input embeddings, (rows, length, width), where latents and thoughts are, (rows, length), and
+            ``places``, returns the embeddings to use.
+        places: What each row is to the caller.
 
     Returns:
         Arguments of ``model.generate``.
     """
     thoughts = is_thought(input_ids, special)
-    latents = thoughts & False
-    if special.codebook_size:
-        latents = (input_ids >= special.latent_ids.start) & (input_ids < special.latent_ids.stop)
+    latents = (input_ids >= special.latent_ids.start) & (input_ids < special.latent_ids.stop)
     embeds = fill_thoughts(model, input_ids, attention_mask, thoughts)
-    changed = change(embeds, (latents | thoughts) & attention_mask.bool())
+    changed = change(embeds, (latents | thoughts) & attention_mask.bool(), places)
     return {"input_ids": input_ids, "attention_mask": attention_mask, "inputs_embeds": changed}
 
 

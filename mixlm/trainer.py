@@ -110,7 +110,7 @@ class MixedTrainer(Trainer):
         if training and self.new_ids:
             logs["new_row_distance"] = self.new_rows.distance()
         if training and self.schedule.stage is not None:
-            logs["stage"] = self.schedule.stage
+            logs["stage"] = float(self.schedule.stage)
         super().log(logs, *args, **kwargs)
 
     def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:

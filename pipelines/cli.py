@@ -12,6 +12,7 @@ COMMANDS = {
     "train": "pipelines.train",
     "generate": "pipelines.generate",
     "evaluate": "pipelines.evaluate",
+    "analyze": "pipelines.analyze",
     "data": "pipelines.data",
     "methods": "pipelines.methods",
     "demo": "pipelines.demo",

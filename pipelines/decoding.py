@@ -21,6 +21,7 @@ def decoding_options(function: Callable[..., Any]) -> Callable[..., Any]:
         ),
         click.option("--seed", default=0, show_default=True, help="Seed of the sampling."),
         click.option("--samples", default=1, show_default=True, type=positive, help="Answers to each question."),
+        click.option("--thoughts", type=count, help="Continuous thoughts of each answer.  [default: the run's own]"),
         click.option("--batch-size", default=32, show_default=True, type=positive, help="Answers decoded at once."),
         click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1, mps .."),
     ]

@@ -1,0 +1,253 @@
+"""Do the latents matter? Answers to the same questions with latents or thoughts changed at inference.
+
+Every intervention starts from the untouched greedy answer and its own latents: codes that the model wrote, or thoughts
+that it computed. The latents are changed, the model continues with text, and the answer is compared with the untouched
+one, sample by sample. Where accuracy stays, the answer does not depend on what was changed.
+
+    noise:S    normal noise of standard deviation S on every vector (Cui et al. 2026 take 100); noise:2x: of twice the
+               root mean square of the sample's own vectors
+    zeros      zero vectors
+    shuffled   the sample's own vectors in another order
+    other      the latents of another sample, its number of them too
+    fewer      the first half of them, rounded down
+    more       half as many again, at least one more
+    none       no latents at all; a thought's delimiters stay, as in the first stage of training
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+
+from mixlm.analysis.finding import Finding
+from mixlm.answers import CheckMode
+from mixlm.errors import InputError
+from mixlm.evaluation import score
+from mixlm.generation import Answer, GenerationOptions, generate
+from mixlm.latent_mode import LatentMode
+from mixlm.methods.base import Row
+from mixlm.run import Run
+from mixlm.statistics import mcnemar, paired_bootstrap_difference, wilson_interval
+from mixlm.tokens import SpecialIds
+
+
+DEFAULT = ("noise:1x", "noise:100", "zeros", "shuffled", "other", "fewer", "more", "none")
+UNTOUCHED = "untouched"
+_VECTORS = ("zeros", "shuffled", "other")
+_COUNTS = ("fewer", "more", "none")
+_NOISE = re.compile(r"noise:(\d+(?:\.\d+)?)(x?)")
+
+
+def parse_interventions(text: str) -> list[str]:
+    """Read a comma-separated list of interventions.
+
+    Raises:
+        InputError: If one is unknown.
+    """
+    kinds = [kind.strip() for kind in text.split(",")]
+    for kind in kinds:
+        if kind not in (*_VECTORS, *_COUNTS) and not _NOISE.fullmatch(kind):
+            raise InputError(
+                f"intervention '{kind}': there is no such one; choose from noise:S, noise:Sx, "
+                f"{', '.join((*_VECTORS, *_COUNTS))}"
+            )
+    return kinds
+
+
+@dataclass
+class Untouched:
+    """The untouched answers that interventions start from.
+
+    Attributes:
+        answers: One for each row.
+        openings: The span of latents or thoughts that each begins with; empty if it has none.
+        vectors: The vectors of each span, (latents, width).
+    """
+
+    answers: list[Answer]
+    openings: list[list[int]]
+    vectors: list[torch.Tensor]
+
+
+class Intervener:
+    """Answers the same rows again and again, with other latents each time.
+
+    Args:
+        run: The run.
+        model: Its causal LM.
+        tokenizer: Its tokenizer.
+        rows: Tokenized rows.
+        options: How to decode; greedy.
+        seed: Seed of noise, orders and the choice of other samples.
+
+    Raises:
+        InputError: If the run's method has neither latents nor thoughts, or decoding is not greedy.
+    """
+
+    def __init__(
+        self, run: Run, model: Any, tokenizer: Any, rows: Sequence[Row], options: GenerationOptions, seed: int = 0
+    ) -> None:
+        if run.method.grammar().spans in ("none", "mixed") and not run.method.uses_thoughts:
+            raise InputError(f"{run.path}: method '{run.method_name}' has no latents or thoughts of its own to change")
+        if options.sampling or options.samples > 1:
+            raise InputError("interventions compare greedy answers; leave out --temperature, --top-k and --top-p")
+        self.run, self.model, self.tokenizer, self.rows, self.seed = run, model, tokenizer, list(rows), seed
+        self.options = options
+        self.untouched = self._observe()
+
+    def _generate(self, **changes: Any) -> list[Answer]:
+        prompts, names = [row["prompt_ids"] for row in self.rows], [f"row {row['row']}" for row in self.rows]
+        options = changes.pop("options", self.options)
+        return generate(self.model, self.tokenizer, self.run, prompts, options, names=names, **changes)
+
+    def _observe(self) -> Untouched:
+        """Answer every row untouched, and look at the vectors of its latents."""
+        answers = self._generate()
+        openings = [opening_of(answer.ids, self.run.ids) for answer in answers]
+        vectors: list[Any] = [None] * len(answers)
+
+        def keep(embeds: torch.Tensor, marked: torch.Tensor, places: Sequence[int]) -> torch.Tensor:
+            """Keep the vectors of a batch; change nothing."""
+            for place, row, own in zip(places, embeds, marked, strict=True):
+                vectors[place] = row[own]
+            return embeds
+
+        self._generate(openings=openings, change=keep, options=replace(self.options, max_new_tokens=1))
+        return Untouched(answers, openings, vectors)
+
+    def answers(self, kind: str) -> list[Answer]:
+        """Answer every row under the intervention ``kind``."""
+        before = self.untouched
+        if kind == UNTOUCHED:
+            return before.answers
+        if kind in _COUNTS:
+            return self._with_count(kind)
+        openings, vectors = before.openings, before.vectors
+        if kind == "other":
+            donors = self._donors()
+            openings, vectors = [openings[donor] for donor in donors], [vectors[donor] for donor in donors]
+        else:
+            vectors = [self._changed(kind, place, own) for place, own in enumerate(vectors)]
+
+        def put(embeds: torch.Tensor, marked: torch.Tensor, places: Sequence[int]) -> torch.Tensor:
+            """Put the changed vectors in."""
+            embeds = embeds.clone()
+            embeds[marked] = torch.cat([vectors[place] for place in places])
+            return embeds
+
+        return self._generate(openings=openings, change=put)
+
+    def _changed(self, kind: str, place: int, own: torch.Tensor) -> torch.Tensor:
+        """Return other vectors for those of one sample, (latents, width)."""
+        rng = torch.Generator().manual_seed(hash((self.seed, place)) % 2**63)
+        if kind == "zeros":
+            return torch.zeros_like(own)
+        if kind == "shuffled":
+            return own[torch.randperm(len(own), generator=rng).to(own.device)]
+        size, relative = _NOISE.fullmatch(kind).groups()
+        scale = float(size) * (own.square().mean().sqrt() if relative and len(own) else 1.0)
+        return own + scale * torch.randn(own.shape, generator=rng, dtype=own.dtype).to(own.device)
+
+    def _donors(self) -> list[int]:
+        """Return for each sample another one that has latents; one without has itself."""
+        having = [place for place, vectors in enumerate(self.untouched.vectors) if len(vectors)]
+        order = np.random.default_rng(self.seed).permutation(having).tolist()
+        donors = dict(zip(order, [*order[1:], *order[:1]], strict=True))
+        return [donors.get(place, place) for place in range(len(self.rows))]
+
+    def _with_count(self, kind: str) -> list[Answer]:
+        """Answer with another number of latents or thoughts."""
+        counts = [len(vectors) for vectors in self.untouched.vectors]
+        if self.run.method.uses_thoughts:
+            wanted = [new_count(kind, count) for count in counts]
+            return self._generate(openings=[self.run.method.span(count) for count in wanted])
+        if kind == "more":
+            options = replace(self.options, latents=LatentMode("exact", 0))
+            return self._generate(latent_counts=[new_count(kind, count) for count in counts], options=options)
+        return self._generate(openings=[self._shortened(kind, opening) for opening in self.untouched.openings])
+
+    def _shortened(self, kind: str, opening: list[int]) -> list[int]:
+        """Return a span of codes cut to its first half, or to nothing."""
+        latents = [token for token in opening if self.run.ids.is_latent(token)]
+        kept = latents[: new_count(kind, len(latents))]
+        return [self.run.ids.bo_latent, *kept, self.run.ids.eo_latent] if kept else []
+
+
+def new_count(kind: str, count: int) -> int:
+    """Return how many latents "fewer", "more" and "none" leave of ``count``; of none, none.
+
+    >>> [new_count("fewer", 3), new_count("more", 3), new_count("more", 1), new_count("none", 3)]
+    [1, 4, 2, 0]
+    """
+    return {"fewer": count // 2, "more": count + max(count // 2, 1) if count else 0, "none": 0}[kind]
+
+
+def opening_of(ids: Sequence[int], special: SpecialIds) -> list[int]:
+    """Return the span of latents or thoughts that an answer begins with; empty if it begins with text."""
+    closing = {special.bo_latent: special.eo_latent, special.bo_thought: special.eo_thought}
+    closing.pop(None, None)
+    end = closing.get(ids[0]) if len(ids) else None
+    return list(ids[: list(ids).index(end) + 1]) if end is not None and end in ids else []
+
+
+def intervention_finding(
+    intervener: Intervener, kinds: Sequence[str] = DEFAULT, check: CheckMode = "exact"
+) -> Finding:
+    """Compare every intervention with the untouched answers.
+
+    Columns: ``intervention``; ``accuracy`` with its 95 % Wilson interval ``low`` .. ``high``; ``difference`` to the
+    untouched run with its paired bootstrap interval; ``p``, McNemar's exact test; ``changed``, the share of samples
+    whose answer became another; ``latents``, the mean number of latents or thoughts; ``tokens``, the mean length.
+
+    Args:
+        intervener: The untouched run.
+        kinds: Interventions.
+        check: How answers are compared with the right ones.
+    """
+    rows, first = [], None
+    for kind in (UNTOUCHED, *kinds):
+        answers = intervener.answers(kind)
+        records = score(answers, intervener.rows, kind, intervener.tokenizer, intervener.run, check)
+        right, found = np.array([record["right"] for record in records]), [record["answer"] for record in records]
+        first = (right, found) if first is None else first
+        accuracy = wilson_interval(right.sum(), len(right))
+        difference = paired_bootstrap_difference(right, first[0])
+        rows.append(
+            {
+                "intervention": kind,
+                "accuracy": accuracy.estimate,
+                "low": accuracy.low,
+                "high": accuracy.high,
+                "difference": difference.estimate,
+                "difference_low": difference.low,
+                "difference_high": difference.high,
+                "p": mcnemar(right, first[0]).p_value,
+                "changed": float(np.mean([now != before for now, before in zip(found, first[1], strict=True)])),
+                "latents": float(np.mean([answer.counts.latent + thoughts_in(answer) for answer in answers])),
+                "tokens": float(np.mean([answer.counts.total for answer in answers])),
+            }
+        )
+    title = f"{intervener.run.method_name}: accuracy with changed latents, {len(intervener.rows)} samples"
+    return Finding("interventions", title, rows, lambda axes: _draw(axes, rows))
+
+
+def thoughts_in(answer: Answer) -> int:
+    """Return the number of continuous thoughts of an answer."""
+    return answer.counts.thought - answer.counts.thought_delimiter
+
+
+def _draw(axes: Any, rows: Sequence[dict[str, Any]]) -> None:
+    """Draw a bar for each intervention, with its interval, and the untouched accuracy as a line."""
+    places = np.arange(len(rows))[::-1]
+    accuracy = np.array([row["accuracy"] for row in rows]) * 100
+    low, high = (np.array([row[name] for row in rows]) * 100 for name in ("low", "high"))
+    colours = ["tab:gray" if row["intervention"] == UNTOUCHED else "tab:blue" for row in rows]
+    errors = np.clip([accuracy - low, high - accuracy], 0, None)
+    axes.barh(places, accuracy, xerr=errors, color=colours, capsize=3)
+    axes.axvline(accuracy[0], color="black", linewidth=1, linestyle="--")
+    axes.set_yticks(places, [row["intervention"] for row in rows])
+    axes.set_xlim(0, 105)
+    axes.set_xlabel("accuracy in %, 95 % interval; dashed: untouched")

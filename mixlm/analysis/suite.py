@@ -1,0 +1,192 @@
+"""All analyses of a run on one set of rows."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from mixlm.analysis.attention import PromptAttention, attention_finding, attention_to_prompt, prompt_classes
+from mixlm.analysis.candidates import candidate_probabilities, parallelism_finding, value_finding, value_rows
+from mixlm.analysis.codes import code_finding, count_chunks, information_finding
+from mixlm.analysis.finding import Finding
+from mixlm.analysis.graphs import ConceptGraph
+from mixlm.analysis.interventions import DEFAULT, Intervener, intervention_finding
+from mixlm.analysis.outcomes import outcome_table
+from mixlm.analysis.sweep import sweep_finding, sweep_rows
+from mixlm.answers import CheckMode
+from mixlm.errors import InputError
+from mixlm.evaluation import request, score
+from mixlm.generation import GenerationOptions, generate
+from mixlm.methods.base import Row
+from mixlm.run import Run
+from mixlm.thoughts import fill_thoughts
+
+
+@dataclass
+class Case:
+    """What is analysed.
+
+    Attributes:
+        run: The run.
+        model: Its causal LM.
+        tokenizer: Its tokenizer.
+        rows: Tokenized rows; some analyses need codes or further columns.
+        options: How answers are decoded.
+        check: How they are compared with the right ones.
+        kinds: Interventions.
+        others: Further runs of the same tokenizer and template, to be swept over beside this one.
+    """
+
+    run: Run
+    model: Any
+    tokenizer: Any
+    rows: Sequence[Row]
+    options: GenerationOptions
+    check: CheckMode = "exact"
+    kinds: Sequence[str] = DEFAULT
+    others: Sequence[Run] = ()
+
+
+def analyze(
+    case: Case, names: Sequence[str] | None = None, say: Callable[[str], None] = lambda line: None
+) -> list[Finding]:
+    """Carry out analyses.
+
+    Args:
+        case: What is analysed.
+        names: Keys of ``ANALYSES``; None: all that can be had of this run and these rows.
+        say: Told of every analysis that begins, and why one is left out.
+
+    Raises:
+        InputError: If an analysis is named that there is not or that cannot be had, or none can.
+    """
+    for name in names or ():
+        if name not in ANALYSES:
+            raise InputError(f"analysis '{name}': there is no such one; choose from {', '.join(ANALYSES)}")
+    findings: list[Finding] = []
+    for name in names or ANALYSES:
+        say(f"{name} ..")
+        try:
+            findings += ANALYSES[name](case)
+        except InputError as error:
+            if names:
+                raise
+            say(f"left out {name}: {error}")
+    if not findings:
+        raise InputError(f"{case.run.path}: nothing to analyse; method '{case.run.method_name}' has no latents")
+    return findings
+
+
+def interventions(case: Case) -> list[Finding]:
+    """Change latents or thoughts and compare the answers."""
+    intervener = Intervener(case.run, case.model, case.tokenizer, case.rows, case.options)
+    return [intervention_finding(intervener, case.kinds, case.check)]
+
+
+def sweep(case: Case) -> list[Finding]:
+    """Vary the number of latents or thoughts, for several runs if there are any."""
+    table = sweep_rows(case.run, case.model, case.tokenizer, case.rows, case.options, case.check)
+    for other in case.others:
+        model = other.load_model().to(case.model.device)
+        table += sweep_rows(other, model, case.tokenizer, case.rows, case.options, case.check)
+    return [sweep_finding(table, len(case.rows))]
+
+
+def codes(case: Case) -> list[Finding]:
+    """Read what every code stands for in the rows, and how much codes tell of their chunks."""
+    _require_codes(case)
+    counts = count_chunks(case.rows, case.run.compression_rate)
+    return [code_finding(counts, case.tokenizer.decode), information_finding(counts, case.run.codebook_size)]
+
+
+def attention(case: Case) -> list[Finding]:
+    """Compare what latents and what the trace as text attend to in the prompt."""
+    if not case.run.method.uses_thoughts:
+        _require_codes(case)
+    measures = [_measure_attention(case, row) for row in case.rows if len(row["trace_ids"])]
+    return [attention_finding([measure for measure in measures if measure is not None])]
+
+
+def _measure_attention(case: Case, row: Row) -> PromptAttention | None:
+    """Return the attention to the prompt of one row; None if no latent stands for its trace."""
+    prompt, trace = row["prompt_ids"], row["trace_ids"]
+    latent_ids = case.run.method.prompt(prompt, case.run.progress, None)
+    text_ids = [*prompt, *trace]
+    if case.run.method.uses_thoughts:
+        span = latent_ids[len(prompt) :]
+        text_ids = [*prompt, *case.run.method.span(0), *trace]
+    else:
+        latent_ids = case.run.method.sequence_with(row, len(row["codes"])).ids
+        span = latent_ids[len(prompt) :]
+    special = case.run.ids
+    latent = [special.is_latent(token) or token == special.thought for token in span]
+    if not any(latent):
+        return None
+    queries = {
+        "latent": (latent_ids, [False] * len(prompt) + latent),
+        "text": (text_ids, [False] * (len(text_ids) - len(trace)) + [True] * len(trace)),
+    }
+    found = {
+        name: attention_to_prompt(case.model, _embeds(case, ids), torch.tensor(marked), len(prompt))
+        for name, (ids, marked) in queries.items()
+    }
+    return PromptAttention(prompt_classes(prompt, case.tokenizer), **found)
+
+
+def outcomes(case: Case) -> list[Finding]:
+    """Sort the answers to rows of ProsQA into the paper's six classes."""
+    graphs = _graphs(case)
+    answers = generate(case.model, case.tokenizer, case.run, **request(case.rows, case.run, case.options))
+    mode = str(case.options.latents)
+    records = score(answers, case.rows, mode, case.tokenizer, case.run, case.check)
+    marker = case.run.template.solution.partition("{answer}")[0]
+    return [outcome_table(records, graphs, marker)]
+
+
+def values(case: Case) -> list[Finding]:
+    """Probe thoughts for a value function, and for the number of next steps that they keep open."""
+    method = case.run.method
+    if not method.uses_thoughts:
+        raise InputError(f"{case.run.path}: method '{case.run.method_name}' has no thoughts to probe")
+    graphs, table = _graphs(case), []
+    for row in case.rows:
+        graph = graphs[row["row"]]
+        for k in range(1, method.stages + 1):
+            ids = method.prompt(row["prompt_ids"], case.run.progress, k * method.thoughts_per_step)
+            probabilities = candidate_probabilities(case.model, _embeds(case, ids), case.tokenizer, graph, k)
+            table += value_rows(row["row"], k, graph, probabilities)
+    return [value_finding(table), parallelism_finding(table)]
+
+
+ANALYSES: dict[str, Callable[[Case], list[Finding]]] = {
+    "interventions": interventions,
+    "sweep": sweep,
+    "codes": codes,
+    "attention": attention,
+    "outcomes": outcomes,
+    "values": values,
+}
+
+
+def _embeds(case: Case, ids: Sequence[int]) -> torch.Tensor:
+    """Return the input embeddings of one sequence, thoughts filled in, (1, length, width)."""
+    given = torch.tensor([list(ids)], device=case.model.device)
+    thought = -1 if case.run.ids.thought is None else case.run.ids.thought
+    return fill_thoughts(case.model, given, torch.ones_like(given), given == thought)
+
+
+def _graphs(case: Case) -> dict[int, ConceptGraph]:
+    return {row["row"]: ConceptGraph.from_row(row, f"row {row['row']}") for row in case.rows}
+
+
+def _require_codes(case: Case) -> None:
+    """Check that rows have codes that mean something to the run.
+
+    Raises:
+        InputError: If they have not.
+    """
+    if not case.run.method.needs_codes or not case.run.ids.codebook_size:
+        raise InputError(f"{case.run.path}: method '{case.run.method_name}' has no codes")
+    if "codes" not in case.rows[0]:
+        raise InputError("the rows have no codes; give the encoded dataset in place of the raw file")

@@ -1,0 +1,111 @@
+"""Accuracy over the number of latents or thoughts at inference, for one run or for several that differ in c or r."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from mixlm.analysis.finding import Finding
+from mixlm.analysis.interventions import thoughts_in
+from mixlm.answers import CheckMode
+from mixlm.errors import InputError
+from mixlm.evaluation import request, score
+from mixlm.generation import GenerationOptions, generate
+from mixlm.latent_mode import parse_latent_mode
+from mixlm.methods.base import Row
+from mixlm.run import Run
+from mixlm.statistics import wilson_interval
+
+
+SHARES = ("exact:0%", "exact:25%", "exact:50%", "exact:75%", "exact:100%")
+
+
+def counts_to_try(run: Run) -> list[int | str]:
+    """Return what a run is swept over: from no thoughts to half as many again as in training, or shares of latents.
+
+    Raises:
+        InputError: If the run has neither.
+    """
+    method = run.method
+    if method.uses_thoughts:
+        most = method.stages * method.thoughts_per_step
+        return list(range(most + most // 2 + 1))
+    if method.grammar().spans == "none":
+        raise InputError(f"{run.path}: method '{run.method_name}' has no number of latents or thoughts to sweep over")
+    return list(SHARES)
+
+
+def sweep_rows(
+    run: Run,
+    model: Any,
+    tokenizer: Any,
+    rows: Sequence[Row],
+    options: GenerationOptions,
+    check: CheckMode = "exact",
+    counts: Sequence[int | str] | None = None,
+) -> list[dict[str, Any]]:
+    """Answer all rows with each number of latents or thoughts.
+
+    Args:
+        run: The run.
+        model: Its causal LM.
+        tokenizer: Its tokenizer.
+        rows: Tokenized rows.
+        options: How to decode, greedily or not.
+        check: How answers are compared.
+        counts: Numbers of thoughts, or modes of latents; None: ``counts_to_try``.
+
+    Returns:
+        A row for each with ``run``; ``per_step``: thoughts for each reasoning step, c, or trace tokens of a code, r;
+        ``asked``; ``latents``, the mean number that answers held; ``accuracy`` with ``low`` .. ``high``, its 95 %
+        Wilson interval; ``tokens``, the mean length.
+
+    Raises:
+        InputError: If the method has no number to sweep over.
+    """
+    table = []
+    for count in counts_to_try(run) if counts is None else counts:
+        if isinstance(count, int):
+            asked = request(rows, run, replace(options, thoughts=count))
+        else:
+            asked = request(rows, run, replace(options, latents=parse_latent_mode(count)))
+        answers = generate(model, tokenizer, run, **asked)
+        records = score(answers, rows, str(count), tokenizer, run, check)
+        accuracy = wilson_interval(sum(record["right"] for record in records), len(records))
+        per_step = run.method.thoughts_per_step if run.method.uses_thoughts else run.compression_rate
+        table.append(
+            {
+                "run": str(run.path),
+                "per_step": per_step,
+                "asked": count,
+                "latents": sum(answer.counts.latent + thoughts_in(answer) for answer in answers) / len(answers),
+                "accuracy": accuracy.estimate,
+                "low": accuracy.low,
+                "high": accuracy.high,
+                "tokens": sum(answer.counts.total for answer in answers) / len(answers),
+            }
+        )
+    return table
+
+
+def sweep_finding(rows: Sequence[dict[str, Any]], samples: int) -> Finding:
+    """Return the curves of ``sweep_rows`` of one run or several, a line each.
+
+    Args:
+        rows: The rows of all runs.
+        samples: Number of samples that each was measured on.
+    """
+
+    def draw(axes: Any) -> None:
+        """Draw accuracy over the mean number of latents."""
+        for run in dict.fromkeys(row["run"] for row in rows):
+            own = sorted((row for row in rows if row["run"] == run), key=lambda row: row["latents"])
+            places, accuracy = [row["latents"] for row in own], [row["accuracy"] * 100 for row in own]
+            (line,) = axes.plot(places, accuracy, marker="o", label=f"{run} ({own[0]['per_step']} per step or code)")
+            low, high = ([row[name] * 100 for row in own] for name in ("low", "high"))
+            axes.fill_between(places, low, high, color=line.get_color(), alpha=0.15)
+        axes.set_xlabel("latents or thoughts of an answer, mean")
+        axes.set_ylabel("accuracy in %, 95 % interval")
+        axes.set_ylim(0, 105)
+        axes.legend(fontsize=8)
+
+    return Finding("sweep", f"accuracy over latents at inference, {samples} samples", rows, draw)

@@ -1,0 +1,75 @@
+"""mixlm analyze: what latents and thoughts do, each analysis a table and a plot."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from pipelines.options import command
+
+
+_positive = click.IntRange(min=1)
+
+
+@command("analyze")
+@click.argument("run", type=click.Path())
+@click.argument("data", type=click.Path())
+@click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder for a .csv and a .png each.")
+@click.option(
+    "--only",
+    metavar="NAME,..",
+    help="interventions, sweep, codes, attention, outcomes, values.  [default: all that run and data allow]",
+)
+@click.option(
+    "--interventions",
+    metavar="KIND,..",
+    help="noise:S (standard deviation S), noise:Sx (relative), zeros, shuffled, other, fewer, more, none.",
+)
+@click.option("--also", multiple=True, metavar="RUN", help="Further run for the sweep, e.g. one with another c.")
+@click.option("--split", help="Part of DATA.  [default: valid of an encoded dataset, else train]")
+@click.option("--limit", type=_positive, help="Take the first rows only.")
+@click.option("--check", default="exact", show_default=True, type=click.Choice(["exact", "number", "math"]))
+@click.option("--max-new-tokens", type=_positive, help="Longest answer.  [default: twice the longest reference]")
+@click.option("--batch-size", default=32, show_default=True, type=_positive, help="Answers decoded at once.")
+@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1, mps ..")
+def main(
+    run: str,
+    data: str,
+    out: Path,
+    only: str | None,
+    interventions: str | None,
+    also: tuple[str, ...],
+    split: str | None,
+    limit: int | None,
+    check: str,
+    max_new_tokens: int | None,
+    batch_size: int,
+    device: str,
+) -> None:
+    """Analyse the run in the folder RUN on DATA, an encoded dataset or a file of samples.
+
+    Interventions change latents at inference; a sweep varies their number; codes shows what each stands for; attention
+    compares what latents and text attend to; outcomes and values need rows of ProsQA's form.
+    """
+    from mixlm.analysis.finding import require_matplotlib
+    from mixlm.analysis.interventions import DEFAULT, parse_interventions
+    from mixlm.analysis.suite import Case, analyze
+    from mixlm.devices import pick_device
+    from mixlm.evaluation import longest_answer
+    from mixlm.evaluation_data import open_rows
+    from mixlm.generation import GenerationOptions
+    from mixlm.run import load_run
+    from pipelines.report_analysis import print_finding
+
+    require_matplotlib()
+    opened, others = load_run(run), [load_run(other) for other in also]
+    kinds = parse_interventions(interventions) if interventions else DEFAULT
+    tokenizer, place = opened.tokenizer(), pick_device(device)
+    rows = open_rows(data, opened, tokenizer, split, limit)
+    options = GenerationOptions(max_new_tokens=max_new_tokens or longest_answer(rows), batch_size=batch_size)
+    settings: dict[str, Any] = {"check": check, "kinds": kinds, "others": others}
+    case = Case(opened, opened.load_model().to(place), tokenizer, rows, options, **settings)
+    for finding in analyze(case, only.split(",") if only else None, say=click.echo):
+        print_finding(finding)
+        table, picture = finding.write(out)
+        click.echo(f"wrote {table} and {picture}")

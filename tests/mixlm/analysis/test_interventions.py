@@ -1,0 +1,174 @@
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from mixlm.analysis.interventions import (
+    DEFAULT,
+    Intervener,
+    intervention_finding,
+    new_count,
+    opening_of,
+    parse_interventions,
+)
+from mixlm.errors import InputError
+from mixlm.generation import GenerationOptions, generate
+from mixlm.latent_mode import LatentMode
+from mixlm.run import Run
+from mixlm.template import Template
+from mixlm.thoughts import fill_thoughts
+from mixlm.tokens import BO_THOUGHT, EO_THOUGHT, THOUGHT
+from mixlm.vocabulary import special_ids
+from tests.tiny_runs import SPARE_ROWS, tiny_model, tiny_run, tiny_tokenizer
+
+
+TOKENIZER = tiny_tokenizer()
+TOKENIZER.add_tokens([BO_THOUGHT, EO_THOUGHT, THOUGHT], special_tokens=True)
+IDS = special_ids(TOKENIZER)
+ROWS = [
+    {"row": i, "prompt_ids": prompt, "trace_ids": [1, 2, 3, 4], "solution_ids": [9, 10 + i, 0], "step_lengths": [2, 2]}
+    for i, prompt in enumerate([[1, 2, 3], [4, 5], [2, 6, 7, 1], [3], [7, 7]])
+]
+OPTIONS = GenerationOptions(max_new_tokens=16, batch_size=2)
+CODE_OPTIONS = replace(OPTIONS, latents=LatentMode("exact", 3))
+
+
+def thought_run() -> Run:
+    """A run of Coconut in its last stage: two steps, two thoughts each."""
+    options = {"stages": 2, "thoughts_per_step": 2, "epochs_per_stage": 1.0}
+    return Run(Path("run"), "coconut", Template(), IDS, method_options=options, step=100)
+
+
+def model(family: str = "llama"):
+    """A random causal LM for the vocabulary of this file."""
+    return tiny_model(family, rows=len(TOKENIZER) + SPARE_ROWS)
+
+
+@pytest.fixture(params=["codes", "thoughts"])
+def intervener(request) -> Intervener:
+    if request.param == "codes":
+        return Intervener(tiny_run(ids=IDS), model(), TOKENIZER, ROWS, CODE_OPTIONS)
+    return Intervener(thought_run(), model(), TOKENIZER, ROWS, OPTIONS)
+
+
+def ids(answers) -> list[list[int]]:
+    return [answer.ids for answer in answers]
+
+
+def test_the_untouched_answers_are_those_of_generate(intervener) -> None:
+    prompts = [row["prompt_ids"] for row in ROWS]
+    written = generate(intervener.model, TOKENIZER, intervener.run, prompts, intervener.options)
+    assert ids(intervener.answers("untouched")) == ids(written)
+
+
+def test_vectors_are_the_embeddings_of_the_latents(intervener) -> None:
+    before = intervener.untouched
+    for row, answer, opening, vectors in zip(ROWS, before.answers, before.openings, before.vectors, strict=True):
+        given = torch.tensor([[*row["prompt_ids"], *opening]])
+        thoughts = given == IDS.thought
+        embeds = fill_thoughts(intervener.model, given, torch.ones_like(given), thoughts)[0]
+        start = len(row["prompt_ids"]) + 1
+        assert answer.ids[: len(opening)] == opening
+        torch.testing.assert_close(vectors, embeds[start : start + len(opening) - 2], rtol=1e-9, atol=1e-9)
+
+
+def test_no_noise_changes_nothing_and_much_noise_does(intervener) -> None:
+    assert (
+        ids(intervener.answers("noise:0")) == ids(intervener.answers("noise:0x")) == ids(intervener.untouched.answers)
+    )
+    noisy = intervener.answers("noise:100")
+    assert ids(noisy) != ids(intervener.untouched.answers)
+    assert ids(noisy) == ids(intervener.answers("noise:100"))  # seeded
+    for now, opening in zip(noisy, intervener.untouched.openings, strict=True):
+        assert now.ids[: len(opening)] == opening  # the ids stay, the vectors do not
+
+
+def test_vectors_after_an_intervention(intervener) -> None:
+    own = torch.arange(12.0, dtype=torch.float64).reshape(4, 3)
+    assert torch.equal(intervener._changed("zeros", 0, own), torch.zeros_like(own))
+    shuffled = intervener._changed("shuffled", 0, own)
+    assert sorted(shuffled.tolist()) == own.tolist()
+    assert any(not torch.equal(intervener._changed("shuffled", place, own), own) for place in range(5))
+    many = torch.full((4000, 3), 2.0, dtype=torch.float64)
+    assert (intervener._changed("noise:5", 1, many) - many).std() == pytest.approx(5, rel=0.05)
+    assert (intervener._changed("noise:5x", 1, many) - many).std() == pytest.approx(10, rel=0.05)
+
+
+def test_another_samples_latents_are_never_ones_own(intervener) -> None:
+    donors = intervener._donors()
+    assert sorted(donors) == list(range(len(ROWS))) and all(donor != own for own, donor in enumerate(donors))
+    before = intervener.untouched
+    for now, donor in zip(intervener.answers("other"), donors, strict=True):
+        assert now.ids[: len(before.openings[donor])] == before.openings[donor]
+
+
+def test_the_vectors_that_the_model_reads_are_the_changed_ones(intervener) -> None:
+    """Zeros by hand: the answer continues the prompt whose latents are zero vectors."""
+    before = intervener.untouched
+    for row, answer, opening in zip(ROWS, intervener.answers("zeros"), before.openings, strict=True):
+        given = torch.tensor([[*row["prompt_ids"], *opening]])
+        embeds = intervener.model.get_input_embeddings()(given).clone()
+        embeds[0, len(row["prompt_ids"]) + 1 : -1] = 0
+        logits = intervener.model(inputs_embeds=embeds).logits[0, -1]
+        logits[IDS.present()] = -torch.inf
+        logits[len(TOKENIZER) :] = -torch.inf
+        assert answer.ids[len(opening)] == logits.argmax().item()
+
+
+@pytest.mark.parametrize(("kind", "latents"), [("fewer", 1), ("more", 4), ("none", 0)])
+def test_other_numbers_of_codes(kind: str, latents: int) -> None:
+    intervener = Intervener(tiny_run(ids=IDS), model(), TOKENIZER, ROWS, CODE_OPTIONS)
+    answers = intervener.answers(kind)
+    assert [answer.counts.latent for answer in answers] == [latents] * len(ROWS)
+    mode = LatentMode("exact", latents) if latents else LatentMode("text")
+    prompts = [row["prompt_ids"] for row in ROWS]
+    exact = generate(intervener.model, TOKENIZER, intervener.run, prompts, replace(OPTIONS, latents=mode))
+    assert [answer.codes for answer in answers] == [answer.codes for answer in exact]
+
+
+@pytest.mark.parametrize(("kind", "thoughts"), [("fewer", 2), ("more", 6), ("none", 0)])
+def test_other_numbers_of_thoughts(kind: str, thoughts: int) -> None:
+    intervener = Intervener(thought_run(), model("gpt2"), TOKENIZER, ROWS, OPTIONS)
+    prompts = [row["prompt_ids"] for row in ROWS]
+    asked = replace(OPTIONS, thoughts=thoughts)
+    assert ids(intervener.answers(kind)) == ids(generate(intervener.model, TOKENIZER, intervener.run, prompts, asked))
+
+
+def test_counts_by_hand() -> None:
+    assert [new_count("fewer", n) for n in (0, 1, 2, 5)] == [0, 0, 1, 2]
+    assert [new_count("more", n) for n in (0, 1, 2, 5)] == [0, 2, 3, 7]
+
+
+def test_the_opening_is_a_span_at_the_start() -> None:
+    bo, eo, latent = IDS.bo_latent, IDS.eo_latent, IDS.latent(1)
+    assert opening_of([bo, latent, eo, 5, 0], IDS) == [bo, latent, eo]
+    assert opening_of([5, bo, latent, eo, 0], IDS) == []
+    assert opening_of([bo, latent, latent], IDS) == []  # cut off within the span
+    assert opening_of([], IDS) == []
+    assert opening_of([IDS.bo_thought, IDS.thought, IDS.eo_thought, 5], IDS)[-1] == IDS.eo_thought
+
+
+def test_the_table_and_its_plot(intervener, tmp_path) -> None:
+    finding = intervention_finding(intervener, DEFAULT)
+    assert [row["intervention"] for row in finding.rows] == ["untouched", *DEFAULT]
+    first, none = finding.rows[0], finding.rows[-1]
+    assert (first["difference"], first["changed"], first["p"]) == (0, 0, 1)
+    assert first["latents"] == (3 if intervener.run.method_name == "assorted" else 4) and none["latents"] == 0
+    for row in finding.rows:
+        assert row["low"] <= row["accuracy"] <= row["high"]
+        assert row["difference"] == pytest.approx(row["accuracy"] - first["accuracy"])
+    assert all(path.stat().st_size > 100 for path in finding.write(tmp_path))
+
+
+def test_a_method_without_latents_is_refused() -> None:
+    with pytest.raises(InputError, match="'cot' has no latents or thoughts"):
+        Intervener(tiny_run("cot"), model(), TOKENIZER, ROWS, OPTIONS)
+    with pytest.raises(InputError, match="compare greedy answers"):
+        Intervener(tiny_run(), model(), TOKENIZER, ROWS, replace(OPTIONS, temperature=1.0))
+
+
+def test_interventions_are_read_from_text() -> None:
+    assert parse_interventions("noise:0.5x, zeros") == ["noise:0.5x", "zeros"]
+    with pytest.raises(InputError, match="'noise': there is no such one; choose from noise:S"):
+        parse_interventions("zeros,noise")

@@ -1,0 +1,98 @@
+import json
+
+import pytest
+from click.testing import CliRunner
+
+from mixlm.analysis.suite import ANALYSES, Case, analyze
+from mixlm.analysis.sweep import SHARES, counts_to_try, sweep_rows
+from mixlm.errors import InputError
+from mixlm.generation import GenerationOptions
+from pipelines.analyze import main
+from tests.mixlm.analysis.test_interventions import IDS, OPTIONS, ROWS, TOKENIZER, model, thought_run
+from tests.tiny_runs import saved_run, tiny_run, write_encoded
+
+
+# a -> b -> d and a -> c -> e; words of the tiny vocabulary are the names.
+GRAPH = {"idx_to_symbol": ["a", "b", "c", "d", "e"], "edges": [[0, 1], [0, 2], [1, 3], [2, 4]]}
+GRAPH_ROWS = [
+    {**row, **{name: json.dumps(value) for name, value in GRAPH.items()}, "root": 0, "target": 3, "neg_target": 4}
+    for row in ROWS
+]
+CODED_ROWS = [{**row, "codes": [row["row"] % 5, 1]} for row in ROWS]
+
+
+def names(findings) -> list[str]:
+    return [finding.name for finding in findings]
+
+
+def test_a_thought_run_on_graph_rows_has_all_but_codes() -> None:
+    said: list[str] = []
+    case = Case(thought_run(), model(), TOKENIZER, GRAPH_ROWS, OPTIONS, kinds=["zeros"])
+    found = analyze(case, say=said.append)
+    assert names(found) == ["interventions", "sweep", "attention", "outcomes", "values", "parallelism"]
+    assert [line for line in said if "left out" in line] == ["left out codes: run: method 'coconut' has no codes"]
+    values = next(finding for finding in found if finding.name == "values")
+    assert {row["k"] for row in values.rows} == {1, 2}
+
+
+def test_a_run_with_codes_has_all_but_thoughts() -> None:
+    case = Case(tiny_run(ids=IDS), model(), TOKENIZER, CODED_ROWS, OPTIONS, kinds=["none"])
+    assert names(analyze(case)) == ["interventions", "sweep", "codes", "code_information", "attention"]
+
+
+def test_what_was_asked_for_and_cannot_be_had_is_an_error() -> None:
+    case = Case(tiny_run(ids=IDS), model(), TOKENIZER, ROWS, OPTIONS)
+    for name, message in [
+        ("codes", "give the encoded dataset"),
+        ("values", "no thoughts to probe"),
+        ("outcomes", "ProsQA's form"),
+        ("everything", "choose from interventions, sweep"),
+    ]:
+        with pytest.raises(InputError, match=message):
+            analyze(case, [name])
+    with pytest.raises(InputError, match="nothing to analyse"):
+        analyze(Case(tiny_run("cot"), model(), TOKENIZER, ROWS, OPTIONS))
+
+
+def test_a_sweep_over_thoughts_goes_past_those_of_training() -> None:
+    assert counts_to_try(thought_run()) == [0, 1, 2, 3, 4, 5, 6]
+    table = sweep_rows(thought_run(), model(), TOKENIZER, ROWS, OPTIONS)
+    assert [row["latents"] for row in table] == [0, 1, 2, 3, 4, 5, 6]
+    assert {row["per_step"] for row in table} == {2}
+    assert all(row["low"] <= row["accuracy"] <= row["high"] for row in table)
+
+
+def test_a_sweep_over_codes_takes_shares_of_each_samples_own() -> None:
+    assert counts_to_try(tiny_run(ids=IDS)) == list(SHARES)
+    table = sweep_rows(tiny_run(ids=IDS), model(), TOKENIZER, CODED_ROWS, GenerationOptions(max_new_tokens=12))
+    assert [row["latents"] for row in table] == [0, 1, 1, 2, 2]  # of 2 codes each, halves rounded up
+
+
+def test_the_sweep_holds_other_runs_too() -> None:
+    class Other(type(thought_run())):
+        def load_model(self, dtype="auto"):
+            return model()
+
+    other = Other(**vars(thought_run()) | {"method_options": {"stages": 2, "thoughts_per_step": 1}})
+    (finding,) = analyze(Case(thought_run(), model(), TOKENIZER, ROWS, OPTIONS, others=[other]), ["sweep"])
+    assert [row["per_step"] for row in finding.rows] == [2] * 7 + [1] * 4
+
+
+def test_every_analysis_is_in_the_commands_help() -> None:
+    shown = " ".join(CliRunner().invoke(main, ["--help"]).output.split())
+    assert ", ".join(ANALYSES) in shown
+
+
+def test_the_command_writes_a_table_and_a_plot_each(tmp_path) -> None:
+    run = saved_run(tmp_path / "run")
+    write_encoded(tmp_path / "encoded", run.tokenizer(), train=2, valid=3)
+    out = tmp_path / "findings"
+    arguments = [str(run.path), str(tmp_path / "encoded"), "--out", str(out), "--max-new-tokens", "12"]
+    result = CliRunner().invoke(main, [*arguments, "--only", "interventions,codes", "--interventions", "zeros,none"])
+    assert result.exit_code == 0, result.output
+    written = ["code_information", "codes", "interventions"]
+    assert sorted(path.name for path in out.iterdir()) == sorted(f"{n}.{e}" for n in written for e in ("csv", "png"))
+    assert "untouched" in result.output and f"wrote {out / 'codes.csv'}" in result.output
+
+    bad = CliRunner().invoke(main, [*arguments, "--only", "value"])
+    assert bad.exit_code == 1 and bad.output.count("\n") == 1 and "choose from" in bad.output
