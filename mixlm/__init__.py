@@ -18,6 +18,8 @@ _HOMES = {
     "generate": "mixlm.generation",
     "load_encoded": "mixlm.encoded",
     "load_run": "mixlm.run",
+    "thought_forward": "mixlm.thoughts",
+    "thought_generate": "mixlm.thoughts",
     "train": "mixlm.training",
 }
 __all__ = sorted(_HOMES)  # noqa: PLE0605

@@ -82,8 +82,7 @@ def generate(
 ) -> list[Answer]:
     """Decode answers to ``prompts``.
 
-    Batching changes nothing: prompts are padded on the left, padding is masked by place (its id may equal end of
-    sequence), and an answer's length limit never depends on its neighbours.
+    Batching changes nothing: padding is masked by place, and an answer's length limit is its own.
 
     Args:
         model: The run's causal LM.
@@ -109,12 +108,10 @@ def generate(
     jobs = plan(model, run, prompts, options, latent_counts, names, openings)
     answers: list[Any] = [None] * len(jobs)
     ends = _end_ids(model, run)
-    with _plain_settings(model), torch.random.fork_rng(enabled=options.sampling):
-        if options.sampling:
-            torch.manual_seed(options.seed)
+    most = own_thoughts(run, options) if openings is None else 0
+    with _plain_settings(model), _seeded(options):
         for batch in batches(jobs, options.batch_size):
             settings = _generation_config(options, batch[0].budget, _pad_id(tokenizer, run), ends)
-            most = own_thoughts(run, options) if openings is None else 0
             decoded = _decode(model, len(tokenizer), run, batch, settings, most, change)
             for job, ids in zip(batch, decoded, strict=True):
                 answers[job.place] = read_answer(ids, tokenizer, run, ends)
@@ -188,6 +185,15 @@ def _end_ids(model: Any, run: Run) -> list[int]:
     ends = model.generation_config.eos_token_id
     ends = [ends] if isinstance(ends, int) else list(ends or [])
     return sorted({*ends, run.ids.eos})
+
+
+@contextmanager
+def _seeded(options: GenerationOptions) -> Iterator[None]:
+    """Seed the random numbers of sampling, and leave those of the caller as they were."""
+    with torch.random.fork_rng(enabled=options.sampling):
+        if options.sampling:
+            torch.manual_seed(options.seed)
+        yield
 
 
 @contextmanager

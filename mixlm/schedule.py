@@ -25,10 +25,14 @@ class Schedule(TrainerCallback):
         self.run.steps_per_epoch = data.steps_per_epoch
 
     @property
+    def end(self) -> int:
+        """The step at which the last stage begins; 0 for a method without a schedule."""
+        return self.method.schedule_end(self.data.steps_per_epoch)
+
+    @property
     def stage(self) -> int | None:
         """The stage of the last step; None for a method without a schedule."""
-        ends = self.method.schedule_end(self.data.steps_per_epoch)
-        return self.method.stage(self.run.progress) if ends else None
+        return self.method.stage(self.run.progress) if self.end else None
 
     def period(self, step: int) -> int:
         """Return the number of the optimizer that takes step ``step``."""

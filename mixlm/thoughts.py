@@ -87,18 +87,20 @@ def thought_generate(
     cut = cut_up(input_ids, attention_mask, thought_mask)
     cache = new_cache(model)
     *_, output = run_passes(model, cut, cache, **last_logits(model))
-    mask, written = cut.mask, []
+    mask, written = cut.mask, input_ids.new_zeros(len(input_ids), 0)
     ended = torch.zeros(len(input_ids), dtype=torch.bool, device=input_ids.device)
-    while len(written) < max_new_tokens and not ended.all():
+    while written.shape[1] < max_new_tokens:
         token = output.logits[:, -1].argmax(-1).masked_fill(ended, eos_token_id)
         ended |= token == eos_token_id
-        written.append(token)
+        written = torch.cat([written, token[:, None]], 1)
+        if written.shape[1] == max_new_tokens or ended.all():
+            break
         mask = F.pad(mask, (0, 1), value=1)
         place = mask.sum(1, keepdim=True) - 1
         output = model(
             input_ids=token[:, None], attention_mask=mask, position_ids=place, past_key_values=cache, use_cache=True
         )
-    return torch.stack(written, 1) if written else input_ids.new_zeros(len(input_ids), 0)
+    return written
 
 
 @torch.no_grad()

@@ -113,6 +113,12 @@ class MixedTrainer(Trainer):
             logs["stage"] = float(self.schedule.stage)
         super().log(logs, *args, **kwargs)
 
+    def _determine_best_metric(self, metrics: dict[str, float], trial: Any) -> bool:
+        """Choose among checkpoints of the last stage alone: an earlier one that still writes text is no candidate."""
+        if self.state.global_step <= self.schedule.end:
+            return False
+        return super()._determine_best_metric(metrics, trial)
+
     def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
         """Evaluate, with the figures of ``measure`` beside the loss."""
         metrics = super().evaluate(*args, **kwargs)

@@ -16,7 +16,7 @@ from mixlm.errors import InputError
 from mixlm.evaluation import evaluate
 from mixlm.lora import add_adapter, merge_adapter
 from mixlm.loss import MixedLoss
-from mixlm.methods import build_method
+from mixlm.methods import Method, build_method
 from mixlm.models import open_model
 from mixlm.recoding import recoded
 from mixlm.run import Run
@@ -79,19 +79,12 @@ def train(
     lm = open_model(str(model), data.tokenizer, options.seed)
     new_ids = extend_vocabulary(lm, data.tokenizer, method.tokens(data.codebook_size), options.seed)
     run = _describe(path, data, options, arguments)
-    method.bind(run.ids, run.compression_rate, run.chunk_length)
-    run.method_state = method.fit(data.train, options.seed)
-    training = prepare_rows(data, method, lm.config, options, say)
-    warn_of_schedule(method, training.steps_per_epoch, options, say)
+    training = prepare_rows(data, method, run, lm.config, options, say)
     if method.learns_stop:
         add_stop(lm)
     trainer = _build_trainer(lm, path, training, data, method, options, run, new_ids, progress)
-    checkpoint = claim_folder(path, arguments, trainer.is_world_process_zero())
-    if checkpoint:
-        say(f"going on from {checkpoint}")
+    checkpoint = claim_folder(path, arguments, trainer.is_world_process_zero(), say)
     trainer.train(resume_from_checkpoint=checkpoint)
-    if trainer.state.best_model_checkpoint:  # the weights are that checkpoint's, so is the place in the schedule
-        run.step = max(checkpoint_step(trainer.state.best_model_checkpoint) - 1, 0)
     if trainer.is_world_process_zero():
         save_run(trainer, run, data, options)
     trainer.accelerator.wait_for_everyone()
@@ -99,9 +92,11 @@ def train(
 
 
 def prepare_rows(
-    data: TrainingData, method: Any, config: Any, options: TrainingOptions, say: Callable[[str], None]
+    data: TrainingData, method: Method, run: Run, config: Any, options: TrainingOptions, say: Callable[[str], None]
 ) -> MixedDataset:
-    """Return the training set; rows that are too long are left out, of the validation rows too."""
+    """Make the method ready and return the training set; rows too long are left out, of the validation rows too."""
+    method.bind(run.ids, run.compression_rate, run.chunk_length)
+    run.method_state = method.fit(data.train, options.seed)
     longest = options.max_length or getattr(config, "max_position_embeddings", None)
     rows = data.train
     if longest:
@@ -111,7 +106,9 @@ def prepare_rows(
         if data.valid is not None:
             data.valid = leave_out_long(data.valid, longest, method.extra_tokens())[0]
     rows = recoded(rows, method)
-    return MixedDataset(rows, method, options.batch_size, options.seed, options.loss_on_prompt)
+    training = MixedDataset(rows, method, options.batch_size, options.seed, options.loss_on_prompt)
+    warn_of_schedule(method, training.steps_per_epoch, options, say)
+    return training
 
 
 def _describe(path: Path, data: TrainingData, options: TrainingOptions, arguments: dict[str, Any]) -> Run:
@@ -228,6 +225,8 @@ def trainer_arguments(path: Path, steps_per_epoch: int, options: TrainingOptions
 def save_run(trainer: MixedTrainer, run: Run, data: TrainingData, options: TrainingOptions) -> None:
     """Write the finished run: a plain checkpoint, its tokenizer, stage 1's model, a card, and last ``mixlm.json``."""
     lm = trainer.accelerator.unwrap_model(trainer.model)
+    if trainer.state.best_model_checkpoint:  # the weights are that checkpoint's, so is the place in the schedule
+        run.step = max(checkpoint_step(trainer.state.best_model_checkpoint) - 1, 0)
     if options.lora_rank:
         lm.save_pretrained(run.path / "adapter")
         lm = merge_adapter(lm)

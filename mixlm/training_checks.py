@@ -39,13 +39,16 @@ def check_folder(path: Path, arguments: dict[str, Any]) -> Path:
     return path
 
 
-def claim_folder(path: Path, arguments: dict[str, Any], main: bool) -> str | None:
+def claim_folder(path: Path, arguments: dict[str, Any], main: bool, say: Callable[[str], None]) -> str | None:
     """Write down, before the first step, what the run was told; return the checkpoint to go on from, if any."""
     started = path / CHECKPOINTS / "arguments.json"
     if main and not started.exists():
         started.parent.mkdir(parents=True, exist_ok=True)
         started.write_text(json.dumps(arguments, indent=2) + "\n", encoding="utf-8")
-    return last_checkpoint(path / CHECKPOINTS)
+    checkpoint = last_checkpoint(path / CHECKPOINTS)
+    if checkpoint:
+        say(f"going on from {checkpoint}")
+    return checkpoint
 
 
 def check_start(

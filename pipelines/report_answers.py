@@ -19,7 +19,7 @@ from mixlm.tokens import latent_name
 def print_prompt_ids(questions: Sequence[Question], run: Run, tokenizer: Any) -> None:
     """Print what the model is given for each question, as JSON: the string with special tokens, and the ids."""
     for question in questions:
-        ids = run.method.prompt(question.prompt_ids)
+        ids = run.method.prompt(question.prompt_ids, run.progress)
         click.echo(json.dumps({"prompt": readable_ids(ids, tokenizer), "prompt_ids": ids}, ensure_ascii=False))
 
 

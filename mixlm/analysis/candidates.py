@@ -7,6 +7,7 @@ that k steps may have led to says how it values them, and how it spreads over th
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from inspect import signature
 from itertools import takewhile
 from typing import Any
 
@@ -111,11 +112,16 @@ def continuation_logprobs(
     model.eval()
     try:
         # The prefix's last place predicts the first id, so the last ``width`` places predict all.
-        logits = model(inputs_embeds=embeds, attention_mask=mask, use_cache=False, logits_to_keep=width).logits
+        logits = model(inputs_embeds=embeds, attention_mask=mask, use_cache=False, **_last(model, width)).logits
     finally:
         model.train(training)
     logprobs = logits[:, -width:].float().log_softmax(-1).gather(-1, ids[..., None])[..., 0]
     return logprobs.cpu().double().masked_fill(~real, 0).sum(-1)
+
+
+def _last(model: Any, count: int) -> dict[str, int]:
+    """Ask for the logits of the last ``count`` places alone, from models that can."""
+    return {"logits_to_keep": count} if "logits_to_keep" in signature(model.forward).parameters else {}
 
 
 def _embed(model: Any, ids: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
@@ -128,8 +134,8 @@ def value_rows(
 ) -> list[dict[str, Any]]:
     """Return one row for each candidate of a sample after ``k`` steps' worth of thoughts.
 
-    Columns: ``sample``; ``k``; ``node``; ``name``; ``probability``; ``normalised``, the probability over the sum of all
-    candidates' (equal for all if that is 0); ``height`` of the node in edges; ``leads_to_target``.
+    Columns: ``sample``; ``k``; ``node``; ``name``; ``probability``; ``normalised``, the probability over the sum of
+    those of all candidates (equal for all if that is 0); ``height`` of the node in edges; ``leads_to_target``.
 
     Args:
         sample: Names the sample; the same for all its rows, and for no other sample's.

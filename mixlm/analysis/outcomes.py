@@ -3,12 +3,12 @@
 An answer is a path, step by step, and a conclusion. The path is the text before the last marker of the conclusion; the
 whole text if no conclusion was read out of it. The path is cut into sentences at full stops. A sentence names an edge
 if it reads "A is a B" or "Every A is a B" ("an" for "a" and any white space between words are fine; whether "Every"
-belongs there is not looked at). After the last full stop of a text without a conclusion, an unfinished sentence is left
-out; before a conclusion a missing full stop does not matter. The rules are tried in this order:
+belongs there is not looked at). Without a conclusion, what follows the last full stop is unfinished and left out;
+before a conclusion a missing full stop does not matter. The rules are tried in this order:
 
-1. No sentence: CORRECT_LABEL if the conclusion is right, else INCORRECT_LABEL. A conclusion is right if it says
-   "ROOT is a TARGET", but for white space and the full stop. One that is missing, says more, or is about another entity
-   is wrong.
+1. No sentence: CORRECT_LABEL if the conclusion is right, else INCORRECT_LABEL. A conclusion is right if it is a
+   sentence as above, with or without its full stop, from the root to the target. One that is missing, says more, or is
+   about another entity is wrong.
 2. HALLUCINATION: a sentence names no edge of the graph, whether by other words, an unknown name or a pair without an
    edge; or the path is disconnected, so that a step does not begin where the step before ended; or its first node
    cannot be reached from the root, so that nothing completes it.
@@ -108,8 +108,8 @@ def outcome_table(
     """Count the outcomes of a run's answers, for each way in which latents were decoded.
 
     Columns: ``latents``, the mode; ``outcome``, all six in every mode; ``count`` of answers; ``share`` of the mode's
-    answers, from 0 to 1; ``low`` and ``high``, its 95 percent Wilson interval over rows; ``answers`` of the mode. Where
-    there are several answers to a row, a row counts by their mean, which makes the interval wide rather than narrow.
+    answers, from 0 to 1; ``low`` and ``high``, its 95 percent Wilson interval over rows; ``answers`` of the mode. With
+    several answers to a row, the row counts by their mean, which makes the interval wide rather than narrow.
 
     Args:
         records: What ``mixlm.evaluation.score`` returns; of each ``text``, ``answer``, ``row`` and ``latents`` count.

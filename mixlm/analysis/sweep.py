@@ -9,7 +9,7 @@ from mixlm.analysis.interventions import thoughts_in
 from mixlm.answers import CheckMode
 from mixlm.errors import InputError
 from mixlm.evaluation import request, score
-from mixlm.generation import GenerationOptions, generate
+from mixlm.generation import Answer, GenerationOptions, generate
 from mixlm.latent_mode import parse_latent_mode
 from mixlm.methods.base import Row
 from mixlm.run import Run
@@ -70,21 +70,25 @@ def sweep_rows(
             asked = request(rows, run, replace(options, latents=parse_latent_mode(count)))
         answers = generate(model, tokenizer, run, **asked)
         records = score(answers, rows, str(count), tokenizer, run, check)
-        accuracy = wilson_interval(sum(record["right"] for record in records), len(records))
-        per_step = run.method.thoughts_per_step if run.method.uses_thoughts else run.compression_rate
-        table.append(
-            {
-                "run": str(run.path),
-                "per_step": per_step,
-                "asked": count,
-                "latents": sum(answer.counts.latent + thoughts_in(answer) for answer in answers) / len(answers),
-                "accuracy": accuracy.estimate,
-                "low": accuracy.low,
-                "high": accuracy.high,
-                "tokens": sum(answer.counts.total for answer in answers) / len(answers),
-            }
-        )
+        right = sum(record["right"] for record in records)
+        table.append({"run": str(run.path), "per_step": _per_step(run), "asked": count, **_figures(answers, right)})
     return table
+
+
+def _per_step(run: Run) -> int:
+    return run.method.thoughts_per_step if run.method.uses_thoughts else run.compression_rate
+
+
+def _figures(answers: Sequence[Answer], right: int) -> dict[str, float]:
+    """Return the means of one mode's answers, of which ``right`` are right."""
+    count, accuracy = len(answers), wilson_interval(right, len(answers))
+    return {
+        "latents": sum(answer.counts.latent + thoughts_in(answer) for answer in answers) / count,
+        "accuracy": accuracy.estimate,
+        "low": accuracy.low,
+        "high": accuracy.high,
+        "tokens": sum(answer.counts.total for answer in answers) / count,
+    }
 
 
 def sweep_finding(rows: Sequence[dict[str, Any]], samples: int) -> Finding:
