@@ -107,6 +107,7 @@ def decoded_spans(ids: Sequence[int], tokenizer: Any) -> tuple[str, list[tuple[i
     """
 
     def decode(part: list[int]) -> str:
+        """Return the text of some ids."""
         return tokenizer.decode(part, skip_special_tokens=True, clean_up_tokenization_spaces=False)
 
     text, spans, context, pending = "", [], [], []

@@ -17,7 +17,7 @@ import torch
 from mixlm.analysis.finding import Finding
 from mixlm.analysis.graphs import ConceptGraph
 from mixlm.errors import InputError
-from mixlm.statistics import Interval, bootstrap_interval
+from mixlm.statistics import bootstrap_interval
 from mixlm.tokenization import tokenize_text
 
 
@@ -167,9 +167,9 @@ def value_finding(rows: Sequence[Row]) -> Finding:
 
     Columns: ``k``; ``leads_to_target``; ``height`` in edges; ``probability``, the mean over samples of the normalised
     probability, candidates of one sample averaged before so that each sample counts once; ``low`` and ``high``, its 95
-    percent bootstrap interval over samples; ``nodes``; ``samples``. Only groups that have nodes are listed. A sample's
-    normalised probabilities sum to 1, so groups whose nodes have fewer rivals have larger means for that reason alone;
-    only nodes that do and do not lead to the target at the same k and height should be compared.
+    percent bootstrap interval over samples, None for one sample; ``nodes``; ``samples``. Only groups that have nodes
+    are listed. A sample's normalised probabilities sum to 1, so nodes with fewer rivals have larger ones for that
+    reason alone: compare nodes that do and do not lead to the target at the same k, not different k.
 
     Args:
         rows: Those of ``value_rows`` of all samples.
@@ -183,9 +183,9 @@ def value_finding(rows: Sequence[Row]) -> Finding:
         groups[row["k"], not row["leads_to_target"], row["height"]][row["sample"]].append(row["normalised"])
     table = []
     for (k, astray, height), samples in sorted(groups.items()):
-        interval = bootstrap_interval(np.array([np.mean(values) for values in samples.values()]))
         counts = {"nodes": sum(map(len, samples.values())), "samples": len(samples)}
-        table.append({"k": k, "leads_to_target": not astray, "height": height, **_limits(interval), **counts})
+        measures = _mean([np.mean(values) for values in samples.values()])
+        table.append({"k": k, "leads_to_target": not astray, "height": height, **measures, **counts})
     title = f"Probability of the next step by height of its node, {_samples(rows)} samples, 95% intervals"
     return Finding("values", title, table, lambda axes: _draw_values(axes, table))
 
@@ -199,7 +199,7 @@ def parallelism_finding(rows: Sequence[Row], steps: Sequence[int] = PARALLEL_STE
     Columns: ``k``; ``top``, the number of likeliest candidates; ``probability``, the mean over samples of the sum of
     their normalised probabilities; ``low`` and ``high``, its 95 percent bootstrap interval over samples; ``uniform``,
     the mean of what they would have if all candidates of a sample were equally likely; ``samples``; ``left_out``, the
-    samples with fewer candidates. Measures are None where no sample has enough.
+    samples with fewer candidates. Measures are None where no sample has enough, the interval also where only one has.
 
     Args:
         rows: Those of ``value_rows`` of all samples.
@@ -225,9 +225,8 @@ def _parallel_rows(rows: Sequence[Row], k: int) -> list[dict[str, Any]]:
     for top in TOPS:
         measures = dict.fromkeys(("probability", "low", "high", "uniform"))
         if enough:
-            interval = bootstrap_interval(np.array([sum(values[:top]) for values in enough]))
             uniform = float(np.mean([top / len(values) for values in enough]))
-            measures = {**_limits(interval), "uniform": uniform}
+            measures = {**_mean([sum(values[:top]) for values in enough]), "uniform": uniform}
         counts = {"samples": len(enough), "left_out": len(samples) - len(enough)}
         table.append({"k": k, "top": top, **measures, **counts})
     return table
@@ -238,8 +237,11 @@ def _require(rows: Sequence[Row]) -> None:
         raise InputError("there are no candidates to compare: take more samples, or fewer thoughts")
 
 
-def _limits(interval: Interval) -> dict[str, float]:
-    return {"probability": interval.estimate, "low": interval.low, "high": interval.high}
+def _mean(values: Sequence[float]) -> dict[str, float | None]:
+    """Return the mean over samples and its interval; no interval for one sample, whose resamples are all alike."""
+    probability, low, high = bootstrap_interval(np.array(values))
+    several = len(values) > 1
+    return {"probability": probability, "low": low if several else None, "high": high if several else None}
 
 
 def _samples(rows: Sequence[Row]) -> int:
@@ -248,8 +250,9 @@ def _samples(rows: Sequence[Row]) -> int:
 
 def _errors(rows: Sequence[Row]) -> np.ndarray:
     """Return the lengths of the error bars below and above each row's probability, (2, rows)."""
-    found = [(row["probability"] - row["low"], row["high"] - row["probability"]) for row in rows]
-    return np.maximum(0, np.array(found).T)  # rounding may put the estimate outside its interval
+    low, middle, high = (np.array([row[name] for row in rows], dtype=float) for name in ("low", "probability", "high"))
+    # Rounding may put the estimate outside its interval, and error bars must not be negative; nan draws none.
+    return np.maximum(0, [middle - low, high - middle])
 
 
 def _draw_values(axes: Any, table: Sequence[Row]) -> None:
@@ -269,20 +272,19 @@ def _draw_values(axes: Any, table: Sequence[Row]) -> None:
     axes.set_xticks(sorted({row["height"] for row in table}))
     axes.set_xlabel("height of the node (edges to the nearest leaf)")
     axes.set_ylabel("normalised probability, mean (0 to 1)")
-    axes.set_ylim(bottom=0)
-    axes.legend(fontsize=7)
+    axes.set_ylim(0, axes.get_ylim()[1] * (1.05 + 0.06 * len(steps)))  # room for the legend above the lines
+    axes.legend(fontsize=7, ncols=2, loc="upper center")
 
 
 def _draw_parallelism(axes: Any, table: Sequence[Row]) -> None:
     """Draw the sums as bars side by side for each k, and a line across each bar for the uniform distribution."""
     steps = list(dict.fromkeys(row["k"] for row in table if row["samples"]))
-    width = 0.8 / max(1, len(TOPS))
+    width = 0.8 / len(TOPS)
     for place, top in enumerate(TOPS):
         listed = [row for row in table if row["top"] == top and row["samples"]]
         places = np.arange(len(listed)) + (place - (len(TOPS) - 1) / 2) * width
         heights = [row["probability"] for row in listed]
-        if listed:
-            axes.bar(places, heights, width * 0.95, yerr=_errors(listed), capsize=4, label=f"top {top}")
+        axes.bar(places, heights, width * 0.95, yerr=_errors(listed), capsize=4, label=f"top {top}")
         uniform = [row["uniform"] for row in listed]
         label = "all equally likely" if top == TOPS[-1] else None
         axes.hlines(uniform, places - width / 2, places + width / 2, color="black", linestyle="--", label=label)
@@ -291,5 +293,6 @@ def _draw_parallelism(axes: Any, table: Sequence[Row]) -> None:
     axes.set_xticks(range(len(steps)), names)
     axes.set_xlabel("k, steps in thoughts")
     axes.set_ylabel("summed normalised probability (0 to 1)")
-    axes.set_ylim(0, 1.25)  # room for the legend above the bars
+    axes.set_ylim(0, 1.2)  # room for the legend above the bars
+    axes.set_yticks(np.linspace(0, 1, 6))
     axes.legend(fontsize=8, ncols=4, loc="upper center")

@@ -198,6 +198,7 @@ def test_values_are_means_over_samples_by_group():
     assert [(found["nodes"], found["samples"]) for found in table] == [(2, 2), (3, 2), (1, 1), (1, 1)]
     # The two nodes of sample "a" that lead elsewhere are averaged to 0.15 before the samples are.
     assert [found["probability"] for found in table] == pytest.approx([0.55, (0.15 + 0.6) / 2, 0.9, 0.1])
+    assert [found["low"] for found in table[2:]] == [None, None]  # one sample tells nothing of others
     expected = bootstrap_interval(np.array([0.15, 0.6]))
     assert (table[1]["low"], table[1]["high"]) == pytest.approx(expected[1:])
 
