@@ -35,7 +35,7 @@ class CoconutNoThought(Method):
     source: ClassVar[str] = "Coconut, section 4 (w/o thought)"
 
     stages: int = 3
-    first_epochs: float = 0.0
+    first_epochs: float = 6.0
     epochs_per_stage: float = 3.0
     reset_optimizer: Literal["stage", "epoch", "none"] = "stage"
     mixing: Literal["none", "uniform", "weighted"] = "none"

@@ -60,3 +60,28 @@ def test_methods_are_listed_with_their_options():
     assert result.exit_code == 0
     assert [line.split()[0] for line in result.output.splitlines() if not line.startswith(" ")] == list(METHODS)
     assert "-o mix=paper" in result.output
+
+
+def test_every_method_is_listed_with_source_options_and_recipes():
+    from dataclasses import fields
+
+    from mixlm.methods import METHODS
+
+    for name, method in METHODS.items():
+        shown = CliRunner().invoke(main, ["methods", name]).stdout.splitlines()
+        assert shown[0].startswith(f"{name}  ({method.source}")
+        options = [place for place, line in enumerate(shown) if line.startswith("    -o ")]
+        assert len(options) == len(fields(method))
+        assert all(shown[place + 1].startswith(" " * 8) for place in options)  # each says what it does
+        assert "    --config " in shown[-1]
+
+
+def test_choices_and_defaults_of_an_option_are_shown():
+    shown = CliRunner().invoke(main, ["methods", "coconut", "assorted"]).stdout
+    assert "-o mixing=none  [none, uniform, weighted]" in shown
+    assert "-o pad_to_max=true" in shown and "-o lengths=0,72,128,160,192,224,256" in shown
+
+
+def test_a_method_that_does_not_exist_is_named():
+    result = CliRunner().invoke(main, ["methods", "coconuts"])
+    assert result.exit_code == 1 and "method 'coconuts': there is no such method" in result.output
