@@ -8,7 +8,7 @@ from rich.table import Table
 from mixlm.analysis.finding import Finding
 
 
-LEAST_WIDTH, MOST_ROWS = 140, 20
+LEAST_WIDTH, MOST_ROWS, LEAST_SHOWN = 140, 20, 0.001
 
 
 def print_finding(finding: Finding) -> None:
@@ -30,4 +30,6 @@ def _cell(value: Any) -> str:
     """Return a value as short text; three decimals do for shares, bits and means alike."""
     if value is None:
         return "-"
+    if isinstance(value, float) and 0 < abs(value) < LEAST_SHOWN:
+        return f"{'<' if value > 0 else '>-'}{LEAST_SHOWN}"
     return f"{value:.3f}".rstrip("0").rstrip(".") if isinstance(value, float) else str(value)
