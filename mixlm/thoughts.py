@@ -137,7 +137,7 @@ class Cut:
         ids: (rows, W).
         mask: (rows, W), 1 at tokens, 0 at padding.
         positions: (rows, W), place of a token among its row's.
-        thoughts: (rows, W), True at thoughts: only in the first columns of passes after the first.
+        thoughts: (rows, W), True at thoughts, each its row's first token in a pass after the first.
         bounds: First column of every pass, and W.
         slots: (rows, length), the column of every token of the batch as it was given; 0 at padding.
     """
@@ -221,6 +221,9 @@ def run_passes(
 ) -> Iterator[Any]:
     """Run the passes of a batch one after the other, each as the model's own output with hidden states.
 
+    Of several processes, each may have another number of passes. Only the first goes through the wrapper that
+    synchronises them, which is enough: it adds up gradients when they are complete.
+
     Args:
         model: Causal LM.
         cut: The batch.
@@ -245,7 +248,7 @@ def run_passes(
             output_hidden_states=True,
             **options,
         )
-        hidden = output.hidden_states[-1][:, -1]
+        model, hidden = bare(model), output.hidden_states[-1][:, -1]
         yield output
 
 

@@ -19,6 +19,9 @@ from mixlm.vocabulary import matrices
 from vqvae.progress import ProgressCallback, ReportProgress
 
 
+STOP_RATE = 1e-2  # least rate of the classifier: nothing but itself depends on it, and it starts from nothing
+
+
 class MixedTrainer(Trainer):
     """Trains a causal LM on a ``MixedDataset``.
 
@@ -84,22 +87,23 @@ class MixedTrainer(Trainer):
         """Make the optimizer, with a rate of their own for the new rows."""
         optimizer = super().create_optimizer() if model is None else super().create_optimizer(model)
         named = dict(self.model.named_parameters())
-        self._give_group(optimizer, [value for name, value in named.items() if name.startswith(f"{STOP}.")])
+        classifier = [value for name, value in named.items() if name.startswith(f"{STOP}.")]
+        self._give_group(optimizer, classifier, max(self.new_token_lr, STOP_RATE))
         adapter_rows = [value for name, value in named.items() if "trainable_tokens_" in name]
-        self._give_group(optimizer, adapter_rows)
+        self._give_group(optimizer, adapter_rows, self.new_token_lr)
         if self.new_ids and not adapter_rows:
             ratio = self.new_token_lr / self.args.learning_rate
             give_own_rate(optimizer, matrices(self.model), self.new_ids, ratio)
         return optimizer
 
-    def _give_group(self, optimizer: torch.optim.Optimizer, parameters: list[torch.Tensor]) -> None:
-        """Move what is new and a parameter of its own into a group with the rate of new rows."""
+    def _give_group(self, optimizer: torch.optim.Optimizer, parameters: list[torch.Tensor], rate: float) -> None:
+        """Move what is new and a parameter of its own into a group with a rate of its own."""
         if not parameters:
             return
         held = {id(parameter) for parameter in parameters}
         for group in optimizer.param_groups:
             group["params"] = [parameter for parameter in group["params"] if id(parameter) not in held]
-        optimizer.add_param_group({"params": parameters, "lr": self.new_token_lr, "weight_decay": 0.0})
+        optimizer.add_param_group({"params": parameters, "lr": rate, "weight_decay": 0.0})
 
     def log(self, logs: dict[str, float], *args: Any, **kwargs: Any) -> None:
         """Add to a log line the losses of latents and text, and how far the new rows have come."""

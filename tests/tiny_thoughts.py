@@ -70,7 +70,7 @@ def make_batch(rows: Sequence[Row], side: str = "left", seed: int = 0, garbage: 
 
 def embed_row(model: Any, row: Row) -> torch.Tensor:
     """The input embeddings of a row, (length, width): a thought is the last hidden state of all before it."""
-    embeds = torch.zeros(0, WIDTH)
+    embeds = model.get_input_embeddings().weight[:0]
     for token, thought in zip(*row, strict=True):
         if thought:
             new = model.base_model(inputs_embeds=embeds[None], use_cache=False).last_hidden_state[0, -1]
@@ -97,12 +97,15 @@ def plain_loss(model: Any, rows: Sequence[Row], batch: Batch) -> torch.Tensor:
 
 
 @torch.no_grad()
-def plain_continuation(model: Any, row: Row, max_new_tokens: int, eos: int = EOS) -> list[int]:
-    """What greedy decoding of one row writes, the end included."""
+def plain_continuation(
+    model: Any, row: Row, max_new_tokens: int, eos: int = EOS, forbidden: Sequence[int] = ()
+) -> list[int]:
+    """What greedy decoding of one row writes, the end included, without the tokens ``forbidden``."""
     (ids, marks), written = row, []
     while len(written) < max_new_tokens and eos not in written:
-        logits = plain_logits(model, ([*ids, *written], [*marks, *[False] * len(written)]))
-        written.append(int(logits[-1].argmax()))
+        logits = plain_logits(model, ([*ids, *written], [*marks, *[False] * len(written)]))[-1]
+        logits[list(forbidden)] = -torch.inf
+        written.append(int(logits.argmax()))
     return written
 
 

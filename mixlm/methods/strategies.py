@@ -1,9 +1,9 @@
 """The other ways to replace text by latents that Token Assorted compares (its table 4.4)."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -84,6 +84,17 @@ class AssortedPoisson(AssortedAll):
         """Check the options."""
         require(0 <= self.probability <= 1, "probability", self.probability, "a number from 0 to 1")
 
+    def fit(self, rows: Sequence[Row], seed: int) -> dict[str, Any]:
+        """Find the most codes of a trace, which bound the number of runs."""
+        state = {"most_codes": max(len(row["codes"]) for row in rows)}
+        self.restore(state)
+        return state
+
+    def restore(self, state: Mapping[str, Any]) -> "AssortedPoisson":
+        """Take the most codes of a trace."""
+        self.most_codes = state.get("most_codes", 0)
+        return self
+
     def sequence(self, row: Row, progress: Progress, rng: np.random.Generator) -> Trainable:
         """Return a sequence in which a random part of the chunks is latent; loss on everything after P."""
         chunks = len(row["codes"]) * self.compression_rate // self.chunk_length
@@ -108,3 +119,8 @@ class AssortedPoisson(AssortedAll):
     def grammar(self) -> Grammar:
         """Allow spans of latents anywhere."""
         return Grammar("anywhere")
+
+    def extra_tokens(self) -> int:
+        """Return what is added if every other chunk is latent, and its delimiters take more room than it saves."""
+        runs = (self.most_codes * self.compression_rate // self.chunk_length + 1) // 2
+        return runs * max(self.chunk_length // self.compression_rate + 2 - self.chunk_length, 0)

@@ -33,13 +33,14 @@ def test_the_example_of_the_docstring() -> None:
         # A row without thoughts: its last tokens fill what the others' passes need anyway, the rest the first pass.
         (["PTTx", "Qxyz"], [[0, 1, 2, 3], [0, 1, 2, 3]], [0, 1, 2, 4]),
         # A stretch after a thought cannot wait, so it widens its pass; a prompt goes where it is wide.
-        (["PTyyTx..", "QQQQQTz.", "R......."], [[0, 1, 2, 3, 4, 5, -1, -1]], [0]),
+        (
+            ["PTyyTx..", "QQQQQTz.", "R......."],
+            [[1, 2, 3, 4, 5, 6, -1, -1], [0, 1, 2, 3, 4, 5, 6, -1], [6, *[-1] * 7]],
+            [0, 2, 5, 7],
+        ),
     ],
 )
 def test_by_hand(rows: list[str], slots: list, bounds: list[int]) -> None:
-    if len(rows) == 3:
-        slots = [[1, 2, 3, 4, 5, 6, -1, -1], [0, 1, 2, 3, 4, 5, 6, -1], [6, *[-1] * 7]]
-        bounds = [0, 2, 5, 7]
     assert lay_out_rows(*rows) == (slots, bounds)
 
 
@@ -48,7 +49,8 @@ def batches(draw: st.DrawFn) -> list[str]:
     """Up to five rows of up to twelve places, padded anywhere; none begins with a thought."""
     length = draw(st.integers(1, 12))
     rows = draw(st.lists(st.text("PT.", min_size=length, max_size=length), min_size=1, max_size=5))
-    return [row for row in rows if row.strip(".")[:1] != "T"] or ["P" * length]
+    rows = [row for row in rows if row.strip(".")[:1] != "T"]
+    return rows if any(row.strip(".") for row in rows) else ["P" * length]
 
 
 @given(batches())

@@ -74,6 +74,14 @@ def test_generation_is_that_of_the_definition(model, count: int, kind: str) -> N
         assert thought_generate(model, *make_batch(rows, side).prompts, 7, eos).tolist() == padded
 
 
+@pytest.mark.parametrize("pattern", ["T", "TTT", "xTxTTxTTT"])
+def test_a_prompt_may_end_in_a_thought(model, pattern: str) -> None:
+    rows = [make_row(4, pattern, 1), make_row(2, "T", 2), make_row(6, "Txx", 3), make_row(1, "", 4)]
+    expected = [plain_continuation(model, row, 5, -1) for row in rows]
+    for side in ("left", "right"):
+        assert thought_generate(model, *make_batch(rows, side).prompts, 5, -1).tolist() == expected
+
+
 @pytest.mark.parametrize("kind", ["scattered", "mixed"])
 @pytest.mark.parametrize("count", COUNTS)
 def test_one_plain_pass_over_filled_embeddings_gives_the_same(model, count: int, kind: str) -> None:
