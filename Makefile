@@ -1,13 +1,14 @@
 # make demo     both stages on a generated task, on two CPU cores
 # make test     all tests
 # make lint     style and formatting
+# make bench    speed of continuous thoughts
 # Each does its own set-up in .venv; needs Python 3.11 or later, make and a C compiler.
 
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/ready
 
-.PHONY: demo test lint clean
+.PHONY: demo test lint bench clean
 
 demo: $(READY)
 	$(BIN)/mixlm demo
@@ -26,6 +27,9 @@ $(READY): setup.cfg pyproject.toml constraints.txt
 	$(BIN)/pip install --quiet --constraint constraints.txt torch
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[test,gguf]'
 	@touch $@
+
+bench: $(READY)
+	$(BIN)/python benchmarks/thoughts.py $(BENCH_OPTIONS)
 
 clean:
 	rm -rf .venv build dist demo *.egg-info .pytest_cache .ruff_cache .hypothesis

@@ -204,6 +204,7 @@ def trainer_arguments(path: Path, steps_per_epoch: int, options: TrainingOptions
         seed=options.seed,
         dataloader_num_workers=options.workers,
         dataloader_pin_memory=torch.cuda.is_available(),
+        ddp_find_unused_parameters=False,  # all are used; searching would take a classifier of thoughts for unused
         use_cpu=not torch.accelerator.is_available(),  # several processes without it would not find each other
         logging_steps=options.log_every,
         save_strategy="steps" if saving else "no",

@@ -123,7 +123,7 @@ class PauseAsThought(CoconutNoThought):
         return self.special.pause
 
     def fillers(self, stage: int, steps: int | None = None) -> list[int]:
-        """Return the delimiters with c fillers for each missing step between them; in stage 0 there are none."""
+        """Return the delimiters with c fillers for each missing step between them; in stage 0 the delimiters alone."""
         count = min(stage, self.stages)
         if steps is not None and not self.pad_to_max:
             count = min(count, steps)
