@@ -13,10 +13,10 @@ class TokenCounts:
     Attributes:
         text: Ordinary tokens, the end-of-sequence token among them.
         latent: Latents, each one token (Token Assorted, tables 4.1 and 4.3).
-        delimiter: ``<boLatent>`` and ``<eoLatent>``.
+        delimiter: ``<boLatent>``, ``<eoLatent>``, and the delimiters of thoughts.
         pause: Pause tokens, also those that the method put behind P before the model began.
-        thought: Continuous thoughts and their delimiters.
-        thought_delimiter: Of ``thought``, the delimiters.
+        thought: Continuous thoughts.
+        thought_delimiter: Of ``delimiter``, those of thoughts.
     """
 
     text: int = 0
@@ -59,9 +59,11 @@ def count_tokens(ids: Iterable[int], special: SpecialIds) -> TokenCounts:
             counts["delimiter"] += 1
         elif token == special.pause:
             counts["pause"] += 1
-        elif token in (special.bo_thought, special.thought, special.eo_thought):
+        elif token == special.thought:
             counts["thought"] += 1
-            counts["thought_delimiter"] += token != special.thought
+        elif token in (special.bo_thought, special.eo_thought):
+            counts["delimiter"] += 1
+            counts["thought_delimiter"] += 1
         else:
             counts["text"] += 1
     return TokenCounts(**counts)

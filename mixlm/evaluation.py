@@ -107,7 +107,7 @@ def read_modes(latents: Sequence[LatentMode | str], run: Run) -> list[LatentMode
     lists = [parse_latent_modes(mode) if isinstance(mode, str) else [mode] for mode in latents]
     modes = [mode for listed in lists for mode in listed]
     for mode in modes:
-        if mode.kind == "exact" and (mode.count or mode.share) and run.method.grammar().spans == "none":
+        if mode.kind in ("exact", "max") and (mode.count or mode.share) and run.method.grammar().spans == "none":
             raise InputError(f"--latents {mode}: method '{run.method_name}' writes no latents; choose free or text")
     return modes
 

@@ -70,7 +70,7 @@ def plan(
         budget = _budget(name, len(prompt), added, mode, options.max_new_tokens, context)
         if openings is not None:  # codes that are given now are else written by the model, within its limit
             codes = count_tokens(openings[index], run.ids)
-            budget = max(budget - codes.latent - codes.delimiter, 1)
+            budget = max(budget - codes.latent - codes.delimiter + codes.thought_delimiter, 1)
         sampled = range(options.samples)
         jobs += [Job(len(jobs) + sample, given, len(prompt), mode, budget) for sample in sampled]
     span_limits([job.mode for job in jobs], method.grammar())

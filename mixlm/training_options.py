@@ -78,9 +78,11 @@ class TrainingOptions:
         """Check what no library below would explain.
 
         Raises:
-            InputError: If batch sizes do not divide, a tracker is not installed, or a checkpoint is to be selected
-                without evaluations.
+            InputError: If epochs are no number, batch sizes do not divide, a tracker is not installed, or a checkpoint
+                is to be selected without evaluations.
         """
+        if not 0 < self.epochs < float("inf"):
+            raise InputError(f"--epochs {self.epochs}: give a number above 0, or --steps")
         if self.micro_batch_size and self.batch_size % self.micro_batch_size:
             raise InputError(
                 f"--batch-size {self.batch_size} is no multiple of --micro-batch-size {self.micro_batch_size}"

@@ -53,7 +53,7 @@ def main(
     """
     from mixlm.analysis.finding import require_matplotlib
     from mixlm.analysis.interventions import DEFAULT, parse_interventions
-    from mixlm.analysis.suite import Case, analyze
+    from mixlm.analysis.suite import Case, analyze, check_comparable
     from mixlm.devices import pick_device
     from mixlm.evaluation import longest_answer
     from mixlm.evaluation_data import open_rows
@@ -63,6 +63,9 @@ def main(
 
     require_matplotlib()
     opened, others = load_run(run), [load_run(other) for other in also]
+    for other in others:
+        check_comparable(opened, other)
+    out.mkdir(parents=True, exist_ok=True)  # nothing is computed for a place that cannot be written
     kinds = parse_interventions(interventions) if interventions else DEFAULT
     tokenizer, place = opened.tokenizer(), pick_device(device)
     rows = open_rows(data, opened, tokenizer, split, limit)

@@ -1,6 +1,7 @@
 """mixlm-generate: answer questions with a trained run."""
 
 from contextlib import nullcontext
+from pathlib import Path
 from typing import Any
 
 import click
@@ -33,6 +34,8 @@ def main(
     """Answer QUESTION, or every question of a file, with the model in the folder RUN."""
     if (question is None) == (source is None):
         raise click.UsageError("give either a QUESTION or --input FILE")
+    if source and output and Path(source).resolve() == Path(output).resolve():
+        raise click.UsageError(f"--output {output}: is the file of questions; choose another name")
     from mixlm.devices import pick_device
     from mixlm.explain import Reader
     from mixlm.generation import GenerationOptions
@@ -46,7 +49,7 @@ def main(
     tokenizer = opened.tokenizer()
     questions = read_questions(source, tokenizer, opened) if source else [single_question(question, tokenizer, opened)]
     if print_prompt:
-        print_prompt_ids(questions, opened, tokenizer)
+        print_prompt_ids(questions, opened, tokenizer, decoding["thoughts"])
         return
     options = GenerationOptions(latents=parse_latent_mode(latents), **decoding)
     place = pick_device(device)

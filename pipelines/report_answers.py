@@ -16,10 +16,10 @@ from mixlm.run import Run
 from mixlm.tokens import latent_name
 
 
-def print_prompt_ids(questions: Sequence[Question], run: Run, tokenizer: Any) -> None:
+def print_prompt_ids(questions: Sequence[Question], run: Run, tokenizer: Any, thoughts: int | None = None) -> None:
     """Print what the model is given for each question, as JSON: the string with special tokens, and the ids."""
     for question in questions:
-        ids = run.method.prompt(question.prompt_ids, run.progress)
+        ids = run.method.prompt(question.prompt_ids, run.progress, thoughts)
         click.echo(json.dumps({"prompt": readable_ids(ids, tokenizer), "prompt_ids": ids}, ensure_ascii=False))
 
 

@@ -76,7 +76,7 @@ def main(
 ) -> None:
     """Fine-tune a language model on DATA by a method of reasoning.
 
-    DATA is the folder that mixlm-encode wrote, or, for methods without latents (cot, sol-only), a file of traces.
+    DATA is the folder that mixlm-encode wrote, or, for methods that need no codes (`mixlm methods`), a file of traces.
     An interrupted run goes on from its last checkpoint when the same command is given again.
     """
     from mixlm.methods.options import parse_assignments

@@ -229,7 +229,9 @@ def _class_rows(measures: Sequence[PromptAttention], kind: str) -> list[dict[str
                 interval = paired_bootstrap_difference(values[:, 0], values[:, 1])
             else:
                 interval = bootstrap_interval(values[:, SOURCES.index(source)])
-            row.update(relative_attention=interval.estimate, low=interval.low, high=interval.high)
+            row["relative_attention"] = interval.estimate
+            if len(pairs) > 1:  # one sample alone says nothing of its spread
+                row.update(low=interval.low, high=interval.high)
         rows.append({**row, "samples": len(pairs)})
     return rows
 

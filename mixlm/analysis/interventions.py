@@ -152,8 +152,14 @@ class Intervener:
         return own + scale * torch.randn(own.shape, generator=rng, dtype=own.dtype).to(own.device)
 
     def _donors(self) -> list[int]:
-        """Return for each sample another one that has latents; one without has itself."""
+        """Return for each sample another one that has latents; one without has itself.
+
+        Raises:
+            InputError: If there are not two samples with latents.
+        """
         having = [place for place, vectors in enumerate(self.untouched.vectors) if len(vectors)]
+        if len(having) < 2:
+            raise InputError("intervention 'other' needs two samples with latents; take more rows or leave it out")
         order = np.random.default_rng(self.seed).permutation(having).tolist()
         donors = dict(zip(order, [*order[1:], *order[:1]], strict=True))
         return [donors.get(place, place) for place in range(len(self.rows))]
@@ -226,17 +232,12 @@ def intervention_finding(
                 "difference_high": difference.high,
                 "p": mcnemar(right, first[0]).p_value,
                 "changed": float(np.mean([now != before for now, before in zip(found, first[1], strict=True)])),
-                "latents": float(np.mean([answer.counts.latent + thoughts_in(answer) for answer in answers])),
+                "latents": float(np.mean([answer.counts.latent + answer.counts.thought for answer in answers])),
                 "tokens": float(np.mean([answer.counts.total for answer in answers])),
             }
         )
     title = f"{intervener.run.method_name}: accuracy with changed latents, {len(intervener.rows)} samples"
     return Finding("interventions", title, rows, lambda axes: _draw(axes, rows))
-
-
-def thoughts_in(answer: Answer) -> int:
-    """Return the number of continuous thoughts of an answer."""
-    return answer.counts.thought - answer.counts.thought_delimiter
 
 
 def _draw(axes: Any, rows: Sequence[dict[str, Any]]) -> None:

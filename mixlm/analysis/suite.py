@@ -19,6 +19,7 @@ from mixlm.errors import InputError
 from mixlm.evaluation import request, score
 from mixlm.generation import GenerationOptions, generate
 from mixlm.methods.base import Row
+from mixlm.recoding import recoded
 from mixlm.run import Run
 from mixlm.thoughts import fill_thoughts
 
@@ -88,15 +89,31 @@ def sweep(case: Case) -> list[Finding]:
     """Vary the number of latents or thoughts, for several runs if there are any."""
     table = sweep_rows(case.run, case.model, case.tokenizer, case.rows, case.options, case.check)
     for other in case.others:
+        check_comparable(case.run, other)
         model = other.load_model().to(case.model.device)
         table += sweep_rows(other, model, case.tokenizer, case.rows, case.options, case.check)
     return [sweep_finding(table, len(case.rows))]
 
 
+def check_comparable(run: Run, other: Run) -> None:
+    """Find out whether two runs read the same tokenized rows.
+
+    Raises:
+        InputError: If their tokenizers or templates differ.
+    """
+    for name in ("fingerprint", "template"):
+        if getattr(run, name) != getattr(other, name):
+            what = "tokenizer" if name == "fingerprint" else name
+            raise InputError(f"{other.path}: has another {what} than {run.path}; sweep over it in a call of its own")
+
+
 def codes(case: Case) -> list[Finding]:
     """Read what every code stands for in the rows, and how much codes tell of their chunks."""
     _require_codes(case)
-    counts = count_chunks(case.rows, case.run.compression_rate)
+    method = case.run.method
+    if method.grammar().spans in ("none", "mixed"):
+        raise InputError(f"{case.run.path}: no latent of method '{method.name}' stands for a chunk")
+    counts = count_chunks(recoded(list(case.rows), method), case.run.compression_rate)
     return [code_finding(counts, case.tokenizer.decode), information_finding(counts, case.run.codebook_size)]
 
 

@@ -5,7 +5,6 @@ from dataclasses import replace
 from typing import Any
 
 from mixlm.analysis.finding import Finding
-from mixlm.analysis.interventions import thoughts_in
 from mixlm.answers import CheckMode
 from mixlm.errors import InputError
 from mixlm.evaluation import request, score
@@ -55,7 +54,8 @@ def sweep_rows(
         counts: Numbers of thoughts, or modes of latents; None: ``counts_to_try``.
 
     Returns:
-        A row for each with ``run``; ``per_step``: thoughts for each reasoning step, c, or trace tokens of a code, r;
+        A row for each with ``run``; ``unit`` and ``per_step``: thoughts for each reasoning step, c, or tokens of a
+        code, r;
         ``asked``; ``latents``, the mean number that answers held; ``accuracy`` with ``low`` .. ``high``, its 95 %
         Wilson interval; ``tokens``, the mean length.
 
@@ -71,8 +71,20 @@ def sweep_rows(
         answers = generate(model, tokenizer, run, **asked)
         records = score(answers, rows, str(count), tokenizer, run, check)
         right = sum(record["right"] for record in records)
-        table.append({"run": str(run.path), "per_step": _per_step(run), "asked": count, **_figures(answers, right)})
+        table.append(
+            {
+                "run": str(run.path),
+                "unit": _unit(run),
+                "per_step": _per_step(run),
+                "asked": count,
+                **_figures(answers, right),
+            }
+        )
     return table
+
+
+def _unit(run: Run) -> str:
+    return "thoughts a step" if run.method.uses_thoughts else "tokens a code"
 
 
 def _per_step(run: Run) -> int:
@@ -83,7 +95,7 @@ def _figures(answers: Sequence[Answer], right: int) -> dict[str, float]:
     """Return the means of one mode's answers, of which ``right`` are right."""
     count, accuracy = len(answers), wilson_interval(right, len(answers))
     return {
-        "latents": sum(answer.counts.latent + thoughts_in(answer) for answer in answers) / count,
+        "latents": sum(answer.counts.latent + answer.counts.thought for answer in answers) / count,
         "accuracy": accuracy.estimate,
         "low": accuracy.low,
         "high": accuracy.high,
@@ -104,7 +116,7 @@ def sweep_finding(rows: Sequence[dict[str, Any]], samples: int) -> Finding:
         for run in dict.fromkeys(row["run"] for row in rows):
             own = sorted((row for row in rows if row["run"] == run), key=lambda row: row["latents"])
             places, accuracy = [row["latents"] for row in own], [row["accuracy"] * 100 for row in own]
-            (line,) = axes.plot(places, accuracy, marker="o", label=f"{run} ({own[0]['per_step']} per step or code)")
+            (line,) = axes.plot(places, accuracy, marker="o", label=f"{run} ({own[0]['unit']}: {own[0]['per_step']})")
             low, high = ([row[name] * 100 for row in own] for name in ("low", "high"))
             axes.fill_between(places, low, high, color=line.get_color(), alpha=0.15)
         axes.set_xlabel("latents or thoughts of an answer, mean")

@@ -5,7 +5,7 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
-from mixlm.methods.base import Grammar, Method, Progress, Row, Trainable, answer_sequence
+from mixlm.methods.base import Grammar, Method, Progress, Row, Trainable, answer_sequence, require
 from mixlm.mixing import PAPER_LENGTHS, draw_two_level, draw_uniform, mixed_answer
 from mixlm.tokens import latent_span
 
@@ -26,6 +26,10 @@ class Assorted(Method):
 
     mix: Literal["paper", "uniform"] = "paper"
     lengths: tuple[int, ...] = PAPER_LENGTHS
+
+    def __post_init__(self) -> None:
+        """Check the options."""
+        require(all(length >= 0 for length in self.lengths), "lengths", str(self.lengths), "numbers from 0 up")
 
     def tokens(self, codebook_size: int) -> list[str]:
         """Return both delimiters and one token for each code."""

@@ -11,7 +11,7 @@ from typing import ClassVar, Literal
 import numpy as np
 
 from mixlm.methods.base import Method, Progress, Row, Trainable, answer_sequence, require
-from mixlm.methods.curriculum import Curriculum, draw_any, draw_earlier
+from mixlm.methods.curriculum import MANY, Curriculum, draw_any, draw_earlier
 from mixlm.tokens import BO_THOUGHT, EO_THOUGHT, PAUSE, THOUGHT
 
 
@@ -44,8 +44,9 @@ class CoconutNoThought(Method):
     def __post_init__(self) -> None:
         """Check the options."""
         require(self.stages >= 0, "stages", self.stages, "0 or more")
-        require(self.first_epochs >= 0, "first_epochs", self.first_epochs, "0 or more")
-        require(self.epochs_per_stage >= 0, "epochs_per_stage", self.epochs_per_stage, "0 or more")
+        require(0 <= self.first_epochs < MANY, "first_epochs", self.first_epochs, f"0 or more, below {MANY:g}")
+        each = self.epochs_per_stage
+        require(0 <= each < MANY, "epochs_per_stage", each, f"0 or more, below {MANY:g}")
         require(0 <= self.mixing_probability <= 1, "mixing_probability", self.mixing_probability, "0 to 1")
 
     @property

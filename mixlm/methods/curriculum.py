@@ -7,6 +7,9 @@ import numpy as np
 from mixlm.methods.base import Progress
 
 
+MANY = 1e6  # more epochs than anyone trains
+
+
 @dataclass(frozen=True)
 class Curriculum:
     """Stage 0, then ``stages`` stages of equal length, then one last stage until the end of training.

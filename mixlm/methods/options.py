@@ -35,7 +35,8 @@ def _convert(name: str, value: Any, wanted: Any) -> Any:
             return {"true": True, "false": False}[value.lower()]
         return wanted(value)
     except (ValueError, TypeError, KeyError) as error:
-        raise InputError(f"method option '{name}': {value!r} does not fit: {error}") from None
+        kind = {bool: "give true or false", int: "give a whole number", float: "give a number"}.get(wanted, error)
+        raise InputError(f"method option '{name}': {value!r} does not fit: {kind}") from None
 
 
 def parse_assignments(assignments: tuple[str, ...]) -> dict[str, str]:

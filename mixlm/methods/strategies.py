@@ -9,7 +9,7 @@ import numpy as np
 
 from mixlm.methods.assorted import Assorted
 from mixlm.methods.base import Grammar, Progress, Row, Trainable, answer_sequence, require
-from mixlm.methods.curriculum import Curriculum
+from mixlm.methods.curriculum import MANY, Curriculum
 
 
 @dataclass
@@ -47,7 +47,8 @@ class AssortedCurriculum(AssortedAll):
     def __post_init__(self) -> None:
         """Check the options."""
         require(self.stages > 0, "stages", self.stages, "at least 1")
-        require(self.epochs_per_stage > 0, "epochs_per_stage", self.epochs_per_stage, "above 0")
+        each = self.epochs_per_stage
+        require(0 < each < MANY, "epochs_per_stage", each, f"a number above 0, below {MANY:g}")
 
     @property
     def curriculum(self) -> Curriculum:

@@ -19,7 +19,7 @@ def test_every_kind_is_counted_by_hand():
     # <boLatent> z z z <eoLatent> | text text <eos> | pause pause | <boThought> t t t t <eoThought>
     ids = [10, 12, 15, 13, 11, 5, 6, 0, 16, 16, 17, 18, 18, 18, 18, 19]
     counts = count_tokens(ids, SPECIAL)
-    assert counts == TokenCounts(text=3, latent=3, delimiter=2, pause=2, thought=6, thought_delimiter=2)
+    assert counts == TokenCounts(text=3, latent=3, delimiter=4, pause=2, thought=4, thought_delimiter=2)
     assert counts.total == len(ids) == 16
     assert counts.paper_tokens == 12  # without two pauses and two delimiters of thoughts
 

@@ -92,3 +92,23 @@ def test_only_methods_with_thoughts_take_a_number_of_them(name: str) -> None:
     method: Method = build_method(name, {}).bind(SPECIAL, 2)
     with pytest.raises(InputError, match=f"--thoughts 2: method '{name}' has no thoughts"):
         method.prompt([1, 2], Progress(0, 1), thoughts=2)
+
+
+@pytest.mark.parametrize(
+    ("name", "option", "value"),
+    [
+        ("assorted", "lengths", "-4"),
+        ("coconut", "epochs_per_stage", "inf"),
+        ("coconut", "first_epochs", "nan"),
+        ("coconut", "stages", "-1"),
+        ("coconut", "pad_to_max", "maybe"),
+        ("coconut", "stages", "two"),
+        ("assorted-curriculum", "epochs_per_stage", "inf"),
+        ("assorted-poisson", "probability", "2"),
+        ("icot", "per_epoch", "0"),
+        ("pause", "count", "-1"),
+    ],
+)
+def test_values_that_no_schedule_can_have_are_refused(name: str, option: str, value: str) -> None:
+    with pytest.raises(InputError, match=f"method option '{option}': .* does not fit"):
+        build_method(name, {option: value})

@@ -76,7 +76,7 @@ def test_any_number_of_thoughts(model, count: int) -> None:
     for answer, prompt in zip(answers(model, coconut(), thoughts=count, batch_size=4), PROMPTS, strict=True):
         assert answer.ids == by_definition(model, prompt, count)
         counts = answer.counts
-        assert (counts.thought, counts.thought_delimiter) == (count + 2, 2)
+        assert (counts.thought, counts.thought_delimiter) == (count, 2)
         assert counts.text == len(answer.ids) - count - 2 and counts.latent == counts.pause == 0
         assert (counts.total, counts.paper_tokens) == (len(answer.ids), len(answer.ids) - 2)
         assert answer.text == TOKENIZER.decode(answer.ids[count + 2 :], skip_special_tokens=True)
@@ -147,7 +147,7 @@ def test_each_row_thinks_until_its_classifier_fires(model) -> None:
     expected = [by_definition(model, PROMPTS[index], min(stop, 6)) for index, stop in stops.items()]
     for batch_size in (1, 2, 4):
         assert [answer.ids for answer in answers(model, run, prompts, batch_size=batch_size)] == expected
-    assert [answer.counts.thought - 2 for answer in answers(model, run, prompts)] == [1, 3, 4, 6]
+    assert [answer.counts.thought for answer in answers(model, run, prompts)] == [1, 3, 4, 6]
     two = answers(model, run, prompts, thoughts=2)  # a number that is asked for goes before the classifier
     assert [answer.ids for answer in two] == [by_definition(model, prompt, 2) for prompt in prompts]
 
@@ -171,7 +171,7 @@ def test_at_least_one_thought_and_at_most_as_many_as_the_constant_length(model, 
     assert learned == answers(model, coconut(), thoughts=count, batch_size=4)
     assert [answer.ids for answer in learned] == [by_definition(model, prompt, count) for prompt in PROMPTS]
     early = answers(model, coconut(1, stop="learned"))
-    assert {answer.counts.thought - 2 for answer in early} == {min(count, 2)}
+    assert {answer.counts.thought for answer in early} == {min(count, 2)}
 
 
 @pytest.mark.parametrize("family", FAMILIES)

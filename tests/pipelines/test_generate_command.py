@@ -138,3 +138,9 @@ def test_a_text_run_has_nothing_to_explain(tmp_path):
     assert "no latents to explain" in call(text_run.path, "1?", "--explain", code=1).stderr
     assert "writes no latents" in call(text_run.path, "1?", "--latents", "exact:1", code=1).stderr
     assert "latent" not in call(text_run.path, "1?", "--max-new-tokens", 4).stdout
+
+
+def test_the_questions_are_never_overwritten(run, questions):
+    before = questions.read_bytes()
+    result = call(run.path, "--input", questions, "--output", questions, code=2)
+    assert "is the file of questions" in result.output and questions.read_bytes() == before

@@ -96,3 +96,33 @@ def test_the_command_writes_a_table_and_a_plot_each(tmp_path) -> None:
 
     bad = CliRunner().invoke(main, [*arguments, "--only", "value"])
     assert bad.exit_code == 1 and bad.output.count("\n") == 1 and "choose from" in bad.output
+
+
+def test_a_sweep_refuses_runs_that_would_read_other_prompts(tmp_path) -> None:
+    first, second = saved_run(tmp_path / "first"), saved_run(tmp_path / "second")
+    second.fingerprint = "another"
+    second.save()
+    write_encoded(tmp_path / "encoded", first.tokenizer(), train=2, valid=3)
+    out = tmp_path / "out"
+    arguments = [str(first.path), str(tmp_path / "encoded"), "--out", str(out), "--also", str(second.path)]
+    result = CliRunner().invoke(main, arguments)
+    assert result.exit_code == 1 and "has another tokenizer than" in result.output and not out.exists()
+
+
+def test_a_controls_codes_are_read_as_the_control_has_them() -> None:
+    """One code for all chunks tells nothing; strings of tokens are no chunks."""
+    run = tiny_run("matched-pauses", ids=IDS)
+    run.method_state, run.codebook_size, run.compression_rate, run.chunk_length = {"seed": 0}, 5, 2, 2
+    findings = analyze(Case(run, model(), TOKENIZER, CODED_ROWS, OPTIONS), ["codes"])
+    assert [row["code"] for row in findings[0].rows] == [0]
+    measures = {row["measure"]: row["value"] for row in findings[1].rows}
+    assert measures["used_codes"] == 1 and measures["mutual_information"] == 0
+    run.method_name, run.method_state = "frequent-ngrams", {"strings": [[1, 2]]}
+    with pytest.raises(InputError, match="no latent of method 'frequent-ngrams' stands for a chunk"):
+        analyze(Case(run, model(), TOKENIZER, CODED_ROWS, OPTIONS), ["codes"])
+
+
+def test_another_samples_latents_need_another_sample() -> None:
+    case = Case(tiny_run(ids=IDS), model(), TOKENIZER, ROWS[:1], OPTIONS, kinds=["other"])
+    with pytest.raises(InputError, match="needs two samples with latents"):
+        analyze(case, ["interventions"])

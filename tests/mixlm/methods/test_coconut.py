@@ -56,7 +56,7 @@ class TestPauseAsThought(MethodTests):
     name = "pause-as-thought"
     options, schedule, steps_per_epoch = CURRICULUM, SCHEDULE, 1
     examples = staged(PAUSE)
-    counts, paper_tokens = TokenCounts(text=2, pause=4, thought=2, thought_delimiter=2), 2
+    counts, paper_tokens = TokenCounts(text=2, pause=4, delimiter=2, thought_delimiter=2), 2
 
 
 class TestCoconut(MethodTests):
@@ -65,7 +65,7 @@ class TestCoconut(MethodTests):
     name = "coconut"
     options, schedule, steps_per_epoch = CURRICULUM, SCHEDULE, 1
     examples = staged(THOUGHT)
-    counts, paper_tokens = TokenCounts(text=2, thought=6, thought_delimiter=2), 6
+    counts, paper_tokens = TokenCounts(text=2, thought=4, delimiter=2, thought_delimiter=2), 6
 
 
 class TestCoconutLearnedStop(TestCoconut):
@@ -95,7 +95,7 @@ class TestCoconutNoCurriculum(MethodTests):
     options = {"stages": 2}
     schedule = [(0, 3), (9, 3), (1000, 3)]
     examples = [filled(THOUGHT, 4, 9, 0), filled(THOUGHT, 4, 9, 0, step=1000)]
-    counts, paper_tokens = TokenCounts(text=2, thought=6, thought_delimiter=2), 6
+    counts, paper_tokens = TokenCounts(text=2, thought=4, delimiter=2, thought_delimiter=2), 6
 
 
 def bound(name: str = "coconut", **options: object) -> Method:
