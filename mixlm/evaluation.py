@@ -16,6 +16,7 @@ from mixlm.progress import ReportProgress, RunningTotal
 from mixlm.recoding import recoded
 from mixlm.run import Run
 from mixlm.statistics import wilson_interval
+from mixlm.tokenization import tokenize_text
 
 
 Record = dict[str, Any]
@@ -61,7 +62,7 @@ def evaluate(
     tokenizer = tokenizer if tokenizer is not None else run.tokenizer()
     decoding.setdefault("max_new_tokens", longest_answer(rows))
     options = GenerationOptions(**decoding)
-    requests = {str(mode): request(rows, run, replace(options, latents=mode)) for mode in modes}
+    requests = {str(mode): request(rows, run, replace(options, latents=mode), tokenizer) for mode in modes}
     for asked in requests.values():
         plan(model, run, **asked)  # nothing is lost to a mistake that shows in the last mode
     settings = {"samples": options.samples, "check": check, "max_new_tokens": options.max_new_tokens}
@@ -112,13 +113,42 @@ def read_modes(latents: Sequence[LatentMode | str], run: Run) -> list[LatentMode
     return modes
 
 
-def request(rows: Sequence[Row], run: Run, options: GenerationOptions) -> dict[str, Any]:
-    """Return what ``generate`` is asked for tokenized rows; a share of latents is taken of the row's own codes."""
+def request(rows: Sequence[Row], run: Run, options: GenerationOptions, tokenizer: Any = None) -> dict[str, Any]:
+    """Return what ``generate`` is asked for tokenized rows; a share of latents is taken of the row's own codes.
+
+    Args:
+        rows: Tokenized rows.
+        run: The run.
+        options: How to decode.
+        tokenizer: The run's tokenizer; only the mode "direct" needs it.
+    """
     counts, mode, method = None, options.latents, run.method
     if mode.kind in ("max", "exact"):
         counts = [mode.resolve(own_codes(row, run, method)).count for row in rows]
     prompts, names = [row["prompt_ids"] for row in rows], [f"row {row['row']}" for row in rows]
-    return {"prompts": prompts, "options": options, "latent_counts": counts, "names": names}
+    asked = {"prompts": prompts, "options": options, "latent_counts": counts, "names": names}
+    if mode.kind == "direct":
+        asked["openings"] = direct_openings(rows, run, tokenizer)
+    return asked
+
+
+def direct_openings(rows: Sequence[Row], run: Run, tokenizer: Any) -> list[list[int]]:
+    """Return for each row what makes the model answer at once: what the method puts after P, then the answer's marker.
+
+    The marker is the text of the template's solution before the answer, without white space at its end.
+
+    Raises:
+        InputError: If the tokenizer joins the marker with an answer.
+    """
+    marker = run.template.solution.partition("{answer}")[0].rstrip()
+    ids = tokenize_text(tokenizer, marker)
+    for row in rows:
+        if row["solution_ids"][: len(ids)] != ids:
+            raise InputError(
+                f"--latents direct: in row {row['row']} the tokenizer joins the marker {marker!r} with the answer; "
+                "leave this mode out, or train with another --solution-template"
+            )
+    return [[*run.method.prompt(row["prompt_ids"], run.progress)[len(row["prompt_ids"]) :], *ids] for row in rows]
 
 
 def score(
@@ -183,9 +213,10 @@ def summarize(records: Sequence[Record], rows: int) -> dict[str, Any]:
 
     Returns:
         ``accuracy``, the share of right answers, and its 95 % Wilson ``interval`` over rows (with several samples a
-        row counts by its mean, which makes the interval wide rather than narrow); ``right`` and ``answers``, as
-        numbers; mean ``tokens`` by kind; mean ``latents`` of an answer; ``cut_off``, the share that did not end within
-        the length limit; ``unreadable``, the share without an answer's marker.
+        row counts by its mean, which makes the interval wide rather than narrow); ``solved``, the share of rows with a
+        right answer among its samples (with ten of them "1-Feasible-10"); ``right`` and ``answers``, as numbers; mean
+        ``tokens`` by kind; mean ``latents`` of an answer; ``cut_off``, the share that did not end within the length
+        limit; ``unreadable``, the share without an answer's marker.
     """
     count, right = len(records), sum(record["right"] for record in records)
     interval = wilson_interval(right * rows / count, rows)
@@ -193,6 +224,7 @@ def summarize(records: Sequence[Record], rows: int) -> dict[str, Any]:
     return {
         "accuracy": interval.estimate,
         "interval": [interval.low, interval.high],
+        "solved": len({record["row"] for record in records if record["right"]}) / rows,
         "right": right,
         "answers": count,
         "tokens": tokens,

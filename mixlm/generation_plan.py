@@ -54,6 +54,8 @@ def plan(
         raise InputError("--samples: greedy decoding gives the same answer every time; add --temperature 1")
     if latent_counts is None and options.latents.share is not None:
         raise InputError(f"--latents {options.latents}: a share needs a reference trace; give a number instead")
+    if options.latents.kind == "direct" and openings is None:
+        raise InputError("--latents direct: is for mixlm evaluate, which knows the form of answers; choose another")
     method, context = run.method, context_length(model)
     thoughts = own_thoughts(run, options) if openings is None else 0
     room = thoughts + 1 if thoughts else 0

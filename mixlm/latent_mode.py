@@ -9,7 +9,7 @@ from mixlm.errors import InputError
 
 
 _VALUE = re.compile(r"\d+(\.\d+)?%|\d+")
-_REMEDY = "choose free, text, max:N or exact:N"
+_REMEDY = "choose free, text, max:N, exact:N or direct"
 
 
 @dataclass(frozen=True)
@@ -17,12 +17,13 @@ class LatentMode:
     """How latents are decoded.
 
     Attributes:
-        kind: "free": the model decides; "text": none; "max": at most ``count``; "exact": precisely that many.
+        kind: "free": the model decides; "text": none; "max": at most ``count``; "exact": precisely that many; "direct":
+            neither latents nor trace, for the answer's marker is given.
         count: Number of latents of "max" and "exact".
         share: In place of ``count``: the share of the sample's own codes, from 0 to 1.
     """
 
-    kind: Literal["free", "text", "max", "exact"] = "free"
+    kind: Literal["free", "text", "max", "exact", "direct"] = "free"
     count: int | None = None
     share: Fraction | None = None
 
@@ -44,13 +45,13 @@ class LatentMode:
 
 
 def parse_latent_mode(text: str) -> LatentMode:
-    """Read one mode: ``free``, ``text``, ``max:N`` or ``exact:N``, where N may also be a share such as ``25%``.
+    """Read one mode: ``free``, ``text``, ``direct``, ``max:N`` or ``exact:N``; N may also be a share such as ``25%``.
 
     Raises:
         InputError: If the text is none of these.
     """
     kind, colon, value = text.strip().partition(":")
-    if kind in ("free", "text") and not colon:
+    if kind in ("free", "text", "direct") and not colon:
         return LatentMode(kind)
     if kind not in ("max", "exact") or not _VALUE.fullmatch(value.strip()):
         raise InputError(f"--latents '{text}': no such mode; {_REMEDY}")

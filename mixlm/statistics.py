@@ -79,14 +79,39 @@ def paired_bootstrap_difference(
     Raises:
         ValueError: If the two do not have the same number of samples.
     """
+    estimate, differences = _paired_draws(first, second, resamples, seed)
+    return _percentiles(estimate, differences, confidence)
+
+
+def bootstrap_p_value(first: np.ndarray, second: np.ndarray, resamples: int = 4000, seed: int = 0) -> float:
+    """Return the two-sided p-value of the difference whose interval ``paired_bootstrap_difference`` gives.
+
+    It is the share of resamples on the far side of zero, doubled, and never below ``2 / (resamples + 1)``: below the
+    5 % level exactly where the 95 % interval leaves zero out, but for that smallest value.
+
+    Args:
+        first: As there.
+        second: As there.
+        resamples: Number of resamples.
+        seed: Seed of the draws.
+
+    Raises:
+        ValueError: As there.
+    """
+    _, draws = _paired_draws(first, second, resamples, seed)
+    beyond = min(np.sum(draws <= 0), np.sum(draws >= 0))
+    return min(1.0, 2 * (int(beyond) + 1) / (resamples + 1))
+
+
+def _paired_draws(first: np.ndarray, second: np.ndarray, resamples: int, seed: int) -> tuple[float, np.ndarray]:
+    """Return the difference of the means, and that of each resample, (resamples,)."""
     first, second = (np.atleast_2d(np.asarray(values, dtype=float)) for values in (first, second))
     if first.shape[1] != second.shape[1]:
         raise ValueError(f"pairs need the same samples; there are {first.shape[1]} and {second.shape[1]}")
     rng = np.random.default_rng(seed)
     samples = _draw_weights(rng, resamples, first.shape[1])
     scores = [_draw_weights(rng, resamples, len(values)) @ values for values in (first, second)]
-    differences = np.einsum("bn,bn->b", scores[0] - scores[1], samples)
-    return _percentiles(first.mean() - second.mean(), differences, confidence)
+    return float(first.mean() - second.mean()), np.einsum("bn,bn->b", scores[0] - scores[1], samples)
 
 
 def mcnemar(first: np.ndarray, second: np.ndarray) -> McNemar:

@@ -13,6 +13,7 @@ COMMANDS = {
     "generate": "pipelines.generate",
     "evaluate": "pipelines.evaluate",
     "analyze": "pipelines.analyze",
+    "compare": "pipelines.compare",
     "data": "pipelines.data",
     "methods": "pipelines.methods",
     "demo": "pipelines.demo",

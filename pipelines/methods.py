@@ -1,16 +1,13 @@
 """mixlm methods: what ``mixlm-train --method`` can be."""
 
-import re
 import textwrap
 from collections.abc import Iterator
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import click
 
+from pipelines.documented import notes_of
 from pipelines.options import command
-
-
-_ENTRY = re.compile(r"^ {8}(\w+): (.*(?:\n {12}.*)*)", re.MULTILINE)
 
 
 @command("methods")
@@ -40,8 +37,7 @@ def option_lines(method: type) -> Iterator[str]:
 
     notes = {}
     for parent in reversed(method.__mro__):
-        section = (parent.__doc__ or "").partition("Attributes:\n")[2]
-        notes |= {name: " ".join(text.split()) for name, text in _ENTRY.findall(section)}
+        notes |= notes_of(parent.__doc__, "Attributes")
     types = get_type_hints(method)
     for field in fields(method):
         choices = f"  [{', '.join(get_args(types[field.name]))}]" if get_origin(types[field.name]) is Literal else ""

@@ -30,10 +30,12 @@ class Finished:
     Attributes:
         output: Its stdout.
         seconds: How long it took, the start of its process included.
+        cpu_seconds: How long it kept processors busy; what else runs on the machine changes that little.
     """
 
     output: str
     seconds: float
+    cpu_seconds: float = 0.0
 
 
 def run_jobs(jobs: Sequence[Job], at_once: int = 2) -> dict[str, Finished]:
@@ -42,8 +44,8 @@ def run_jobs(jobs: Sequence[Job], at_once: int = 2) -> dict[str, Finished]:
     Raises:
         InputError: If one fails; the others are stopped.
     """
-    runner = _Runner()
-    with _shown() as runner.show:
+    runner = Runner()
+    with shown() as runner.show:
         pool = ThreadPoolExecutor(at_once)
         try:
             results = pool.map(runner.run, jobs)
@@ -69,13 +71,27 @@ def command_of(job: Job) -> list[str]:
 
 
 @dataclass
-class _Runner:
+class Runner:
+    """Runs commands, and can stop all that still run.
+
+    Attributes:
+        show: Called with what they write to stderr.
+        processes: All that were started.
+        stopped: Whether no more are to be started.
+        stop_on_failure: Whether the failure of one ends the others.
+    """
+
     show: Show = lambda name, line: None
     processes: list[subprocess.Popen] = field(default_factory=list)
     stopped: bool = False
+    stop_on_failure: bool = True
 
     def run(self, job: Job) -> Finished:
-        """Run one command to its end, showing what it writes to stderr."""
+        """Run one command to its end, showing what it writes to stderr.
+
+        Raises:
+            InputError: If it fails.
+        """
         started = time.monotonic()
         if self.stopped:
             return Finished("", 0.0)
@@ -87,11 +103,13 @@ class _Runner:
             if self.stopped:  # another command failed while this one was being started
                 process.terminate()
             tail = self._follow(job, process.stderr)
-            if process.wait() and not self.stopped:
-                self.stop()
+            cpu_seconds = _wait(process)
+            if process.returncode and not self.stopped:
+                if self.stop_on_failure:
+                    self.stop()
                 raise InputError(_failure(job, tail))
             output.seek(0)
-            return Finished(output.read(), time.monotonic() - started)
+            return Finished(output.read(), time.monotonic() - started, cpu_seconds)
 
     def _follow(self, job: Job, lines: TextIO) -> list[str]:
         """Show the lines as they come; return the last that are no progress."""
@@ -111,13 +129,20 @@ class _Runner:
                     process.terminate()
 
 
+def _wait(process: subprocess.Popen) -> float:
+    """Wait for a process; returns its processor seconds, those of its children included."""
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    return usage.ru_utime + usage.ru_stime
+
+
 def _failure(job: Job, tail: Sequence[str]) -> str:
     why = tail[-1].removeprefix("Error: ") if tail else "it wrote nothing about why"
     return f"{job.line()}: {why}"
 
 
 @contextmanager
-def _shown() -> Iterator[Show]:
+def shown() -> Iterator[Show]:
     """Yield what shows a line of a job: as a bar on a terminal, else as it is, with the name before it."""
     if not sys.stderr.isatty():
         yield lambda name, line: click.echo(f"  {name}: {line}", err=True)

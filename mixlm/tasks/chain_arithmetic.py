@@ -1,4 +1,4 @@
-"""A running total modulo 10 over additions and subtractions: small, unlimited, and of no use without its steps.
+"""A running total over additions and subtractions: small, unlimited, and of no use without its steps.
 
 A row of three operations::
 
@@ -6,42 +6,51 @@ A row of three operations::
      "steps": ["so now 3 + 4 gives 7 .", "so now 7 - 9 gives 8 .", "so now 8 + 5 gives 3 ."],
      "answer": "3"}
 
-A step is always eight words. Under a byte-level BPE tokenizer built from the rows it is eight tokens, and with
-``--separator ""`` the same eight wherever it stands. There are ``2 * modulus ** 2`` different steps: 200.
+A step is always the same number of words, eight by default. Under a byte-level BPE tokenizer built from the rows it is
+as many tokens, and with ``--separator ""`` the same ones wherever it stands. There are ``2 * modulus ** 2`` different
+steps: 200. More words make a trace longer and tell nothing more, as language does.
 
-A question belongs to one split for good: the hash of its text decides, 8 of 10 questions to "train" and 1 each to
-"valid" and "test". No seed, number of rows or other option can bring a question from one split into another.
+A question belongs to one split for good, see ``splitting``.
 """
 
-import hashlib
 import random
 from collections.abc import Iterator
+from itertools import cycle, islice
 
 from mixlm.errors import InputError
+from mixlm.tasks.splitting import SPLITS, split_of
 
 
-SPLITS = {"train": range(0, 8), "valid": range(8, 9), "test": range(9, 10)}
+__all__ = ["CHECK", "SPLITS", "check", "extract_answer", "generate", "split_of"]
+
+CHECK = "exact"
 _OPERATORS = "+-"
+_CORE = 6  # words of "3 + 4 gives 7 ."
+_FILLER = "we keep the total in mind and go on with the next of the operations , which is not hard : so now".split()
 
 
 def generate(
-    rows: int, split: str = "train", operations: int = 6, modulus: int = 10, seed: int = 0
+    rows: int, split: str = "train", seed: int = 0, *, operations: int = 6, modulus: int = 10, words: int = 8
 ) -> Iterator[dict[str, str | list[str]]]:
     """Yield rows with different questions; the same arguments yield the same rows.
 
     Args:
         rows: How many.
-        split: Key of ``SPLITS``.
+        split: One of ``SPLITS``.
+        seed: Of the draw.
         operations: Additions and subtractions of a question; also the number of its steps.
         modulus: Every number is below it.
-        seed: Of the draw.
+        words: Words of a step, at least 6; all above that carry nothing.
 
     Yields:
         Rows with ``question``, ``steps`` and ``answer``.
 
     Raises:
-        InputError: If there are not that many different questions.
+        InputError: If an option is too small, or there are not that many different questions.
     """
+    _require("operations", operations, 1)
+    _require("modulus", modulus, 2)
+    _require("words", words, _CORE)
     rng = random.Random(seed)
     possible = modulus * (len(_OPERATORS) * modulus) ** operations
     seen: set[str] = set()
@@ -49,19 +58,13 @@ def generate(
     while given < rows:
         if len(seen) == possible:
             raise InputError(f"--rows {rows}: split '{split}' has {given} different questions; give more --operations")
-        row = _draw(rng, operations, modulus)
+        row = _draw(rng, operations, modulus, words)
         if row["question"] in seen:
             continue
         seen.add(row["question"])
         if split_of(row["question"]) == split:
             given += 1
             yield row
-
-
-def split_of(question: str) -> str:
-    """Return the split to which a question belongs."""
-    tenth = int.from_bytes(hashlib.sha256(question.encode()).digest()[:8], "big") % 10
-    return next(split for split, tenths in SPLITS.items() if tenth in tenths)
 
 
 def extract_answer(text: str) -> str | None:
@@ -79,13 +82,23 @@ def check(gold: str, answer: str | None) -> bool:
     return answer == gold
 
 
-def _draw(rng: random.Random, operations: int, modulus: int) -> dict[str, str | list[str]]:
+def _require(name: str, value: int, least: int) -> None:
+    if value < least:
+        raise InputError(f"--{name} {value}: give {least} or more")
+
+
+def _draw(rng: random.Random, operations: int, modulus: int, words: int) -> dict[str, str | list[str]]:
     total = rng.randrange(modulus)
-    question, steps = [f"start {total}"], []
+    question, steps, filler = [f"start {total}"], [], _filler(words - _CORE)
     for _ in range(operations):
         operator, operand = rng.choice(_OPERATORS), rng.randrange(modulus)
         result = (total + operand if operator == "+" else total - operand) % modulus
         question.append(f"{operator} {operand}")
-        steps.append(f"so now {total} {operator} {operand} gives {result} .")
+        steps.append(f"{filler}{total} {operator} {operand} gives {result} .")
         total = result
     return {"question": " ; ".join(question), "steps": steps, "answer": str(total)}
+
+
+def _filler(words: int) -> str:
+    """Return the last ``words`` words before a step's first number, each with a space behind it."""
+    return "".join(f"{word} " for word in reversed([*islice(cycle(reversed(_FILLER)), words)]))

@@ -1,0 +1,143 @@
+"""Results of the cells of a grid: one JSON line each, with all that tables and tests need."""
+
+import hashlib
+import json
+import os
+import platform
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mixlm.errors import InputError
+
+
+Result = dict[str, Any]
+_FIGURES = ("accuracy", "interval", "tokens", "latents", "cut_off", "unreadable", "seconds", "solved")
+_STAGE_1 = (
+    *("codebook_size", "codes_used", "perplexity", "code_gap", "ce_right", "ce_random", "ce_none"),
+    *("token_accuracy", "exact_chunks"),
+)
+
+
+def checksum(path: str | Path) -> str:
+    """Return the SHA-256 of a file as hexadecimal digits.
+
+    Raises:
+        InputError: If the file cannot be read.
+    """
+    try:
+        with open(path, "rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror}") from None
+
+
+def read_results(path: Path) -> list[Result]:
+    """Return the results in ``path``; none if there is no such file.
+
+    Raises:
+        InputError: If a line is no result.
+    """
+    if not path.is_file():
+        return []
+    results = []
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+        try:
+            result = json.loads(line)
+            result["label"], result["seed"], result["identity"], result["modes"]
+        except (json.JSONDecodeError, KeyError, TypeError):
+            raise InputError(
+                f"{path}:{number}: is no result of a cell; delete the line to run its cell again"
+            ) from None
+        results.append(result)
+    return results
+
+
+def append_result(path: Path, result: Mapping[str, Any]) -> None:
+    """Add one line to ``path`` in a single write, so that a line is there whole or not at all."""
+    line = json.dumps(result, ensure_ascii=False) + "\n"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with open(path, "ab", buffering=0) as file:
+        file.write(line.encode())
+
+
+def make_result(
+    cell: Mapping[str, Any], evaluation: Path, manifest: Path | None, seconds: Mapping[str, Mapping[str, float]]
+) -> Result:
+    """Return the line of a finished cell.
+
+    Args:
+        cell: What identifies it: label, method, seed, settings, commands, data.
+        evaluation: The ``.json`` that ``mixlm evaluate`` wrote; its answers are in the ``.jsonl`` beside it.
+        manifest: That of the encoding, for a method with codes.
+        seconds: Wall-clock ("wall") and processor ("cpu") seconds of every kind of part.
+    """
+    measured = json.loads(evaluation.read_text(encoding="utf-8"))
+    answers = evaluation.with_suffix(".jsonl").read_text(encoding="utf-8").splitlines()
+    right = right_by_mode(map(json.loads, answers))
+    modes = {
+        mode: {name: _rounded(figures[name]) for name in _FIGURES if name in figures} | {"right": right[mode]}
+        for mode, figures in measured["modes"].items()
+    }
+    codebook = json.loads(manifest.read_text(encoding="utf-8"))["codebook"] if manifest else {}
+    stage_1 = {name: _rounded(codebook[name]) for name in _STAGE_1 if name in codebook}
+    settings = {"check": measured["check"], "samples": measured["samples"], "rows": measured["rows"]}
+    figures = {"modes": modes, "loss": _rounded(measured["loss"]), "stage1": stage_1 or None}
+    return {**cell, **settings, **figures, "seconds": _rounded(seconds), **surroundings()}
+
+
+def right_by_mode(answers: Iterable[Mapping[str, Any]]) -> dict[str, str]:
+    """Return for each mode the samples of every row, in the order of the rows: a digit a row, how many were right.
+
+    With one sample a row that is a string of 0 and 1, from which every interval and test can be computed again.
+    """
+    counts: dict[str, dict[Any, int]] = {}
+    for answer in answers:
+        rows = counts.setdefault(answer["latents"], {})
+        rows[answer["row"]] = rows.get(answer["row"], 0) + bool(answer["right"])
+    return {
+        mode: ",".join(map(str, rows.values())) if max(rows.values()) > 9 else "".join(map(str, rows.values()))
+        for mode, rows in counts.items()
+    }
+
+
+def scores(result: Mapping[str, Any], mode: str) -> np.ndarray:
+    """Return the share of right answers to each row in one mode, (rows,)."""
+    right = result["modes"][mode]["right"]
+    counts = right.split(",") if "," in right else list(right)
+    return np.asarray([int(count) for count in counts], dtype=float) / result["samples"]
+
+
+def surroundings() -> dict[str, Any]:
+    """Return when and on what the result was obtained."""
+    import torch
+    import transformers
+
+    import mixlm
+
+    device = torch.cuda.get_device_name() if torch.cuda.is_available() else _processor()
+    versions = {"mixlm": mixlm.__version__, "torch": torch.__version__, "transformers": transformers.__version__}
+    threads = os.environ.get("OMP_NUM_THREADS", "1")
+    date = datetime.now(UTC).strftime("%Y-%m-%d")
+    return {"hardware": device, "threads": threads, "versions": versions, "date": date}
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        lines = []
+    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return f"{next(names, platform.processor() or platform.machine())}, {os.cpu_count()} cores"
+
+
+def _rounded(value: Any) -> Any:
+    """Round floats to six digits: a line is to be read as well."""
+    if isinstance(value, Mapping):
+        return {name: _rounded(one) for name, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_rounded(one) for one in value]
+    return float(f"{value:.6g}") if isinstance(value, float) else value

@@ -1,0 +1,48 @@
+"""mixlm compare: methods x seeds on one task, run to their end, in one table."""
+
+from pathlib import Path
+
+import click
+
+from pipelines.options import command
+
+
+_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+
+
+@command("compare")
+@click.argument("grid", type=_FILE)
+@click.option("--out", type=click.Path(path_type=Path), help="Folder to write.  [default: the grid's name, here]")
+@click.option("--only", multiple=True, metavar="METHOD", help="Only this method of the grid; may be given repeatedly.")
+@click.option("--seed", "seeds", multiple=True, type=int, help="Only this seed; may be given repeatedly.")
+@click.option("--jobs", default=1, show_default=True, type=click.IntRange(min=1), help="Commands at a time.")
+@click.option("--against", metavar="METHOD", help="Whom differences are printed against.  [default: the first method]")
+@click.option("--run/--no-run", "runs", default=True, help="Run what is not done yet, or show what is.")
+def main(
+    grid: Path,
+    out: Path | None,
+    only: tuple[str, ...],
+    seeds: tuple[int, ...],
+    jobs: int,
+    against: str | None,
+    runs: bool,
+) -> None:
+    """Train and evaluate every method of GRID, a YAML file, with every seed.
+
+    Writes results.jsonl, a line for each cell, then the table, the paired tests and a plot of accuracy over tokens. A
+    finished cell is never run again, and an interrupted one goes on where it stopped when the command is given again.
+    """
+    from mixlm.analysis.finding import require_matplotlib
+    from mixlm.comparison.grid import read_grid
+    from pipelines.grid_plan import Plan
+    from pipelines.grid_run import run_cells
+    from pipelines.report_comparison import report
+
+    require_matplotlib()
+    plan = Plan(read_grid(grid), out or Path(grid.stem))
+    if against and against not in plan.grid.entries:
+        raise click.UsageError(f"--against {against}: not in {grid}; it has {', '.join(plan.grid.entries)}")
+    failed = run_cells(plan, plan.cells(only, seeds), jobs) if runs else []
+    report(plan, against)
+    if failed:
+        raise click.exceptions.Exit(1)
