@@ -17,6 +17,7 @@ class TrainingOptions:
         learning_rate: Peak rate of everything but new rows.
         new_token_lr: Peak rate of new vocabulary rows; None: the greater of ``learning_rate`` and 1e-3. A rate of
             1e-5, usual for fine-tuning, hardly moves a row from its random start.
+        new_token_noise: New rows start at the mean of the old ones plus noise of so many standard deviations of those.
         epochs: Passes over the training rows, where ``steps`` is 0.
         steps: Optimizer steps; 0: as ``epochs`` says.
         batch_size: Samples of one optimizer step over all devices, whatever their lengths.
@@ -48,6 +49,7 @@ class TrainingOptions:
     method_options: dict[str, Any] = field(default_factory=dict)
     learning_rate: float = 1e-5
     new_token_lr: float | None = None
+    new_token_noise: float = 1.0
     epochs: float = 1.0
     steps: int = 0
     batch_size: int = 32

@@ -14,18 +14,21 @@ def special_ids(tokenizer: Any) -> SpecialIds:
     return SpecialIds.from_names(tokenizer.eos_token_id, project_tokens(tokenizer.get_vocab()))
 
 
-def extend_vocabulary(model: Any, tokenizer: Any, names: Sequence[str], seed: int = 0) -> list[int]:
+def extend_vocabulary(
+    model: Any, tokenizer: Any, names: Sequence[str], seed: int = 0, noise: float = 1.0
+) -> list[int]:
     """Add the tokens ``names`` to tokenizer and model, in place.
 
     Matrices never shrink: a checkpoint may have spare rows, and they are used first. Every new row, in the input and
-    the output matrix, is the mean of the old rows plus normal noise of their spread, so that no two are alike. Tokens
-    that are there already keep their rows.
+    the output matrix, is the mean of the old rows plus normal noise, so that no two are alike. Tokens that are there
+    already keep their rows.
 
     Args:
         model: Any causal LM of transformers, its head tied or not.
         tokenizer: Its tokenizer.
         names: Tokens to add, in the order of their ids.
         seed: Seed of the noise.
+        noise: Its size, in standard deviations of the old rows.
 
     Returns:
         The ids of the tokens that are new.
@@ -47,7 +50,7 @@ def extend_vocabulary(model: Any, tokenizer: Any, names: Sequence[str], seed: in
         model.resize_token_embeddings(len(tokenizer), mean_resizing=False)
     new = list(range(old, len(tokenizer)))
     text_rows = len(tokenizer) - len(project_tokens(tokenizer.get_vocab()))
-    _start_rows(model, new, text_rows, seed)
+    _start_rows(model, new, text_rows, seed, noise)
     _end_with(model, tokenizer.eos_token_id)
     return new
 
@@ -62,13 +65,13 @@ def matrices(model: Any) -> list[torch.nn.Parameter]:
 
 
 @torch.no_grad()
-def _start_rows(model: Any, new: Sequence[int], text_rows: int, seed: int) -> None:
-    """Set the rows ``new`` to the mean of the first ``text_rows`` plus noise of their standard deviation."""
-    noise = torch.Generator().manual_seed(seed)
+def _start_rows(model: Any, new: Sequence[int], text_rows: int, seed: int, noise: float) -> None:
+    """Set the rows ``new`` to the mean of the first ``text_rows`` plus ``noise`` times their standard deviation."""
+    generator = torch.Generator().manual_seed(seed)
     for matrix in matrices(model):
         old = matrix[:text_rows].float()
-        sample = torch.randn(len(new), matrix.shape[1], generator=noise).to(matrix.device)
-        matrix[list(new)] = (old.mean(0) + sample * old.std(0)).to(matrix.dtype)
+        sample = torch.randn(len(new), matrix.shape[1], generator=generator).to(matrix.device)
+        matrix[list(new)] = (old.mean(0) + noise * sample * old.std(0)).to(matrix.dtype)
 
 
 def _end_with(model: Any, eos: int) -> None:

@@ -11,7 +11,15 @@ from pipelines.options import command, progress_bar, template_of, template_optio
 _positive, _count = click.IntRange(min=1), click.IntRange(min=0)
 _SHAPE = (
     *("chunk_length", "compression_rate", "codebook_size", "hidden_size", "num_layers", "num_heads", "code_dim"),
-    *("context", "max_length", "quantizer", "commitment_weight", "warmup_steps", "code_dropout"),
+    *(
+        "condition_on_prompt",
+        "context",
+        "max_length",
+        "quantizer",
+        "commitment_weight",
+        "warmup_steps",
+        "code_dropout",
+    ),
 )
 _TRAINING = ("steps", "batch_size", "learning_rate", "seed", "save_every", "bf16", "workers")
 
@@ -34,6 +42,7 @@ _TRAINING = ("steps", "batch_size", "learning_rate", "seed", "save_every", "bf16
 @click.option("--num-layers", default=2, show_default=True, type=_positive, help="Blocks of encoder and of decoder.")
 @click.option("--num-heads", default=4, show_default=True, type=_positive, help="Attention heads.")
 @click.option("--code-dim", default=64, show_default=True, type=_positive, help="Width of a codebook vector.")
+@click.option("--condition-on-prompt/--no-condition-on-prompt", default=True, help="Whether codes are read given P.")
 @click.option(
     "--context",
     default="chunk",

@@ -25,6 +25,7 @@ class ChunkVQVAEConfig(PreTrainedConfig):
             width. Narrow models learn far slower from 0.02.
         context: "chunk": each chunk is encoded alone; "trace": its encoder also sees the chunks before it.
         max_length: Longest run of tokens that the encoder sees at once, with ``context="trace"``.
+        condition_on_prompt: Whether the decoder is given g(P); else it has the code alone.
         max_prompt_length: Prompts longer than this are cut from the left for g(P).
         vocab_size: Ids of the language model's vocabulary are below this.
         compact_size: Rows of the token table: the ids that the corpus uses, and one for all others.
@@ -54,6 +55,7 @@ class ChunkVQVAEConfig(PreTrainedConfig):
     initializer_range: float | None = None
     context: str = "chunk"
     max_length: int = 256
+    condition_on_prompt: bool = True
     max_prompt_length: int = 256
     vocab_size: int = 0
     compact_size: int = 0

@@ -54,6 +54,18 @@ def test_rows_are_added_and_no_two_are_alike(family: str, tied: bool, spare: int
         assert not torch.equal(*[matrix[new] for matrix in matrices(lm)])
 
 
+@pytest.mark.parametrize("noise", [0.5, 0.01])
+def test_noise_is_in_standard_deviations_of_the_old_rows(noise: float) -> None:
+    """One seed, two sizes of noise: the rows lie on one line through the mean of the old ones."""
+    starts = []
+    for size in (noise, 1.0):
+        lm = model("llama", True)
+        mean = matrices(lm)[0][: len(WORDS)].mean(0)
+        new = extend_vocabulary(lm, tokenizer(), latent_span(8), seed=3, noise=size)
+        starts.append(matrices(lm)[0][new] - mean)
+    torch.testing.assert_close(starts[0], noise * starts[1])
+
+
 def test_extending_again_with_the_same_codebook_changes_nothing() -> None:
     lm, words = model("llama", False), tokenizer()
     extend_vocabulary(lm, words, latent_span(8))

@@ -37,6 +37,15 @@ def test_the_three_losses_by_hand() -> None:
     torch.testing.assert_close(out.loss, out.reconstruction_loss + 1.3 * squared)
 
 
+def test_a_decoder_without_prompts_reads_a_code_the_same_whatever_the_prompt() -> None:
+    batch = {"codes": torch.tensor([[0, 1], [1, 2]]), "prompt_ids": torch.tensor([[3, 5], [3, 5]])}
+    other = {**batch, "prompt_ids": torch.tensor([[8, 89], [21, 3]])}
+    alone, given = tiny_model(condition_on_prompt=False).eval(), tiny_model().eval()
+    assert torch.equal(alone.decode_logits(**batch), alone.decode_logits(**other))
+    assert not torch.equal(given.decode_logits(**batch), given.decode_logits(**other))
+    assert not any("prompt_encoder" in name for name, _ in alone.named_parameters())
+
+
 def test_gradients_pass_straight_through() -> None:
     """Without the other losses the encoder gets the gradient that the decoder gives the codebook vector."""
     quantizer = tiny_model().quantizer.train()
