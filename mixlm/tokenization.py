@@ -2,7 +2,8 @@
 
 import json
 import textwrap
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import accumulate, islice
 from typing import Any
 
 from mixlm.errors import InputError
@@ -11,6 +12,7 @@ from mixlm.template import Template
 
 
 ID_COLUMNS = ("prompt_ids", "trace_ids", "solution_ids", "step_lengths", "codes")
+BLOCK = 1000  # samples that one call of the tokenizer takes: a call costs as much as many short texts
 _TAKEN = {
     *("row", "question", "answer", *ID_COLUMNS),
     *("steps", "reasoning", "query", "prompt", "problem", "instruction", "messages"),
@@ -97,43 +99,57 @@ def tokenize_sample(tokenizer: Any, template: Template, sample: Sample) -> dict[
     P, C and S are tokenised separately. A token of C belongs to the step that its first character lies in, a separator
     to the step before it, so the step lengths sum to the length of C.
     """
-    trace, step_lengths = _tokenize_trace(tokenizer, template, sample)
-    return {
-        "prompt_ids": tokenize_prompt(tokenizer, template, sample),
-        "trace_ids": trace,
-        "solution_ids": [*tokenize_text(tokenizer, template.render_solution(sample)), tokenizer.eos_token_id],
-        "step_lengths": step_lengths,
-    }
+    return next(_tokenize_block(tokenizer, template, [sample]))
 
 
-def _tokenize_trace(tokenizer: Any, template: Template, sample: Sample) -> tuple[list[int], list[int]]:
-    encoded = tokenizer(
-        template.render_trace(sample), add_special_tokens=False, split_special_tokens=True, return_offsets_mapping=True
-    )
-    ends, position = [], 0
-    for step in sample.steps:
-        position += len(step) + len(template.separator)
-        ends.append(position)
+def _tokenize_block(tokenizer: Any, template: Template, block: Sequence[Sample]) -> Iterator[dict[str, list[int]]]:
+    """Yield what ``tokenize_sample`` returns for each sample; one call of the tokenizer serves all of a kind."""
+    prompts = _tokenize_prompts(tokenizer, template, block)
+    traces = _tokenize_texts(tokenizer, map(template.render_trace, block), return_offsets_mapping=True)
+    solutions = _tokenize_texts(tokenizer, map(template.render_solution, block))["input_ids"]
+    ids, offsets = traces["input_ids"], traces["offset_mapping"]
+    for sample, prompt, trace, places, solution in zip(block, prompts, ids, offsets, solutions, strict=True):
+        yield {
+            "prompt_ids": prompt,
+            "trace_ids": trace,
+            "solution_ids": [*solution, tokenizer.eos_token_id],
+            "step_lengths": _step_lengths(sample.steps, len(template.separator), places),
+        }
+
+
+def _tokenize_prompts(tokenizer: Any, template: Template, block: Sequence[Sample]) -> list[list[int]]:
+    """Return what ``tokenize_prompt`` returns for each sample."""
+    if template.chat or any(len(sample.messages or ()) > 1 for sample in block):
+        return [tokenize_prompt(tokenizer, template, sample) for sample in block]
+    start = starting_ids(tokenizer)
+    texts = (template.render_prompt(sample.question) for sample in block)
+    return [[*start, *ids] for ids in _tokenize_texts(tokenizer, texts)["input_ids"]]
+
+
+def _tokenize_texts(tokenizer: Any, texts: Iterable[str], **settings: Any) -> Any:
+    """Return what the tokenizer says of each text, as ``tokenize_text`` has it."""
+    return tokenizer([*texts], add_special_tokens=False, split_special_tokens=True, **settings)
+
+
+def _step_lengths(steps: Sequence[str], separator: int, offsets: Iterable[tuple[int, int]]) -> list[int]:
+    """Return how many tokens each step has, by the characters at which tokens begin."""
+    ends = [*accumulate(len(step) + separator for step in steps)]
     lengths, step = [0] * len(ends), 0
-    for start, _ in encoded["offset_mapping"]:
+    for start, _ in offsets:
         while step < len(ends) - 1 and start >= ends[step]:
             step += 1
         lengths[step] += 1
-    return encoded["input_ids"], lengths
+    return lengths
 
 
 def tokenize_samples(tokenizer: Any, template: Template, samples: Iterable[Sample]) -> list[dict[str, Any]]:
     """Return a tokenized row for each sample: its number, the ids, question, answer, and its own further columns."""
-    return [
-        {
-            "row": number,
-            **tokenize_sample(tokenizer, template, sample),
-            "question": sample.question,
-            "answer": sample.answer,
-            **own_columns(sample),
-        }
-        for number, sample in enumerate(samples)
-    ]
+    samples, rows = iter(samples), []
+    while block := [*islice(samples, BLOCK)]:
+        for sample, ids in zip(block, _tokenize_block(tokenizer, template, block), strict=True):
+            about = {"question": sample.question, "answer": sample.answer, **own_columns(sample)}
+            rows.append({"row": len(rows), **ids, **about})
+    return rows
 
 
 def own_columns(sample: Sample) -> dict[str, str]:
