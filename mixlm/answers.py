@@ -1,18 +1,18 @@
 """Finding the answer in what a model wrote, and comparing it with the right one."""
 
-import logging
 import re
-import threading
 from collections.abc import Callable
 from fractions import Fraction
 from typing import Literal, get_args
 
 from mixlm.errors import InputError
+from mixlm.math_check import equal_math, require_math_verify
 
 
-CheckMode = Literal["exact", "number", "math"]
+CheckMode = Literal["exact", "number", "math", "maze"]
 _FIELD = "{answer}"
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d{1,3})?(/\d+)?", re.IGNORECASE)
+_MARKED = re.compile(r"\$|\\boxed|(?<!\\)\\[(\[]")  # two backslashes and a bracket only end a row of a matrix
 _DIGITS = 1000  # Python refuses to convert integers of more than 4,300 digits
 
 
@@ -39,21 +39,29 @@ def extract_answer(text: str, solution: str) -> str | None:
     return answer.strip()
 
 
-def check_answer(gold: str, answer: str | None, mode: CheckMode = "exact") -> bool:
+def check_answer(gold: str, answer: str | None, mode: CheckMode = "exact", question: str = "") -> bool:
     """Tell whether ``answer`` is right.
 
     Args:
         gold: The right answer.
         answer: The model's answer; None, for no answer, is wrong.
         mode: "exact": equal but for runs of white space; "number": equal as rational numbers, whatever the commas,
-            currency and percent signs around them; "math": equal to math-verify.
+            currency and percent signs around them; "math": equal to math-verify, within a time limit; "maze": a
+            plan that leads to the goal of the maze in ``question``, be it that of ``gold`` or another.
+        question: The question; only "maze" reads it.
 
     Raises:
-        InputError: If the mode is unknown, or is "math" and math-verify is not installed.
+        InputError: If the mode is unknown, is "math" and math-verify is not installed, or is "maze" and the question
+            is no maze.
     """
-    if mode not in _CHECKS:
-        raise InputError(f"--check '{mode}': no such check; choose from {', '.join(get_args(CheckMode))}")
-    return _CHECKS[mode](gold, answer) if answer is not None else False
+    require_check(mode)
+    if answer is None:
+        return False
+    if mode == "maze":
+        from mixlm.tasks.maze import check
+
+        return check(question, answer)
+    return _CHECKS[mode](gold, answer)
 
 
 def require_check(mode: CheckMode) -> None:
@@ -62,7 +70,10 @@ def require_check(mode: CheckMode) -> None:
     Raises:
         InputError: As ``check_answer``.
     """
-    check_answer("1", "2", mode)
+    if mode not in get_args(CheckMode):
+        raise InputError(f"--check '{mode}': no such check; choose from {', '.join(get_args(CheckMode))}")
+    if mode == "math":
+        require_math_verify()
 
 
 def read_number(text: str) -> Fraction | None:
@@ -90,24 +101,13 @@ def _equal_number(gold: str, answer: str) -> bool:
 
 
 def _equal_math(gold: str, answer: str) -> bool:
-    try:
-        from math_verify import parse, verify
-    except ImportError:
-        raise InputError("--check math needs math-verify; install it with: pip install 'mixlm[math]'") from None
-
-    if _equal_text(gold, answer):
-        return True
-    # Its time limits are signals, which only the main thread can receive; without them it warns at every call.
-    limited = threading.current_thread() is threading.main_thread()
-    logging.getLogger("math_verify").setLevel(logging.ERROR)
-    options = {} if limited else {"parsing_timeout": None}
-    parsed = [parse(_as_latex(text), **options) for text in (gold, answer)]
-    return bool(verify(*parsed, **({} if limited else {"timeout_seconds": None})))
+    require_math_verify()
+    return _equal_text(gold, answer) or equal_math(_as_latex(gold), _as_latex(answer))
 
 
 def _as_latex(text: str) -> str:
-    """Mark bare LaTeX as such; math-verify finds it only between dollars or in a box."""
-    return text if "$" in text or r"\boxed" in text else f"${text}$"
+    """Mark bare LaTeX as such; math-verify finds it only between dollars or brackets or in a box."""
+    return text if _MARKED.search(text) else f"${text}$"
 
 
 _CHECKS: dict[str, Callable[[str, str], bool]] = {

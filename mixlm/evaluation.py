@@ -43,7 +43,8 @@ def evaluate(
         check: How an answer is compared with the right one.
         progress: Called with (done, total) after every batch; all modes and the loss count.
         **decoding: Other fields of ``GenerationOptions``, for example ``batch_size``. By default ``max_new_tokens`` is
-            twice the longest reference answer as text, so that a longer answer is cut off for rambling, not by chance.
+            twice the longest reference answer as text, so that a longer answer is cut off for rambling, not by chance;
+            512 if no row has a trace.
 
     Returns:
         ``method``, ``rows``, ``samples``, ``check``, ``max_new_tokens``; ``loss``: as ``teacher_forced_losses``;
@@ -71,7 +72,12 @@ def evaluate(
 
 
 def longest_answer(rows: Sequence[Row]) -> int:
-    """Return twice the length of the longest reference answer as text: a limit that cuts off rambling alone."""
+    """Return twice the length of the longest reference answer as text: a limit that cuts off rambling alone.
+
+    Where no row has a trace, as in sets of questions, the length of a good answer is unknown: then 512.
+    """
+    if not any(row["trace_ids"] for row in rows):
+        return GenerationOptions().max_new_tokens
     return 2 * max(len(row["trace_ids"]) + len(row["solution_ids"]) for row in rows)
 
 
@@ -177,7 +183,7 @@ def score(
                 "question": row.get("question"),
                 "gold": gold,
                 "answer": found,
-                "right": check_answer(gold, found, check),
+                "right": check_answer(gold, found, check, row.get("question") or ""),
                 "text": answer.text,
                 "codes": answer.codes,
                 "own_codes": own_codes(row, run, method),

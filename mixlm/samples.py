@@ -19,6 +19,7 @@ _QUESTIONS = ("question", "query", "prompt", "problem", "instruction")
 _RESPONSES = ("response", "completion", "solution", "output", "answer")
 _THINK = re.compile(r"<think>(.*?)</think>", re.DOTALL)
 _META_MATH = re.compile(r"(.*)\n?The answer is:?\s*(.+?)\s*$", re.DOTALL)
+_LAST_MARK = re.compile(r"\n?####[^\n]*\s*$")
 
 
 @dataclass(frozen=True)
@@ -119,11 +120,12 @@ def _split_response(response: str, where: str) -> tuple[tuple[str, ...], str]:
     """Split a response into steps and final answer by whichever mark it has."""
     if thought := _THINK.search(response):
         return _lines(thought[1]), response[thought.end() :].strip()
+    found = _META_MATH.fullmatch(response)
+    if found and "####" not in found[2]:  # where both marks stand, as in MetaMathQA, the last one counts
+        return _lines(_LAST_MARK.sub("", found[1])), found[2]
     if "####" in response:
         trace, _, answer = response.rpartition("####")
         return _lines(trace), answer.strip()
-    if found := _META_MATH.fullmatch(response):
-        return _lines(found[1]), found[2]
     raise InputError(
         f"{where}: the response has no trace: no <think> .. </think>, no '#### N', no 'The answer is: N'; "
         "give the trace as 'steps' or 'reasoning' and the result as 'answer'"

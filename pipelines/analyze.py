@@ -28,8 +28,12 @@ _positive = click.IntRange(min=1)
 @click.option("--also", multiple=True, metavar="RUN", help="Further run for the sweep, e.g. one with another c.")
 @click.option("--split", help="Part of DATA.  [default: valid of an encoded dataset, else train]")
 @click.option("--limit", type=_positive, help="Take the first rows only.")
-@click.option("--check", default="exact", show_default=True, type=click.Choice(["exact", "number", "math"]))
-@click.option("--max-new-tokens", type=_positive, help="Longest answer.  [default: twice the longest reference]")
+@click.option("--check", default="exact", show_default=True, type=click.Choice(["exact", "number", "math", "maze"]))
+@click.option(
+    "--max-new-tokens",
+    type=_positive,
+    help="Longest answer.  [default: twice the longest reference; 512 without traces]",
+)
 @click.option("--batch-size", default=32, show_default=True, type=_positive, help="Answers decoded at once.")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1, mps ..")
 def main(

@@ -14,6 +14,7 @@ COMMANDS = {
     "evaluate": "pipelines.evaluate",
     "analyze": "pipelines.analyze",
     "compare": "pipelines.compare",
+    "export": "pipelines.export",
     "data": "pipelines.data",
     "methods": "pipelines.methods",
     "demo": "pipelines.demo",

@@ -10,7 +10,7 @@ from pipelines.options import command, progress_bar
 
 
 _CHECKS, _FILE, _positive = (
-    click.Choice(["exact", "number", "math"]),
+    click.Choice(["exact", "number", "math", "maze"]),
     click.Path(path_type=Path),
     click.IntRange(min=1),
 )
@@ -28,7 +28,11 @@ _CHECKS, _FILE, _positive = (
 )
 @click.option("--check", default="exact", show_default=True, type=_CHECKS, help="How answers are compared.")
 @click.option("--limit", type=_positive, help="Take the first rows only.")
-@click.option("--max-new-tokens", type=_positive, help="Longest answer.  [default: twice the longest reference]")
+@click.option(
+    "--max-new-tokens",
+    type=_positive,
+    help="Longest answer.  [default: twice the longest reference; 512 without traces]",
+)
 @decoding_options
 @click.option("--out", type=_FILE, help="Write the figures to this .json, each answer to the .jsonl beside it.")
 def main(

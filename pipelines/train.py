@@ -70,7 +70,9 @@ _rate = click.FloatRange(min=0, min_open=True)
     "Checkpoint to keep: the last, or the best on the validation rows.",
     type=click.Choice(["last", "loss", "accuracy"]),
 )
-@_option("check", "How answers are compared for --select accuracy.", type=click.Choice(["exact", "number", "math"]))
+@_option(
+    "check", "How answers are compared for --select accuracy.", type=click.Choice(["exact", "number", "math", "maze"])
+)
 @_option("report_to", "Experiment tracker.", type=click.Choice(["none", "tensorboard", "trackio", "wandb"]))
 @_option("save_dtype", "Dtype of the saved weights.", type=click.Choice(["float32", "bfloat16", "float16"]))
 @template_options

@@ -16,7 +16,24 @@ from mixlm.errors import InputError
 
 TASKS = {
     "chain-arithmetic": "mixlm.tasks.chain_arithmetic",
+    "maze": "mixlm.tasks.maze",
+    "prontoqa": "mixlm.tasks.prontoqa",
+    "prosqa": "mixlm.tasks.prosqa",
+    "prosqa-balanced": "mixlm.tasks.prosqa_balanced",
     "gsm8k": "mixlm.tasks.gsm8k",
+    "gsm8k-aug": "mixlm.tasks.gsm8k_aug",
+    "math": "mixlm.tasks.competition_math",
+    "metamath": "mixlm.tasks.metamath",
+    "dart-math": "mixlm.tasks.dart_math",
+    "math500": "mixlm.tasks.test_sets:MATH500",
+    "fresh-gaokao-math-2023": "mixlm.tasks.test_sets:FRESH_GAOKAO_MATH_2023",
+    "deepmind-math": "mixlm.tasks.test_sets:DEEPMIND_MATH",
+    "college-math": "mixlm.tasks.test_sets:COLLEGE_MATH",
+    "olympiad-bench": "mixlm.tasks.test_sets:OLYMPIAD_BENCH",
+    "theorem-qa": "mixlm.tasks.test_sets:THEOREM_QA",
+    "svamp": "mixlm.tasks.test_sets:SVAMP",
+    "multiarith": "mixlm.tasks.test_sets:MULTIARITH",
+    "gsm-hard": "mixlm.tasks.test_sets:GSM_HARD",
 }
 
 

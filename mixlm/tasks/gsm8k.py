@@ -8,54 +8,64 @@ A row of the official training file, and the two rows made of it::
     text:       {"question": .., "steps": ["Natalia sold 48/2 = 24 clips in May.", ".. 48+24 = .."], "answer": "72"}
     equations:  {"question": .., "steps": ["<<48/2=24>>", "<<48+24=72>>"], "answer": "72"}
 
-Equations are the form of iCoT and Coconut. Their 500 validation questions were taken out of the official training
-file, so the split "train" is the other 6,973 rows of it; 89 of those have no equation, hence an empty trace.
+Equations are the form of iCoT and Coconut; 89 rows of the training file have none, hence an empty trace.
+
+The official training file (7,473 rows, MIT licence; ``openai/gsm8k`` on the Hub, configuration ``main``) is cut in
+three. "test" is the 500 questions that iCoT and Coconut took out of it as their validation set, "valid" is 500 of the
+others, those whose hashes are the smallest, and "train" the remaining 6,473. "official-test" is the official test file
+of 1,319 rows.
 """
 
-import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Literal
 
 from mixlm.answers import check_answer
 from mixlm.errors import InputError
-from mixlm.files import read_rows
+from mixlm.tasks.sources import Source, drawn, text_of
 
 
-SPLITS = ("train", "valid")
-TRACES = ("text", "equations")
-FOLDER_VARIABLE = "MIXLM_DATA"
+SPLITS = ("train", "valid", "test", "official-test")
+CHECK = "number"
+VALID_ROWS = 500
+_TASK = "gsm8k"
+_TRAIN = Source(_TASK, "gsm8k/train.jsonl", (("openai/gsm8k:main", "train"),))
+_TEST = Source(_TASK, "gsm8k/test.jsonl", (("openai/gsm8k:main", "test"),))
+_HELD_OUT = Source(_TASK, "gsm8k_icot/gsm_valid.json", (("whynlp/gsm8k-aug", "validation"),), "--held-out")
 _MARK = re.compile(r"<<.*?>>")
 
 
 def load(
-    split: str = "train", trace: str = "text", source: str | Path | None = None, held_out: str | Path | None = None
+    split: str = "train",
+    *,
+    trace: Literal["text", "equations"] = "text",
+    source: str | Path | None = None,
+    held_out: str | Path | None = None,
 ) -> Iterator[dict[str, str | list[str]]]:
     """Yield the rows of a split in the order of the official file.
 
     Args:
-        split: "train", the questions of ``source`` that are not in ``held_out``, or "valid", those that are.
-        trace: "text", the sentences of the official solution, or "equations", its marks alone.
-        source: The official ``train.jsonl``; by default ``gsm8k/train.jsonl`` in the folder named by ``MIXLM_DATA``.
-        held_out: The validation questions; by default ``gsm8k_icot/gsm_valid.json`` in the same folder.
+        split: One of ``SPLITS``.
+        trace: The sentences of the official solution, or its equations alone.
+        source: The official train.jsonl, for official-test test.jsonl. By default found by MIXLM_DATA, else on the
+            Hub.
+        held_out: The questions of the split test. By default found by MIXLM_DATA, else on the Hub.
 
     Yields:
         Rows with ``question``, ``steps`` and ``answer``.
 
     Raises:
         InputError: If a file is not given or not there, a row has no question or no ``#### N``, or a question of
-            ``held_out`` is not in ``source``: by another spelling it could stand in both splits.
+            ``held_out`` is not in ``source``: by another spelling it could stand in two splits.
     """
-    source = source or _in_data_folder("gsm8k/train.jsonl", "--source")
-    held_out = held_out or _in_data_folder("gsm8k_icot/gsm_valid.json", "--held-out")
-    questions = {_column(row, "question", where) for where, row in read_rows(held_out)}
     rows = {
-        _column(row, "question", where): (where, _column(row, "answer", where)) for where, row in read_rows(source)
+        text_of(row, ("question",), where, _TASK): (where, text_of(row, ("answer",), where, _TASK))
+        for where, row in (_TEST if split == "official-test" else _TRAIN).rows(source)
     }
-    if missing := questions - rows.keys():
-        raise InputError(f"{held_out}: {len(missing)} of its questions are not in {source}; give the official files")
+    chosen = rows.keys() if split == "official-test" else _questions(split, rows.keys(), held_out, source)
     for question, (where, solution) in rows.items():
-        if (question in questions) == (split == "valid"):
+        if question in chosen:
             answer = extract_answer(solution)
             if answer is None:
                 raise InputError(f"{where}: 'answer' has no '#### N'; give GSM8K's official train.jsonl")
@@ -90,16 +100,13 @@ def check(gold: str, answer: str | None) -> bool:
     return check_answer(gold, answer, "number")
 
 
-def _in_data_folder(name: str, option: str) -> Path:
-    folder = os.environ.get(FOLDER_VARIABLE)
-    if not folder:
+def _questions(split: str, questions: set[str], held_out: str | Path | None, source: str | Path | None) -> set[str]:
+    """Return the questions of a split of the training file."""
+    test = {text_of(row, ("question",), where, _TASK) for where, row in _HELD_OUT.rows(held_out)}
+    if missing := test - questions:
         raise InputError(
-            f"gsm8k: where is {name}? Set {FOLDER_VARIABLE} to the folder that holds it, or give the file as {option}"
+            f"{held_out or _HELD_OUT.file}: {len(missing)} of its questions are not in {source or _TRAIN.file}; "
+            "give the official files"
         )
-    return Path(folder) / name
-
-
-def _column(row: dict, name: str, where: str) -> str:
-    if not isinstance(row.get(name), str):
-        raise InputError(f"{where}: no text in column '{name}'; give GSM8K's own files")
-    return row[name]
+    valid = drawn(questions - test, VALID_ROWS, source or _TRAIN.file)
+    return {"train": questions - test - valid, "valid": valid, "test": test}[split]

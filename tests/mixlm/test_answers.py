@@ -4,6 +4,7 @@ from fractions import Fraction
 
 import pytest
 
+from mixlm import math_check
 from mixlm.answers import check_answer, extract_answer, read_number, require_check
 from mixlm.errors import InputError
 
@@ -107,6 +108,10 @@ def test_math_without_its_package_names_the_remedy(monkeypatch):
         (r"\boxed{3}", "3", True),
         ("2", "3", False),
         ("2", r"\frac{", False),
+        (r"\[ \frac{x^2}{2} + y = 1 \]", "x^2/2 + y = 1", True),
+        (r"\[ \frac{x^2}{2} + y = 1 \]", "1", False),  # which is what is left of it between dollars
+        (r"\( -1 - i \)", "-i-1", True),
+        (r"\begin{pmatrix} 1 \\(2) \end{pmatrix}", r"\begin{pmatrix} 1 \\ 2 \end{pmatrix}", True),
     ],
 )
 def test_math_knows_equal_expressions_in_any_thread(gold, answer, right):
@@ -117,3 +122,20 @@ def test_math_knows_equal_expressions_in_any_thread(gold, answer, right):
     thread.join()
     assert found == [right]
     assert check_answer(gold, answer, "math") is right
+
+
+def test_answer_that_hangs_is_wrong_off_the_main_thread_too(monkeypatch):
+    pytest.importorskip("math_verify")
+    monkeypatch.setattr(math_check._SHARED, "limit", 0.5)
+    found = []
+    thread = threading.Thread(target=lambda: found.append(check_answer("1", "9^{9^{9}} + 1", "math")))
+    thread.start()
+    thread.join(timeout=60)
+    assert found == [False]
+    assert check_answer("1", "1.0", "math")
+
+
+def test_equal_texts_are_right_without_asking_math_verify(monkeypatch):
+    pytest.importorskip("math_verify")
+    monkeypatch.setattr("mixlm.answers.equal_math", None)
+    assert check_answer(r"\{x | x > 1\} ", r" \{x |  x > 1\}", "math")

@@ -13,6 +13,7 @@ LAYOUTS = {
     "reasoning": {"question": "How many?", "reasoning": f"{TEXT}\n", "answer": "72"},
     "gsm8k": {"question": "How many?", "answer": f"{TEXT}\n#### 72"},
     "meta_math": {"query": "How many?", "response": f"{TEXT}\nThe answer is: 72"},
+    "meta_math_of_gsm8k": {"query": "How many?", "response": f"{TEXT}\n#### 72\nThe answer is: 72"},
     "think": {"question": "How many?", "response": f"<think>\n{TEXT}\n</think>\n\n72"},
     "think_prompt_completion": {"prompt": "How many?", "completion": f"<think>{TEXT}</think>72"},
     "think_problem_solution": {"problem": "How many?", "solution": f"<think>{TEXT}</think> 72"},
@@ -47,6 +48,11 @@ def test_the_last_turn_of_a_chat_holds_the_trace_and_the_turns_before_it_are_the
     sample = to_sample({"messages": [*before, {"role": "assistant", **last}]})
     assert (sample.question, sample.steps, sample.answer) == ("How many?", TWO_STEPS, "72")
     assert sample.messages == tuple(before)
+
+
+def test_of_two_marks_the_last_one_counts():
+    sample = to_sample({"question": "?", "answer": "The answer is 5 apples.\n#### 5"})
+    assert (sample.steps, sample.answer) == (("The answer is 5 apples.",), "5")
 
 
 @pytest.mark.parametrize(("value", "text"), [(7, "7"), (2.5, "2.5"), (True, "True"), (-0.0, "-0.0"), ("x", "x")])

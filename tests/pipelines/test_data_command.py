@@ -46,7 +46,7 @@ def test_convert_then_split(mixlm, tmp_path):
     ("arguments", "status", "message"),
     [
         (["gsm8k", "--out", "a.jsonl"], 1, "Set MIXLM_DATA to the folder that holds it, or give the file as --source"),
-        (["gsm8k", "--source", "no.jsonl", "--held-out", "no.json", "--out", "a.jsonl"], 1, "no.json: no such file"),
+        (["gsm8k", "--source", "no.jsonl", "--held-out", "no.json", "--out", "a.jsonl"], 1, "no.jsonl: no such file"),
         (["chain-arithmetic", "--rows", "999", "--operations", "1", "--out", "a.jsonl"], 1, "give more --operations"),
         (["chain-arithmetic", "--rows", "0", "--out", "a.jsonl"], 2, "0 is not in the range"),
         (["chain-arithmetic", "--rows", "3", "--out", "no/a.jsonl"], 1, "no/a.jsonl: cannot be written"),

@@ -1,0 +1,42 @@
+"""mixlm export: a run in the form that another program takes."""
+
+import click
+
+from pipelines.options import command
+
+
+_positive = click.IntRange(min=1)
+
+
+@click.group("export", context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
+def main() -> None:
+    """Write what another program needs to run a model."""
+
+
+@main.add_command
+@command("lm-eval")
+@click.argument("run", type=click.Path())
+@click.argument("data", type=click.Path())
+@click.option("--out", required=True, type=click.Path(file_okay=False), help="Folder of the task's two files.")
+@click.option("--name", help="Name of the task.  [default: mixlm_ and the names of RUN and DATA]")
+@click.option("--split", help="Part of DATA.  [default: valid of an encoded dataset, else train]")
+@click.option("--limit", type=_positive, help="Take the first rows only.")
+@click.option("--max-new-tokens", type=_positive, help="Longest answer.  [default: as mixlm evaluate]")
+def lm_eval(
+    run: str, data: str, out: str, name: str | None, split: str | None, limit: int | None, max_new_tokens: int | None
+) -> None:
+    """Write the questions of DATA as a task of lm-evaluation-harness for the run in the folder RUN.
+
+    The command printed runs the harness; its exact_match is the accuracy of mixlm evaluate with the limit that is
+    printed, --latents free and --check exact.
+    """
+    from mixlm.evaluation_data import open_rows
+    from mixlm.export import export_lm_eval, task_name
+    from mixlm.run import load_run
+
+    opened = load_run(run)
+    tokenizer = opened.tokenizer()
+    rows = open_rows(data, opened, tokenizer, split, limit)
+    task = export_lm_eval(opened, rows, out, name or task_name(run, data), tokenizer, max_new_tokens)
+    click.echo(f"wrote {task.config} and {task.questions}: {task.rows} rows, --max-new-tokens {task.max_new_tokens}")
+    click.echo(task.command)
