@@ -17,8 +17,8 @@ class LatentMode:
     """How latents are decoded.
 
     Attributes:
-        kind: "free": the model decides; "text": none; "max": at most ``count``; "exact": precisely that many; "direct":
-            neither latents nor trace, for the answer's marker is given.
+        kind: "free": the model decides; "text": none; "max": at most ``count``; "exact": precisely that many;
+            "direct": neither latents nor trace, for the answer's marker is given.
         count: Number of latents of "max" and "exact".
         share: In place of ``count``: the share of the sample's own codes, from 0 to 1.
     """

@@ -77,9 +77,8 @@ def train(
     check_start(str(model), method, data.template, options, say)
     set_seed(options.seed)
     lm = open_model(str(model), data.tokenizer, options.seed)
-    new_ids = extend_vocabulary(
-        lm, data.tokenizer, method.tokens(data.codebook_size), options.seed, options.new_token_noise
-    )
+    tokens = method.tokens(data.codebook_size)
+    new_ids = extend_vocabulary(lm, data.tokenizer, tokens, options.seed, options.new_token_noise)
     run = _describe(path, data, options, arguments)
     training = prepare_rows(data, method, run, lm.config, options, say)
     if method.learns_stop:

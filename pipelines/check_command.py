@@ -17,7 +17,7 @@ def check_command(job: Job, source: Path) -> None:
         source: The file that its options come from, for the error message.
 
     Raises:
-        InputError: If an option is unknown or a value does not fit.
+        InputError: If an option is unknown, a value does not fit, or the command would only explain itself.
     """
     group, arguments = main, list(job.arguments)
     context = click.Context(group, info_name="mixlm")
@@ -28,3 +28,5 @@ def check_command(job: Job, source: Path) -> None:
         group.make_context(name, arguments, parent=context)
     except click.ClickException as error:
         raise InputError(f"{source}: {job.name}: {error.format_message()}") from None
+    except click.exceptions.Exit:  # --help and its like: the command would do nothing else
+        raise InputError(f"{source}: {job.name}: an option asks for no more than a text; leave it out") from None

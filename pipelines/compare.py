@@ -33,7 +33,7 @@ def main(
     finished cell is never run again, and an interrupted one goes on where it stopped when the command is given again.
     """
     from mixlm.analysis.finding import require_matplotlib
-    from mixlm.comparison.grid import read_grid
+    from mixlm.comparison.grid_file import read_grid
     from pipelines.grid_plan import Plan
     from pipelines.grid_run import run_cells
     from pipelines.report_comparison import report

@@ -1,9 +1,10 @@
 """What a docstring in Google's style says of each parameter or attribute, for help texts."""
 
 import re
+from inspect import cleandoc
 
 
-_ENTRY = re.compile(r"^ +(\w+): (.*(?:\n {12}.*)*)", re.MULTILINE)
+_ENTRY = re.compile(r"^ {4}(\w+): (.*(?:\n {8}.*)*)", re.MULTILINE)
 
 
 def notes_of(documentation: str | None, section: str) -> dict[str, str]:
@@ -20,5 +21,5 @@ def notes_of(documentation: str | None, section: str) -> dict[str, str]:
     ...     ''', "Args")
     {'size': 'How large, in cells.'}
     """
-    text = (documentation or "").partition(f"{section}:\n")[2].partition("\n\n")[0]
+    text = cleandoc(documentation or "").partition(f"\n{section}:\n")[2].partition("\n\n")[0]
     return {name: " ".join(note.split()) for name, note in _ENTRY.findall(text)}

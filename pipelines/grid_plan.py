@@ -1,17 +1,21 @@
 """The commands of a grid: what each cell needs, in which order, and when it is done."""
 
 import json
+import os
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mixlm.comparison.grid import SPLITS, Entry, Grid
+from mixlm.comparison.grid import SPLITS, Entry, Grid, short_hash
 from mixlm.errors import InputError
+from mixlm.tasks import open_task
 from pipelines.demo_plan import Job
 
 
 MODEL = "model.yaml"
+_ONE_WAY = ("chat", "official", "skip-bad-rows")  # flags that are off unless given, and have no --no-..
 
 
 @dataclass(frozen=True)
@@ -22,11 +26,13 @@ class Part:
         job: The command; its name says which part it is.
         kind: "data", "encode", "train" or "evaluate".
         finished: The file that is there, and whole, once the part is done.
+        identity: Short hash of the command, wherever the comparison's folder lies.
     """
 
     job: Job
     kind: str
     finished: Path
+    identity: str
 
     def done(self) -> bool:
         """Tell whether the part need not be run; an encoding says so itself in its manifest."""
@@ -60,12 +66,14 @@ class Plan:
 
     Args:
         grid: The grid.
-        out: The folder of everything that is written.
+        out: The folder of everything that is written; relative to the current one if it lies in there, however it is
+            given, since a command goes on only where it is given the same paths again.
     """
 
     def __init__(self, grid: Grid, out: Path) -> None:
-        self.grid, self.out = grid, out
-        self.model = grid.model if isinstance(grid.model, str) else str(out / MODEL)
+        near = Path(os.path.relpath(out))
+        self.grid, self.out = grid, out.absolute() if ".." in near.parts else near
+        self.model = grid.model if isinstance(grid.model, str) else str(self.out / MODEL)
         self.files = {split: self._file(split) for split in SPLITS}
 
     def cells(self, only: tuple[str, ...] = (), seeds: tuple[int, ...] = ()) -> list[Cell]:
@@ -87,9 +95,19 @@ class Plan:
         entry = self.grid.entries[label]
         answers = self.out / "answers" / f"{label}-{seed}.json"
         arguments = ("evaluate", str(self._run(label, seed)), self.files["test"], *options_of(entry.evaluate))
-        job = Job(f"evaluate {label}-{seed}", (*arguments, "--out", str(answers)))
-        parts = [*self._data(), *self._training(label, seed), Part(job, "evaluate", answers)]
-        return Cell(entry, seed, tuple(parts))
+        evaluation = self._part(f"evaluate {label}-{seed}", (*arguments, "--out", str(answers)), answers)
+        return Cell(entry, seed, (*self._data(), *self._training(label, seed), evaluation))
+
+    def command(self, cell: Cell) -> str:
+        """Return the command that makes one cell again, as a user types it."""
+        chosen = ("--only", cell.entry.label, "--seed", str(cell.seed))
+        return shlex.join(["mixlm", "compare", str(self.grid.path), "--out", str(self.out), *chosen])
+
+    def _part(self, name: str, arguments: tuple[str, ...], finished: Path) -> Part:
+        """Return a part; the first word of its name is the command."""
+        told = [argument.removeprefix(f"{self.out}{os.sep}") for argument in arguments]
+        described = self.grid.model if self.model in arguments else None
+        return Part(Job(name, arguments), name.partition(" ")[0], finished, short_hash([told, described]))
 
     def _file(self, split: str) -> str:
         return str(self.out / "data" / f"{split}.jsonl") if "task" in self.grid.data else self.grid.data[split]
@@ -101,11 +119,14 @@ class Plan:
         data = self.grid.data
         if "task" not in data:
             return []
-        parts = []
+        parts, seeded = [], hasattr(open_task(data["task"]), "generate")
         for split in SPLITS:
-            size = {"rows": data["rows"][split], "split": split, "seed": data.get("seed", 0)}
-            arguments = ("data", data["task"], *options_of(size, data.get("options", {})), "--out", self.files[split])
-            parts.append(Part(Job(f"data {split}", arguments), "data", Path(self.files[split])))
+            rows = (data.get("rows") or {}).get(split)
+            size = {"rows": rows} if rows else {}
+            draw = {"split": split, **({"seed": data.get("seed") or 0} if seeded else {})}
+            options = options_of(size, draw, data.get("options") or {})
+            arguments = ("data", data["task"], *options, "--out", self.files[split])
+            parts.append(self._part(f"data {split}", arguments, Path(self.files[split])))
         return parts
 
     def _training(self, label: str, seed: int) -> list[Part]:
@@ -121,8 +142,8 @@ class Plan:
         run = self._run(label, seed)
         method = ("--method", entry.method, *(f for k, v in entry.options.items() for f in ("-o", f"{k}={_text(v)}")))
         arguments = ("train", source, "--model", model, "--out", str(run), *method, *given)
-        job = Job(f"train {label}-{seed}", (*arguments, *options_of(entry.train, {"seed": seed})))
-        return [*parts, Part(job, "train", run / "mixlm.json")]
+        arguments = (*arguments, *options_of(entry.train, {"seed": seed}))
+        return [*parts, self._part(f"train {label}-{seed}", arguments, run / "mixlm.json")]
 
     def _encoding(self, label: str, seed: int) -> Part:
         """Return stage 1; entries with the same options share it, under the label of the first of them."""
@@ -131,17 +152,17 @@ class Plan:
         folder = self.out / "encoded" / f"{alike.label}-{seed}"
         arguments = ("encode", self.files["train"], "--valid", self.files["valid"], "--model", self.model)
         options = options_of(self.grid.template, entry.encode, {"seed": seed})
-        job = Job(f"encode {alike.label}-{seed}", (*arguments, "--out", str(folder), *options))
-        return Part(job, "encode", folder / "manifest.json")
+        arguments = (*arguments, "--out", str(folder), *options)
+        return self._part(f"encode {alike.label}-{seed}", arguments, folder / "manifest.json")
 
 
 def options_of(*groups: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return options as a user types them; true and false are flags."""
+    """Return options as a user types them: true and false as flags, false as none where a flag has no opposite."""
     texts: list[str] = []
     for name, value in {name: value for group in groups for name, value in group.items()}.items():
         flag = name.replace("_", "-")
         if isinstance(value, bool):
-            texts.append(f"--{flag}" if value else f"--no-{flag}")
+            texts += [f"--{flag}"] if value else [f"--no-{flag}"] if flag not in _ONE_WAY else []
         else:
             texts += [f"--{flag}", _text(value)]
     return tuple(texts)

@@ -1,27 +1,23 @@
 """Running the cells of a grid: each part once, some at a time, and a line of results for each cell that is done."""
 
-import json
-import time
+import signal
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Lock
-from typing import Any
 
 import click
 import yaml
 
-from mixlm.comparison.results import Result, append_result, checksum, make_result, read_results
+from mixlm.comparison.attempts import Attempts
+from mixlm.comparison.folder import PARTS, RESULTS, claimed
+from mixlm.comparison.results import Result, append_line, checksums, make_result, read_results
 from mixlm.errors import InputError
 from pipelines.check_command import check_command
-from pipelines.demo_plan import Job
-from pipelines.grid_plan import MODEL, SPLITS, Cell, Part, Plan
+from pipelines.grid_plan import MODEL, Cell, Part, Plan
 from pipelines.side_by_side import Runner, shown
-
-
-RESULTS, PARTS = "results.jsonl", "parts.jsonl"
 
 
 def run_cells(plan: Plan, cells: Sequence[Cell], at_once: int) -> list[Cell]:
@@ -38,20 +34,43 @@ def run_cells(plan: Plan, cells: Sequence[Cell], at_once: int) -> list[Cell]:
     Raises:
         InputError: If a command of any cell is wrong, or a result in the folder is of other settings.
     """
-    done = finished_results(plan)
-    waiting = [cell for cell in cells if (cell.entry.label, cell.seed) not in done]
-    for part in {part.job.name: part for cell in waiting for part in cell.parts}.values():
-        check_command(part.job, plan.grid.path)
-    _prepare(plan)
-    click.echo(f"{plan.grid.path}: {len(cells)} cells, {len(cells) - len(waiting)} done; results in {plan.out}")
-    work = _Work(plan)
-    with shown() as work.runner.show, ThreadPoolExecutor(at_once) as pool:
-        try:
-            failed = list(pool.map(work.run, waiting))
-        except BaseException:
-            work.runner.stop()
-            raise
+    _check(plan, _waiting(plan, cells))
+    with claimed(plan.out):
+        waiting = _waiting(plan, cells)  # another process may have worked in the folder until now
+        work = _Work(plan)
+        work.check(waiting)
+        _write_model(plan)
+        click.echo(f"{plan.grid.path}: {len(cells)} cells, {len(cells) - len(waiting)} done; results in {plan.out}")
+        with shown() as work.runner.show, ThreadPoolExecutor(at_once) as pool, _ended_like_ctrl_c():
+            try:
+                failed = list(pool.map(work.run, waiting))
+            except BaseException:
+                work.runner.stop()
+                raise
     return [cell for cell in failed if cell]
+
+
+def _waiting(plan: Plan, cells: Sequence[Cell]) -> list[Cell]:
+    done = finished_results(plan)
+    return [cell for cell in cells if (cell.entry.label, cell.seed) not in done]
+
+
+def _check(plan: Plan, cells: Sequence[Cell]) -> None:
+    """Find what is wrong with the commands of cells, or with the files that they read, before anything is written."""
+    for part in {part.job.name: part for cell in cells for part in cell.parts}.values():
+        check_command(part.job, plan.grid.path)
+    if cells and "task" not in plan.grid.data:
+        checksums(plan.files)
+
+
+@contextmanager
+def _ended_like_ctrl_c() -> Iterator[None]:
+    """Treat the system's request to end like Ctrl-C: what runs is stopped too, and goes on at the next call."""
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def finished_results(plan: Plan) -> dict[tuple[str, int], Result]:
@@ -71,23 +90,42 @@ def finished_results(plan: Plan) -> dict[tuple[str, int], Result]:
     return results
 
 
-def _prepare(plan: Plan) -> None:
-    """Make the folder, with the model from scratch if the grid describes one."""
-    for folder in ("data", "encoded", "runs", "answers"):
-        (plan.out / folder).mkdir(parents=True, exist_ok=True)
+def _write_model(plan: Plan) -> None:
+    """Write the model from scratch, if the grid describes one."""
     if not isinstance(plan.grid.model, str):
         (plan.out / MODEL).write_text(yaml.safe_dump(dict(plan.grid.model), sort_keys=False), encoding="utf-8")
 
 
 class _Work:
-    """What the threads share: the running commands, a lock for each part, and the two files of lines."""
+    """What the threads share: the running commands, a lock for each part, and the two files of lines.
+
+    Args:
+        plan: The plan.
+    """
 
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
         self.runner = Runner(stop_on_failure=False)
+        self.attempts = Attempts(plan.out / PARTS)
         self.locks: dict[str, Lock] = defaultdict(Lock)
         self.writing = Lock()
         self.failures: set[str] = set()
+        self.data = next((result["data"] for result in finished_results(plan).values()), {})
+
+    def check(self, cells: Sequence[Cell]) -> None:
+        """Refuse what is there, but was made with other settings or of other data than the cells are to be.
+
+        Raises:
+            InputError: If there is such a part.
+        """
+        for part in (part for cell in cells for part in cell.parts):
+            if part.done() and self.attempts.identity(part.job.name) not in (part.identity, None):
+                raise InputError(
+                    f"{part.finished}: is of other settings than {self.plan.grid.path} has now; choose another --out, "
+                    "or give the changed method another name"
+                )
+        if cells:
+            checksums({split: file for split, file in self.plan.files.items() if Path(file).is_file()}, self.data)
 
     def run(self, cell: Cell) -> Cell | None:
         """Run what a cell still lacks and write its result; returns the cell if it failed."""
@@ -107,7 +145,7 @@ class _Work:
                 return
             if part.job.name in self.failures:  # for another cell; trying again would fail again
                 raise InputError(f"needs '{part.job.name}', which failed")
-            with self._noted(part.job) as record:
+            with self.attempts.noted(part.job.name, part.identity, part.job.line()) as record:
                 try:
                     finished = self.runner.run(part.job)
                 except InputError:
@@ -119,54 +157,23 @@ class _Work:
         with self.writing:
             return self.locks[name]
 
-    @contextmanager
-    def _noted(self, job: Job) -> Iterable[dict[str, Any]]:
-        """Note how long a command took, also one that was interrupted: a resumed part is the sum of its attempts."""
-        started, record = time.monotonic(), {"part": job.name, "command": job.line(), "cpu_seconds": 0.0}
-        try:
-            yield record
-        finally:
-            record["seconds"] = time.monotonic() - started
-            with self.writing:
-                append_result(self.plan.out / PARTS, record)
-
     def _write(self, cell: Cell) -> None:
         plan, label = self.plan, cell.entry.label
-        encoding = next((part for part in cell.parts if part.kind == "encode"), None)
-        data = {split: {"file": plan.files[split], "sha256": checksum(plan.files[split])} for split in SPLITS}
+        encoding = next((part.finished for part in cell.parts if part.kind == "encode"), None)
+        kinds = {part.job.name: part.kind for part in cell.parts if part.kind != "data"}
         about = {
             "label": label,
             "method": cell.entry.method,
             "seed": cell.seed,
             "identity": plan.grid.identity(label),
-            "command": f"mixlm compare {plan.grid.path} --out {plan.out} --only {label} --seed {cell.seed}",
+            "command": plan.command(cell),
             "commands": [part.job.line() for part in cell.parts],
             "settings": plan.grid.settings(label),
-            "data": data,
+            "data": checksums(plan.files, self.data),
         }
-        manifest = encoding.finished if encoding else None
-        result = make_result(about, cell.parts[-1].finished, manifest, seconds_of(plan.out / PARTS, cell.parts))
+        result = make_result(about, cell.parts[-1].finished, encoding, self.attempts.seconds(kinds))
         with self.writing:
-            append_result(plan.out / RESULTS, result)
-        first = next(iter(result["modes"].items()))
-        click.echo(
-            f"{cell.name}: {first[1]['accuracy']:.1%} right, {first[1]['tokens']['total']:.1f} tokens ({first[0]})"
-        )
-
-
-def seconds_of(path: Path, parts: Sequence[Part]) -> dict[str, dict[str, float]]:
-    """Return the wall-clock and processor seconds of each kind of part, summed over parts and their attempts.
-
-    Args:
-        path: The file of attempts.
-        parts: The parts of a cell; what they share with other cells counts in full, for each would need it.
-    """
-    kinds = {part.job.name: part.kind for part in parts if part.kind != "data"}
-    seconds: dict[str, dict[str, float]] = {}
-    for line in path.read_text(encoding="utf-8").splitlines() if path.is_file() else ():
-        record = json.loads(line)
-        if record["part"] in kinds:
-            kind = seconds.setdefault(kinds[record["part"]], {"wall": 0.0, "cpu": 0.0})
-            kind["wall"] += record["seconds"]
-            kind["cpu"] += record["cpu_seconds"]
-    return seconds
+            self.data = self.data or about["data"]
+            append_line(plan.out / RESULTS, result)
+        mode, figures = next(iter(result["modes"].items()))
+        click.echo(f"{cell.name}: {figures['accuracy']:.1%} right, {figures['tokens']['total']:.1f} tokens ({mode})")

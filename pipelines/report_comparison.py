@@ -10,11 +10,11 @@ from rich.table import Table
 
 from mixlm.comparison.plot import draw_pareto
 from mixlm.comparison.summary import FREE, Comparison, Summary, compare_all, summarize_results
+from mixlm.whole_file import whole_file
 from pipelines.grid_plan import Plan
 from pipelines.grid_run import finished_results
 
 
-LEAST_WIDTH = 150
 _FEWEST = 0.001
 
 
@@ -25,49 +25,72 @@ def report(plan: Plan, against: str | None = None) -> None:
         plan: The plan.
         against: Label of the method that differences are printed against; None: the first that is finished.
     """
-    labels, results = list(plan.grid.entries), finished_results(plan)
-    known = sorted((one for one in results.values() if one["label"] in labels), key=lambda o: labels.index(o["label"]))
+    labels, seeds = list(plan.grid.entries), plan.grid.seeds
+    results = finished_results(plan).values()
+    known = [one for one in results if one["label"] in labels and one["seed"] in seeds]
     if not known:
         click.echo(f"{plan.out}: no cell is finished yet")
         return
-    summaries = summarize_results(known)
+    summaries = summarize_results(sorted(known, key=lambda one: labels.index(one["label"])))
     pairs = compare_all(summaries)
-    title = f"{plan.grid.path.stem}: {known[0]['rows']} test rows, {len(known)} cells"
+    title = f"{plan.grid.path.stem}: {known[0]['rows']} test rows, {len(known)} of {len(labels) * len(seeds)} cells"
     table = method_table(summaries)
     console = Console(highlight=False)
-    console.width = max(console.width, LEAST_WIDTH)
-    console.print(title, grid_of(table), sep="\n")
+    _print_wide(console, title, table)
     print_differences(console, pairs, against or summaries[0].label)
-    files = [plan.out / "table.md", plan.out / "pairs.csv"]
-    files[0].write_text(f"{title}\n\n{markdown(table)}", encoding="utf-8")
-    _write_pairs(files[1], pairs)
-    files += draw_pareto(summaries, title, plan.out / "pareto")
-    click.echo(f"wrote {', '.join(path.name for path in files)} in {plan.out}")
+    if against and against not in (one.label for one in summaries):
+        click.echo(f"--against {against}: none of its cells is finished yet")
+    with whole_file(plan.out / "table.md") as file:
+        file.write(f"{title}\n\n{markdown(table)}")
+    _write_pairs(plan.out / "pairs.csv", pairs)
+    pictures = draw_pareto(summaries, title, plan.out / "pareto")
+    click.echo(f"wrote {', '.join(['table.md', 'pairs.csv', *(path.name for path in pictures)])} in {plan.out}")
 
 
 def method_table(summaries: Sequence[Summary]) -> list[list[str]]:
-    """Return the main table as text, titles first: one row for each method."""
-    lengths = list(dict.fromkeys(mode for one in summaries for mode in one.points if mode != FREE))
-    rows = [["method", "seeds", "accuracy", "95 % interval", "tokens", "latents"]]
-    rows[0] += [mode.removeprefix("exact:") for mode in lengths] + ["stage 1, s", "training, s", "answer, ms"]
+    """Return the main table as text, titles first: one row for each method.
+
+    Accuracy with its interval, tokens, latents and the time to answer are of free decoding; the accuracy in every
+    other mode has a column of its own. Time before is processor time, which what else runs on a machine changes
+    little. Where a row was answered several times, "solved" is the share of rows with a right answer among them.
+    """
+    modes = list(dict.fromkeys(mode for one in summaries for mode in one.points if mode != FREE))
+    solved = ["solved"] if any(one.samples > 1 for one in summaries) else []
+    rows = [["method", "seeds", "accuracy", "95 % interval", *solved, "tokens", "latents"]]
+    rows[0] += [mode.removeprefix("exact:") for mode in modes] + ["stage 1, CPU s", "training, CPU s", "answer, ms"]
     for one in summaries:
-        free = one.points.get(FREE)
-        row = [one.label, str(len(one.seeds)), *(_free_cells(one) if free else [""] * 4)]
-        row += [f"{one.points[mode].accuracy.estimate:.1%}" if mode in one.points else "" for mode in lengths]
-        row += [_seconds(one, "encode"), _seconds(one, "train")]
-        answers = next(iter(one.scores.values())).shape[1]
-        rows.append([*row, f"{1000 * free.seconds / answers:.1f}" if free else ""])
+        free, times = _free_cells(one, bool(solved)), [_seconds(one, "encode"), _seconds(one, "train")]
+        others = [_percent(one.points[mode].accuracy.estimate) if mode in one.points else "" for mode in modes]
+        rows.append([one.label, str(len(one.seeds)), *free[:-1], *others, *times, free[-1]])
     return rows
 
 
-def _free_cells(summary: Summary) -> list[str]:
+def _free_cells(summary: Summary, solved: bool) -> list[str]:
+    """Return what is told of free decoding, empty where a method was not decoded so."""
+    if FREE not in summary.points:
+        return [""] * (6 if solved else 5)
     free = summary.points[FREE]
-    _, low, high = free.accuracy
-    return [f"{free.accuracy.estimate:.1%}", f"{low:.1%} - {high:.1%}", f"{free.tokens:.1f}", f"{free.latents:.1f}"]
+    accuracy, low, high = map(_percent, free.accuracy)
+    share = [_percent(free.solved) if summary.samples > 1 else ""] if solved else []
+    answers = summary.scores[FREE].shape[1] * summary.samples
+    lengths = [f"{free.tokens:.1f}", f"{free.latents:.1f}"]
+    return [accuracy, f"{low} - {high}", *share, *lengths, f"{1000 * free.seconds / answers:.1f}"]
+
+
+def _percent(share: float) -> str:
+    return f"{share:.1%}"
 
 
 def _seconds(summary: Summary, kind: str) -> str:
     return f"{summary.seconds[kind]['cpu']:.0f}" if kind in summary.seconds else ""
+
+
+def _print_wide(console: Console, title: str, rows: Sequence[Sequence[str]]) -> None:
+    """Print a table whole: a line that wraps on a narrow terminal beats a figure that is cut off."""
+    table = grid_of(rows)
+    table.width = sum(max(len(row[place]) for row in rows) + 2 for place in range(len(rows[0])))
+    console.width = max(console.width, table.width)
+    console.print(title, table, sep="\n")
 
 
 def grid_of(rows: Sequence[Sequence[str]]) -> Table:
@@ -96,7 +119,7 @@ def print_differences(console: Console, pairs: Sequence[Comparison], reference: 
             estimate = f"{sign * pair.difference.estimate * 100:+.1f}"
             rows.append([other, pair.mode, estimate, f"{low * 100:+.1f} to {high * 100:+.1f}", p_text(pair.p_value)])
     if len(rows) > 1:
-        console.print(f"\n{reference} minus each other method, in points of accuracy:", grid_of(rows), sep="\n")
+        _print_wide(console, f"\n{reference} minus each other method, in points of accuracy:", rows)
 
 
 def p_text(p_value: float) -> str:
@@ -105,8 +128,8 @@ def p_text(p_value: float) -> str:
 
 
 def _write_pairs(path: Path, pairs: Sequence[Comparison]) -> None:
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
+    with whole_file(path) as file:
+        writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["latents", "first", "second", "difference", "low", "high", "p"])
         for pair in pairs:
             writer.writerow([pair.mode, pair.first, pair.second, *map("{:.5f}".format, pair.difference), pair.p_value])

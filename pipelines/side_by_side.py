@@ -20,6 +20,7 @@ from pipelines.demo_plan import Job
 
 _PROGRESS = re.compile(r"(?P<title>[^:]+): (?P<step>\d+)/(?P<total>\d+)\b.*")
 _LINES_OF_A_BUG = 30
+_MOST_BARS = 8  # with more commands than that, the bars of those that have ended make room
 Show = Callable[[str, str], None]  # the name of a job, and a line that it wrote to stderr
 
 
@@ -162,6 +163,9 @@ def shown() -> Iterator[Show]:
                 progress.console.print(f"  {name}: {line}", markup=False, highlight=False)
                 return
             if name not in bars:
+                ended = {task.id for task in progress.tasks if task.finished and len(bars) >= _MOST_BARS}
+                for one in [one for one, bar in bars.items() if bar in ended]:
+                    progress.remove_task(bars.pop(one))
                 bars[name] = progress.add_task(name, total=None)
             title, step, total = found["title"], int(found["step"]), int(found["total"])
             progress.update(bars[name], description=f"{name}: {title}", completed=step, total=total)

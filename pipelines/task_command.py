@@ -70,7 +70,8 @@ def _shared(task: Any, generate: Callable | None, load: Callable | None) -> list
         required=load is None,
         help="How many different rows." if load is None else "How many; of published rows the first.  [default: all]",
     )
-    split = click.Option(["--split"], default=task.SPLITS[0], show_default=True, type=click.Choice(task.SPLITS))
+    which = {"default": task.SPLITS[0], "show_default": True, "type": click.Choice(task.SPLITS)}
+    split = click.Option(["--split"], **which, help="Part of the task's rows.")
     options = [rows, split]
     if generate:
         options.append(click.Option(["--seed"], default=0, show_default=True, help="Seed of the draw."))
@@ -114,5 +115,6 @@ def _refuse_other(unused: Callable[..., Any] | None, used: Callable[..., Any] | 
     context, kept = click.get_current_context(), own_parameters(used)
     for name in own_parameters(unused):
         if name not in kept and context.get_parameter_source(name) is not click.core.ParameterSource.DEFAULT:
-            where = "belongs to published rows; add --official" if used.__name__ == "generate" else "does nothing"
-            raise click.UsageError(f"--{name.replace('_', '-')} {where}, or leave it out")
+            generates = used.__name__ == "generate"
+            why = "is for published rows; add --official, or" if generates else "does nothing to published rows;"
+            raise click.UsageError(f"--{name.replace('_', '-')} {why} leave it out")

@@ -35,6 +35,23 @@ def checksum(path: str | Path) -> str:
         raise InputError(f"{path}: cannot be read: {error.strerror}") from None
 
 
+def checksums(files: Mapping[str, str], before: Mapping[str, Mapping[str, str]] | None = None) -> dict[str, Any]:
+    """Return path and SHA-256 of each file, by its split.
+
+    Args:
+        files: Paths by split.
+        before: What this function returned for results that the same data are to be added to.
+
+    Raises:
+        InputError: If a file cannot be read, or is not the one that the results are of.
+    """
+    data = {split: {"file": file, "sha256": checksum(file)} for split, file in files.items()}
+    for split in data.keys() & (before or {}).keys():
+        if data[split]["sha256"] != before[split]["sha256"]:
+            raise InputError(f"{files[split]}: is not the file that the results so far are of; choose another --out")
+    return data
+
+
 def read_results(path: Path) -> list[Result]:
     """Return the results in ``path``; none if there is no such file.
 
@@ -56,9 +73,9 @@ def read_results(path: Path) -> list[Result]:
     return results
 
 
-def append_result(path: Path, result: Mapping[str, Any]) -> None:
-    """Add one line to ``path`` in a single write, so that a line is there whole or not at all."""
-    line = json.dumps(result, ensure_ascii=False) + "\n"
+def append_line(path: Path, record: Mapping[str, Any]) -> None:
+    """Add one JSON line to ``path`` in a single write, so that it is there whole or not at all."""
+    line = json.dumps(record, ensure_ascii=False) + "\n"
     path.parent.mkdir(parents=True, exist_ok=True)
     with open(path, "ab", buffering=0) as file:
         file.write(line.encode())
@@ -90,25 +107,29 @@ def make_result(
 
 
 def right_by_mode(answers: Iterable[Mapping[str, Any]]) -> dict[str, str]:
-    """Return for each mode the samples of every row, in the order of the rows: a digit a row, how many were right.
+    """Return for each mode how many answers to every row are right, in the order of the rows: a digit for each row.
 
-    With one sample a row that is a string of 0 and 1, from which every interval and test can be computed again.
+    With one sample a row that is a string of 0 and 1, from which every interval and test can be computed again. With
+    more than nine there are commas between the numbers.
     """
-    counts: dict[str, dict[Any, int]] = {}
+    counts: dict[str, dict[Any, list[bool]]] = {}
     for answer in answers:
-        rows = counts.setdefault(answer["latents"], {})
-        rows[answer["row"]] = rows.get(answer["row"], 0) + bool(answer["right"])
+        counts.setdefault(answer["latents"], {}).setdefault(answer["row"], []).append(bool(answer["right"]))
     return {
-        mode: ",".join(map(str, rows.values())) if max(rows.values()) > 9 else "".join(map(str, rows.values()))
+        mode: _separator(max(map(len, rows.values()))).join(str(sum(right)) for right in rows.values())
         for mode, rows in counts.items()
     }
 
 
+def _separator(samples: int) -> str:
+    return "," if samples > 9 else ""
+
+
 def scores(result: Mapping[str, Any], mode: str) -> np.ndarray:
     """Return the share of right answers to each row in one mode, (rows,)."""
-    right = result["modes"][mode]["right"]
-    counts = right.split(",") if "," in right else list(right)
-    return np.asarray([int(count) for count in counts], dtype=float) / result["samples"]
+    right, samples = result["modes"][mode]["right"], result["samples"]
+    counts = right.split(",") if _separator(samples) else list(right)
+    return np.asarray([int(count) for count in counts], dtype=float) / samples
 
 
 def surroundings() -> dict[str, Any]:

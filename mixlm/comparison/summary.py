@@ -14,6 +14,7 @@ from mixlm.statistics import (
     bootstrap_p_value,
     mcnemar,
     paired_bootstrap_difference,
+    wilson_interval,
 )
 
 
@@ -21,9 +22,20 @@ FREE, DIRECT, FULL = "free", "direct", "exact:100%"
 
 
 class Point(NamedTuple):
-    """A method decoded in one mode: accuracy with its interval over seeds and samples, and mean lengths."""
+    """A method decoded in one mode: means over seeds.
+
+    Attributes:
+        accuracy: Share of right answers, with its 95 % interval: by the bootstrap over seeds and samples, by Wilson
+            over samples where there is one seed, or where all scores are alike and a resample could not differ.
+        solved: Share of rows with a right answer among their samples.
+        tokens: Of an answer.
+        paper_tokens: The same as the papers count them.
+        latents: Of an answer.
+        seconds: To answer all rows.
+    """
 
     accuracy: Interval
+    solved: float
     tokens: float
     paper_tokens: float
     latents: float
@@ -38,6 +50,7 @@ class Summary:
         label: Its name in the grid.
         method: The method.
         seeds: Those that are finished.
+        samples: Answers to each row.
         points: By mode of decoding.
         scores: By mode: score of each seed on each sample, (seeds, samples).
         seconds: Mean wall-clock and processor seconds over seeds, by kind of part.
@@ -47,6 +60,7 @@ class Summary:
     label: str
     method: str
     seeds: tuple[int, ...]
+    samples: int
     points: Mapping[str, Point]
     scores: Mapping[str, np.ndarray]
     seconds: Mapping[str, Mapping[str, float]]
@@ -97,12 +111,20 @@ def _summary(label: str, group: Sequence[Result]) -> Summary:
     figures = [one["stage1"] for one in group if one.get("stage1")]
     stage1 = {name: _mean(one[name] for one in figures) for name in (figures[0] if figures else {})}
     seeds = tuple(one["seed"] for one in group)
-    return Summary(label, group[0]["method"], seeds, points, matrices, seconds, stage1)
+    return Summary(label, group[0]["method"], seeds, group[0]["samples"], points, matrices, seconds, stage1)
 
 
 def _point(matrix: np.ndarray, figures: Sequence[Mapping[str, Any]]) -> Point:
     tokens = (_mean(one["tokens"][kind] for one in figures) for kind in ("total", "paper_tokens", "latent"))
-    return Point(bootstrap_interval(matrix), *tokens, _mean(one["seconds"] for one in figures))
+    solved = float((matrix > 0).mean())
+    return Point(_interval(matrix), solved, *tokens, _mean(one["seconds"] for one in figures))
+
+
+def _interval(matrix: np.ndarray) -> Interval:
+    seeds, rows = matrix.shape
+    if seeds == 1 or np.ptp(matrix) == 0:
+        return wilson_interval(float(matrix.mean()) * rows, rows)
+    return bootstrap_interval(matrix)
 
 
 def _mean(values: Any) -> float:

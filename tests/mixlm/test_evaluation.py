@@ -80,6 +80,9 @@ def test_records_and_figures_by_hand():
     figures = summarize(records, rows=3)
     assert figures["accuracy"] == 0.5 and figures["right"] == 3 and figures["answers"] == 6
     assert figures["interval"] == list(wilson_interval(1.5, 3)[1:])
+    assert figures["solved"] == 1  # each row by one of its two samples
+    assert summarize(records[2:], rows=2)["solved"] == 1 and summarize(records[1:3], rows=2)["solved"] == 0
+    assert summarize([records[0], records[1], records[2], records[2]], rows=2)["solved"] == 1 / 2
     assert figures["cut_off"] == 1 / 6 and figures["unreadable"] == 2 / 6
     assert figures["latents"] == 1 and figures["tokens"]["delimiter"] == 1
     assert figures["tokens"]["total"] == figures["tokens"]["paper_tokens"] == (7 + 6 + 2 + 7 + 4 + 16) / 6

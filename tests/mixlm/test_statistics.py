@@ -3,7 +3,13 @@ import math
 import numpy as np
 import pytest
 
-from mixlm.statistics import bootstrap_interval, mcnemar, paired_bootstrap_difference, wilson_interval
+from mixlm.statistics import (
+    bootstrap_interval,
+    bootstrap_p_value,
+    mcnemar,
+    paired_bootstrap_difference,
+    wilson_interval,
+)
 
 
 # Newcombe (1998), Statistics in Medicine 17, table I, method 3: r / n and the 95 % limits to four places.
@@ -89,6 +95,51 @@ def test_paired_difference_agrees_with_the_normal_limit():
 
 def test_numbers_of_seeds_may_differ_but_samples_must_match():
     assert paired_bootstrap_difference(np.ones((3, 4)), np.zeros((2, 4))).estimate == 1
-    for compare in (mcnemar, paired_bootstrap_difference):
+    assert bootstrap_p_value(np.ones((3, 4)), np.zeros((2, 4))) < 0.001
+    for compare in (mcnemar, paired_bootstrap_difference, bootstrap_p_value):
         with pytest.raises(ValueError, match="there are 3 and 2"):
             compare([1, 0, 1], [1, 0])
+
+
+def test_p_value_of_equal_scores_is_1_and_of_a_sure_difference_the_smallest():
+    scores = np.random.default_rng(0).integers(2, size=(3, 50))
+    assert bootstrap_p_value(scores[0], scores[0]) == 1  # every resample is a tie
+    # No resample is at zero or beyond: (0 + 1) of (resamples + 1), on either side.
+    assert bootstrap_p_value(np.ones(20), np.zeros(20), resamples=999) == 2 / 1000
+    assert bootstrap_p_value(np.zeros(20), np.ones(20), resamples=999) == 2 / 1000
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_p_value_does_not_depend_on_who_comes_first(seed):
+    first, second = np.random.default_rng(seed).random((2, 40)) < [[0.6], [0.5]]
+    assert bootstrap_p_value(first, second) == bootstrap_p_value(second, first)
+
+
+def test_p_value_agrees_with_the_normal_limit():
+    # 25 samples only the first gets right, 15 only the second, of 100: mean 0.1, variance 0.4 - 0.1^2.
+    # z = 0.1 / sqrt(0.39 / 100) = 1.60, two-sided 0.109; with four times the samples z = 3.20, 0.0014.
+    first, second = np.repeat([1, 0, 1], [25, 15, 60]), np.repeat([0, 1, 1], [25, 15, 60])
+    assert bootstrap_p_value(first, second, resamples=20_000) == pytest.approx(0.109, abs=0.02)
+    assert bootstrap_p_value(np.tile(first, 4), np.tile(second, 4), resamples=20_000) == pytest.approx(
+        0.0014, abs=0.001
+    )
+
+
+def test_p_value_is_below_5_percent_where_the_interval_leaves_zero_out():
+    rng = np.random.default_rng(0)
+    below = 0
+    for lead in np.linspace(0, 0.25, 60):
+        first, second = rng.random((2, 2, 60)) < np.array([0.5 + lead, 0.5])[:, None, None]
+        interval = paired_bootstrap_difference(first, second)
+        p_value = bootstrap_p_value(first, second)
+        if abs(p_value - 0.05) > 0.004:  # ties at the border apart
+            assert (p_value < 0.05) == (interval.low > 0 or interval.high < 0)
+        below += p_value < 0.05
+    assert 10 < below < 50
+
+
+def test_p_value_carries_the_spread_of_seeds():
+    # Each method has a seed that fails and one that does not: whichever is ahead is chance, however many the samples.
+    first, second = np.repeat([[0.0], [1.0]], 500, axis=1), np.repeat([[0.0], [0.9]], 500, axis=1)
+    assert bootstrap_p_value(first, second) > 0.3
+    assert bootstrap_p_value(first[1], second[1]) < 0.001

@@ -33,6 +33,35 @@ def test_answer_and_every_step_follow_from_the_question(operations, modulus):
         assert row["answer"] == str(running_total(row["question"], modulus)) == words[-1][6]
 
 
+FILLER = "we keep the total in mind and go on with the next of the operations , which is not hard : so now"
+
+
+@pytest.mark.parametrize(
+    ("words", "filler"),
+    [
+        (6, ""),
+        (7, "now "),
+        (8, "so now "),
+        (12, "is not hard : so now "),
+        (6 + len(FILLER.split()), f"{FILLER} "),
+        (8 + 2 * len(FILLER.split()), f"so now {FILLER} {FILLER} "),
+    ],
+)
+def test_more_words_make_a_step_longer_and_tell_nothing_more(words, filler):
+    for short, row in zip(generate(30, words=6), generate(30, words=words), strict=True):
+        assert (row["question"], row["answer"]) == (short["question"], short["answer"])
+        assert row["steps"] == [filler + step for step in short["steps"]]
+        assert {len(step.split()) for step in row["steps"]} == {words}
+        assert extract_answer(" ".join(row["steps"])) == row["answer"]
+
+
+@pytest.mark.parametrize("option", [{"words": 5}, {"operations": 0}, {"modulus": 1}])
+def test_options_that_are_too_small_are_named(option):
+    ((name, value),) = option.items()
+    with pytest.raises(InputError, match=f"^--{name} {value}: give {value + 1} or more$"):
+        next(generate(1, **option))
+
+
 def test_same_seed_same_rows_another_seed_others():
     assert list(generate(40, seed=3)) == list(generate(40, seed=3))
     assert list(generate(40, seed=3)) == list(islice(generate(400, seed=3), 40))
@@ -71,15 +100,16 @@ def test_more_rows_than_questions_is_an_error_that_names_the_remedy():
         list(generate(300, operations=1))
 
 
-def test_a_step_is_the_same_eight_tokens_wherever_it_stands():
-    rows = [to_sample(row) for row in generate(1500)]
+@pytest.mark.parametrize("words", [8, 13])
+def test_a_step_is_as_many_tokens_as_words_and_the_same_wherever_it_stands(words):
+    rows = [to_sample(row) for row in generate(1500, words=words)]
     template = Template(separator="")
     tokenizer = build_tokenizer("".join(template.render(row)) for row in rows)
     chunks = set()
     for row in rows:
         tokens = tokenize_sample(tokenizer, template, row)
-        assert tokens["step_lengths"] == [8] * 6
-        chunks |= {tuple(tokens["trace_ids"][start : start + 8]) for start in range(0, 48, 8)}
+        assert tokens["step_lengths"] == [words] * 6
+        chunks |= {tuple(tokens["trace_ids"][start : start + words]) for start in range(0, 6 * words, words)}
     assert len(chunks) == 200
 
 

@@ -1,0 +1,72 @@
+"""Stands for the commands of a comparison: ``python fake_commands.py NAME ARGUMENTS ..`` leaves files of their form.
+
+It writes NAME into ``log.txt``, then does what ``behave.json`` says of it: "fail", "die" or "wait"; else it succeeds.
+"""
+
+import json
+import os
+import sys
+import time
+from pathlib import Path
+
+
+RIGHT = {"free": "1101", "direct": "0001"}
+
+
+def main() -> None:
+    """Be the command."""
+    name, *arguments = sys.argv[1:]
+    with open("log.txt", "a") as log:
+        log.write(f"{name}\n")
+    behaviour = json.loads(Path("behave.json").read_text()).get(name) if Path("behave.json").exists() else None
+    if behaviour == "wait":
+        wait()
+    if behaviour == "die":
+        os.kill(os.getpid(), 9)
+    if behaviour == "fail":
+        sys.exit("Error: out of luck")
+    out = Path(arguments[arguments.index("--out") + 1])
+    WRITE[arguments[0]](out, arguments)
+
+
+def wait() -> None:
+    """Wait for the user to give up."""
+    Path("waiting").touch()
+    try:
+        time.sleep(600)
+    except KeyboardInterrupt:
+        print("Error: interrupted", file=sys.stderr)
+        sys.exit(130)
+
+
+def write_data(out: Path, arguments: list[str]) -> None:
+    """Write rows that depend on the arguments."""
+    out.write_text(f"{arguments[:-1]}\n")
+
+
+def write_encoded(out: Path, arguments: list[str]) -> None:
+    """Write a manifest."""
+    out.mkdir(exist_ok=True)
+    (out / "manifest.json").write_text(json.dumps({"complete": True, "codebook": {"codes_used": 3}}))
+
+
+def write_run(out: Path, arguments: list[str]) -> None:
+    """Write a run folder."""
+    out.mkdir(exist_ok=True)
+    (out / "mixlm.json").write_text("{}")
+
+
+def write_answers(out: Path, arguments: list[str]) -> None:
+    """Write figures and answers to four rows; free decoding is right in three, direct in one."""
+    modes = [mode for mode in ("free", "direct") if mode in arguments[arguments.index("--latents") + 1]]
+    answers = [{"row": r, "latents": m, "right": c == "1"} for m in modes for r, c in enumerate(RIGHT[m])]
+    tokens = {"total": 9.0, "paper_tokens": 9.0, "latent": 0.0}
+    figures = {m: {"accuracy": RIGHT[m].count("1") / 4, "tokens": tokens, "seconds": 0.1} for m in modes}
+    out.with_suffix(".jsonl").write_text("".join(json.dumps(answer) + "\n" for answer in answers))
+    settings = {"check": "exact", "samples": 1, "rows": 4, "loss": {}}
+    out.write_text(json.dumps({**settings, "modes": figures}))
+
+
+WRITE = {"data": write_data, "encode": write_encoded, "train": write_run, "evaluate": write_answers}
+if __name__ == "__main__":
+    main()

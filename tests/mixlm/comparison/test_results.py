@@ -1,0 +1,148 @@
+import hashlib
+import json
+import re
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+
+from mixlm.comparison.results import (
+    append_line,
+    checksum,
+    checksums,
+    make_result,
+    read_results,
+    right_by_mode,
+    scores,
+    surroundings,
+)
+from mixlm.errors import InputError
+
+
+LEAST = {"label": "cot", "seed": 0, "identity": "abc", "modes": {}}
+
+
+def answers(right: dict[str, list[list[int]]]) -> list[dict]:
+    """Answers in the order of an evaluation: mode after mode, the samples of a row next to each other."""
+    return [
+        {"row": 7 * row, "sample": sample, "latents": mode, "right": bool(one)}
+        for mode, rows in right.items()
+        for row, samples in enumerate(rows)
+        for sample, one in enumerate(samples)
+    ]
+
+
+def test_right_answers_of_single_samples_are_a_digit_each():
+    right = right_by_mode(answers({"free": [[1], [0], [1]], "exact:50%": [[0], [0], [1]]}))
+    assert right == {"free": "101", "exact:50%": "001"}
+
+
+@pytest.mark.parametrize("samples", [1, 2, 9, 10, 12])
+@pytest.mark.parametrize("rows", [1, 2, 40])
+def test_scores_are_read_back_from_the_digits(samples, rows):
+    drawn = np.random.default_rng(samples).integers(2, size=(rows, samples))
+    drawn[0] = 1  # ten right samples and more need two digits
+    right = right_by_mode(answers({"free": drawn.tolist()}))
+    read = scores({"samples": samples, "modes": {"free": {"right": right["free"]}}}, "free")
+    np.testing.assert_allclose(read, drawn.mean(axis=1))
+
+
+def test_scores_of_ten_samples_whose_counts_have_one_digit():
+    drawn = [[1] * 9 + [0], [0] * 10, [1] + [0] * 9]
+    right = right_by_mode(answers({"free": drawn}))["free"]
+    assert right == "9,0,1"
+    assert scores({"samples": 10, "modes": {"free": {"right": right}}}, "free").tolist() == [0.9, 0.0, 0.1]
+
+
+def test_a_checksum_is_sha256_of_the_bytes(tmp_path):
+    (tmp_path / "a").write_bytes(b"abc")
+    assert checksum(tmp_path / "a") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+    for path in (tmp_path / "no", tmp_path):
+        with pytest.raises(InputError, match=f"^{re.escape(str(path))}: cannot be read"):
+            checksum(path)
+
+
+def test_files_are_held_against_those_of_earlier_results(tmp_path):
+    files = {split: str(tmp_path / split) for split in ("train", "test")}
+    for split in files:
+        (tmp_path / split).write_text(split)
+    data = checksums(files)
+    assert data["test"] == {"file": files["test"], "sha256": hashlib.sha256(b"test").hexdigest()}
+    assert checksums(files, data) == checksums(files, {}) == data
+    assert checksums({"test": files["test"]}, data) == {"test": data["test"]}
+    (tmp_path / "test").write_text("tost")
+    with pytest.raises(InputError, match="test: is not the file that the results so far are of"):
+        checksums(files, data)
+
+
+def test_an_added_line_is_whole_even_between_threads(tmp_path):
+    path = tmp_path / "deep" / "results.jsonl"
+    lines = [{"number": number, "text": "ä" * 5000} for number in range(40)]
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda line: append_line(path, line), lines))
+    read = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    assert sorted(read, key=lambda line: line["number"]) == lines
+
+
+def test_results_are_read_as_they_were_added(tmp_path):
+    path = tmp_path / "results.jsonl"
+    assert read_results(path) == []
+    results = [{**LEAST, "seed": seed, "modes": {"free": {"right": "01"}}} for seed in range(3)]
+    for result in results:
+        append_line(path, result)
+    assert read_results(path) == results
+
+
+@pytest.mark.parametrize("broken", ['{"label": "cot", "se', "[]", "5", "{}", ""])
+def test_a_broken_line_is_named_by_its_number(tmp_path, broken):
+    path = tmp_path / "results.jsonl"
+    path.write_text(f"{json.dumps(LEAST)}\n{broken}\n{json.dumps(LEAST)}\n")
+    with pytest.raises(InputError, match=f"^{re.escape(str(path))}:2: is no result .* delete the line"):
+        read_results(path)
+
+
+MEASURED = {
+    "check": "exact",
+    "samples": 2,
+    "rows": 3,
+    "loss": {"m=0": {"loss": 1.23456789, "tokens": 9}},
+    "modes": {
+        "free": {
+            "accuracy": 0.5,
+            "interval": [0.1111111111, 0.9],
+            "solved": 2 / 3,
+            "right": 3,
+            "answers": 6,
+            "tokens": {"total": 7.0, "paper_tokens": 7.0, "latent": 1.0},
+            "latents": 1.0,
+            "cut_off": 0.0,
+            "unreadable": 0.0,
+            "seconds": 0.5,
+        }
+    },
+}
+
+
+def test_a_result_joins_cell_figures_answers_stage_1_and_seconds(tmp_path):
+    (tmp_path / "a.json").write_text(json.dumps(MEASURED))
+    lines = answers({"free": [[1, 1], [0, 0], [1, 0]]})
+    (tmp_path / "a.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    codebook = {"codebook_size": 4, "codes_used": 3, "code_gap": 0.987654321, "unigram_accuracy": 0.1}
+    (tmp_path / "manifest.json").write_text(json.dumps({"codebook": codebook}))
+    seconds = {"train": {"wall": 3.0, "cpu": 2.0}}
+    result = make_result({"label": "x", "seed": 1}, tmp_path / "a.json", tmp_path / "manifest.json", seconds)
+    assert (result["label"], result["seed"], result["seconds"]) == ("x", 1, seconds)
+    assert (result["check"], result["samples"], result["rows"]) == ("exact", 2, 3)
+    free = result["modes"]["free"]
+    assert free["right"] == "201" and free["solved"] == 0.666667 and free["interval"] == [0.111111, 0.9]
+    assert free["tokens"] == MEASURED["modes"]["free"]["tokens"] and "answers" not in free
+    assert result["loss"] == {"m=0": {"loss": 1.23457, "tokens": 9}}
+    assert result["stage1"] == {"codebook_size": 4, "codes_used": 3, "code_gap": 0.987654}
+    json.dumps(result)
+    assert make_result({}, tmp_path / "a.json", None, seconds)["stage1"] is None
+
+
+def test_surroundings_say_when_on_what_and_with_what():
+    found = surroundings()
+    assert re.fullmatch(r"\d{4}-\d\d-\d\d", found["date"])
+    assert found["hardware"] and {"mixlm", "torch", "transformers"} == found["versions"].keys()
