@@ -24,14 +24,14 @@ wrong one is any leaf of the other entity: the candidate farther from its neares
 the one farther from the other entities, directions left out, in 96 %. ``prosqa_balanced`` has no such cues.
 """
 
-import random
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from mixlm.errors import InputError
 from mixlm.files import read_rows
-from mixlm.tasks.prosqa_graphs import Graph, Size, draw_graph
+from mixlm.tasks.prosqa_graphs import Size, draw_graph
 from mixlm.tasks.prosqa_words import CONCEPTS, check, draw_rows, extract_answer, require_names
 from mixlm.tasks.sources import find
 from mixlm.tasks.splitting import SPLITS
@@ -84,11 +84,7 @@ def generate(
     size = Size(min_nodes, max_nodes, min_path, max_path)
     size.require(least_nodes=4, least_path=1)
     require_names(max_nodes, concepts)
-
-    def draw(rng: random.Random) -> Graph | None:
-        return draw_graph(rng, size)
-
-    yield from draw_rows(rows, split, seed, draw, concepts)
+    yield from draw_rows(rows, split, seed, partial(draw_graph, size=size), concepts)
 
 
 def load(split: str = "train", *, source: str | Path | None = None) -> Iterator[dict[str, Any]]:

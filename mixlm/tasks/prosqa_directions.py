@@ -156,10 +156,10 @@ class World:
     def lead_with(self, one: int, other: int) -> int | None:
         """Return what ``lead`` would be with another edge; None if it cannot be added.
 
-        Entities remain entities, candidates remain leaves, and the world remains whole.
+        Entities remain entities, and the world remains whole. Candidates, last in the order, remain leaves.
         """
         parent, child = self._directed(one, other)
-        if child in self._entities or parent in CANDIDATES:
+        if child in self._entities:
             return None
         lead = self.lead()
         for entity, sign in ((0, 1), (1, -1)):

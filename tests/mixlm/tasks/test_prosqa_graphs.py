@@ -76,6 +76,26 @@ def test_candidates_descend_from_one_entity_each_and_are_leaves():
         assert not {graph.target, graph.negative} & parents
 
 
+def test_no_entity_is_a_candidate_even_if_it_is_a_leaf():
+    for graph in draw_many(300, Size(4, 8, 1, 3)):
+        assert graph.target > 1 and graph.negative > 1
+
+
+def test_root_is_either_entity_as_often_if_their_leaves_are_equally_far():
+    roots = []
+    for graph in draw_many(1200):
+        parents = {parent for parent, _ in graph.edges}
+        reached = [below(graph, entity) for entity in (0, 1)]
+        farthest = [
+            max(distance for node, distance in own.items() if node not in other and node not in parents)
+            for own, other in (reached, reached[::-1])
+        ]
+        if farthest[0] == farthest[1]:
+            roots.append(graph.root)
+    assert len(roots) > 150
+    assert 0.38 < sum(roots) / len(roots) < 0.62
+
+
 def test_target_is_the_farthest_leaf_that_descends_from_one_of_the_two_entities_alone():
     for graph in draw_many(300):
         first, second = below(graph, 0), below(graph, 1)
