@@ -97,9 +97,8 @@ class Runner:
         if self.stopped:
             return Finished("", 0.0)
         with tempfile.TemporaryFile("w+", encoding="utf-8") as output:
-            process = subprocess.Popen(
-                command_of(job), stdout=output, stderr=subprocess.PIPE, text=True, env=environment()
-            )
+            how = {"env": environment(), "process_group": 0}  # Ctrl-C is for us; we then end our commands
+            process = subprocess.Popen(command_of(job), stdout=output, stderr=subprocess.PIPE, text=True, **how)
             self.processes.append(process)
             if self.stopped:  # another command failed while this one was being started
                 process.terminate()
@@ -116,7 +115,8 @@ class Runner:
         """Show the lines as they come; return the last that are no progress."""
         tail: list[str] = []
         for line in lines:
-            self.show(job.name, line.rstrip())
+            if not self.stopped:  # the last words of commands that were ended are of no interest
+                self.show(job.name, line.rstrip())
             if not _PROGRESS.match(line):
                 tail = [*tail, line.rstrip()][-_LINES_OF_A_BUG:]
         return tail

@@ -31,7 +31,7 @@ def main() -> None:
 
 def wait() -> None:
     """Wait for the user to give up."""
-    Path("waiting").touch()
+    Path("waiting").write_text(str(os.getpid()))
     try:
         time.sleep(600)
     except KeyboardInterrupt:
