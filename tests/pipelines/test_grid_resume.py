@@ -18,6 +18,8 @@ bench = pytest.fixture(make_bench)
 START = (
     "from pipelines import side_by_side; side_by_side.command_of = lambda job: [*{fake}, job.name, *job.arguments]; "
 )
+# A job started in the background of a shell inherits that SIGINT is ignored, and these tests may run in one.
+START += "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
 START += "from pipelines.cli import main; main()"
 
 
