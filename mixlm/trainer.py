@@ -69,13 +69,17 @@ class MixedTrainer(Trainer):
     def compute_loss(self, model: Any, inputs: dict[str, torch.Tensor], *args: Any, **kwargs: Any) -> Any:
         """Compute the loss of a batch, in several passes where it holds continuous thoughts."""
         head = getattr(bare(model), STOP, None)
-        forward = partial(thoughtful_batch, model, head=head) if head is not None or "thoughts" in inputs else model
+        if head is None and "thoughts" not in inputs:
+            return super().compute_loss(model, inputs, *args, **kwargs)
+        forward = partial(thoughtful_batch, model, head=head)
+        inputs.pop("logits_to_keep", None)  # its passes put their logits together
         return super().compute_loss(forward, inputs, *args, **kwargs)
 
     def _loss_of(self, outputs: Any, labels: torch.Tensor, num_items_in_batch: Any = None) -> torch.Tensor:
         training = self.model.training
         count = num_items_in_batch if training else None
-        loss = self.mixed_loss(outputs["logits"], labels, training, count)
+        logits = outputs["logits"]
+        loss = self.mixed_loss(logits, labels[:, -logits.shape[1] :], training, count)
         if "stop_loss" in outputs:  # one more decision for each thought, on the scale of the labels
             loss = loss + outputs["stop_loss"] / (count if count is not None else (labels != -100).sum().clamp(min=1))
         return loss
