@@ -32,7 +32,7 @@ from typing import Any
 from mixlm.errors import InputError
 from mixlm.files import read_rows
 from mixlm.tasks.prosqa_graphs import Size, draw_graph
-from mixlm.tasks.prosqa_words import CONCEPTS, check, draw_rows, extract_answer, require_names
+from mixlm.tasks.prosqa_words import CONCEPTS, Trace, check, draw_rows, extract_answer, require_names
 from mixlm.tasks.sources import find
 from mixlm.tasks.splitting import SPLITS
 
@@ -62,6 +62,7 @@ def generate(
     min_path: int = 3,
     max_path: int = 6,
     concepts: int = len(CONCEPTS),
+    trace: Trace = "path",
 ) -> Iterator[dict[str, Any]]:
     """Yield rows about different graphs; the same arguments yield the same rows.
 
@@ -74,6 +75,8 @@ def generate(
         min_path: Steps from the entity to the right concept at least, going the shortest way.
         max_path: Steps from the entity to the right concept at most.
         concepts: Names of concepts to choose from.
+        trace: path writes a shortest path to the right concept, as the published rows do; search writes every sentence
+            that a depth-first search follows until it is there, taking them in the order in which they are told.
 
     Yields:
         Rows with ``question``, ``steps`` and ``answer``, and the columns of the published rows.
@@ -84,7 +87,7 @@ def generate(
     size = Size(min_nodes, max_nodes, min_path, max_path)
     size.require(least_nodes=4, least_path=1)
     require_names(max_nodes, concepts)
-    yield from draw_rows(rows, split, seed, partial(draw_graph, size=size), concepts)
+    yield from draw_rows(rows, split, seed, partial(draw_graph, size=size), concepts, trace)
 
 
 def load(split: str = "train", *, source: str | Path | None = None) -> Iterator[dict[str, Any]]:

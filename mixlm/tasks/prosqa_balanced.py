@@ -37,7 +37,7 @@ from typing import Any
 from mixlm.errors import InputError
 from mixlm.tasks.prosqa_graphs import Size
 from mixlm.tasks.prosqa_skeletons import draw_balanced_graph, require_room
-from mixlm.tasks.prosqa_words import CONCEPTS, check, draw_rows, extract_answer, require_names
+from mixlm.tasks.prosqa_words import CONCEPTS, Trace, check, draw_rows, extract_answer, require_names
 from mixlm.tasks.splitting import SPLITS
 
 
@@ -57,6 +57,7 @@ def generate(
     max_path: int = 6,
     extra_edges: int = 0,
     concepts: int = len(CONCEPTS),
+    trace: Trace = "path",
 ) -> Iterator[dict[str, Any]]:
     """Yield rows about different graphs; the same arguments yield the same rows.
 
@@ -70,6 +71,8 @@ def generate(
         max_path: Steps from an entity to its candidate at most; 4 for 12 nodes, and one more for every 2 nodes.
         extra_edges: Sentences to put in besides, as far as they fit; none of them opens a shorter or another way.
         concepts: Names of concepts to choose from.
+        trace: path writes a shortest path to the right concept, as the published rows do; search writes every sentence
+            that a depth-first search follows until it is there, taking them in the order in which they are told.
 
     Yields:
         Rows with ``question``, ``steps`` and ``answer``, and the other columns of ``prosqa``.
@@ -83,4 +86,4 @@ def generate(
     if extra_edges < 0:
         raise InputError(f"--extra-edges {extra_edges}: give 0 or more")
     draw = partial(draw_balanced_graph, size=size, extra_edges=extra_edges)
-    yield from draw_rows(rows, split, seed, draw, concepts)
+    yield from draw_rows(rows, split, seed, draw, concepts, trace)

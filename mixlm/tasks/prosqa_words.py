@@ -3,8 +3,9 @@
 import hashlib
 import random
 import re
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+from typing import Any, Literal
 
 from mixlm.errors import InputError
 from mixlm.tasks.prosqa_graphs import Draw, Graph, draw_shortest_path
@@ -19,11 +20,14 @@ CONCEPTS = tuple(
     ).split()
 )
 ENTITIES = tuple("Alex Bob Carol Davis Eva Fae Gabriel Jack Max Oliver Polly Rex Sally Sam Stella Tom Wren".split())
+Trace = Literal["path", "search"]
 _FRUITLESS_DRAWS = 10_000
 _SENTENCE = re.compile(r"\b[A-Z][a-z]+ is an? ([a-z]+)\b")
 
 
-def draw_rows(rows: int, split: str, seed: int, draw: Draw, concepts: int) -> Iterator[dict[str, Any]]:
+def draw_rows(
+    rows: int, split: str, seed: int, draw: Draw, concepts: int, trace: Trace = "path"
+) -> Iterator[dict[str, Any]]:
     """Yield rows about different graphs; the same arguments yield the same rows.
 
     Args:
@@ -32,6 +36,7 @@ def draw_rows(rows: int, split: str, seed: int, draw: Draw, concepts: int) -> It
         seed: Of the draw.
         draw: Draws a graph, or None if that came to nothing.
         concepts: Names of concepts to choose from.
+        trace: "path": a shortest path; "search": all that ``search_edges`` follows.
 
     Yields:
         Rows with ``question``, ``steps`` and ``answer``, and the columns of the published rows.
@@ -45,7 +50,7 @@ def draw_rows(rows: int, split: str, seed: int, draw: Draw, concepts: int) -> It
     given = fruitless = 0
     while given < rows:
         graph = draw(rng)
-        row = write_row(rng, graph, concepts) if graph else None
+        row = write_row(rng, graph, concepts, trace) if graph else None
         facts = facts_of(row["question"]) if row else ""
         digest = hashlib.sha256(facts.encode()).digest()
         if not row or digest in seen:
@@ -94,23 +99,26 @@ def facts_of(question: str) -> str:
     return " ".join(sorted(facts))
 
 
-def write_row(rng: random.Random, graph: Graph, concepts: int) -> dict[str, Any]:
+def write_row(rng: random.Random, graph: Graph, concepts: int, trace: Trace = "path") -> dict[str, Any]:
     """Give the nodes names and put graph, path and answer in words.
 
     Args:
         rng: Draws the names, the order of the sentences and that of the candidates.
         graph: Nodes without parents become entities.
         concepts: Names of concepts to choose from.
+        trace: What the steps are.
     """
     names = _draw_names(rng, graph, concepts)
-    facts = [_sentence(names[parent], names[child]) for parent, child in graph.edges]
-    rng.shuffle(facts)
+    told = list(graph.edges)
+    rng.shuffle(told)
     candidates = [names[graph.target], names[graph.negative]]
     rng.shuffle(candidates)
     path = draw_shortest_path(rng, graph)
+    followed = search_edges(told, graph.root, graph.target) if trace == "search" else pairwise(path)
+    facts = [_sentence(names[parent], names[child]) for parent, child in told]
     return {
         "question": " ".join([*facts, f"Is {names[graph.root]} a {' or '.join(candidates)}?"]),
-        "steps": [_sentence(names[parent], names[child]) for parent, child in zip(path, path[1:], strict=False)],
+        "steps": [_sentence(names[parent], names[child]) for parent, child in followed],
         "answer": _sentence(names[graph.root], names[graph.target]),
         "idx_to_symbol": names,
         "edges": [list(edge) for edge in graph.edges],
@@ -118,6 +126,30 @@ def write_row(rng: random.Random, graph: Graph, concepts: int) -> dict[str, Any]
         "target": graph.target,
         "neg_target": graph.negative,
     }
+
+
+def search_edges(edges: Sequence[tuple[int, int]], root: int, target: int) -> list[tuple[int, int]]:
+    """Return the edges that a depth-first search follows from ``root`` until it is at ``target``.
+
+    From each node it takes the edges in their order, leaving out those to where it has been.
+
+    >>> search_edges([(0, 1), (0, 2), (1, 3), (2, 1), (2, 4), (0, 4)], root=0, target=4)
+    [(0, 1), (1, 3), (0, 2), (2, 4)]
+    """
+    followed, seen = [], {root}
+
+    def arrives(node: int) -> bool:
+        """Go on from a node; tell whether the target was found."""
+        for parent, child in edges:
+            if parent == node and child not in seen:
+                seen.add(child)
+                followed.append((parent, child))
+                if child == target or arrives(child):
+                    return True
+        return False
+
+    arrives(root)
+    return followed
 
 
 def extract_answer(text: str) -> str | None:

@@ -8,6 +8,7 @@ from mixlm.errors import InputError
 from mixlm.tasks.prosqa_balanced import generate
 from mixlm.tasks.prosqa_graphs import Graph, Size, children_of, distances_from, shortest_ways
 from mixlm.tasks.prosqa_skeletons import Twins, draw_balanced_graph, draw_twins
+from mixlm.tasks.prosqa_words import search_edges
 
 
 OFFICIAL, SMALL = Size(14, 28, 3, 6), Size(10, 12, 3, 4)
@@ -168,3 +169,31 @@ def test_rows_are_what_they_were_when_results_were_published():
 def test_options_that_cannot_be_met_are_an_error(options, message):
     with pytest.raises(InputError, match=message):
         next(generate(1, **options))
+
+
+def test_a_search_is_told_in_the_questions_own_sentences_and_ends_at_the_answer():
+    options = {"min_nodes": 10, "max_nodes": 12, "max_path": 4}
+    paths, searches = (list(generate(200, "valid", 3, trace=trace, **options)) for trace in ("path", "search"))
+    longer = 0
+    for path, found in zip(paths, searches, strict=True):
+        assert {**found, "steps": path["steps"]} == path  # the trace apart the same rows
+        told = found["question"].split(". ")
+        words = [step.removeprefix("Every ").removesuffix(".").split() for step in found["steps"]]
+        root, target, other = (found["idx_to_symbol"][found[name]] for name in ("root", "target", "neg_target"))
+        seen = {root}
+        for step, (parent, *_, child) in zip(found["steps"], words, strict=True):
+            assert step.removesuffix(".") in told
+            assert parent in seen
+            assert child not in seen
+            seen.add(child)
+        assert words[-1][-1] == target
+        assert other not in seen
+        longer += len(found["steps"]) > len(path["steps"])
+    assert longer > 50
+
+
+def test_a_search_by_hand():
+    """0 leads to 1, 2 and 4 in this order; 1 leads to 3, a dead end; 2 leads to 1, where it has been, and to 5."""
+    edges = [(0, 1), (2, 1), (0, 2), (1, 3), (0, 4), (2, 5), (4, 5)]
+    assert search_edges(edges, root=0, target=5) == [(0, 1), (1, 3), (0, 2), (2, 5)]
+    assert search_edges(edges, root=0, target=1) == [(0, 1)]
