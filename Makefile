@@ -1,7 +1,7 @@
 # make demo     both stages on a generated task, on two CPU cores
 # make test     all tests
 # make lint     style and formatting
-# make bench    speed of continuous thoughts
+# make bench    speed, as ratios within one run
 # Each does its own set-up in .venv; needs Python 3.11 or later, make and a C compiler.
 
 PYTHON ?= python3
@@ -29,7 +29,7 @@ $(READY): setup.cfg pyproject.toml constraints.txt
 	@touch $@
 
 bench: $(READY)
-	$(BIN)/python benchmarks/thoughts.py $(BENCH_OPTIONS)
+	$(BIN)/python -m benchmarks $(BENCH_OPTIONS)
 
 clean:
 	rm -rf .venv build dist demo *.egg-info .pytest_cache .ruff_cache .hypothesis

@@ -1,33 +1,25 @@
 """How fast continuous thoughts are: a training step against its ideal, and generation in batches against one by one.
 
-The models are random, 3 layers, 128 wide. What is compared runs in turns, so that a busy machine slows both alike; a
-figure is the median of all turns' ratios.
+The models are random, 3 layers, 128 wide.
 
 Training: forward and backward of 32 samples with 6 thoughts, 40 tokens before them and 20 after. The ideal is the sum
 of its passes' shapes: each as a plain call of the model on (32, width) tokens without a cache, forward and backward.
 Generation: samples a second at batch 32 over batch 1, each sample with 6 thoughts and 20 new tokens.
 """
 
-import json
-import platform
-import statistics
-import time
-from collections.abc import Callable
-from datetime import date
-from pathlib import Path
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
-import click
 import torch
 from transformers import AutoModelForCausalLM, GPT2Config, LlamaConfig
 
+from benchmarks.measuring import Figure, in_turns, seconds
 from mixlm.thoughts import mean_loss, thought_forward, thought_generate
 
 
 LAYERS, WIDTH, HEADS, VOCABULARY = 3, 128, 4, 512
 BATCH, PROMPT, THOUGHTS, TEXT, NEW = 32, 40, 6, 20, 20
-WARM_UPS = 3
-SLOWEST_STEP, LEAST_GAIN = 1.5, 8.0
 
 
 def random_lm(family: str) -> Any:
@@ -50,13 +42,6 @@ def random_batch(rows: int, text: int) -> tuple[torch.Tensor, torch.Tensor, torc
     labels = ids.clone()
     labels[:, : PROMPT + THOUGHTS] = -100
     return ids, torch.ones_like(ids), thoughts, labels
-
-
-def seconds(work: Callable[[], None]) -> float:
-    """Return how long a call takes."""
-    start = time.perf_counter()
-    work()
-    return time.perf_counter() - start
 
 
 def training_turn(model: Any) -> tuple[float, float]:
@@ -95,47 +80,17 @@ def generation_turn(model: Any) -> tuple[float, float]:
     return rates[0], rates[1]
 
 
-def measure(turn: Callable[[Any], tuple[float, float]], model: Any, turns: int) -> tuple[float, float, float]:
-    """Return the medians of both sides of the turns, and of their ratios."""
-    pairs = [turn(model) for _ in range(WARM_UPS + turns)][WARM_UPS:]
-    ratios = [first / second for first, second in pairs]
-    sides = [statistics.median(side) for side in zip(*pairs, strict=True)]
-    return sides[0], sides[1], statistics.median(ratios)
+def figures(turns: int) -> Iterator[Figure]:
+    """Measure both families.
 
-
-def processor() -> str:
-    """Return the name of the CPU."""
-    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").is_file() else []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor() or platform.machine()
-
-
-@click.command(help=__doc__.splitlines()[0])
-@click.option("--turns", default=20, show_default=True, help="Repeats of every measurement.")
-@click.option("--out", type=click.Path(path_type=Path), help="Write the figures to this JSON file.")
-def main(turns: int, out: Path | None) -> None:
-    """Measure, print and write."""
-    figures = []
+    Args:
+        turns: Repeats of every measurement.
+    """
     for family in ("llama", "gpt2"):
         model = random_lm(family)
-        ours, ideal, ratio = measure(training_turn, model, turns)
-        figure = {"name": f"{family}: training step over its ideal", "ratio": ratio, "target": f"<= {SLOWEST_STEP}"}
+        ours, ideal, ratio = in_turns(partial(training_turn, model), turns)
         detail = f"{ours * 1000:.1f} ms over {ideal * 1000:.1f} ms"
-        figures.append({**figure, "met": ratio <= SLOWEST_STEP, "detail": detail, "turns": turns})
-        many, single, ratio = measure(generation_turn, model, turns)
-        figure = {"name": f"{family}: samples/s, batch {BATCH} over 1", "ratio": ratio, "target": f">= {LEAST_GAIN:g}"}
+        yield Figure(f"{family}: training step with thoughts over its ideal", ratio, "<= 1.5", detail, turns)
+        many, single, ratio = in_turns(partial(generation_turn, model), turns)
         detail = f"{many:.0f}/s over {single:.1f}/s"
-        figures.append({**figure, "met": ratio >= LEAST_GAIN, "detail": detail, "turns": turns})
-    print(f"{'':42} {'ratio':>6}  {'target':7} {'met':4}")
-    for figure in figures:
-        met = "yes" if figure["met"] else "NO"
-        print(f"{figure['name']:42} {figure['ratio']:6.2f}  {figure['target']:7} {met:4} {figure['detail']}")
-    hardware = {"cpu": processor(), "threads": torch.get_num_threads(), "torch": torch.__version__}
-    print(f"medians of {turns} turns; {hardware['cpu']}, {hardware['threads']} threads, torch {torch.__version__}")
-    if out:
-        report = {"figures": figures, "hardware": hardware, "date": date.today().isoformat()}
-        out.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
-
-
-if __name__ == "__main__":
-    main()
+        yield Figure(f"{family}: samples/s with thoughts, batch {BATCH} over 1", ratio, ">= 8", detail, turns)

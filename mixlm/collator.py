@@ -18,26 +18,18 @@ class Collator:
         pack: Put several sequences into one row; position ids that start again at 0 keep them apart.
         max_row_tokens: Longest packed row; None: the longest sequence of the batch. A longer sequence has its own row.
         pad_id: Fills unused places. Nothing reads them: padding is told by place, never by id.
-        spare_logits: Ask the model for no logits before the first that a label is compared with. Prompts need none;
-            where they are long, or the vocabulary is large, logits are much of a step.
     """
 
     pack: bool = False
     max_row_tokens: int | None = None
     pad_id: int = 0
-    spare_logits: bool = False
 
-    def __call__(self, features: Sequence[Feature]) -> dict[str, torch.Tensor | int]:
-        """Return ``input_ids`` and ``labels``, each (rows, length), with ``attention_mask`` or ``position_ids``.
-
-        With ``spare_logits`` also ``logits_to_keep``, which models of transformers take: so many last places.
-        """
-        if self.pack:
-            longest = max(len(feature["input_ids"]) for feature in features)
-            batch = pack(features, self.max_row_tokens or longest, self.pad_id)
-        else:
-            batch = pad(features, self.pad_id)
-        return batch | {"logits_to_keep": _places_scored(batch["labels"])} if self.spare_logits else batch
+    def __call__(self, features: Sequence[Feature]) -> dict[str, torch.Tensor]:
+        """Return ``input_ids`` and ``labels``, each (rows, length), with ``attention_mask`` or ``position_ids``."""
+        if not self.pack:
+            return pad(features, self.pad_id)
+        longest = max(len(feature["input_ids"]) for feature in features)
+        return pack(features, self.max_row_tokens or longest, self.pad_id)
 
 
 def pad(features: Sequence[Feature], pad_id: int = 0) -> dict[str, torch.Tensor]:
@@ -98,12 +90,6 @@ def fit_rows(lengths: Sequence[int], max_row_tokens: int) -> list[list[int]]:
         rows[place].append(index)
         room[place] -= lengths[index]
     return rows
-
-
-def _places_scored(labels: torch.Tensor) -> int:
-    """Return how many places there are from the one before the first label, in any row, to the end."""
-    length, labelled = labels.shape[1], (labels != -100).any(0).nonzero()
-    return length - max(int(labelled[0]) - 1, 0) if len(labelled) else 1
 
 
 def _join(parts: Any) -> list[int]:

@@ -1,9 +1,43 @@
 """The loss of stage 2, and its parts: latents apart from text."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
 import torch
 from torch.nn import functional as F
 
 from mixlm.tokens import SpecialIds
+
+
+def scored_places(labels: torch.Tensor) -> torch.Tensor:
+    """Return where a prediction is compared with a label: one place before each, (rows, length).
+
+    Args:
+        labels: (rows, length), not shifted; -100 is not learned. The first of a row is never compared.
+    """
+    places = torch.zeros_like(labels, dtype=torch.bool)
+    places[:, :-1] = labels[:, 1:] != -100
+    return places
+
+
+@contextmanager
+def logits_at(model: Any, places: torch.Tensor) -> Iterator[None]:
+    """Let a causal LM compute its logits at ``places``, (rows, length), alone; they are (1, places, vocabulary).
+
+    Prompts and padding have no labels, and their logits are the largest tensor of a step. What a model does to logits
+    after its head, such as capping them, is done to these as to all.
+    """
+
+    def choose(_: Any, inputs: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:
+        """Keep of the hidden states, (rows, length, width), those at the places."""
+        return (inputs[0][places][None], *inputs[1:])
+
+    handle = model.get_output_embeddings().register_forward_pre_hook(choose)
+    try:
+        yield
+    finally:
+        handle.remove()
 
 
 class MixedLoss:
@@ -23,7 +57,7 @@ class MixedLoss:
         """Return the loss of one batch.
 
         Args:
-            logits: (rows, length, vocabulary).
+            logits: Those at ``scored_places(labels)``, (places, vocabulary).
             labels: (rows, length), not shifted; -100 is not learned.
             training: Whose sums to add to: training's or evaluation's.
             count: Labels of the whole optimizer step, which the sum is divided by; None: those of this batch.
@@ -32,9 +66,8 @@ class MixedLoss:
             A scalar; 0 for a batch without labels.
         """
         targets = labels[:, 1:]
-        learned = targets != -100
-        targets = targets[learned]
-        chosen = logits[:, :-1][learned].float()  # only where something is learned: prompts need no logits in fp32
+        targets = targets[targets != -100]
+        chosen = logits.float()
         losses = F.cross_entropy(chosen, targets, reduction="none")
         self.sums[training].add(losses.detach(), chosen.detach().argmax(-1) == targets, self.is_latent(targets))
         return losses.sum() / (count if count is not None else max(targets.numel(), 1))

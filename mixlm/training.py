@@ -23,7 +23,6 @@ from mixlm.run import Run
 from mixlm.schedule import Schedule
 from mixlm.template import Template
 from mixlm.thinking import add_stop, save_stop
-from mixlm.thoughts import last_logits
 from mixlm.trainer import MixedTrainer, ReportProgress
 from mixlm.training_checks import (
     CHECKPOINTS,
@@ -150,7 +149,6 @@ def _build_trainer(
     if options.activation_checkpointing:
         lm.gradient_checkpointing_enable({"use_reentrant": False})
     arguments = trainer_arguments(path, training.steps_per_epoch, options)
-    spare_logits = bool(last_logits(lm))  # asked before a wrapper hides it
     if options.lora_rank:
         lm = add_adapter(lm, options.lora_rank, new_ids)
     measured = None
@@ -162,11 +160,7 @@ def _build_trainer(
         args=arguments,
         data=training,
         schedule=Schedule(training, measured, run),
-        collator=Collator(
-            pack=options.pack and method.packable,
-            max_row_tokens=options.max_row_tokens or None,
-            spare_logits=spare_logits,
-        ),
+        collator=Collator(pack=options.pack and method.packable, max_row_tokens=options.max_row_tokens or None),
         loss=MixedLoss(run.ids),
         new_ids=new_ids,
         new_token_lr=options.row_rate,

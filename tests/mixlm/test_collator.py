@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM
 
 from mixlm.collator import Collator, fit_rows, pack, pad
-from mixlm.loss import MixedLoss
+from mixlm.loss import MixedLoss, scored_places
 from mixlm.tokens import SpecialIds
 
 
@@ -68,7 +68,8 @@ def test_packed_loss_and_gradients_equal_padded_ones(family: str) -> None:
         batch = collator(features)
         labels = batch.pop("labels")
         model.zero_grad()
-        loss = MixedLoss(SpecialIds(eos=0))(model(**batch, use_cache=False).logits, labels, training=True)
+        logits = model(**batch, use_cache=False).logits[scored_places(labels)]
+        loss = MixedLoss(SpecialIds(eos=0))(logits, labels, training=True)
         loss.backward()
         results.append((loss.detach(), [parameter.grad.clone() for parameter in model.parameters()]))
     padded = results[0]
@@ -90,39 +91,7 @@ def test_the_content_of_padding_changes_nothing() -> None:
     ):
         batch = collator([A, B, C])
         labels = batch.pop("labels")
-        losses.append(MixedLoss(SpecialIds(eos=0))(model(**batch, use_cache=False).logits, labels, training=False))
+        logits = model(**batch, use_cache=False).logits[scored_places(labels)]
+        losses.append(MixedLoss(SpecialIds(eos=0))(logits, labels, training=False))
     torch.testing.assert_close(losses[0], losses[1], atol=1e-6, rtol=0)
     torch.testing.assert_close(losses[2], losses[3], atol=1e-6, rtol=0)
-
-
-def test_logits_are_asked_for_from_the_first_that_a_label_is_compared_with() -> None:
-    features = [
-        {"input_ids": [4, 5, 6, 7, 8], "labels": [-100, -100, -100, 7, 8]},
-        {"input_ids": [4, 5, 6, 7], "labels": [-100, -100, -100, 7]},
-    ]
-    assert Collator(spare_logits=True)(features)["logits_to_keep"] == 3  # those at 6, 7 and 8
-    assert Collator(spare_logits=True)(features[1:])["logits_to_keep"] == 2
-    assert Collator(True, spare_logits=True)(features)["logits_to_keep"] == 3
-    assert Collator(True, 9, spare_logits=True)(features)["logits_to_keep"] == 7  # of 9
-    assert Collator(spare_logits=True)([A])["logits_to_keep"] == 3
-    assert "logits_to_keep" not in Collator()(features)
-
-
-@pytest.mark.parametrize("family", MODELS)
-@pytest.mark.parametrize("pack", [False, True])
-def test_spared_logits_change_neither_loss_nor_gradients(family: str, pack: bool) -> None:
-    torch.manual_seed(0)
-    model = MODELS[family]().train()
-    features = [{"input_ids": list(range(n)), "labels": [-100] * 3 + list(range(3, n))} for n in (5, 9, 4)]
-    results = []
-    for spare in (False, True):
-        batch = Collator(pack, 12, spare_logits=spare)(features)
-        labels = batch.pop("labels")
-        model.zero_grad()
-        logits = model(**batch, use_cache=False).logits
-        assert (logits.shape[1] < labels.shape[1]) is spare
-        loss = MixedLoss(SpecialIds(eos=0))(logits, labels[:, -logits.shape[1] :], training=True)
-        loss.backward()
-        results.append([loss.detach(), *[parameter.grad.clone() for parameter in model.parameters()]])
-    for ours, theirs in zip(*results, strict=True):
-        torch.testing.assert_close(ours, theirs, atol=1e-6, rtol=1e-5)

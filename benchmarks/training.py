@@ -1,0 +1,134 @@
+"""How fast stage 2 trains on samples as long as GSM8K's: useful tokens a second, and what preparing a batch costs.
+
+Lengths are those of 100 of GSM8K's 7,473 training rows (prompt, trace; SmolLM2's tokenizer), every 75th when they are
+sorted by length. The model is random, 3 layers, 128 wide, and small on purpose: the larger a model, the smaller the
+share of a step that is spent outside it. Method: assorted, 16 tokens a code.
+
+Layout: forward and backward of the same 32 sequences, in rows that hold several (the default), over one a row with
+padding; in both the samples come in random order. Logits: those that labels are compared with over all, in the default
+layout. Preparing: to read, mix and lay out a batch, over the whole step with forward, backward and optimizer.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
+from typing import Any
+
+import numpy as np
+import torch
+from transformers import AutoModelForCausalLM, LlamaConfig
+
+from benchmarks.measuring import Figure, in_turns, seconds
+from mixlm.collator import Collator
+from mixlm.dataset import MixedDataset
+from mixlm.loss import MixedLoss, logits_at, scored_places
+from mixlm.methods import build_method
+from mixlm.tokenization import as_dataset
+from mixlm.tokens import SpecialIds
+
+
+# fmt: off
+GSM8K = (
+    (22, 52), (36, 45), (39, 46), (38, 52), (34, 59), (45, 49), (33, 64), (51, 49), (39, 64), (29, 74), (53, 53),
+    (30, 78), (63, 46), (45, 66), (50, 63), (42, 72), (30, 86), (37, 81), (30, 91), (56, 67), (40, 82), (37, 83),
+    (45, 81), (39, 86), (58, 72), (50, 80), (66, 66), (77, 57), (41, 92), (50, 84), (65, 71), (35, 104), (37, 104),
+    (46, 94), (41, 103), (39, 105), (47, 100), (57, 89), (50, 100), (82, 69), (57, 96), (80, 74), (42, 114), (51, 106),
+    (57, 102), (73, 88), (56, 106), (40, 124), (67, 97), (72, 95), (58, 111), (61, 109), (55, 118), (66, 108),
+    (94, 83), (80, 99), (68, 112), (52, 129), (65, 117), (55, 130), (57, 130), (49, 141), (105, 86), (64, 128),
+    (56, 139), (44, 152), (89, 110), (65, 135), (63, 139), (63, 143), (70, 138), (59, 149), (61, 148), (73, 141),
+    (105, 113), (49, 170), (66, 156), (64, 161), (80, 149), (95, 136), (85, 149), (78, 160), (68, 173), (88, 156),
+    (94, 152), (60, 193), (77, 181), (87, 175), (54, 214), (107, 166), (76, 202), (95, 190), (85, 206), (101, 199),
+    (97, 211), (64, 253), (125, 202), (112, 228), (90, 277), (91, 330),
+)
+# fmt: on
+SOLUTION, RATE, CODES, VOCABULARY, BATCH = 6, 16, 512, 2048, 32
+SPECIAL = SpecialIds(eos=0, bo_latent=1, eo_latent=2, first_latent=3, codebook_size=CODES)
+
+
+def sequences() -> MixedDataset:
+    """Return samples of random tokens, each of the lengths 20 times, mixed anew at every read."""
+    rng = np.random.default_rng(0)
+
+    def ids(length: int, first: int = SPECIAL.latent_ids.stop, end: int = VOCABULARY) -> list[int]:
+        return rng.integers(first, end, length).tolist()
+
+    rows = [
+        {
+            "prompt_ids": ids(prompt),
+            "trace_ids": ids(trace),
+            "solution_ids": [*ids(SOLUTION), SPECIAL.eos],
+            "step_lengths": [trace],
+            "codes": ids(trace // RATE, 0, CODES),
+        }
+        for prompt, trace in GSM8K * 20
+    ]
+    return MixedDataset(as_dataset(rows, "random"), build_method("assorted", {}).bind(SPECIAL, RATE), BATCH)
+
+
+class Bench:
+    """A random model, and batches of samples in random order."""
+
+    def __init__(self) -> None:
+        torch.manual_seed(0)
+        shape = {"hidden_size": 128, "intermediate_size": 512, "num_hidden_layers": 3, "num_attention_heads": 4}
+        config = LlamaConfig(vocab_size=VOCABULARY, bos_token_id=0, eos_token_id=0, **shape)
+        self.model = AutoModelForCausalLM.from_config(config).train()
+        self.device = "cuda" if torch.cuda.is_available() else "cpu"
+        self.model.to(self.device)
+        self.optimizer = torch.optim.AdamW(self.model.parameters(), lr=1e-4)
+        self.data, self.loss, self.taken = sequences(), MixedLoss(SPECIAL), 0
+
+    def features(self) -> list[dict[str, Any]]:
+        """Read and mix the next batch."""
+        order = np.random.default_rng(self.taken).permutation(len(self.data))[:BATCH]
+        self.taken += 1
+        return [self.data[index] for index in order]
+
+    def learn(self, batch: dict[str, torch.Tensor], everywhere: bool = False) -> None:
+        """Run forward and backward on a batch of the collator, with logits where they are scored or everywhere."""
+        self.optimizer.zero_grad(set_to_none=True)
+        batch = {name: value.to(self.device) for name, value in batch.items()}
+        labels = batch.pop("labels")
+        places = scored_places(labels)
+        with nullcontext() if everywhere else logits_at(self.model, places):
+            logits = self.model(**batch, use_cache=False).logits
+        self.loss(logits[places] if everywhere else logits[0], labels, training=True).backward()
+        if self.device != "cpu":
+            torch.cuda.synchronize()
+
+    def layout(self) -> tuple[float, float]:
+        """Return the useful tokens a second of the same sequences, several in a row and one in a row."""
+        return self._rates(lambda ours: self.learn(Collator(pack=ours)(self.held)))
+
+    def logits(self) -> tuple[float, float]:
+        """Return the useful tokens a second with logits where they are scored, and with all."""
+        return self._rates(lambda ours: self.learn(Collator(pack=True)(self.held), everywhere=not ours))
+
+    def _rates(self, run: Callable[[bool], None]) -> tuple[float, float]:
+        self.held = self.features()
+        useful = sum(len(feature["input_ids"]) for feature in self.held)
+        return useful / seconds(lambda: run(True)), useful / seconds(lambda: run(False))
+
+    def preparing(self) -> tuple[float, float]:
+        """Return the seconds that preparing a batch takes, and those of the step that begins with it."""
+        held: list[Any] = []
+        before = seconds(lambda: held.append(Collator(pack=True)(self.features())))
+        step = seconds(lambda: (self.learn(held[0]), self.optimizer.step()))
+        return before, before + step
+
+
+def figures(turns: int) -> Iterator[Figure]:
+    """Measure layout, logits and preparation.
+
+    Args:
+        turns: Repeats of every measurement.
+    """
+    bench = Bench()
+    for name, turn, target in (
+        ("rows of several samples over padding", bench.layout, ">= 1.3"),
+        ("logits where scored over all", bench.logits, ">= 1"),
+    ):
+        ours, theirs, ratio = in_turns(turn, turns)
+        yield Figure(f"training: {name}", ratio, target, f"{ours:.0f} over {theirs:.0f} useful tokens/s", turns)
+    ours, theirs, ratio = in_turns(bench.preparing, turns)
+    detail = f"{ours * 1000:.2f} ms of {theirs * 1000:.1f} ms"
+    yield Figure("training: preparing a batch, share of its step", ratio, "<= 0.03", detail, turns)
