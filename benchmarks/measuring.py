@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 
-WARM_UPS = 3
 _COMPARED = {">=": operator.ge, "<=": operator.le}
 
 
@@ -50,14 +49,15 @@ def seconds(work: Callable[[], Any]) -> float:
     return time.perf_counter() - start
 
 
-def in_turns(turn: Callable[[], tuple[float, float]], turns: int) -> tuple[float, float, float]:
+def in_turns(turn: Callable[[], tuple[float, float]], turns: int, warm_ups: int = 3) -> tuple[float, float, float]:
     """Return the medians of both sides of the turns, and of their ratios; a busy machine slows both sides alike.
 
     Args:
         turn: Measures both sides once.
-        turns: Repeats, after some that do not count.
+        turns: Repeats that count.
+        warm_ups: Repeats before them that do not.
     """
-    pairs = [turn() for _ in range(WARM_UPS + turns)][WARM_UPS:]
+    pairs = [turn() for _ in range(warm_ups + turns)][warm_ups:]
     first, second = (statistics.median(side) for side in zip(*pairs, strict=True))
     return first, second, statistics.median(one / other for one, other in pairs)
 
