@@ -10,7 +10,6 @@ layout. Preparing: to read, mix and lay out a batch, over the whole step with fo
 """
 
 from collections.abc import Callable, Iterator
-from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
@@ -20,8 +19,9 @@ from transformers import AutoModelForCausalLM, LlamaConfig
 from benchmarks.measuring import Figure, in_turns, seconds
 from mixlm.collator import Collator
 from mixlm.dataset import MixedDataset
-from mixlm.loss import MixedLoss, logits_at, scored_places
+from mixlm.loss import MixedLoss, scored_places
 from mixlm.methods import build_method
+from mixlm.thinking import scored_batch
 from mixlm.tokenization import as_dataset
 from mixlm.tokens import SpecialIds
 
@@ -89,9 +89,11 @@ class Bench:
         batch = {name: value.to(self.device) for name, value in batch.items()}
         labels = batch.pop("labels")
         places = scored_places(labels)
-        with nullcontext() if everywhere else logits_at(self.model, places):
-            logits = self.model(**batch, use_cache=False).logits
-        self.loss(logits[places] if everywhere else logits[0], labels, training=True).backward()
+        if everywhere:
+            logits = self.model(**batch, use_cache=False).logits[places]
+        else:
+            logits = scored_batch(self.model, places, **batch)["logits"]
+        self.loss(logits, labels, training=True).backward()
         if self.device != "cpu":
             torch.cuda.synchronize()
 

@@ -7,9 +7,10 @@ import torch
 from torch.nn import functional as F
 
 from mixlm.collator import pad
+from mixlm.loss import scored_labels, scored_places
 from mixlm.methods.base import Method, Progress, Row, Trainable
 from mixlm.mixing import row_generator
-from mixlm.thinking import thoughtful_batch
+from mixlm.thinking import scored_batch
 
 
 START = Progress(0, 1)
@@ -53,7 +54,7 @@ def teacher_forced_losses(
     Args:
         model: The model.
         sequences: Lists of sequences by name.
-        batch_size: Sequences of one forward pass; it holds the logits of every token.
+        batch_size: Sequences of one forward pass; it holds the logits of every label.
         progress: Called after every batch with the number of its sequences.
 
     Returns:
@@ -84,8 +85,6 @@ def summed_loss(model: Any, sequences: Sequence[Trainable]) -> float:
     names = ("input_ids", "labels", "thoughts")
     features = [dict(zip(names, sequence, strict=True)) for sequence in sequences]
     batch = {name: values.to(model.device) for name, values in pad(features).items()}
-    targets = batch.pop("labels")[:, 1:]
-    learned = targets != -100
-    output = thoughtful_batch(model, **batch) if "thoughts" in batch else model(**batch, use_cache=False)
-    logits = output["logits"][:, :-1][learned].float()
-    return F.cross_entropy(logits, targets[learned], reduction="sum").item()
+    labels = batch.pop("labels")
+    logits = scored_batch(model, scored_places(labels), **batch)["logits"].float()
+    return F.cross_entropy(logits, scored_labels(labels), reduction="sum").item()

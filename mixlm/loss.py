@@ -21,6 +21,12 @@ def scored_places(labels: torch.Tensor) -> torch.Tensor:
     return places
 
 
+def scored_labels(labels: torch.Tensor) -> torch.Tensor:
+    """Return the labels that predictions are compared with, (places,), in the order of ``scored_places``."""
+    shifted = labels[:, 1:]
+    return shifted[shifted != -100]
+
+
 @contextmanager
 def logits_at(model: Any, places: torch.Tensor) -> Iterator[None]:
     """Let a causal LM compute its logits at ``places``, (rows, length), alone; they are (1, places, vocabulary).
@@ -65,8 +71,7 @@ class MixedLoss:
         Returns:
             A scalar; 0 for a batch without labels.
         """
-        targets = labels[:, 1:]
-        targets = targets[targets != -100]
+        targets = scored_labels(labels)
         chosen = logits.float()
         losses = F.cross_entropy(chosen, targets, reduction="none")
         self.sums[training].add(losses.detach(), chosen.detach().argmax(-1) == targets, self.is_latent(targets))

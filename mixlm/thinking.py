@@ -9,7 +9,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from mixlm.thoughts import Cut, cut_up, fill_thoughts, last_logits, new_cache, run_passes
+from mixlm.loss import logits_at
+from mixlm.thoughts import Cut, bare, cut_up, fill_thoughts, last_logits, new_cache, run_passes
 from mixlm.tokens import SpecialIds
 
 
@@ -92,6 +93,27 @@ def thoughtful_batch(
     logits = torch.cat([output.logits for output in run_passes(model, cut, inputs=inputs)], 1)
     output = {"logits": cut.restore(logits)}
     return output if head is None else output | {"stop_loss": stop_loss(head, cut, torch.cat(inputs, 1))}
+
+
+def scored_batch(
+    model: Any, places: torch.Tensor, head: nn.Module | None = None, **batch: torch.Tensor
+) -> dict[str, torch.Tensor]:
+    """Run a batch of the collator, labels apart, for its loss.
+
+    Args:
+        model: Causal LM.
+        places: Where its predictions are compared with labels, (rows, length).
+        head: The classifier that ends thoughts, if one is trained.
+        batch: Of the collator; several passes are made where it holds thoughts.
+
+    Returns:
+        ``logits`` at the places, (places, vocabulary), and with a classifier its ``stop_loss``.
+    """
+    if head is None and "thoughts" not in batch:
+        with logits_at(bare(model), places):
+            return {"logits": model(**batch, use_cache=False).logits[0]}
+    output = thoughtful_batch(model, head=head, **batch)
+    return output | {"logits": output["logits"][places]}
 
 
 @torch.no_grad()

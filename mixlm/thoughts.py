@@ -21,6 +21,8 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
+from mixlm.loss import scored_labels, scored_places
+
 
 class ThoughtOutput(NamedTuple):
     """What ``thought_forward`` returns.
@@ -123,10 +125,9 @@ def fill_thoughts(
 
 def mean_loss(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
     """Return the mean cross-entropy over all labels of a batch; 0 if there is none."""
-    targets = labels[:, 1:]
-    learned = targets != -100
-    losses = F.cross_entropy(logits[:, :-1][learned].float(), targets[learned], reduction="sum")
-    return losses / learned.sum().clamp(min=1)
+    places = scored_places(labels)
+    losses = F.cross_entropy(logits[places].float(), scored_labels(labels), reduction="sum")
+    return losses / places.sum().clamp(min=1)
 
 
 @dataclass(frozen=True)

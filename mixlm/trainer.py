@@ -1,6 +1,7 @@
 """The trainer of stage 2: transformers' own, with our order, our loss and a rate for new rows."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
@@ -9,10 +10,10 @@ from transformers.trainer_callback import PrinterCallback
 
 from mixlm.collator import Collator
 from mixlm.dataset import EpochSampler, MixedDataset
-from mixlm.loss import MixedLoss, logits_at, scored_places
+from mixlm.loss import MixedLoss, scored_places
 from mixlm.new_rows import NewRows, give_own_rate
 from mixlm.schedule import Schedule
-from mixlm.thinking import STOP, thoughtful_batch
+from mixlm.thinking import STOP, scored_batch
 from mixlm.thoughts import bare
 from mixlm.vocabulary import matrices
 from vqvae.progress import ProgressCallback, ReportProgress
@@ -68,21 +69,12 @@ class MixedTrainer(Trainer):
     def compute_loss(self, model: Any, inputs: dict[str, torch.Tensor], *args: Any, **kwargs: Any) -> Any:
         """Compute the loss of a batch, in several passes where it holds continuous thoughts."""
         head, places = getattr(bare(model), STOP, None), scored_places(inputs["labels"])
-        if head is None and "thoughts" not in inputs:
-            with logits_at(bare(model), places):
-                return super().compute_loss(model, inputs, *args, **kwargs)
-
-        def forward(**batch: torch.Tensor) -> dict[str, torch.Tensor]:
-            """Run the passes of a batch; of their logits keep what the loss takes."""
-            outputs = thoughtful_batch(model, head=head, **batch)
-            return outputs | {"logits": outputs["logits"][places][None]}
-
-        return super().compute_loss(forward, inputs, *args, **kwargs)
+        return super().compute_loss(partial(scored_batch, model, places, head), inputs, *args, **kwargs)
 
     def _loss_of(self, outputs: Any, labels: torch.Tensor, num_items_in_batch: Any = None) -> torch.Tensor:
         training = self.model.training
         count = num_items_in_batch if training else None
-        loss = self.mixed_loss(outputs["logits"][0], labels, training, count)
+        loss = self.mixed_loss(outputs["logits"], labels, training, count)
         if "stop_loss" in outputs:  # one more decision for each thought, on the scale of the labels
             loss = loss + outputs["stop_loss"] / (count if count is not None else (labels != -100).sum().clamp(min=1))
         return loss

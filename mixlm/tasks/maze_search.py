@@ -110,9 +110,11 @@ def least_left(maze: Maze, heuristic: Heuristic) -> Callable[[State], int]:
     """Return the function that says how many actions are left at least; the heuristics are described above."""
 
     def to_goal(state: State) -> int:
+        """Count rows and columns to the goal."""
         return _distance(state.cell, maze.goal)
 
     def by_keys(state: State) -> int:
+        """Count them by way of every key and door that the goal lies behind."""
         return max([to_goal(state), *(_through(maze, it, state) for it in shut if state.cell in shut[it])])
 
     shut = {colour: _before(maze, door) for colour, door in maze.doors.items() if colour in maze.keys}

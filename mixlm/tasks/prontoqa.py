@@ -39,7 +39,7 @@ from mixlm.tasks.prontoqa_words import (
 )
 from mixlm.tasks.prontoqa_worlds import Fact, Shape, World, draw_world
 from mixlm.tasks.sources import find
-from mixlm.tasks.splitting import SPLITS, split_of
+from mixlm.tasks.splitting import SPLITS, require_split, split_of
 
 
 __all__ = ["CHECK", "SPLITS", "check", "extract_answer", "generate", "load"]
@@ -84,7 +84,7 @@ def generate(
     Raises:
         InputError: If an option is too small or too large, or new questions are no longer found.
     """
-    _require_split(split)
+    require_split(split)
     shape = _shape(hops, distractors, balanced, concepts, families, names)
     rng = random.Random(seed)
     seen: set[str] = set()
@@ -118,7 +118,7 @@ def load(split: str = "train", *, source: str | Path | None = None) -> Iterator[
         InputError: If the file is not given or not there, a row is of another kind, or there are too few rows to keep
             1,000 for the test.
     """
-    _require_split(split)
+    require_split(split)
     name = "prontoqa/prontoqa_valid.json" if split == "valid" else "prontoqa/prontoqa_train.json"
     source = source or find(name, "--source", "prontoqa")
     rows = [_published(row, where) for where, row in read_rows(source)]
@@ -142,11 +142,6 @@ def extract_answer(text: str) -> str | None:
 def check(gold: str, answer: str | None) -> bool:
     """Tell whether ``answer`` is ``gold``."""
     return answer == gold
-
-
-def _require_split(split: str) -> None:
-    if split not in SPLITS:
-        raise InputError(f"split '{split}': there is none; choose from {', '.join(SPLITS)}")
 
 
 def _shape(

@@ -148,6 +148,7 @@ def _branch(
     unused = iter(families)
 
     def property_of(subject: str, negated: float) -> Fact:
+        """Draw a property of the next family, negated with this probability."""
         return Fact(subject, rng.choice(next(unused)), True, rng.random() < negated)
 
     chain = [next(classes) for _ in range(shape.hops)]

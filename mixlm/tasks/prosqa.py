@@ -34,7 +34,7 @@ from mixlm.files import read_rows
 from mixlm.tasks.prosqa_graphs import Size, draw_graph
 from mixlm.tasks.prosqa_words import CONCEPTS, Trace, check, draw_rows, extract_answer, require_names
 from mixlm.tasks.sources import find
-from mixlm.tasks.splitting import SPLITS
+from mixlm.tasks.splitting import SPLITS, require_split
 
 
 __all__ = ["CHECK", "SPLITS", "check", "extract_answer", "generate", "load"]
@@ -104,8 +104,7 @@ def load(split: str = "train", *, source: str | Path | None = None) -> Iterator[
     Raises:
         InputError: If the file is not given or not there, or a row is of another kind.
     """
-    if split not in SPLITS:
-        raise InputError(f"split '{split}': there is none; choose from {', '.join(SPLITS)}")
+    require_split(split)
     source = source or find(f"prosqa/prosqa_{split}.json", "--source", "prosqa")
     for where, row in read_rows(source):
         for name, kind in _COLUMNS.items():

@@ -8,8 +8,8 @@ from itertools import pairwise
 from typing import Any, Literal
 
 from mixlm.errors import InputError
-from mixlm.tasks.prosqa_graphs import Draw, Graph, draw_shortest_path
-from mixlm.tasks.splitting import SPLITS, split_of
+from mixlm.tasks.prosqa_graphs import Draw, Graph, children_of, draw_shortest_path
+from mixlm.tasks.splitting import require_split, split_of
 
 
 CONCEPTS = tuple(
@@ -44,8 +44,7 @@ def draw_rows(
     Raises:
         InputError: If there is no such split, or no further graphs are found.
     """
-    if split not in SPLITS:
-        raise InputError(f"split '{split}': there is none; choose from {', '.join(SPLITS)}")
+    require_split(split)
     rng, seen = random.Random(seed), set()
     given = fruitless = 0
     while given < rows:
@@ -136,14 +135,15 @@ def search_edges(edges: Sequence[tuple[int, int]], root: int, target: int) -> li
     >>> search_edges([(0, 1), (0, 2), (1, 3), (2, 1), (2, 4), (0, 4)], root=0, target=4)
     [(0, 1), (1, 3), (0, 2), (2, 4)]
     """
+    children = children_of(1 + max(map(max, edges)), edges)
     followed, seen = [], {root}
 
     def arrives(node: int) -> bool:
         """Go on from a node; tell whether the target was found."""
-        for parent, child in edges:
-            if parent == node and child not in seen:
+        for child in children[node]:
+            if child not in seen:
                 seen.add(child)
-                followed.append((parent, child))
+                followed.append((node, child))
                 if child == target or arrives(child):
                     return True
         return False

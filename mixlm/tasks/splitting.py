@@ -2,8 +2,20 @@
 
 import hashlib
 
+from mixlm.errors import InputError
+
 
 SPLITS = ("train", "valid", "test")
+
+
+def require_split(split: str) -> None:
+    """Find out whether there is a split of this name.
+
+    Raises:
+        InputError: If there is none.
+    """
+    if split not in SPLITS:
+        raise InputError(f"split '{split}': there is none; choose from {', '.join(SPLITS)}")
 
 
 def split_of(question: str) -> str:

@@ -13,23 +13,13 @@ from mixlm.statistics import bootstrap_interval, bootstrap_p_value, paired_boots
 from pipelines.cli import main
 from pipelines.report_comparison import markdown, p_text
 from tests.made_results import figures, result
+from tests.toy_recipe import DATA, ROWS, STAGES
 
 
 pytest.importorskip("matplotlib")
 TOY = {
-    "data": {"task": "chain-arithmetic", "rows": {"train": 120, "valid": 10, "test": 6}, "options": {"operations": 2}},
-    "model": {
-        "model_type": "llama",
-        "hidden_size": 16,
-        "intermediate_size": 16,
-        "num_hidden_layers": 1,
-        "num_attention_heads": 2,
-        "max_position_embeddings": 64,
-        "tokenizer": {"vocab_size": 512},
-    },
-    "template": {"separator": ""},
-    "encode": {"chunk-length": 8, "codebook-size": 8, "hidden-size": 16, "num-layers": 1, "num-heads": 2, "steps": 6},
-    "train": {"steps": 2, "batch-size": 4},
+    "data": {"task": "chain-arithmetic", "rows": ROWS, "options": DATA},
+    **STAGES,
     "evaluate": {"samples": 2, "temperature": 1.0},
     "methods": {"cot": None, "assorted": {"options": {"mix": "uniform"}}, "drop-prefix": None},
 }

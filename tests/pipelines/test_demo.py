@@ -10,23 +10,13 @@ from mixlm.errors import InputError
 from pipelines import demo, side_by_side
 from pipelines.cli import main
 from pipelines.demo_plan import METHODS, Job, make_plan, read_recipe
+from tests.toy_recipe import DATA, ROWS, STAGES
 
 
 TOY = {
-    "rows": {"train": 120, "valid": 10, "test": 6},
-    "data": {"operations": 2},
-    "model": {
-        "model_type": "llama",
-        "hidden_size": 16,
-        "intermediate_size": 16,
-        "num_hidden_layers": 1,
-        "num_attention_heads": 2,
-        "max_position_embeddings": 64,
-        "tokenizer": {"vocab_size": 512},
-    },
-    "template": {"separator": ""},
-    "encode": {"chunk-length": 8, "codebook-size": 8, "hidden-size": 16, "num-layers": 1, "num-heads": 2, "steps": 6},
-    "train": {"steps": 2, "batch-size": 4},
+    "rows": ROWS,
+    "data": DATA,
+    **STAGES,
     "evaluate": {"latents": "free,exact:0%,exact:100%"},
 }
 
