@@ -2,14 +2,13 @@
 
 import json
 import os
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from mixlm.errors import InputError
 from mixlm.template import Template
-from mixlm.tokenization import row_features
+from mixlm.whole_file import whole_file
 
 
 MANIFEST = "manifest.json"
@@ -92,19 +91,8 @@ def read_manifest(path: str | Path) -> dict[str, Any]:
 
 def write_manifest(path: Path, manifest: dict[str, Any]) -> None:
     """Write the manifest in one step, so that it is never half there."""
-    draft = path / f"{MANIFEST}.tmp"
-    draft.write_text(json.dumps(manifest, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    os.replace(draft, path / MANIFEST)
-
-
-def write_shard(path: Path, rows: Sequence[dict[str, Any]], names: Sequence[str]) -> None:
-    """Write rows to a Parquet file in one step; ``names`` are the columns of every shard of its split."""
-    from datasets import Dataset
-
-    features = row_features([dict.fromkeys(names)])
-    draft = path.with_name(f"{path.name}.tmp")
-    Dataset.from_list([{name: row.get(name) for name in names} for row in rows], features=features).to_parquet(draft)
-    os.replace(draft, path)
+    with whole_file(path / MANIFEST) as file:
+        file.write(json.dumps(manifest, indent=2, ensure_ascii=False) + "\n")
 
 
 def load_encoded(path: str | Path) -> EncodedData:

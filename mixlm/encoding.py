@@ -1,23 +1,37 @@
-"""Stage 1 from traces to the encoded dataset: train a VQ-VAE, then turn every trace into codes."""
+"""Stage 1 from traces to the encoded dataset: train a VQ-VAE, then turn every trace into codes.
 
-import os
+Reading, encoding and writing go on side by side: processes tokenise the next rows, this one encodes, a thread writes.
+"""
+
 import shutil
-from collections.abc import Callable, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from mixlm.code_usage import write_usage
-from mixlm.encoded import FORMAT_VERSION, is_encoded, read_manifest, write_manifest, write_shard
+from mixlm.corpus import Corpus, Shard
+from mixlm.encoded import is_encoded, read_manifest, write_manifest
+from mixlm.encoding_folder import TOKENS, check_folder, first_manifest, same_tokenizer
 from mixlm.encoding_options import EncodingOptions, describe_arguments
 from mixlm.errors import InputError
-from mixlm.fingerprint import save_base_tokenizer, tokenizer_fingerprint
-from mixlm.splits import Row, count_rows, read_splits
-from vqvae import ChunkVQVAE, ChunkVQVAEConfig, encode_traces, evaluate_vqvae, train_vqvae
+from mixlm.fingerprint import save_base_tokenizer
+from mixlm.models import is_scratch, open_tokenizer
+from mixlm.processes import Processes
+from mixlm.shards import add_counts, align_columns, encode_table, shard_counts, write_shard
+from mixlm.token_store import TokenRows, TokenStore
+from mixlm.tokenizing import Tokenizing, TokenTable
+from vqvae import ChunkVQVAE, ChunkVQVAEConfig, evaluate_vqvae, train_vqvae
+from vqvae.chunks import count_chunks
 
 
 ReportProgress = Callable[[int, int, dict[str, float]], None]
+MEASURED = 10_000  # rows on which the codebook is measured
+WRITTEN_BEHIND = 2  # shards that wait for the disk
 
 
 def encode_dataset(
@@ -31,8 +45,8 @@ def encode_dataset(
     """Encode the samples of ``traces`` into the folder ``out``.
 
     An interrupted call goes on where it stopped when it is made again with the same arguments, and its codes are the
-    same, bit for bit, as without the interruption. Of several processes that make the same call, all train stage 1 and
-    the first writes everything.
+    same, bit for bit, as without the interruption. Several processes that make the same call train stage 1 together
+    and share the shards; codes are the same for any number of them. The last one to finish completes the manifest.
 
     Args:
         traces: Anything that ``mixlm.files.read_rows`` reads.
@@ -43,122 +57,31 @@ def encode_dataset(
         say: Called with a line whenever the user should know something.
 
     Returns:
-        The manifest; unfinished in all processes but the first.
+        The manifest; unfinished in all processes but the one that finished last.
 
     Raises:
         InputError: If anything given does not fit; finished files in ``out`` are then untouched.
     """
-    options = options or EncodingOptions()
-    out = Path(out)
+    options, out, processes = options or EncodingOptions(), Path(out), Processes.current()
     arguments = describe_arguments(traces, model, options)
     manifest = check_folder(out, arguments)
     if manifest and manifest["complete"]:
         say(f"{out}: already encoded; nothing to do")
         return manifest
-    splits, tokenizer, counts = read_splits(traces, model, options)
-    manifest = _same_tokenizer(manifest, tokenizer) or _first_manifest(arguments, options, tokenizer, counts)
-    if "codebook" not in manifest:
-        _make_vqvae(out, manifest, splits, tokenizer, options, progress)
-    if _is_first_process():
-        _encode_splits(out, manifest, splits, tokenizer, options, progress)
-    return manifest
-
-
-def check_folder(out: Path, arguments: dict[str, Any]) -> dict[str, Any] | None:
-    """Return the manifest of an earlier call with the same arguments, or None for a new folder.
-
-    Raises:
-        InputError: If the folder holds something else.
-    """
-    if is_encoded(out):
-        manifest = read_manifest(out)
-        before = manifest.get("arguments", {})
-        changed = sorted(name for name in before.keys() | arguments.keys() if before.get(name) != arguments.get(name))
-        if changed:
-            raise InputError(
-                f"{out}: encoded with another {', '.join(changed)}; give the same arguments, or another --out"
-            )
-        return manifest
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise InputError(f"{out}: exists and is no encoded dataset; choose another --out")
-    return None
-
-
-def _same_tokenizer(manifest: dict[str, Any] | None, tokenizer: Any) -> dict[str, Any] | None:
-    """Return the manifest of an interrupted call, if there is one, after a look at the tokenizer."""
-    if manifest and manifest["fingerprint"] != tokenizer_fingerprint(tokenizer):
-        raise InputError(
-            f"{manifest['model']}: its tokenizer has changed since encoding was interrupted; encode into another --out"
-        )
-    return manifest
-
-
-def _first_manifest(
-    arguments: dict[str, Any], options: EncodingOptions, tokenizer: Any, counts: dict[str, Any]
-) -> dict[str, Any]:
-    ChunkVQVAEConfig(**options.shape)  # a shape that cannot be is refused before anything is written
-    return {
-        "format_version": FORMAT_VERSION,
-        "complete": False,
-        "fingerprint": tokenizer_fingerprint(tokenizer),
-        "model": arguments["model"],
-        "template": options.template.to_dict(),
-        "dtype": options.dtype,
-        "counts": counts,
-        "arguments": arguments,
-        "shards": {"train": [], "valid": []},
-    }
-
-
-def _make_vqvae(
-    out: Path,
-    manifest: dict[str, Any],
-    splits: dict[str, list[Row]],
-    tokenizer: Any,
-    options: EncodingOptions,
-    progress: Callable[[str], ReportProgress] | None,
-) -> None:
-    """Put a stage-1 model into ``out``: the one given, or a new one."""
-
-    def claim() -> None:
-        """Let one process write what the folder is."""
-        if _is_first_process():
-            _claim(out, manifest, tokenizer)
-
-    if options.vqvae:
-        given = _given_vqvae(options.vqvae, manifest, splits["train"])
-        claim()
-        if _is_first_process():
-            given.save_pretrained(out / "vqvae")
-        return
-    shape = {**options.shape, "vocab_size": len(tokenizer), "fingerprint": manifest["fingerprint"]}
-    report = progress("training the VQ-VAE") if progress else None
-    train_vqvae(splits["train"], ChunkVQVAEConfig(**shape), out / "vqvae", options.training, report, claim)
-
-
-def _is_first_process() -> bool:
-    """Tell whether this is the first of the processes that accelerate or torchrun started, or the only one."""
-    return os.environ.get("RANK", "0") == "0"
-
-
-def _given_vqvae(folder: str, manifest: dict[str, Any], rows: Sequence[Row]) -> ChunkVQVAE:
-    """Open a model that was trained before, and check that it fits tokenizer and traces."""
-    given = open_vqvae(folder)
-    if given.config.fingerprint not in ("", manifest["fingerprint"]):
-        raise InputError(f"{folder}: trained for another tokenizer than that of {manifest['model']}; train a new one")
-    if not count_rows(rows, given.config)["chunks"]:
-        raise InputError(
-            f"no trace has a whole chunk of {given.config.chunk_length} tokens, as {folder} encodes; "
-            "train a new one with a lower --chunk-length"
-        )
-    return given
-
-
-def _claim(out: Path, manifest: dict[str, Any], tokenizer: Any) -> None:
-    """Write down, before the first long part, what this folder is: first of all the manifest, which makes it ours."""
-    out.mkdir(parents=True, exist_ok=True)
-    write_manifest(out, manifest)
-    save_base_tokenizer(tokenizer, out / "tokenizer")
+    processes.wait()  # before any of them writes what another would find
+    corpus = Corpus(traces, options)
+    tokenizer = open_tokenizer(model, corpus.texts() if is_scratch(model) else ())
+    manifest = same_tokenizer(manifest, tokenizer) or first_manifest(arguments, options, tokenizer)
+    with Tokenizing(corpus, tokenizer, options.processes) as tokenizing:
+        work = _Encoding(out, manifest, tokenizing, tokenizer, processes, progress)
+        try:
+            work.make_vqvae()
+        except InputError:
+            work.leave_nothing()
+            raise
+        work.write_shards()
+    work.finish()
+    return work.manifest
 
 
 def open_vqvae(folder: str | Path, dtype: Any = None) -> ChunkVQVAE:
@@ -175,59 +98,159 @@ def open_vqvae(folder: str | Path, dtype: Any = None) -> ChunkVQVAE:
         raise InputError(f"{folder}: cannot be opened as a VQ-VAE: {' '.join(str(error).split())[:200]}") from None
 
 
-def _measure(out: Path, manifest: dict[str, Any], splits: dict[str, list[Row]], vqvae: ChunkVQVAE) -> None:
-    """Write shape, counts and quality of the model into the manifest; its checkpoints have then done their work.
+class _Encoding:
+    """One call of ``encode_dataset``, in one of its processes."""
 
-    Quality is measured on the validation traces, or on the training traces if no validation trace has a whole chunk.
-    """
-    config = vqvae.config
-    manifest |= {name: getattr(config, name) for name in ("chunk_length", "compression_rate", "codebook_size")}
-    for split, rows in splits.items():
-        manifest["counts"][split] |= count_rows(rows, config)
-    split = "valid" if manifest["counts"]["valid"]["chunks"] else "train"
-    manifest["codebook"] = {**evaluate_vqvae(vqvae, splits[split]), "measured_on": split}
-    write_manifest(out, manifest)
-    shutil.rmtree(out / "vqvae" / "checkpoints", ignore_errors=True)
+    def __init__(
+        self,
+        out: Path,
+        manifest: dict[str, Any],
+        tokenizing: Tokenizing,
+        tokenizer: Any,
+        processes: Processes,
+        progress: Callable[[str], ReportProgress] | None,
+    ) -> None:
+        self.out, self.manifest, self.tokenizer, self.processes = out, manifest, tokenizer, processes
+        self.tokenizing, self.corpus, self.options = tokenizing, tokenizing.corpus, tokenizing.corpus.options
+        self.progress = progress if processes.first else None
+        self.store: TokenStore | None = None
+
+    def make_vqvae(self) -> None:
+        """Put a stage-1 model into the folder, the one given or a new one, and its quality into the manifest."""
+        if "codebook" not in self.manifest:
+            if self.options.vqvae:
+                self._take_vqvae(self.options.vqvae)
+            else:
+                self._train_vqvae()
+            if self.processes.first:
+                self._measure()
+            self.processes.wait()
+            self.manifest = read_manifest(self.out)
+
+    def _train_vqvae(self) -> None:
+        arguments = self.manifest["arguments"]
+        given = {name: arguments[name] for name in ("traces", "model", "template", "valid", "checksums", "shard_rows")}
+        identity = {**given, "fingerprint": self.manifest["fingerprint"], "skip": self.options.skip_bad_rows}
+        identity |= {"held_out": self.corpus.held_out.tolist()}
+        self.store = TokenStore(self.out / TOKENS, identity)
+        self.store.fill(self.tokenizing, self.processes.share(self.corpus.shards()), self._bar("reading"))
+        self.processes.wait()
+        rows = TokenRows(table.rows for table in self.store.tables(self.corpus.shards("train")))
+        if not rows:
+            raise InputError(f"{self.corpus.traces}: holds no samples")
+        shape = {**self.options.shape, "vocab_size": len(self.tokenizer), "fingerprint": self.manifest["fingerprint"]}
+        report = self._bar("training the VQ-VAE")
+        vqvae = self.out / "vqvae"
+        train_vqvae(rows, ChunkVQVAEConfig(**shape), vqvae, self.options.training, report, self._claim)
+
+    def _take_vqvae(self, folder: str) -> None:
+        """Copy a model that was trained before, after a look whether it fits tokenizer and traces."""
+        given = open_vqvae(folder)
+        if given.config.fingerprint not in ("", self.manifest["fingerprint"]):
+            raise InputError(
+                f"{folder}: trained for another tokenizer than that of {self.manifest['model']}; train a new one"
+            )
+        length = given.config.chunk_length
+        if not any(count_chunks(row["trace_ids"], given.config) for row in self._rows_to_measure(given.config)[1]):
+            raise InputError(
+                f"no trace has a whole chunk of {length} tokens, as {folder} encodes; "
+                "train a new one with a lower --chunk-length"
+            )
+        self._claim()
+        if self.processes.first:
+            given.save_pretrained(self.out / "vqvae")
+
+    def _claim(self) -> None:
+        """Let one process write what the folder is: first of all the manifest, which makes it ours."""
+        if self.processes.first:
+            self.out.mkdir(parents=True, exist_ok=True)
+            write_manifest(self.out, self.manifest)
+            save_base_tokenizer(self.tokenizer, self.out / "tokenizer")
+
+    def leave_nothing(self) -> None:
+        """Remove what a call that is refused has written, if it had not yet begun to train."""
+        if not is_encoded(self.out) and self.store:
+            self.store.discard()
+            with suppress(OSError):  # a folder that was there before, or that another process still writes to
+                self.out.rmdir()
+
+    def _measure(self) -> None:
+        """Write shape and quality of the model into the manifest; its checkpoints have then done their work."""
+        vqvae = open_vqvae(self.out / "vqvae", getattr(torch, self.options.dtype)).to(self.processes.device())
+        config = vqvae.config
+        self.manifest |= {
+            name: getattr(config, name) for name in ("chunk_length", "compression_rate", "codebook_size")
+        }
+        split, rows = self._rows_to_measure(config)
+        self.manifest["codebook"] = {**evaluate_vqvae(vqvae, rows), "measured_on": split}
+        write_manifest(self.out, self.manifest)
+        shutil.rmtree(self.out / "vqvae" / "checkpoints", ignore_errors=True)
+
+    def _rows_to_measure(self, config: ChunkVQVAEConfig) -> tuple[str, TokenRows]:
+        """Return validation rows, or training rows if no validation trace has a whole chunk, and of which split."""
+        for split in ("valid", "train"):
+            tables, count = [], 0
+            for table in self._tables(self.corpus.shards(split)):
+                if any(count_chunks(row["trace_ids"], config) for row in TokenRows([table.rows])):
+                    tables.append(table.rows)
+                    count += table.rows.num_rows
+                if count >= MEASURED:
+                    break
+            if tables:
+                break
+        return split, TokenRows(tables)
+
+    def _tables(self, shards: Iterable[Shard]) -> Iterator[TokenTable]:
+        """Yield the tokenized rows of shards: those on disk, if they are there."""
+        return (self.store or self.tokenizing).tables(shards)
+
+    def write_shards(self) -> None:
+        """Write those shards of this process's share that are not there yet."""
+        dtype = getattr(torch, self.options.dtype)
+        vqvae = open_vqvae(self.out / "vqvae", dtype).to(self.processes.device())
+        for split in ("train", "valid"):
+            mine = self.processes.share(self.corpus.shards(split))
+            missing = [shard for shard in mine if not (self.out / shard.name).is_file()]
+            total = sum(len(self.corpus.numbers(shard)) for shard in mine)
+            done = total - sum(len(self.corpus.numbers(shard)) for shard in missing)
+            report = self._bar(f"encoding {split}") if missing else None
+            for shard in self._written(vqvae, missing):
+                done += len(self.corpus.numbers(shard))
+                if report:
+                    report(done, total, {})
+
+    def _written(self, vqvae: ChunkVQVAE, shards: list[Shard]) -> Iterator[Shard]:
+        """Encode and write shards; yield each of them once it is there."""
+        waiting: deque[tuple[Shard, Future]] = deque()
+        with ThreadPoolExecutor(1) as writer:
+            for shard, table in zip(shards, self._tables(shards), strict=True):
+                rows, counts = encode_table(vqvae, table)
+                waiting.append((shard, writer.submit(write_shard, self.out / shard.name, rows, counts)))
+                if len(waiting) > WRITTEN_BEHIND:
+                    yield _settled(*waiting.popleft())
+            while waiting:
+                yield _settled(*waiting.popleft())
+
+    def finish(self) -> None:
+        """Complete the manifest, if no other process has a shard still to write."""
+        names = {split: [shard.name for shard in self.corpus.shards(split)] for split in ("train", "valid")}
+        paths = {split: [self.out / name for name in names[split]] for split in names}
+        if not all(path.is_file() for split in paths for path in paths[split]):
+            return
+        for split in paths:
+            align_columns(paths[split])
+        counts = {split: add_counts(map(shard_counts, paths[split])) for split in paths}
+        write_usage(self.out, names["train"], self.manifest["compression_rate"], self.tokenizer)
+        self.manifest |= {"counts": counts, "shards": names, "complete": True}
+        write_manifest(self.out, self.manifest)
+        shutil.rmtree(self.out / TOKENS, ignore_errors=True)
+        for draft in self.out.glob(".*.tmp"):  # of a process that was killed while it wrote
+            draft.unlink(missing_ok=True)
+
+    def _bar(self, label: str) -> ReportProgress | None:
+        return self.progress(label) if self.progress else None
 
 
-def _encode_splits(
-    out: Path,
-    manifest: dict[str, Any],
-    splits: dict[str, list[Row]],
-    tokenizer: Any,
-    options: EncodingOptions,
-    progress: Callable[[str], ReportProgress] | None,
-) -> None:
-    """Measure the model that is in ``out``, write all shards, and finish the manifest."""
-    vqvae = open_vqvae(out / "vqvae", getattr(torch, options.dtype)).to("cuda" if torch.cuda.is_available() else "cpu")
-    if "codebook" not in manifest:
-        _measure(out, manifest, splits, vqvae)
-    for split, rows in splits.items():
-        report = progress(f"encoding {split}") if progress and rows else None
-        _encode_split(out, manifest, split, rows, vqvae, options, report)
-    write_usage(out, manifest, tokenizer)
-    manifest["complete"] = True
-    write_manifest(out, manifest)
-
-
-def _encode_split(
-    out: Path,
-    manifest: dict[str, Any],
-    split: str,
-    rows: Sequence[Row],
-    vqvae: ChunkVQVAE,
-    options: EncodingOptions,
-    report: ReportProgress | None,
-) -> None:
-    """Write the shards of one split that are not there yet; each is listed once it is whole."""
-    names = list(dict.fromkeys(name for row in rows for name in [*row, "codes"]))
-    for number, start in enumerate(range(0, len(rows), options.shard_rows)):
-        name = f"{split}-{number:05d}.parquet"
-        if name not in manifest["shards"][split]:
-            shard = rows[start : start + options.shard_rows]
-            codes = encode_traces(vqvae, [row["trace_ids"] for row in shard])
-            write_shard(out / name, [{**row, "codes": code} for row, code in zip(shard, codes, strict=True)], names)
-            manifest["shards"][split].append(name)
-            write_manifest(out, manifest)
-        if report:
-            report(min(start + options.shard_rows, len(rows)), len(rows), {})
+def _settled(shard: Shard, future: Future) -> Shard:
+    future.result()
+    return shard

@@ -24,6 +24,7 @@ class EncodingOptions:
         shard_rows: Rows of one Parquet file.
         dtype: Of the encoder while encoding: "float32" or "bfloat16".
         skip_bad_rows: Leave out malformed rows.
+        processes: Processes that tokenise beside this one; None: one a core, if there are rows enough for it.
     """
 
     template: Template = field(default_factory=Template)
@@ -35,12 +36,18 @@ class EncodingOptions:
     shard_rows: int = 10_000
     dtype: str = "float32"
     skip_bad_rows: bool = False
+    processes: int | None = None
 
 
 def describe_arguments(traces: str, model: str, options: EncodingOptions) -> dict[str, Any]:
-    """Return what decides the codes, as JSON values; files by their content."""
+    """Return what decides the codes, as JSON values; files by their content.
+
+    Whether malformed rows are left out is not part of it: shards without such a row are the same either way, so a call
+    that one of them has stopped can go on without it.
+    """
     arguments = {"traces": str(traces), "model": str(model), **asdict(options)}
     arguments["training"].pop("save_every"), arguments["training"].pop("workers")
+    arguments.pop("skip_bad_rows"), arguments.pop("processes")
     checksums = {}
     for name in ("traces", "valid"):
         path = Path(str(arguments[name]))

@@ -82,14 +82,23 @@ def read_samples(
         InputError: As ``read_rows`` and ``to_sample``.
     """
     for where, row in try_rows(source, split):
-        try:
-            if isinstance(row, InputError):
-                raise row
-            yield to_sample(row, where)
-        except InputError as error:
-            if not skip_bad_rows:
-                raise InputError(f"{error}, or leave such rows out with --skip-bad-rows") from None
-            yield error
+        yield try_sample(row, where, skip_bad_rows)
+
+
+def try_sample(row: Mapping[str, Any] | InputError, where: str, skip_bad_rows: bool = False) -> Sample | InputError:
+    """Read a row as ``to_sample`` does, or return its error if bad rows are to be left out.
+
+    Raises:
+        InputError: If the row is malformed and is not to be left out.
+    """
+    try:
+        if isinstance(row, InputError):
+            raise row
+        return to_sample(row, where)
+    except InputError as error:
+        if not skip_bad_rows:
+            raise InputError(f"{error}, or leave such rows out with --skip-bad-rows") from None
+        return error
 
 
 def _first(row: Mapping[str, Any], names: tuple[str, ...], where: str) -> str:

@@ -3,8 +3,10 @@
 import json
 import textwrap
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import accumulate, islice
+from itertools import accumulate, chain, count, islice
 from typing import Any
+
+import numpy as np
 
 from mixlm.errors import InputError
 from mixlm.samples import Sample, read_samples
@@ -128,7 +130,8 @@ def _tokenize_prompts(tokenizer: Any, template: Template, block: Sequence[Sample
 
 def _tokenize_texts(tokenizer: Any, texts: Iterable[str], **settings: Any) -> Any:
     """Return what the tokenizer says of each text, as ``tokenize_text`` has it."""
-    return tokenizer([*texts], add_special_tokens=False, split_special_tokens=True, **settings)
+    settings |= {"add_special_tokens": False, "split_special_tokens": True, "return_attention_mask": False}
+    return tokenizer([*texts], return_token_type_ids=False, **settings)
 
 
 def _step_lengths(steps: Sequence[str], separator: int, offsets: Iterable[tuple[int, int]]) -> list[int]:
@@ -142,13 +145,22 @@ def _step_lengths(steps: Sequence[str], separator: int, offsets: Iterable[tuple[
     return lengths
 
 
-def tokenize_samples(tokenizer: Any, template: Template, samples: Iterable[Sample]) -> list[dict[str, Any]]:
-    """Return a tokenized row for each sample: its number, the ids, question, answer, and its own further columns."""
-    samples, rows = iter(samples), []
+def tokenize_samples(
+    tokenizer: Any, template: Template, samples: Iterable[Sample], numbers: Iterable[int] | None = None
+) -> list[dict[str, Any]]:
+    """Return a tokenized row for each sample: its number, the ids, question, answer, and its own further columns.
+
+    Args:
+        tokenizer: The tokenizer.
+        template: Renders the samples.
+        samples: The samples.
+        numbers: Their numbers; None: 0, 1 and so on.
+    """
+    samples, numbers, rows = iter(samples), count() if numbers is None else iter(numbers), []
     while block := [*islice(samples, BLOCK)]:
         for sample, ids in zip(block, _tokenize_block(tokenizer, template, block), strict=True):
             about = {"question": sample.question, "answer": sample.answer, **own_columns(sample)}
-            rows.append({"row": len(rows), **ids, **about})
+            rows.append({"row": next(numbers), **ids, **about})
     return rows
 
 
@@ -178,17 +190,35 @@ def as_dataset(rows: Sequence[dict[str, Any]], source: str):
         InputError: If there are none.
     """
     from datasets import Dataset
+    from datasets.table import InMemoryTable
 
     if not rows:
         raise InputError(f"{source}: holds no samples")
-    features = row_features(rows)
-    return Dataset.from_list([{name: row.get(name) for name in features} for row in rows], features=features)
+    return Dataset(InMemoryTable(row_table(rows)))
 
 
-def row_features(rows: Sequence[dict[str, Any]]):
-    """Return the ``datasets.Features`` of tokenized rows: ids and lengths are lists of 32-bit integers."""
-    from datasets import Features, List, Value
+def row_table(rows: Sequence[dict[str, Any]], names: Sequence[str] = ()):
+    """Return tokenized rows as a ``pyarrow.Table``: ids and lengths are lists of 32-bit integers.
 
-    names = dict.fromkeys(name for row in rows for name in row)
-    kinds = {**dict.fromkeys(ID_COLUMNS, List(Value("int32"))), "row": Value("int64")}
-    return Features({name: kinds.get(name, Value("string")) for name in names})
+    Args:
+        rows: The rows, all of them with the same lists; any text that a row lacks is null.
+        names: Columns that the table has, even where no row does.
+    """
+    import pyarrow
+
+    columns = {}
+    for name in dict.fromkeys([*names, *(name for row in rows for name in row)]):
+        values = [row.get(name) for row in rows]
+        if name in ID_COLUMNS:
+            columns[name] = list_array(np.fromiter(chain(*values), np.int32), [*map(len, values)])
+        else:
+            columns[name] = pyarrow.array(values, pyarrow.int64() if name == "row" else pyarrow.string())
+    return pyarrow.table(columns)
+
+
+def list_array(flat: np.ndarray, lengths: Sequence[int] | np.ndarray):
+    """Return lists of these ``lengths``, laid end to end in ``flat``, as a ``pyarrow.ListArray``."""
+    import pyarrow
+
+    ends = np.cumsum([0, *lengths], dtype=np.int32)
+    return pyarrow.ListArray.from_arrays(pyarrow.array(ends), pyarrow.array(flat, pyarrow.int32()))

@@ -77,7 +77,9 @@ _TRAINING = ("steps", "batch_size", "learning_rate", "seed", "save_every", "bf16
     "--save-every", default=500, show_default=True, type=_count, help="Steps between checkpoints of the VQ-VAE."
 )
 @click.option("--bf16/--no-bf16", default=False, help="Train the VQ-VAE under bfloat16 autocast.")
-@click.option("--workers", default=0, show_default=True, type=_count, help="Processes that read ahead.")
+@click.option(
+    "--workers", type=_count, help="Processes that read ahead.  [default: one a core to tokenise, none in training]"
+)
 @click.option(
     "--dtype", default="float32", show_default=True, type=click.Choice(["float32", "bfloat16"]), help="While encoding."
 )
@@ -101,6 +103,7 @@ def main(traces: str, model: str, out: str, **values: Any) -> None:
         _refuse_shape()
     shape = {name: values.pop(name) for name in _SHAPE}
     training = {name: values.pop(name) for name in _TRAINING}
+    values["processes"], training["workers"] = training["workers"], training["workers"] or 0
     shape["compression_rate"] = shape["compression_rate"] or shape["chunk_length"]
     if shape["quantizer"] == "gradient":
         shape["kmeans"] = False

@@ -34,9 +34,9 @@ class Work:
     def __init__(self, folder, rows=None):
         self.folder, self.traces, self.model = folder, write_traces(folder, rows), write_scratch(folder)
 
-    def encode(self, out: str = "encoded", progress=None, say=print, **changes):
+    def encode(self, out: str = "encoded", progress=None, say=print, model=None, **changes):
         options = replace(OPTIONS, **changes)
-        encode_dataset(str(self.traces), str(self.model), self.folder / out, options, progress, say)
+        encode_dataset(str(self.traces), str(model or self.model), self.folder / out, options, progress, say)
         return self.folder / out
 
     def refuses(self, out: str = "encoded", **changes) -> str:
@@ -59,11 +59,11 @@ def tables(path) -> dict[str, list[dict]]:
 
 
 def cut(label: str, step: int):
-    """Progress that cuts the power at a step of the part called ``label``."""
+    """Progress that cuts the power when the part called ``label`` has come to a step."""
 
     def progress(part: str):
         def report(now: int, total: int, figures: dict) -> None:
-            if part == label and now == step:
+            if part == label and now >= step:
                 raise Interrupted
 
         return report

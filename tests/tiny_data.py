@@ -5,12 +5,13 @@ from pathlib import Path
 
 import numpy as np
 
-from mixlm.encoded import FORMAT_VERSION, write_manifest, write_shard
+from mixlm.encoded import FORMAT_VERSION, write_manifest
 from mixlm.fingerprint import tokenizer_fingerprint
 from mixlm.models import build_tokenizer
 from mixlm.samples import to_sample
+from mixlm.shards import write_shard
 from mixlm.template import Template
-from mixlm.tokenization import tokenize_samples
+from mixlm.tokenization import row_table, tokenize_samples
 
 
 CODEBOOK, RATE = 4, 2
@@ -61,7 +62,7 @@ def write_encoded(folder: Path, count: int = 40, valid: int = 8) -> Path:
         row["codes"] = [sum(trace[i : i + RATE]) % CODEBOOK for i in range(0, len(trace) // RATE * RATE, RATE)]
     shards = {"train": tokenized[:count], "valid": tokenized[count:]}
     for split, part in shards.items():
-        write_shard(path / f"{split}-00000.parquet", part, list(tokenized[0]))
+        write_shard(path / f"{split}-00000.parquet", row_table(part, list(tokenized[0])))
     manifest = {
         "format_version": FORMAT_VERSION,
         "complete": True,

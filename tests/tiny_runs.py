@@ -8,13 +8,14 @@ from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import Whitespace
 from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from mixlm.encoded import FORMAT_VERSION, write_manifest, write_shard
+from mixlm.encoded import FORMAT_VERSION, write_manifest
 from mixlm.fingerprint import tokenizer_fingerprint
 from mixlm.models import build_tokenizer
 from mixlm.run import Run
 from mixlm.samples import Sample
+from mixlm.shards import write_shard
 from mixlm.template import Template
-from mixlm.tokenization import tokenize_samples
+from mixlm.tokenization import row_table, tokenize_samples
 from mixlm.tokens import PAUSE, SpecialIds, latent_span
 from mixlm.vocabulary import special_ids
 from vqvae import ChunkVQVAE, ChunkVQVAEConfig
@@ -116,7 +117,7 @@ def write_encoded(path: Path, tokenizer: PreTrainedTokenizerFast, train: int, va
         rows = [{**row, "codes": [row["row"] % CODES] * (len(row["trace_ids"]) // 2)} for row in rows]
         shards[split] = [f"{split}-00000.parquet"] if rows else []
         if rows:
-            write_shard(path / shards[split][0], rows, list(rows[0]))
+            write_shard(path / shards[split][0], row_table(rows, list(rows[0])))
     shape = {"chunk_length": 2, "compression_rate": 2, "codebook_size": CODES}
     fixed = {"format_version": FORMAT_VERSION, "complete": True, "fingerprint": tokenizer_fingerprint(tokenizer)}
     write_manifest(path, {**fixed, **shape, "template": Template().to_dict(), "shards": shards})

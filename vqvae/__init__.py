@@ -9,7 +9,7 @@ _HOMES = {
     "ChunkVQVAEConfig": "vqvae.config",
     "ChunkVQVAEOutput": "vqvae.model",
     "InputError": "vqvae.errors",
-    "VQVAETrainingOptions": "vqvae.training",
+    "VQVAETrainingOptions": "vqvae.options",
     "encode_traces": "vqvae.encoding",
     "evaluate_vqvae": "vqvae.metrics",
     "train_vqvae": "vqvae.training",

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 
 from vqvae.config import ChunkVQVAEConfig
@@ -19,8 +20,28 @@ def windows(ids: Sequence[int], config: ChunkVQVAEConfig) -> list[list[int]]:
     >>> windows([1, 2, 3, 4, 5], ChunkVQVAEConfig(chunk_length=2, compression_rate=1))
     [[1, 2], [3, 4]]
     """
-    end = len(ids) // config.chunk_length * config.chunk_length
-    return [list(ids[start : min(start + config.window, end)]) for start in range(0, end, config.window)]
+    starts, sizes = cut_windows(np.array([len(ids)]), config)
+    return [list(ids[start : start + size]) for start, size in zip(starts.tolist(), sizes.tolist(), strict=True)]
+
+
+def cut_windows(lengths: np.ndarray, config: ChunkVQVAEConfig) -> tuple[np.ndarray, np.ndarray]:
+    """Return where the windows of sequences begin that are laid end to end.
+
+    Args:
+        lengths: (n,) tokens of each sequence.
+        config: Tells the length of chunks and windows.
+
+    Returns:
+        First token (w,) and number of tokens (w,) of each window of each sequence, in order.
+
+    >>> cut_windows(np.array([5, 1, 2]), ChunkVQVAEConfig(chunk_length=2, compression_rate=1))
+    (array([0, 2, 6]), array([2, 2, 2]))
+    """
+    whole = lengths // config.chunk_length * config.chunk_length
+    count = -(-whole // config.window)
+    owner = np.repeat(np.arange(len(lengths)), count)
+    inside = (np.arange(len(owner)) - (np.cumsum(count) - count)[owner]) * config.window
+    return (np.cumsum(lengths) - lengths)[owner] + inside, np.minimum(config.window, whole[owner] - inside)
 
 
 def count_chunks(ids: Sequence[int], config: ChunkVQVAEConfig) -> int:
@@ -30,9 +51,11 @@ def count_chunks(ids: Sequence[int], config: ChunkVQVAEConfig) -> int:
 
 def pad_right(sequences: Sequence[Sequence[int]], width: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
     """Stack sequences: ids (n, longest or ``width``), padded by 0 on the right, and their lengths (n,)."""
-    width = max([width, *map(len, sequences)])
-    ids = torch.tensor([[*sequence, *[0] * (width - len(sequence))] for sequence in sequences], dtype=torch.long)
-    return ids.reshape(len(sequences), width), torch.tensor([len(sequence) for sequence in sequences])
+    lengths = [*map(len, sequences)]
+    ids = np.zeros((len(sequences), max([width, *lengths])), dtype=np.int64)
+    for row, sequence, length in zip(ids, sequences, lengths, strict=True):
+        row[:length] = sequence
+    return torch.from_numpy(ids), torch.tensor(lengths)
 
 
 def last_tokens(ids: torch.Tensor, lengths: torch.Tensor, most: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -56,20 +79,19 @@ def collate(
         config: Of the model.
         parts: Columns that are cut into chunks.
     """
-    cut = [
-        (owner, part, window)
-        for owner, row in enumerate(rows)
-        for part in parts
-        for window in windows(row[part], config)
-    ]
-    input_ids, lengths = pad_right([window for *_, window in cut])
+    sequences = [np.asarray(row[part], dtype=np.int64) for row in rows for part in parts]
+    sizes = np.array([len(sequence) for sequence in sequences])
+    starts, lengths = cut_windows(sizes, config)
+    places = starts[:, None] + np.arange(lengths.max())
+    inside = places < (starts + lengths)[:, None]
+    owner, part = np.divmod(np.searchsorted(np.cumsum(sizes), starts, side="right"), len(parts))
     prompts = [row["prompt_ids"][-config.max_prompt_length :] for row in rows]
     prompt_ids, prompt_lengths = pad_right(prompts, width=1)
     return {
-        "input_ids": input_ids,
-        "lengths": lengths,
+        "input_ids": torch.from_numpy(np.concatenate(sequences)[np.where(inside, places, 0)] * inside),
+        "lengths": torch.from_numpy(lengths),
         "prompt_ids": prompt_ids,
         "prompt_lengths": prompt_lengths,
-        "sample": torch.tensor([owner for owner, *_ in cut]),
-        "trace": torch.tensor([part == "trace_ids" for _, part, _ in cut]),
+        "sample": torch.from_numpy(owner),
+        "trace": torch.from_numpy(part == [*parts].index("trace_ids")),
     }

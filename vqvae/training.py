@@ -1,9 +1,7 @@
 """Training the stage-1 model on transformers' trainer."""
 
 import os
-from array import array
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,38 +17,13 @@ from vqvae.chunks import PARTS, collate, count_chunks
 from vqvae.config import ChunkVQVAEConfig
 from vqvae.errors import InputError
 from vqvae.model import ChunkVQVAE
+from vqvae.options import VQVAETrainingOptions
 from vqvae.progress import ProgressCallback, ReportProgress
 from vqvae.vocabulary import used_ids
 
 
 CHECKPOINTS = "checkpoints"
 Row = Mapping[str, Any]
-
-
-@dataclass(frozen=True)
-class VQVAETrainingOptions:
-    """How to train stage 1.
-
-    Attributes:
-        steps: Optimizer steps; the paper takes 100,000.
-        batch_size: Samples of a step, with all their chunks, of all processes together; 32 in the paper.
-        learning_rate: Of Adam, after a linear warm-up, with a cosine schedule; the paper's 1e-5 needs its 100,000
-            steps.
-        seed: Of weights, order and k-means.
-        save_every: Steps between checkpoints, from which an interrupted training goes on; 0: none.
-        bf16: Autocast to bfloat16; weights and codebook stay fp32.
-        workers: Processes that gather batches.
-        vectors_per_code: Vectors that the k-means sees for each code.
-    """
-
-    steps: int = 2000
-    batch_size: int = 32
-    learning_rate: float = 1e-3
-    seed: int = 0
-    save_every: int = 0
-    bf16: bool = False
-    workers: int = 0
-    vectors_per_code: int = 10
 
 
 def train_vqvae(
@@ -87,7 +60,7 @@ def train_vqvae(
     check_warmup(config, options)
     arguments = _arguments(Path(out), options)  # starts the process group, which the quantiser must find
     before_training()
-    token_ids = used_ids(row[part] for row in data for part in PARTS)
+    token_ids = used_ids(data[index][part] for index in range(len(data)) for part in PARTS)
     config.compact_size = len(token_ids) + 1
     vectors = options.batch_size * data.trace_chunks / len(data) * config.codes_per_chunk
     config.dead_code_threshold = config.dead_code_share * vectors / config.codebook_size
@@ -131,27 +104,28 @@ def check_warmup(config: ChunkVQVAEConfig, options: VQVAETrainingOptions) -> Non
 
 
 class ChunkRows(Dataset):
-    """The rows whose trace has a whole chunk, four bytes a token.
+    """The rows whose trace has a whole chunk.
 
     Others are left out: a batch without a trace would leave nothing to move the codebook by, and the processes of one
     training move it together.
 
     Attributes:
+        rows: All rows; they stay where they are, in memory or in a file.
+        chosen: Numbers of those that have one.
         trace_chunks: Number of chunks of their traces.
     """
 
     def __init__(self, rows: Sequence[Row], config: ChunkVQVAEConfig) -> None:
-        whole = (row for row in rows if count_chunks(row["trace_ids"], config))
-        self.rows = [{part: array("i", row[part]) for part in PARTS} for row in whole]
-        self.trace_chunks = sum(count_chunks(row["trace_ids"], config) for row in self.rows)
+        counts = np.fromiter((count_chunks(row["trace_ids"], config) for row in rows), dtype=np.int64)
+        self.rows, self.chosen, self.trace_chunks = rows, np.flatnonzero(counts), int(counts.sum())
 
     def __len__(self) -> int:
         """Return the number of rows."""
-        return len(self.rows)
+        return len(self.chosen)
 
-    def __getitem__(self, index: int) -> dict[str, array]:
+    def __getitem__(self, index: int) -> Row:
         """Return one row."""
-        return self.rows[index]
+        return self.rows[int(self.chosen[index])]
 
 
 class ChunkTrainer(Trainer):

@@ -1,9 +1,14 @@
 """The ids that a corpus uses, in place of a language model's whole vocabulary."""
 
 from collections.abc import Iterable, Sequence
+from itertools import islice
 
+import numpy as np
 import torch
 from torch import nn
+
+
+BLOCK = 1000  # sequences looked at together
 
 
 class CompactVocabulary(nn.Module):
@@ -41,7 +46,9 @@ class CompactVocabulary(nn.Module):
 
 def used_ids(sequences: Iterable[Sequence[int]]) -> list[int]:
     """Return every id that occurs in ``sequences``, ascending."""
-    seen: set[int] = set()
-    for sequence in sequences:
-        seen.update(sequence)
-    return sorted(seen)
+    seen, sequences = np.zeros(0, dtype=bool), iter(sequences)
+    while block := [*islice(sequences, BLOCK)]:
+        ids = np.concatenate([np.asarray(sequence, dtype=np.int64) for sequence in block])
+        seen = np.pad(seen, (0, max(0, ids.max(initial=-1) + 1 - len(seen))))
+        seen[ids] = True
+    return np.flatnonzero(seen).tolist()

@@ -3,8 +3,10 @@ import json
 import pytest
 from pyarrow import parquet
 
-from mixlm.encoded import FORMAT_VERSION, is_encoded, load_encoded, read_manifest, write_manifest, write_shard
+from mixlm.encoded import FORMAT_VERSION, is_encoded, load_encoded, read_manifest, write_manifest
 from mixlm.errors import InputError
+from mixlm.shards import write_shard
+from mixlm.tokenization import row_table
 from tests.tiny_data import CODEBOOK, RATE, write_encoded
 
 
@@ -25,7 +27,7 @@ def change(path, **values):
 
 def test_a_shard_holds_32_bit_lists_and_every_column_that_it_is_told(tmp_path):
     path = tmp_path / "train-00000.parquet"
-    write_shard(path, ROWS, [*ROWS[0], "source"])
+    write_shard(path, row_table(ROWS, [*ROWS[0], "source"]))
     table = parquet.read_table(path)
     types = {name: str(table.schema.field(name).type) for name in table.column_names}
     lists = dict.fromkeys(("prompt_ids", "trace_ids", "step_lengths", "codes"), "list<element: int32>")
@@ -36,7 +38,7 @@ def test_a_shard_holds_32_bit_lists_and_every_column_that_it_is_told(tmp_path):
 
 def test_a_shard_of_empty_traces_has_the_same_types_as_any_other(tmp_path):
     for name, rows in (("a", ROWS[:1]), ("b", ROWS[1:])):
-        write_shard(tmp_path / f"{name}.parquet", rows, list(ROWS[0]))
+        write_shard(tmp_path / f"{name}.parquet", row_table(rows, list(ROWS[0])))
     assert parquet.read_schema(tmp_path / "a.parquet") == parquet.read_schema(tmp_path / "b.parquet")
 
 
@@ -50,7 +52,7 @@ def test_an_encoded_dataset_is_read_with_its_manifest(encoded):
 
 def test_shards_are_read_in_the_order_of_the_manifest(encoded):
     rows = load_encoded(encoded).train.to_list()
-    write_shard(encoded / "train-00001.parquet", rows[:2], list(rows[0]))
+    write_shard(encoded / "train-00001.parquet", row_table(rows[:2]))
     change(encoded, shards={"train": ["train-00001.parquet", "train-00000.parquet"], "valid": []})
     data = load_encoded(encoded)
     assert data.train.to_list() == [*rows[:2], *rows] and data.valid is None

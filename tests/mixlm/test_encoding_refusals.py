@@ -2,6 +2,7 @@ from dataclasses import replace
 
 import pytest
 
+from mixlm import encoding
 from mixlm.encoded import read_manifest
 from mixlm.encoding import encode_dataset
 from mixlm.encoding_options import EncodingOptions
@@ -34,7 +35,6 @@ def fresh(tmp_path):
         ("training", {"training": replace(TRAINING, seed=1)}),
         ("shape", {"shape": {**SHAPE, "codebook_size": 5}}),
         ("template", {"template": Template(separator=" ")}),
-        ("skip_bad_rows", {"skip_bad_rows": True}),
         ("dtype", {"dtype": "bfloat16"}),
     ],
 )
@@ -45,7 +45,7 @@ def test_other_arguments_are_refused(work, encoded, name, changes):
 
 def test_what_decides_nothing_may_change(work, encoded):
     before = contents(encoded)
-    work.encode(training=replace(TRAINING, save_every=3, workers=1))
+    work.encode(training=replace(TRAINING, save_every=3, workers=1), skip_bad_rows=True, processes=2)
     assert contents(encoded) == before
 
 
@@ -59,7 +59,7 @@ def test_a_tokenizer_that_has_changed_meanwhile_is_refused(fresh):
     fresh.model = fresh.folder / "model"
     build_tokenizer(["so now"], 300).save_pretrained(fresh.model)
     with pytest.raises(Interrupted):
-        fresh.encode(progress=cut("encoding train", 9))
+        fresh.encode(progress=cut("encoding train", 1))
     build_tokenizer(["1 and 2 make 3"], 300).save_pretrained(fresh.model)
     assert "its tokenizer has changed since encoding was interrupted" in fresh.refuses()
 
@@ -104,3 +104,34 @@ def test_a_model_whose_chunks_no_trace_fills_is_refused(work, encoded):
     with pytest.raises(InputError, match="no trace has a whole chunk of 4 tokens"):
         encode_dataset(str(short), str(tokenizer), work.folder / "none", options)
     assert not (work.folder / "none").exists()
+
+
+def test_a_malformed_row_stops_where_it_is_and_the_call_goes_on_without_it(fresh, encoded, monkeypatch):
+    """Shards before it stay; leaving the row out is no other encoding."""
+    monkeypatch.setattr(encoding, "MEASURED", 5)
+    lines = fresh.traces.read_text().splitlines()
+    fresh.traces.write_text("\n".join([*lines[:38], "{", *lines[38:]]) + "\n")
+    given = {"vqvae": str(encoded / "vqvae"), "model": str(encoded / "tokenizer"), "valid_fraction": 0.0}
+    with pytest.raises(InputError, match=r"traces.jsonl:39: not valid JSON .*--skip-bad-rows"):
+        fresh.encode(**given)
+    before = {path: values for path, values in contents(fresh.folder / "encoded").items() if path.endswith("parquet")}
+    assert len(before) == 4
+    out = fresh.encode(**given, skip_bad_rows=True)
+    assert before.items() <= contents(out).items()
+    counts = read_manifest(out)["counts"]["train"]
+    assert (counts["samples"], counts["skipped_rows"]) == (40, 1)
+
+
+def test_a_file_that_is_mended_before_anything_was_encoded_is_no_other_encoding(fresh, encoded, monkeypatch):
+    monkeypatch.setattr(encoding, "MEASURED", 5)
+    good, given = fresh.traces.read_text(), {"vqvae": str(encoded / "vqvae"), "model": str(encoded / "tokenizer")}
+    fresh.traces.write_text(good[:-1] + "\n{\n")
+    with pytest.raises(InputError, match="traces.jsonl:41: not valid JSON"):
+        fresh.encode(**given, valid_fraction=0.0, shard_rows=90)
+    fresh.traces.write_text(good)
+    assert read_manifest(fresh.encode(**given, valid_fraction=0.0, shard_rows=90))["complete"]
+
+
+def test_another_folder_beside_the_tokens_is_left_alone(fresh):
+    (fresh.folder / "encoded" / "tokens").mkdir(parents=True)
+    assert "exists and is no encoded dataset" in fresh.refuses()

@@ -75,7 +75,7 @@ def test_a_byte_order_mark_is_no_part_of_the_text(tmp_path):
     [
         ("rows.jsonl", b'{"a": 1}\n{"a": \n', "rows.jsonl:2: not valid JSON"),
         ("rows.jsonl", b'{"a": 1}\n[1, 2]\n', "rows.jsonl:2: is no JSON object"),
-        ("rows.jsonl", b'{"a": "\xff"}\n', "rows.jsonl: not UTF-8 text; save it as UTF-8"),
+        ("rows.jsonl", b'{"a": 1}\n{"a": "\xff"}\n', "rows.jsonl:2: not UTF-8 text; save the file as UTF-8"),
         ("rows.json", b'{"a": 1}', "rows.json: holds no list"),
         ("rows.json", b'[{"a": 1}, 7]', "rows.json:2: is no JSON object"),
         ("rows.json", b'{"a": 1}\n{"a": 2}', "for one object a line name it .jsonl"),

@@ -1,0 +1,47 @@
+"""The processes that accelerate or torchrun started for one command."""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Processes:
+    """This process among all.
+
+    Attributes:
+        rank: Its number, from 0.
+        count: How many there are.
+    """
+
+    rank: int = 0
+    count: int = 1
+
+    @classmethod
+    def current(cls) -> "Processes":
+        """Read who this is from the environment; without a launcher it is the only one."""
+        return cls(int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1")))
+
+    @property
+    def first(self) -> bool:
+        """Whether this process does what is to be done once."""
+        return self.rank == 0
+
+    def share(self, things: Sequence[Any]) -> Sequence[Any]:
+        """Return those of ``things`` that this process sees to; together the shares are all of them."""
+        return things[self.rank :: self.count]
+
+    def wait(self) -> None:
+        """Wait for all others to come here."""
+        if self.count > 1:
+            import torch
+            from accelerate import PartialState
+
+            PartialState(cpu=not torch.accelerator.is_available()).wait_for_everyone()
+
+    def device(self) -> str:
+        """Return the device of this process."""
+        import torch
+
+        return f"cuda:{os.environ.get('LOCAL_RANK', '0')}" if torch.cuda.is_available() else "cpu"
