@@ -15,7 +15,7 @@ from mixlm.whole_file import whole_file
 
 USAGE = "usage.json"
 MOST_CHUNKS = 5
-MOST_COUNTED = 2_000_000  # codes; more of them would not make the dictionary better, only fill the memory
+MOST_COUNTED = 500_000  # codes; more of them would not make the dictionary better, only fill the memory
 
 
 def count_usage(rows: Iterable[dict[str, Any]], compression_rate: int) -> dict[int, Counter[tuple[int, ...]]]:

@@ -1,10 +1,13 @@
 """Choosing the device that a model runs on."""
 
 from mixlm.errors import InputError
+from mixlm.processes import Processes
 
 
 def pick_device(name: str = "auto") -> str:
     """Return the device called ``name``; "auto" takes the first that is there of cuda, mps and cpu.
+
+    Of several processes each takes a GPU of its own.
 
     Raises:
         InputError: If there is no such device.
@@ -13,7 +16,7 @@ def pick_device(name: str = "auto") -> str:
 
     if name == "auto":
         if torch.cuda.is_available():
-            return "cuda"
+            return Processes.current().device()
         return "mps" if torch.backends.mps.is_available() else "cpu"
     try:
         torch.empty(1, device=name)

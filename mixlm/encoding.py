@@ -30,7 +30,7 @@ from vqvae.chunks import count_chunks
 
 
 ReportProgress = Callable[[int, int, dict[str, float]], None]
-MEASURED = 10_000  # rows on which the codebook is measured
+MEASURED = 1000  # rows on which the codebook is measured
 WRITTEN_BEHIND = 2  # shards that wait for the disk
 
 
@@ -187,14 +187,17 @@ class _Encoding:
         shutil.rmtree(self.out / "vqvae" / "checkpoints", ignore_errors=True)
 
     def _rows_to_measure(self, config: ChunkVQVAEConfig) -> tuple[str, TokenRows]:
-        """Return validation rows, or training rows if no validation trace has a whole chunk, and of which split."""
+        """Return the first validation rows, or training rows if no validation trace has a whole chunk, and the split.
+
+        Shards without a whole chunk are passed over.
+        """
         for split in ("valid", "train"):
-            tables, count = [], 0
+            tables, left = [], MEASURED
             for table in self._tables(self.corpus.shards(split)):
                 if any(count_chunks(row["trace_ids"], config) for row in TokenRows([table.rows])):
                     tables.append(table.rows)
-                    count += table.rows.num_rows
-                if count >= MEASURED:
+                    left -= table.rows.num_rows
+                if left <= 0:
                     break
             if tables:
                 break

@@ -9,7 +9,7 @@ from mixlm.answers import extract_answer
 from mixlm.errors import InputError
 from mixlm.explain import Reader, Reading
 from mixlm.files import read_rows
-from mixlm.generation import Answer, GenerationOptions, generate
+from mixlm.generation import GenerationOptions, generate
 from mixlm.latent_mode import LatentMode
 from mixlm.progress import ReportProgress, RunningTotal
 from mixlm.run import Run
@@ -81,13 +81,13 @@ class Answered:
     Attributes:
         question: What was asked.
         sample: Number of the answer among those to the question, from 0.
-        answer: What the model wrote.
+        answer: What the model wrote; from a server that returns no ids a ``mixlm.endpoint.RemoteText``.
         readings: Its latents read back; None if nobody asked.
     """
 
     question: Question
     sample: int
-    answer: Answer
+    answer: Any
     readings: tuple[Reading, ...] | None = None
 
     def record(self, mode: LatentMode, run: Run) -> dict[str, Any]:
@@ -103,6 +103,8 @@ class Answered:
             "tokens": self.answer.counts.to_dict(),
             "finished": self.answer.finished,
         }
+        if error := getattr(self.answer, "error", None):
+            record["error"] = error
         if self.readings is not None:
             record["readings"] = [asdict(reading) for reading in self.readings]
         return record
@@ -137,12 +139,20 @@ def answer_questions(
     counted = RunningTotal(progress, len(questions) * options.samples)
     prompts, names = [question.prompt_ids for question in questions], [question.name for question in questions]
     answers = generate(model, tokenizer, run, prompts, options, names=names, progress=counted)
+    return with_questions(questions, answers, options.samples, reader)
+
+
+def with_questions(
+    questions: Sequence[Question], answers: Sequence[Any], samples: int = 1, reader: Reader | None = None
+) -> list[Answered]:
+    """Put answers beside their questions, ``samples`` to each, and read their latents back if there is a reader."""
+
+    def readings(question: Question, answer: Any) -> tuple[Reading, ...] | None:
+        """Read the latents of one answer."""
+        return tuple(reader.read(answer.codes, question.prompt_ids)) if reader and answer.codes is not None else None
+
+    owners = [question for question in questions for _ in range(samples)]
     return [
-        Answered(
-            question := questions[place // options.samples],
-            place % options.samples,
-            answer,
-            tuple(reader.read(answer.codes, question.prompt_ids)) if reader else None,
-        )
-        for place, answer in enumerate(answers)
+        Answered(question, place % samples, answer, readings(question, answer))
+        for place, (question, answer) in enumerate(zip(owners, answers, strict=True))
     ]

@@ -3,6 +3,7 @@
 import multiprocessing
 import os
 import signal
+import threading
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -132,8 +133,15 @@ _worker: _Worker | None = None
 def _begin(worker: _Worker) -> None:
     global _worker
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the process that asked stops the others
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     os.environ["TOKENIZERS_PARALLELISM"] = "false"  # one core each
     _worker = worker
+
+
+def _end_with_parent() -> None:
+    """Wait for the end of the process that asked, however it comes, and end with it."""
+    multiprocessing.parent_process().join()
+    os._exit(1)
 
 
 def _table(split: str, numbers: np.ndarray) -> TokenTable:

@@ -92,7 +92,7 @@ class MixedTrainer(Trainer):
         self._give_group(optimizer, adapter_rows, self.new_token_lr)
         if self.new_ids and not adapter_rows:
             ratio = self.new_token_lr / self.args.learning_rate
-            give_own_rate(optimizer, matrices(self.model), self.new_ids, ratio)
+            give_own_rate(optimizer, lambda: matrices(self.model), self.new_ids, ratio)
         return optimizer
 
     def _give_group(self, optimizer: torch.optim.Optimizer, parameters: list[torch.Tensor], rate: float) -> None:

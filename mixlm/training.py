@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import TrainingArguments, set_seed
+from transformers import TrainerState, TrainingArguments, set_seed
 
 from mixlm.card import write_card
 from mixlm.collator import Collator
@@ -76,20 +76,34 @@ def train(
     data = open_data(str(source), str(model), method, template or Template(), valid)
     check_start(str(model), method, data.template, options, say)
     set_seed(options.seed)
-    lm = open_model(str(model), data.tokenizer, options.seed)
-    tokens = method.tokens(data.codebook_size)
-    new_ids = extend_vocabulary(lm, data.tokenizer, tokens, options.seed, options.new_token_noise)
+    lm, new_ids = open_start(str(model), data, method, options)
     run = _describe(path, data, options, arguments)
     training = prepare_rows(data, method, run, lm.config, options, say)
-    if method.learns_stop:
-        add_stop(lm)
+    if options.lora_rank:
+        lm = add_adapter(lm, options.lora_rank, new_ids)
     trainer = _build_trainer(lm, path, training, data, method, options, run, new_ids, progress)
     checkpoint = claim_folder(path, arguments, trainer.is_world_process_zero(), say)
     trainer.train(resume_from_checkpoint=checkpoint)
+    weights = trainer.accelerator.get_state_dict(trainer.model) if trainer.is_fsdp_enabled else None
     if trainer.is_world_process_zero():
-        save_run(trainer, run, data, options)
+        lm = trainer.accelerator.unwrap_model(trainer.model)
+        if weights:  # the parts that the processes hold, put together in a model of its own
+            lm, _ = open_start(str(model), data, method, options)
+            lm = add_adapter(lm, options.lora_rank, new_ids) if options.lora_rank else lm
+            lm.load_state_dict(weights)
+        save_run(lm, trainer.state, run, data, options)
     trainer.accelerator.wait_for_everyone()
     return run
+
+
+def open_start(model: str, data: TrainingData, method: Method, options: TrainingOptions) -> tuple[Any, list[int]]:
+    """Open the model that training starts from, with all that the method adds, and return the new tokens' ids, too."""
+    lm = open_model(model, data.tokenizer, options.seed)
+    tokens = method.tokens(data.codebook_size)
+    new_ids = extend_vocabulary(lm, data.tokenizer, tokens, options.seed, options.new_token_noise)
+    if method.learns_stop:
+        add_stop(lm)
+    return lm, new_ids
 
 
 def prepare_rows(
@@ -149,8 +163,6 @@ def _build_trainer(
     if options.activation_checkpointing:
         lm.gradient_checkpointing_enable({"use_reentrant": False})
     arguments = trainer_arguments(path, training.steps_per_epoch, options)
-    if options.lora_rank:
-        lm = add_adapter(lm, options.lora_rank, new_ids)
     measured = None
     if valid is not None and options.eval_every:
         rows = recoded(valid, method)
@@ -224,11 +236,10 @@ def trainer_arguments(path: Path, steps_per_epoch: int, options: TrainingOptions
     )
 
 
-def save_run(trainer: MixedTrainer, run: Run, data: TrainingData, options: TrainingOptions) -> None:
+def save_run(lm: Any, state: TrainerState, run: Run, data: TrainingData, options: TrainingOptions) -> None:
     """Write the finished run: a plain checkpoint, its tokenizer, stage 1's model, a card, and last ``mixlm.json``."""
-    lm = trainer.accelerator.unwrap_model(trainer.model)
-    if trainer.state.best_model_checkpoint:  # the weights are that checkpoint's, so is the place in the schedule
-        run.step = max(checkpoint_step(trainer.state.best_model_checkpoint) - 1, 0)
+    if state.best_model_checkpoint:  # the weights are that checkpoint's, so is the place in the schedule
+        run.step = max(checkpoint_step(state.best_model_checkpoint) - 1, 0)
     if options.lora_rank:
         lm.save_pretrained(run.path / "adapter")
         lm = merge_adapter(lm)
@@ -239,7 +250,7 @@ def save_run(trainer: MixedTrainer, run: Run, data: TrainingData, options: Train
     data.tokenizer.save_pretrained(run.path)
     if run.method.codes_mean_chunks:
         shutil.copytree(data.encoded.vqvae_path, run.path / "vqvae", dirs_exist_ok=True, ignore=_no_checkpoints)
-    write_card(run, trainer.state.log_history)
+    write_card(run, state.log_history)
     run.save()
 
 

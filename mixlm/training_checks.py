@@ -1,6 +1,7 @@
 """What is checked before a training run: its folder, the model that it starts from, the length of its schedule."""
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -71,6 +72,11 @@ def check_start(
         raise InputError(
             f"--activation-checkpointing: method '{method.name}' needs the key-value cache, which it would drop; "
             "leave it out and lower --micro-batch-size"
+        )
+    if method.uses_thoughts and os.environ.get("ACCELERATE_USE_FSDP") == "true":
+        raise InputError(
+            f"method '{method.name}' makes the inputs of its thoughts outside the model, whose rows no process "
+            "has whole when it is sharded; launch it with ddp.yaml"
         )
     if method.learns_stop and options.lora_rank:
         raise InputError("-o stop=learned: an adapter cannot hold the classifier; use stop=constant or --lora-rank 0")

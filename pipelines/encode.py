@@ -5,7 +5,7 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
-from pipelines.options import command, progress_bar, template_of, template_options
+from pipelines.options import command, progress_bar, say, template_of, template_options
 
 
 _positive, _count = click.IntRange(min=1), click.IntRange(min=0)
@@ -114,7 +114,7 @@ def main(traces: str, model: str, out: str, **values: Any) -> None:
     )
     with ExitStack() as bars:
         manifest = encode_dataset(
-            traces, model, out, options, lambda label: bars.enter_context(progress_bar(label)), say=click.echo
+            traces, model, out, options, lambda label: bars.enter_context(progress_bar(label)), say=say
         )
     if manifest["complete"]:
         print_report(manifest, out, model)

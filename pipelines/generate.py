@@ -18,6 +18,11 @@ from pipelines.options import command, progress_bar
 @click.option("--latents", default="free", show_default=True, help="free, text (none), max:N or exact:N.")
 @click.option("--max-new-tokens", default=512, show_default=True, type=click.IntRange(min=1), help="Longest answer.")
 @decoding_options
+@click.option("--endpoint", metavar="URL", help="Let a server of completions decode, such as vLLM, that serves RUN.")
+@click.option("--served-model", metavar="NAME", help="What the server calls RUN.  [default: its only model, or RUN]")
+@click.option(
+    "--concurrency", default=16, show_default=True, type=click.IntRange(min=1), help="Requests under way at once."
+)
 @click.option("--explain", is_flag=True, help="Read each latent back as text.")
 @click.option("--print-prompt", is_flag=True, help="Show the exact prompt and its ids, and stop.")
 def main(
@@ -27,23 +32,33 @@ def main(
     output: str | None,
     latents: str,
     device: str,
+    endpoint: str | None,
+    served_model: str | None,
+    concurrency: int,
     explain: bool,
     print_prompt: bool,
     **decoding: Any,
 ) -> None:
-    """Answer QUESTION, or every question of a file, with the model in the folder RUN."""
+    """Answer QUESTION, or every question of a file, with the model in the folder RUN.
+
+    Started by accelerate launch, several processes share the questions of a file.
+    """
     if (question is None) == (source is None):
         raise click.UsageError("give either a QUESTION or --input FILE")
     if source and output and Path(source).resolve() == Path(output).resolve():
         raise click.UsageError(f"--output {output}: is the file of questions; choose another name")
     from mixlm.devices import pick_device
+    from mixlm.endpoint import Endpoint
+    from mixlm.errors import InputError
     from mixlm.explain import Reader
     from mixlm.generation import GenerationOptions
     from mixlm.latent_mode import parse_latent_mode
-    from mixlm.questions import answer_questions, read_questions, single_question
+    from mixlm.processes import Processes
+    from mixlm.progress import RunningTotal
+    from mixlm.questions import answer_questions, read_questions, single_question, with_questions
     from mixlm.run import load_run
-    from mixlm.whole_file import whole_file
-    from pipelines.report_answers import print_answer, print_prompt_ids, write_answers
+    from mixlm.shared_file import SharedFile
+    from pipelines.report_answers import answer_lines, print_answer, print_prompt_ids, require_all
 
     opened = load_run(run)
     tokenizer = opened.tokenizer()
@@ -54,14 +69,22 @@ def main(
     options = GenerationOptions(latents=parse_latent_mode(latents), **decoding)
     place = pick_device(device)
     reader = Reader(opened, tokenizer) if explain else None
-    with whole_file(output) if output else nullcontext() as file:
-        model = opened.load_model().to(place)
-        with progress_bar("answering") if source else nullcontext() as progress:
-            answered = answer_questions(questions, model, tokenizer, opened, options, reader, progress)
-        if file:
-            write_answers(file, answered, options.latents, opened)
-    if output:
-        click.echo(f"wrote {output}: {len(answered)} answers")
-    else:
+    processes = Processes.current()
+    if processes.count > 1 and not (source and output):
+        raise InputError("several processes answer a file together; give --input FILE and --output FILE")
+    server = Endpoint(endpoint, opened, tokenizer, options, served_model, concurrency) if endpoint else None
+    file = SharedFile(output, processes) if output else None
+    model = None if server else opened.load_model().to(place)
+    mine = processes.share(questions)
+    with progress_bar("answering") if source and processes.first else nullcontext() as progress:
+        if server:
+            answers = server.answer(mine, RunningTotal(progress, len(mine) * options.samples))
+            answered = with_questions(mine, answers, options.samples, reader)
+        else:
+            answered = answer_questions(mine, model, tokenizer, opened, options, reader, progress)
+    if not file:
         for one in answered:
             print_answer(one, opened, named=len(answered) > 1)
+    elif file.write(answer_lines(answered, options.latents, opened), options.samples):
+        click.echo(f"wrote {output}: {len(questions) * options.samples} answers")
+    require_all(answered)

@@ -20,7 +20,7 @@ from pipelines.shipped import ConfigFile
 if TYPE_CHECKING:
     from mixlm.template import Template
 
-__all__ = ["Command", "command", "progress_bar", "template_of", "template_options"]
+__all__ = ["Command", "command", "progress_bar", "say", "template_of", "template_options"]
 
 INTERRUPTED = 130  # the exit status that a shell gives to Ctrl-C
 _CONFIG = "mixlm.config"
@@ -32,6 +32,21 @@ _QUIET = {
     "TOKENIZERS_PARALLELISM": "false",
     "TRANSFORMERS_VERBOSITY": "error",
 }
+
+
+def say(line: str) -> None:
+    """Print a line; of several processes that run a command together only the first does."""
+    if os.environ.get("RANK", "0") == "0":
+        click.echo(line)
+
+
+def _leave_the_others() -> None:
+    """End the bond between the processes of a launcher, without which some of them would not end cleanly."""
+    if "torch" in sys.modules:
+        from torch import distributed
+
+        if distributed.is_available() and distributed.is_initialized():
+            distributed.destroy_process_group()
 
 
 class Failure(click.ClickException):
@@ -67,7 +82,9 @@ class Command(click.Command):
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command, with libraries quiet and errors turned into one line."""
         with quiet_libraries(), one_line_errors():
-            return super().invoke(ctx)
+            result = super().invoke(ctx)
+            _leave_the_others()
+            return result
 
 
 def command(name: str, **settings: Any) -> Callable[[Callable[..., Any]], Command]:

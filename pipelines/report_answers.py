@@ -1,14 +1,15 @@
 """Answers on a terminal and in files."""
 
 import json
-from collections.abc import Sequence
-from typing import Any, TextIO
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import click
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from mixlm.errors import InputError
 from mixlm.explain import Reading
 from mixlm.latent_mode import LatentMode
 from mixlm.questions import Answered, Question, readable_ids
@@ -23,10 +24,24 @@ def print_prompt_ids(questions: Sequence[Question], run: Run, tokenizer: Any, th
         click.echo(json.dumps({"prompt": readable_ids(ids, tokenizer), "prompt_ids": ids}, ensure_ascii=False))
 
 
-def write_answers(file: TextIO, answered: Sequence[Answered], mode: LatentMode, run: Run) -> None:
-    """Write one JSON line for each answer."""
+def answer_lines(answered: Sequence[Answered], mode: LatentMode, run: Run) -> Iterator[str]:
+    """Yield one JSON line for each answer."""
     for one in answered:
-        file.write(json.dumps(one.record(mode, run), ensure_ascii=False) + "\n")
+        yield json.dumps(one.record(mode, run), ensure_ascii=False) + "\n"
+
+
+def require_all(answered: Sequence[Answered]) -> None:
+    """Find out whether a server has left out an answer.
+
+    Raises:
+        InputError: If it has; what there is has been written.
+    """
+    failed = [one for one in answered if getattr(one.answer, "error", None)]
+    if failed:
+        raise InputError(
+            f"{len(failed)} of {len(answered)} answers are missing, the first for {failed[0].question.name}: "
+            f"{failed[0].answer.error}"
+        )
 
 
 def print_answer(answered: Answered, run: Run, named: bool) -> None:
@@ -44,8 +59,9 @@ def print_answer(answered: Answered, run: Run, named: bool) -> None:
         console.print(Text(" ".join(map(latent_name, answer.codes)), style="cyan"), soft_wrap=True)
     console.print(Text(answer.text.strip("\n")), soft_wrap=True)
     parts = ", ".join(f"{count} {kind}" for kind, count in answer.counts.kinds().items() if count)
+    parts = f": {parts}" if parts else ""
     ending = "" if answer.finished else "; cut off by the length limit"
-    console.print(Text(f"({answer.counts.total} tokens: {parts}{ending})", style="dim"), soft_wrap=True)
+    console.print(Text(f"({answer.counts.total} tokens{parts}{ending})", style="dim"), soft_wrap=True)
     if answered.readings:
         console.print(readings_table(answered.readings))
     if named:

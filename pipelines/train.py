@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from mixlm.training_options import TrainingOptions
-from pipelines.options import command, progress_bar, template_of, template_options
+from pipelines.options import command, progress_bar, say, template_of, template_options
 
 
 _DEFAULTS = {field.name: field.default for field in fields(TrainingOptions)}
@@ -90,6 +90,6 @@ def main(
     template = template_of(values)
     options = TrainingOptions(method=method, method_options=parse_assignments(method_option), **values)
     with progress_bar("training") as progress:
-        run = train(data, model, out, options, template, valid, progress, say=click.echo)
-    click.echo(f"wrote {run.path}")
-    click.echo(f'next: mixlm-generate {run.path} "a question"   or   mixlm evaluate {run.path} {data}')
+        run = train(data, model, out, options, template, valid, progress, say=say)
+    say(f"wrote {run.path}")
+    say(f'next: mixlm-generate {run.path} "a question"   or   mixlm evaluate {run.path} {data}')

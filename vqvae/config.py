@@ -38,6 +38,8 @@ class ChunkVQVAEConfig(PreTrainedConfig):
         dead_code_threshold: The same in vectors a step; set by training, which knows how many vectors a step has.
         warmup_steps: Steps without quantising, after which the codebook starts at the k-means of encoded chunks.
         kmeans: Whether the codebook starts so, or at random.
+        softmax_samples: In training, rows of the vocabulary that stand for those not in the batch, where there are
+            more than four times as many; else, and for all figures, every row counts. 0: always every row.
         fingerprint: Of the tokenizer whose ids it speaks.
         code_dropout: Share of chunks that training decodes from a learned "no code" vector. It lets the trained
             decoder tell what it knows without a code; 0 leaves those figures out.
@@ -67,6 +69,7 @@ class ChunkVQVAEConfig(PreTrainedConfig):
     warmup_steps: int = 200
     kmeans: bool = True
     code_dropout: float = 0.1
+    softmax_samples: int = 4096
     fingerprint: str = ""
 
     def __post_init__(self, **kwargs: Any) -> None:
@@ -98,6 +101,11 @@ class ChunkVQVAEConfig(PreTrainedConfig):
     def codes_per_chunk(self) -> int:
         """Codes of one chunk, L / r."""
         return self.chunk_length // self.compression_rate
+
+    @property
+    def samples_softmax(self) -> bool:
+        """Whether the vocabulary is so large that training samples it."""
+        return 0 < 4 * self.softmax_samples < self.compact_size
 
     @property
     def window(self) -> int:

@@ -43,6 +43,7 @@ from vqvae.chunks import last_tokens
 from vqvae.config import ChunkVQVAEConfig
 from vqvae.layers import CausalTransformer
 from vqvae.quantizer import ChunkQuantizer
+from vqvae.sampling import sampled_cross_entropy
 from vqvae.vocabulary import CompactVocabulary
 
 
@@ -56,7 +57,7 @@ class ChunkVQVAEOutput(ModelOutput):
         codebook_loss: Scalar.
         commitment_loss: Scalar, before its weight.
         codes: (n, L / r); -1 where a vector passed unquantised.
-        logits: (n, L, rows of the compact vocabulary).
+        logits: (n, L, rows of the compact vocabulary); None while training samples a large vocabulary.
     """
 
     loss: torch.Tensor | None = None
@@ -140,8 +141,8 @@ class ChunkVQVAE(PreTrainedModel):
             drop = torch.rand(len(targets), device=vectors.device) < self.config.code_dropout
             vectors = torch.where(drop[:, None, None], self.no_code, vectors)
         owner = repeat(sample, "w -> w c", c=valid.shape[1])[valid]
-        logits = self.decode_vectors(vectors, self.encode_prompts(prompt_ids, prompt_lengths)[owner])
-        reconstruction = F.cross_entropy(rearrange(logits, "n l v -> (n l) v").float(), targets.flatten())
+        hidden = self._decode_hidden(vectors, self.encode_prompts(prompt_ids, prompt_lengths)[owner])
+        logits, reconstruction = self._reconstruct(hidden, targets)
         loss = reconstruction + quantized.codebook_loss + self.config.commitment_weight * quantized.commitment_loss
         return ChunkVQVAEOutput(
             loss=loss,
@@ -151,6 +152,19 @@ class ChunkVQVAE(PreTrainedModel):
             codes=codes,
             logits=logits,
         )
+
+    def _reconstruct(self, hidden: torch.Tensor, targets: torch.Tensor) -> tuple[torch.Tensor | None, torch.Tensor]:
+        """Return logits (n, L, rows) of hidden states (n, L, width), and the cross-entropy of ``targets`` (n, L).
+
+        Training on a large vocabulary samples it, and there are no logits.
+        """
+        if self.training and self.config.samples_softmax:
+            head = (self.tokens.weight, self.head_bias)
+            return None, sampled_cross_entropy(
+                hidden.flatten(0, 1), *head, targets.flatten(), self.config.softmax_samples
+            )
+        logits = F.linear(hidden, self.tokens.weight, self.head_bias)
+        return logits, F.cross_entropy(rearrange(logits, "n l v -> (n l) v").float(), targets.flatten())
 
     def _quantised_chunks(self, trace: torch.Tensor | None, valid: torch.Tensor) -> torch.Tensor:
         """Return which of the valid chunks are quantised, (n,)."""
@@ -188,10 +202,13 @@ class ChunkVQVAE(PreTrainedModel):
 
     def decode_vectors(self, vectors: torch.Tensor, prompts: torch.Tensor) -> torch.Tensor:
         """Return f_dec of codebook vectors (n, L / r, d) given g(P) (n, width): logits (n, L, rows)."""
+        return F.linear(self._decode_hidden(vectors, prompts), self.tokens.weight, self.head_bias)
+
+    def _decode_hidden(self, vectors: torch.Tensor, prompts: torch.Tensor) -> torch.Tensor:
+        """Return what the head of f_dec reads, (n, L, width)."""
         prompts = repeat(prompts, "n d -> n k d", k=vectors.shape[1])
         mixed = self.mix(torch.cat([vectors.to(prompts.dtype), prompts], -1))
-        hidden = self.decoder(repeat(mixed, "n k d -> n (k r) d", r=self.config.compression_rate))
-        return F.linear(hidden, self.tokens.weight, self.head_bias)
+        return self.decoder(repeat(mixed, "n k d -> n (k r) d", r=self.config.compression_rate))
 
     @torch.no_grad()
     def encode(self, input_ids: torch.Tensor, lengths: torch.Tensor | None = None) -> torch.Tensor:

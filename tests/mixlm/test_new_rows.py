@@ -38,7 +38,7 @@ def test_scaled_steps_equal_separate_parameters(kind: type) -> None:
 
     whole = nn.Parameter(start.clone())
     optimizer = kind([whole], lr=1e-2, **options)
-    give_own_rate(optimizer, [whole], [4, 5], 10.0)
+    give_own_rate(optimizer, lambda: [whole], [4, 5], 10.0)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 1 / (1 + step))
 
     old, new = nn.Parameter(start[:4].clone()), nn.Parameter(start[4:].clone())

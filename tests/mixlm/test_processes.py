@@ -1,57 +1,115 @@
+"""Stage 2 in several processes: the same samples, the same loss curve and the same weights as in one."""
+
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
+from mixlm.processes import Processes
+from tests.launching import launch
 from tests.tiny_data import write_encoded, write_scratch
 
 
 PROGRAM = """
 import json, os, sys
 from pathlib import Path
-import torch
-torch.set_num_threads(1)
 from mixlm import collator, training
 from mixlm.training_options import TrainingOptions
 
 rank = int(os.environ.get("RANK", 0))
-seen = []
+seen, kinds = [], set()
 plain = collator.Collator.__call__
 
 def watched(self, features):
     seen.extend(feature["input_ids"] for feature in features)
     return plain(self, features)
 
+def progress(step, total, figures):
+    kinds.update(type(parameter).__name__ for parameter in TRAINERS[0].model.parameters())
+    if step == int(os.environ.get("CUT", -1)):
+        os._exit(1)
+
+TRAINERS, build = [], training._build_trainer
+training._build_trainer = lambda *a, **k: TRAINERS.append(build(*a, **k)) or TRAINERS[0]
 collator.Collator.__call__ = watched
-encoded, scratch, out = sys.argv[1:4]
-options = TrainingOptions(
-    method="assorted", method_options={"mix": "uniform"}, learning_rate=1e-2, steps=7, batch_size=8,
-    scheduler="constant",
-)
-training.train(encoded, scratch, out, options)
-Path(f"{out}.{rank}.json").write_text(json.dumps(seen))
+data, scratch, out = sys.argv[1:4]
+options = dict(learning_rate=1e-2, steps=7, batch_size=8, scheduler="constant_with_warmup", log_every=1)
+training.train(data, scratch, out, TrainingOptions(**{**options, **json.loads(sys.argv[4])}), progress=progress)
+losses = [entry["loss"] for entry in TRAINERS[0].state.log_history if "loss" in entry]
+Path(f"{out}.{rank}.json").write_text(json.dumps({"seen": seen, "losses": losses, "kinds": sorted(kinds)}))
 """
+ASSORTED = {"method": "assorted", "method_options": {"mix": "uniform"}}
 
 
-@pytest.mark.filterwarnings("ignore")
-def test_two_processes_draw_and_learn_what_one_does(tmp_path: Path) -> None:
-    """Seven steps of 8 samples, an epoch being 5: every sample is drawn the same, and the weights agree."""
-    encoded, scratch, program = write_encoded(tmp_path), write_scratch(tmp_path), tmp_path / "program.py"
-    program.write_text(PROGRAM)
-    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    for name, command in (("one", []), ("two", launcher)):
-        arguments = [str(program), str(encoded), str(scratch), str(tmp_path / name)]
-        done = subprocess.run([sys.executable, *command, *arguments], capture_output=True, text=True, timeout=300)
-        assert done.returncode == 0, done.stderr[-2000:]
-    one = json.loads((tmp_path / "one.0.json").read_text())
-    ranks = [json.loads((tmp_path / f"two.{rank}.json").read_text()) for rank in range(2)]
-    for step in range(7):
-        together = [*ranks[0][4 * step : 4 * step + 4], *ranks[1][4 * step : 4 * step + 4]]
-        assert sorted(together) == sorted(one[8 * step : 8 * step + 8]), step
-    left, right = (AutoModelForCausalLM.from_pretrained(tmp_path / name).state_dict() for name in ("one", "two"))
+def run(folder: Path, data: Path, out: str, options: dict, configuration: str = "ddp", count: int = 2, **cut: str):
+    arguments = [str(data), str(write_scratch(folder)), str(folder / out), json.dumps(options)]
+    return launch(folder, PROGRAM, arguments, configuration, count, **cut)
+
+
+def reports(folder: Path, out: str, count: int) -> list[dict]:
+    return [json.loads((folder / f"{out}.{rank}.json").read_text()) for rank in range(count)]
+
+
+def assert_equal_weights(one: Path, other: Path, tolerance: float = 2e-4) -> None:
+    left, right = (AutoModelForCausalLM.from_pretrained(path).state_dict() for path in (one, other))
+    assert left.keys() == right.keys()
     for name, value in left.items():
-        torch.testing.assert_close(value, right[name], atol=2e-4, rtol=1e-3)
+        torch.testing.assert_close(value, right[name], atol=tolerance, rtol=1e-3)
+
+
+@pytest.fixture(scope="module")
+def one(tmp_path_factory):
+    """A folder with data and the run of one process."""
+    folder = tmp_path_factory.mktemp("one")
+    done = run(folder, write_encoded(folder), "one", ASSORTED, count=1)
+    assert done.returncode == 0, done.stderr[-6000:]
+    return folder
+
+
+@pytest.mark.parametrize("configuration", ["ddp", "fsdp2"])
+def test_two_processes_draw_and_learn_what_one_does(one: Path, configuration: str) -> None:
+    """Seven steps of 8 samples, an epoch being 5: every sample is drawn the same, and loss and weights agree."""
+    done = run(one, one / "encoded", configuration, ASSORTED, configuration)
+    assert done.returncode == 0, done.stderr[-6000:]
+    (alone,), ranks = reports(one, "one", 1), reports(one, configuration, 2)
+    for step in range(7):
+        together = [sample for rank in ranks for sample in rank["seen"][4 * step : 4 * step + 4]]
+        assert sorted(together) == sorted(alone["seen"][8 * step : 8 * step + 8]), step
+    torch.testing.assert_close(ranks[0]["losses"], alone["losses"], atol=1e-4, rtol=0)
+    assert len(alone["losses"]) == 7 and alone["losses"][-1] < alone["losses"][0] - 0.5
+    assert ranks[0]["kinds"] == (["DTensor"] if configuration == "fsdp2" else ["Parameter"])
+    assert_equal_weights(one / "one", one / configuration)
+
+
+def test_sharded_training_goes_on_from_its_checkpoint(one: Path) -> None:
+    done = run(one, one / "encoded", "cut", {**ASSORTED, "save_every": 2}, "fsdp2", CUT="5")
+    assert done.returncode != 0 and not (one / "cut" / "mixlm.json").is_file()
+    done = run(one, one / "encoded", "cut", {**ASSORTED, "save_every": 2}, "fsdp2")
+    assert done.returncode == 0, done.stderr[-6000:]
+    assert len(reports(one, "cut", 2)[0]["seen"]) <= 4 * 4  # three steps and one read ahead, half of 8 samples each
+    assert_equal_weights(one / "one", one / "cut")
+
+
+def test_the_shards_of_an_adapter_are_put_together(one: Path) -> None:
+    options = {**ASSORTED, "lora_rank": 2}
+    for out, count in (("adapted", 1), ("adapted-2", 2)):
+        done = run(one, one / "encoded", out, options, "fsdp2", count)
+        assert done.returncode == 0, done.stderr[-6000:]
+    losses = [reports(one, out, 1)[0]["losses"] for out in ("adapted", "adapted-2")]
+    torch.testing.assert_close(*losses, atol=1e-4, rtol=0)
+    assert_equal_weights(one / "adapted", one / "adapted-2")
+
+
+def test_shares_are_everything_once() -> None:
+    things = list(range(7))
+    shares = [Processes(rank, 3).share(things) for rank in range(3)]
+    assert shares == [[0, 3, 6], [1, 4], [2, 5]] and Processes().share(things) == things
+
+
+def test_a_process_knows_itself_by_its_environment(monkeypatch) -> None:
+    assert Processes.current() == Processes(0, 1) and Processes.current().first
+    monkeypatch.setenv("RANK", "2")
+    monkeypatch.setenv("WORLD_SIZE", "4")
+    assert Processes.current() == Processes(2, 4) and not Processes.current().first

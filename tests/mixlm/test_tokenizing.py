@@ -1,6 +1,10 @@
 import json
 import os
 import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
 
 import pytest
 
@@ -17,6 +21,16 @@ from mixlm.tokenizing import Tokenizing
 from tests.tiny_data import raw_rows
 
 
+PROGRAM = """
+import json, sys, time
+from tests.mixlm.test_tokenizing import tokenizing_of
+
+if __name__ == "__main__":
+    with tokenizing_of(sys.argv[1], processes=2) as work:
+        list(work.tables(work.corpus.shards()))
+        print(json.dumps([*work.pool._processes]), flush=True)
+        time.sleep(600)
+"""
 ROWS = [{**row, "id": index, **({"hard": "yes"} if index > 25 else {})} for index, row in enumerate(raw_rows(40))]
 TOKENIZER = build_tokenizer(["1 + 2 ? so it is"], 280)
 
@@ -84,6 +98,31 @@ def test_a_process_that_dies_is_one_line(traces):
             os.kill(process.pid, signal.SIGKILL)
         with pytest.raises(InputError, match="a process that tokenises has died.*--workers 0"):
             list(work.tables(work.corpus.shards()))
+
+
+def test_no_process_outlives_the_one_that_asked(traces, tmp_path):
+    program = tmp_path / "program.py"
+    program.write_text(PROGRAM)
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    asking = subprocess.Popen(
+        [sys.executable, str(program), str(traces)], stdout=subprocess.PIPE, text=True, env=environment
+    )
+    workers = json.loads(asking.stdout.readline())
+    asking.kill()
+    asking.communicate()
+    deadline = time.monotonic() + 30
+    while any(map(alive, workers)) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert len(workers) == 2 and not any(map(alive, workers))
+
+
+def alive(pid: int) -> bool:
+    """Tell whether a process is there and has not ended."""
+    state = Path(f"/proc/{pid}/stat")
+    try:
+        return state.read_text().rpartition(")")[2].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
 
 
 def test_few_rows_are_tokenised_by_this_process_alone(traces, monkeypatch):

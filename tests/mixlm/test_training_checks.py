@@ -62,6 +62,13 @@ def test_thoughts_need_the_cache_that_recomputation_drops(method: str) -> None:
     assert start_from("gpt2", "pause-as-thought", activation_checkpointing=True) == []
 
 
+def test_thoughts_need_whole_matrices(monkeypatch) -> None:
+    monkeypatch.setenv("ACCELERATE_USE_FSDP", "true")
+    with pytest.raises(InputError, match="method 'coconut' makes .* when it is sharded; launch it with ddp.yaml"):
+        start_from("gpt2", "coconut")
+    assert start_from("gpt2", "assorted") == []
+
+
 def test_an_adapter_cannot_hold_the_classifier() -> None:
     with pytest.raises(InputError, match="stop=learned: an adapter cannot hold the classifier"):
         start_from("gpt2", "coconut", {"stop": "learned"}, lora_rank=4)

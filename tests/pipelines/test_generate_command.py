@@ -4,6 +4,7 @@ import pytest
 from click.testing import CliRunner
 
 from pipelines.generate import main
+from tests.launching import launch
 from tests.tiny_runs import saved_run
 
 
@@ -144,3 +145,26 @@ def test_the_questions_are_never_overwritten(run, questions):
     before = questions.read_bytes()
     result = call(run.path, "--input", questions, "--output", questions, code=2)
     assert "is the file of questions" in result.output and questions.read_bytes() == before
+
+
+SHARED = """
+from pipelines.generate import main
+main()
+"""
+
+
+def test_two_processes_share_a_file_of_questions(run, questions, tmp_path):
+    options = ["--latents", "exact:2", "--max-new-tokens", "8"]
+    outs = [tmp_path / "one.jsonl", tmp_path / "two.jsonl"]
+    call(run.path, "--input", questions, "--output", outs[0], *options)
+    arguments = [str(run.path), "--input", str(questions), "--output", str(outs[1]), *options]
+    done = launch(tmp_path, SHARED, arguments)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert done.stdout.count(f"wrote {outs[1]}: 4 answers") == 1
+    assert lines_of(outs[1]) == lines_of(outs[0])
+
+
+def test_several_processes_need_files(run, questions, monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    for arguments in (["1?"], ["--input", questions]):
+        assert "give --input FILE and --output FILE" in call(run.path, *arguments, code=1).stderr

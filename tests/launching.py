@@ -1,0 +1,62 @@
+"""Programs run by several processes on the CPU, with the shipped configuration where they share a model."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import yaml
+
+
+ROOT = Path(__file__).parents[1]
+# accelerate shards on accelerators alone, though torch does on CPUs, too: what it finds here it has to take for one
+SHARD_ON_CPU = """
+import torch
+from accelerate import PartialState
+from accelerate.utils import DistributedType
+
+torch.set_num_threads(1)
+begin = PartialState.__init__
+
+def start(self, *args, **options):
+    begin(self, *args, **options)
+    if PartialState._shared_state["distributed_type"] == DistributedType.MULTI_CPU:
+        PartialState._shared_state["distributed_type"] = DistributedType.MULTI_GPU
+
+if SHARD:
+    PartialState.__init__ = start
+"""
+
+
+LEAVE = """
+from torch import distributed
+
+if distributed.is_initialized():
+    distributed.destroy_process_group()
+"""
+
+
+def launch(
+    folder: Path, program: str, arguments: list[str], configuration: str = "ddp", count: int = 2, **environment: str
+) -> subprocess.CompletedProcess:
+    """Run ``program`` in ``count`` processes.
+
+    Args:
+        folder: Where to put the program and its configuration.
+        program: Python code.
+        arguments: Its arguments.
+        configuration: "ddp", or "fsdp2" for that of ``pipelines/launch``; accelerate's launcher starts several
+            processes on CPUs in no other case, so torch's does.
+        count: Number of processes; 1: without a launcher.
+        environment: Further variables.
+    """
+    file = folder / "program.py"
+    file.write_text(f"SHARD = {configuration == 'fsdp2' and count > 1}\n{SHARD_ON_CPU}\n{program}\n{LEAVE}")
+    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(count)] if count > 1 else []
+    if configuration == "fsdp2" and count > 1:
+        settings = yaml.safe_load((ROOT / "pipelines" / "launch" / "fsdp2.yaml").read_text())
+        (folder / "launch.yaml").write_text(yaml.safe_dump({**settings, "use_cpu": True, "num_processes": count}))
+        launcher = ["-m", "accelerate.commands.launch", "--config_file", str(folder / "launch.yaml")]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", **environment}
+    command = [sys.executable, *launcher, str(file), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=300, env=environment)

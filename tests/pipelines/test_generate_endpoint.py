@@ -1,0 +1,139 @@
+import json
+import socket
+import subprocess
+import sys
+import time
+
+import pytest
+import requests
+from click.testing import CliRunner
+
+from pipelines.generate import main
+from tests.completions_stub import Stub, serving
+from tests.tiny_runs import saved_run
+
+
+TEXTS = ["1 + 2?", "1 + 2 + 3 + 4 + 5?", "9?", "2 + 2?"]
+
+
+def call(*arguments, code: int = 0):
+    result = CliRunner().invoke(main, [str(argument) for argument in arguments])
+    assert result.exit_code == code, result.output
+    if code:
+        assert "Traceback" not in result.output and isinstance(result.exception, SystemExit)
+    return result
+
+
+def lines_of(path) -> list[dict]:
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    return saved_run(tmp_path_factory.mktemp("runs") / "run")
+
+
+@pytest.fixture
+def questions(tmp_path):
+    path = tmp_path / "questions.jsonl"
+    path.write_text("".join(json.dumps({"question": text}) + "\n" for text in TEXTS))
+    return path
+
+
+@pytest.fixture(scope="module")
+def transformers_serve(run):
+    """The address of transformers' own server."""
+    pytest.importorskip("fastapi", reason="transformers serve needs transformers[serving]")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "transformers.cli.transformers", "serve", str(run.path), "--port", str(port)]
+    with subprocess.Popen(
+        [*command, "--device", "cpu"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    ) as server:
+        try:
+            url = f"http://127.0.0.1:{port}"
+            wait_for(f"{url}/health", server)
+            yield url
+        finally:
+            server.terminate()
+
+
+def wait_for(url: str, server: subprocess.Popen) -> None:
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline and server.poll() is None:
+        try:
+            if requests.get(url, timeout=5).ok:
+                return
+        except requests.RequestException:
+            time.sleep(0.2)
+    pytest.fail("transformers serve did not start")
+
+
+def without_latents(run, count: int) -> list[str]:
+    """Questions that the random model answers in text although nothing holds it to that, as a trained one does."""
+    model, tokenizer, found = run.load_model(), run.tokenizer(), []
+    for number in range(200):
+        ids = tokenizer(f"{number} + 2?\n", return_tensors="pt")["input_ids"]
+        written = model.generate(ids, do_sample=False, max_new_tokens=10)[0, ids.shape[1] :].tolist()
+        if max(written) < run.ids.bo_latent:  # before the project's tokens and the spare rows
+            found.append(f"{number} + 2?")
+    assert len(found) >= count
+    return found[:count]
+
+
+def test_transformers_serve_gives_the_texts_and_counts_of_decoding_here(transformers_serve, run, tmp_path):
+    questions = tmp_path / "questions.jsonl"
+    texts = without_latents(run, 5)
+    questions.write_text("".join(json.dumps({"question": text}) + "\n" for text in texts))
+    outs = [tmp_path / "here.jsonl", tmp_path / "there.jsonl"]
+    options = ["--input", questions, "--max-new-tokens", 10]
+    call(run.path, *options, "--output", outs[0], "--latents", "free")
+    call(run.path, *options, "--output", outs[1], "--endpoint", transformers_serve, "--served-model", run.path)
+    here, there = map(lines_of, outs)
+    for one, other in zip(here, there, strict=True):
+        same = ("row", "sample", "latents", "question", "answer", "text", "finished")
+        assert {name: one[name] for name in same} == {name: other[name] for name in same}
+        assert one["tokens"]["total"] == other["tokens"]["total"]
+        assert other["codes"] is None and other["tokens"]["latent"] is None
+
+
+def test_a_server_of_ids_gives_the_records_of_decoding_here(run, questions, tmp_path):
+    outs = [tmp_path / "here.jsonl", tmp_path / "there.jsonl"]
+    options = ["--input", questions, "--max-new-tokens", 12]
+    call(run.path, *options, "--output", outs[0], "--latents", "exact:2")
+    with serving(Stub(run, run.load_model())) as url:
+        result = call(run.path, *options, "--output", outs[1], "--endpoint", url, "--concurrency", 2)
+        shown = call(run.path, "1 + 2?", "--max-new-tokens", 12, "--endpoint", url, "--explain").stdout
+    assert f"wrote {outs[1]}: 4 answers" in result.stdout
+    here, there = ([{**record, "latents": None} for record in lines_of(out)] for out in outs)
+    assert here == there and len(there[0]["codes"]) == 2
+    assert shown.count("<latent_") >= 2 and "stood for in training" in shown
+
+
+def test_what_a_server_refuses_is_named_and_the_rest_is_written(run, questions, tmp_path):
+    stub, out = Stub(run, run.load_model()), tmp_path / "out.jsonl"
+    stub.refused = "9?"
+    with serving(stub) as url:
+        result = call(run.path, "--input", questions, "--output", out, "--endpoint", url, code=1)
+    (line,) = [line for line in result.stderr.splitlines() if line.startswith("Error")]
+    assert line == (
+        f"Error: 1 of 4 answers are missing, the first for {questions}:3: status 400, the prompt is too long"
+    )
+    assert [record.get("error") for record in lines_of(out)] == [
+        None,
+        None,
+        "status 400, the prompt is too long",
+        None,
+    ]
+
+
+def test_a_text_alone_is_shown_with_its_number_of_tokens(run):
+    with serving(Stub(run, run.load_model(), takes_ids=False, returns_ids=False)) as url:
+        lines = call(run.path, "1 + 2?", "--max-new-tokens", 6, "--endpoint", url).stdout.splitlines()
+    assert lines[-1].startswith("(6 tokens") and "latent" not in lines[-1]
+
+
+def test_no_server_is_one_line(run):
+    message = call(run.path, "1?", "--endpoint", "http://127.0.0.1:1", code=1).stderr
+    assert message.startswith("Error: http://127.0.0.1:1/v1: no server answers") and len(message.splitlines()) == 1
