@@ -132,6 +132,9 @@ class _Encoding:
         given = {name: arguments[name] for name in ("traces", "model", "template", "valid", "checksums", "shard_rows")}
         identity = {**given, "fingerprint": self.manifest["fingerprint"], "skip": self.options.skip_bad_rows}
         identity |= {"held_out": self.corpus.held_out.tolist()}
+        if self.processes.first:
+            TokenStore(self.out / TOKENS, identity)  # removes what is there of other rows, before anybody adds to it
+        self.processes.wait()
         self.store = TokenStore(self.out / TOKENS, identity)
         self.store.fill(self.tokenizing, self.processes.share(self.corpus.shards()), self._bar("reading"))
         self.processes.wait()

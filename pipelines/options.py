@@ -41,12 +41,19 @@ def say(line: str) -> None:
 
 
 def _leave_the_others() -> None:
-    """End the bond between the processes of a launcher, without which some of them would not end cleanly."""
+    """End a process that a launcher started, once its work is done.
+
+    The threads that bind such processes end in no fixed order, and one of them now and then takes its process down
+    with an error; the launcher would then call the whole command failed. So nothing is left to them.
+    """
     if "torch" in sys.modules:
         from torch import distributed
 
         if distributed.is_available() and distributed.is_initialized():
             distributed.destroy_process_group()
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(0)
 
 
 class Failure(click.ClickException):

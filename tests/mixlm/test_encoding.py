@@ -1,9 +1,6 @@
 import json
-import os
 import subprocess
-import sys
 from collections import Counter
-from pathlib import Path
 
 import pytest
 import torch
@@ -18,6 +15,7 @@ from mixlm.template import Template
 from mixlm.tokens import latent_span
 from tests.encoding_work import CODES, LENGTH, RATE, Work, contents, cut, tables
 from tests.interruption import Interrupted
+from tests.launching import launch
 from tests.tiny_data import raw_rows
 from vqvae.chunks import windows
 
@@ -26,8 +24,6 @@ NUMBER_OF_FILES = {"train": 5, "valid": 1}
 PROGRAM = """
 import os, signal, sys
 from dataclasses import replace
-import torch
-torch.set_num_threads(1)
 from mixlm import encoding
 from tests.encoding_work import OPTIONS
 
@@ -252,18 +248,14 @@ def test_a_half_precision_encoder_writes_codes_of_the_same_codebook(fresh, encod
     assert sum(equal) > len(equal) / 2
 
 
-def launch(work, out: str, processes: int, **environment: str) -> subprocess.CompletedProcess:
-    """Encode by the program above in several processes."""
-    program = work.folder / "program.py"
-    program.write_text(PROGRAM)
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)]
-    arguments = [str(program), str(work.traces), str(work.model), str(work.folder / out)]
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), **environment}
-    return subprocess.run([*torchrun, *arguments], capture_output=True, text=True, timeout=300, env=environment)
+def encode_in_two(work, out: str, **environment: str) -> subprocess.CompletedProcess:
+    """Encode by the program above in two processes."""
+    arguments = [str(work.traces), str(work.model), str(work.folder / out)]
+    return launch(work.folder, PROGRAM, arguments, **environment)
 
 
 def test_two_processes_train_and_write_one_dataset(fresh):
-    done = launch(fresh, "encoded", 2)
+    done = encode_in_two(fresh, "encoded")
     assert done.returncode == 0, done.stderr[-2000:]
     out = fresh.folder / "encoded"
     before, said = contents(out), []
@@ -276,10 +268,10 @@ def test_two_processes_train_and_write_one_dataset(fresh):
 
 def test_shards_of_two_processes_are_those_of_one_also_after_one_has_died(fresh, encoded):
     """Each writes every other shard; a process that is killed leaves what one more call completes."""
-    done = launch(fresh, "both", 2, VQVAE=str(encoded / "vqvae"))
+    done = encode_in_two(fresh, "both", VQVAE=str(encoded / "vqvae"))
     assert done.returncode == 0, done.stderr[-2000:]
     assert tables(fresh.folder / "both") == tables(encoded)
-    done = launch(fresh, "one", 2, VQVAE=str(encoded / "vqvae"), DIES="1")
+    done = encode_in_two(fresh, "one", VQVAE=str(encoded / "vqvae"), DIES="1")
     assert done.returncode != 0 and not read_manifest(fresh.folder / "one")["complete"]
     written = contents(fresh.folder / "one")
     out = fresh.encode("one", vqvae=str(encoded / "vqvae"))

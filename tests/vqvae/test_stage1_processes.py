@@ -1,17 +1,14 @@
-import subprocess
-import sys
 from pathlib import Path
 
 import torch
 from safetensors.torch import load_file
 
+from tests.launching import launch
 from vqvae import ChunkVQVAE
 
 
-ROOT = Path(__file__).parents[2]
 TRAIN = """
 import os, sys
-sys.path.insert(0, sys.argv[1])
 from safetensors.torch import save_file
 from tests.vqvae_rows import clustered_rows, tiny_config
 from vqvae import VQVAETrainingOptions, train_vqvae
@@ -20,17 +17,15 @@ without = {"prompt_ids": [3] * 9, "trace_ids": [3], "solution_ids": [5] * 4}
 rows = [row for pair in zip(clustered_rows(30), [without] * 30) for row in pair]
 config = tiny_config(warmup_steps=3, kmeans=True, dead_code_share=0.5)
 options = VQVAETrainingOptions(steps=10, batch_size=4, learning_rate=1e-2)
-model = train_vqvae(rows, config, sys.argv[2], options)
-save_file(model.state_dict(), f"{sys.argv[2]}/rank-{os.environ['RANK']}.safetensors")
+model = train_vqvae(rows, config, sys.argv[1], options)
+save_file(model.state_dict(), f"{sys.argv[1]}/rank-{os.environ['RANK']}.safetensors")
 """
 
 
 def test_processes_share_one_codebook(tmp_path: Path) -> None:
     """Two processes, k-means, dead codes and batches of different numbers of chunks: the same model on both."""
-    script, out = tmp_path / "train.py", tmp_path / "out"
-    script.write_text(TRAIN)
-    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    done = subprocess.run([*launch, str(script), str(ROOT), str(out)], capture_output=True, text=True, timeout=300)
+    out = tmp_path / "out"
+    done = launch(tmp_path, TRAIN, [str(out)])
     assert done.returncode == 0, done.stderr[-3000:]
     first, second = (load_file(out / f"rank-{rank}.safetensors") for rank in (0, 1))
     assert first.keys() == second.keys()
