@@ -185,7 +185,8 @@ class _Encoding:
             name: getattr(config, name) for name in ("chunk_length", "compression_rate", "codebook_size")
         }
         split, rows = self._rows_to_measure(config)
-        self.manifest["codebook"] = {**evaluate_vqvae(vqvae, rows), "measured_on": split}
+        whole = [row for row in rows if count_chunks(row["trace_ids"], config)]
+        self.manifest["codebook"] = {**evaluate_vqvae(vqvae, whole[:MEASURED]), "measured_on": split}
         write_manifest(self.out, self.manifest)
         shutil.rmtree(self.out / "vqvae" / "checkpoints", ignore_errors=True)
 

@@ -18,8 +18,10 @@ from transformers import GenerationConfig
 from urllib3.util import Retry
 
 from mixlm.errors import InputError
+from mixlm.explain import Reader
 from mixlm.generation import Answer, GenerationOptions, read_answer
-from mixlm.questions import Question
+from mixlm.progress import ReportProgress, RunningTotal
+from mixlm.questions import Answered, Question, with_questions
 from mixlm.run import Run
 from mixlm.tokenization import starting_ids
 
@@ -203,6 +205,31 @@ class Endpoint:
         if stopped and not (ids and ids[-1] in self.ends):
             ids.append(self.run.ids.eos)  # some leave out the token at which they stopped
         return read_answer(ids, self.tokenizer, self.run, self.ends)
+
+
+def answer_remotely(
+    questions: Sequence[Question],
+    endpoint: Endpoint,
+    reader: Reader | None = None,
+    progress: ReportProgress | None = None,
+) -> list[Answered]:
+    """Let a server answer ``questions``.
+
+    Args:
+        questions: What to ask.
+        endpoint: The server.
+        reader: Reads the latents back, where they are known; None: nobody asked.
+        progress: Called with (done, total) after every answer.
+
+    Returns:
+        The answers in the order of the questions.
+
+    Raises:
+        InputError: As ``Endpoint.answer``.
+    """
+    samples = endpoint.options.samples
+    answers = endpoint.answer(questions, RunningTotal(progress, len(questions) * samples))
+    return with_questions(questions, answers, samples, reader)
 
 
 def check_options(run: Run, options: GenerationOptions) -> None:

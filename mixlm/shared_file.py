@@ -18,10 +18,13 @@ class SharedFile:
     Args:
         path: The file.
         processes: All processes; things are dealt out as ``Processes.share`` does.
+
+    Raises:
+        InputError: If nothing can be written there.
     """
 
     def __init__(self, path: str | Path, processes: Processes) -> None:
-        self.path, self.processes = Path(path), processes
+        self.name, self.path, self.processes = str(path), Path(path), processes
         self.parts = [self._beside(f"{rank}-of-{processes.count}") for rank in range(processes.count)]
         self.lock = self._beside("lock")
         for stray in (self.parts[processes.rank], self.lock):  # of a call that was interrupted

@@ -79,18 +79,14 @@ def train(
     lm, new_ids = open_start(str(model), data, method, options)
     run = _describe(path, data, options, arguments)
     training = prepare_rows(data, method, run, lm.config, options, say)
-    if options.lora_rank:
-        lm = add_adapter(lm, options.lora_rank, new_ids)
+    lm = with_adapter(lm, options, new_ids)
     trainer = _build_trainer(lm, path, training, data, method, options, run, new_ids, progress)
     checkpoint = claim_folder(path, arguments, trainer.is_world_process_zero(), say)
     trainer.train(resume_from_checkpoint=checkpoint)
-    weights = trainer.accelerator.get_state_dict(trainer.model) if trainer.is_fsdp_enabled else None
+    lm = trained_model(
+        trainer, lambda: with_adapter(open_start(str(model), data, method, options)[0], options, new_ids)
+    )
     if trainer.is_world_process_zero():
-        lm = trainer.accelerator.unwrap_model(trainer.model)
-        if weights:  # the parts that the processes hold, put together in a model of its own
-            lm, _ = open_start(str(model), data, method, options)
-            lm = add_adapter(lm, options.lora_rank, new_ids) if options.lora_rank else lm
-            lm.load_state_dict(weights)
         save_run(lm, trainer.state, run, data, options)
     trainer.accelerator.wait_for_everyone()
     return run
@@ -104,6 +100,28 @@ def open_start(model: str, data: TrainingData, method: Method, options: Training
     if method.learns_stop:
         add_stop(lm)
     return lm, new_ids
+
+
+def with_adapter(lm: Any, options: TrainingOptions, new_ids: list[int]) -> Any:
+    """Return the model, wrapped in an adapter if one is to be trained."""
+    return add_adapter(lm, options.lora_rank, new_ids) if options.lora_rank else lm
+
+
+def trained_model(trainer: MixedTrainer, fresh: Callable[[], Any]) -> Any:
+    """Return the model that was trained, whole in the first process.
+
+    Args:
+        trainer: The trainer. Where the processes hold parts of the model, all of them must call this.
+        fresh: Opens a model of the same shape, into which the parts are put.
+    """
+    if not trainer.is_fsdp_enabled:
+        return trainer.accelerator.unwrap_model(trainer.model)
+    weights = trainer.accelerator.get_state_dict(trainer.model)
+    if not trainer.is_world_process_zero():
+        return None
+    lm = fresh()
+    lm.load_state_dict(weights)
+    return lm
 
 
 def prepare_rows(

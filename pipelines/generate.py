@@ -43,22 +43,18 @@ def main(
 
     Started by accelerate launch, several processes share the questions of a file.
     """
-    if (question is None) == (source is None):
-        raise click.UsageError("give either a QUESTION or --input FILE")
-    if source and output and Path(source).resolve() == Path(output).resolve():
-        raise click.UsageError(f"--output {output}: is the file of questions; choose another name")
+    _check_usage(question, source, output)
     from mixlm.devices import pick_device
-    from mixlm.endpoint import Endpoint
+    from mixlm.endpoint import Endpoint, answer_remotely
     from mixlm.errors import InputError
     from mixlm.explain import Reader
     from mixlm.generation import GenerationOptions
     from mixlm.latent_mode import parse_latent_mode
     from mixlm.processes import Processes
-    from mixlm.progress import RunningTotal
-    from mixlm.questions import answer_questions, read_questions, single_question, with_questions
+    from mixlm.questions import answer_questions, read_questions, single_question
     from mixlm.run import load_run
     from mixlm.shared_file import SharedFile
-    from pipelines.report_answers import answer_lines, print_answer, print_prompt_ids, require_all
+    from pipelines.report_answers import print_answers, print_prompt_ids, require_all, write_answers
 
     opened = load_run(run)
     tokenizer = opened.tokenizer()
@@ -78,13 +74,23 @@ def main(
     mine = processes.share(questions)
     with progress_bar("answering") if source and processes.first else nullcontext() as progress:
         if server:
-            answers = server.answer(mine, RunningTotal(progress, len(mine) * options.samples))
-            answered = with_questions(mine, answers, options.samples, reader)
+            answered = answer_remotely(mine, server, reader, progress)
         else:
             answered = answer_questions(mine, model, tokenizer, opened, options, reader, progress)
-    if not file:
-        for one in answered:
-            print_answer(one, opened, named=len(answered) > 1)
-    elif file.write(answer_lines(answered, options.latents, opened), options.samples):
-        click.echo(f"wrote {output}: {len(questions) * options.samples} answers")
+    if file:
+        write_answers(file, answered, options, opened, len(questions))
+    else:
+        print_answers(answered, opened)
     require_all(answered)
+
+
+def _check_usage(question: str | None, source: str | None, output: str | None) -> None:
+    """Find out whether there is one thing to answer, and a place for the answers.
+
+    Raises:
+        click.UsageError: If not.
+    """
+    if (question is None) == (source is None):
+        raise click.UsageError("give either a QUESTION or --input FILE")
+    if source and output and Path(source).resolve() == Path(output).resolve():
+        raise click.UsageError(f"--output {output}: is the file of questions; choose another name")

@@ -1,7 +1,7 @@
 """Answers on a terminal and in files."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import click
@@ -11,9 +11,10 @@ from rich.text import Text
 
 from mixlm.errors import InputError
 from mixlm.explain import Reading
-from mixlm.latent_mode import LatentMode
+from mixlm.generation import GenerationOptions
 from mixlm.questions import Answered, Question, readable_ids
 from mixlm.run import Run
+from mixlm.shared_file import SharedFile
 from mixlm.tokens import latent_name
 
 
@@ -24,10 +25,21 @@ def print_prompt_ids(questions: Sequence[Question], run: Run, tokenizer: Any, th
         click.echo(json.dumps({"prompt": readable_ids(ids, tokenizer), "prompt_ids": ids}, ensure_ascii=False))
 
 
-def answer_lines(answered: Sequence[Answered], mode: LatentMode, run: Run) -> Iterator[str]:
-    """Yield one JSON line for each answer."""
-    for one in answered:
-        yield json.dumps(one.record(mode, run), ensure_ascii=False) + "\n"
+def write_answers(
+    file: SharedFile, answered: Sequence[Answered], options: GenerationOptions, run: Run, questions: int
+) -> None:
+    """Write one JSON line for each answer of this process's share of the questions.
+
+    Args:
+        file: The file.
+        answered: The answers.
+        options: How they were decoded.
+        run: The run.
+        questions: Number of questions of all processes.
+    """
+    lines = (json.dumps(one.record(options.latents, run), ensure_ascii=False) + "\n" for one in answered)
+    if file.write(lines, options.samples):
+        click.echo(f"wrote {file.name}: {questions * options.samples} answers")
 
 
 def require_all(answered: Sequence[Answered]) -> None:
@@ -42,6 +54,12 @@ def require_all(answered: Sequence[Answered]) -> None:
             f"{len(failed)} of {len(answered)} answers are missing, the first for {failed[0].question.name}: "
             f"{failed[0].answer.error}"
         )
+
+
+def print_answers(answered: Sequence[Answered], run: Run) -> None:
+    """Print answers, with their questions if there are several."""
+    for one in answered:
+        print_answer(one, run, named=len(answered) > 1)
 
 
 def print_answer(answered: Answered, run: Run, named: bool) -> None:

@@ -218,6 +218,16 @@ def test_quality_is_measured_on_training_traces_where_no_other_has_a_chunk(fresh
     assert load_encoded(none).valid is None and len(load_encoded(with_short).valid) == 1
 
 
+@pytest.mark.parametrize("split", ["valid", "train"])
+def test_quality_is_measured_on_the_first_rows_alone(fresh, encoded, monkeypatch, split):
+    monkeypatch.setattr(encoding, "MEASURED", 3)
+    share = 0.2 if split == "valid" else 0.0
+    out = fresh.encode("few", vqvae=str(encoded / "vqvae"), model=encoded / "tokenizer", valid_fraction=share)
+    first = getattr(load_encoded(out), split)["trace_ids"][:3]
+    figures = read_manifest(out)["codebook"]
+    assert figures["chunks"] == sum(len(trace) // LENGTH for trace in first) and figures["measured_on"] == split
+
+
 def test_empty_traces_are_kept_and_counted(tmp_path):
     empty = {"question": "1 + 2 ?", "steps": [], "answer": "3"}
     out = Work(tmp_path, [empty, *raw_rows(20), empty]).encode(valid_fraction=0.0)
