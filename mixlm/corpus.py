@@ -69,8 +69,8 @@ class Corpus:
 
     def numbers(self, shard: Shard) -> np.ndarray:
         """Return the numbers, ascending, of the rows of a shard's source that belong to it."""
-        start, end = (shard.number + place for place in (0, 1))
-        start, end = start * self.options.shard_rows, end * self.options.shard_rows
+        start = shard.number * self.options.shard_rows
+        end = start + self.options.shard_rows
         if shard.split == "valid" and not self.options.valid:
             return self.held_out[start:end]
         numbers = np.arange(start, min(end, len(self.sources[shard.split])))

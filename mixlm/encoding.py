@@ -154,7 +154,7 @@ class _Encoding:
                 f"{folder}: trained for another tokenizer than that of {self.manifest['model']}; train a new one"
             )
         length = given.config.chunk_length
-        if not any(count_chunks(row["trace_ids"], given.config) for row in self._rows_to_measure(given.config)[1]):
+        if not self._rows_to_measure(given.config)[1]:
             raise InputError(
                 f"no trace has a whole chunk of {length} tokens, as {folder} encodes; "
                 "train a new one with a lower --chunk-length"

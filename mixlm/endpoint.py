@@ -9,17 +9,15 @@ import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import requests
 from requests.adapters import HTTPAdapter
-from transformers import GenerationConfig
 from urllib3.util import Retry
 
 from mixlm.errors import InputError
 from mixlm.explain import Reader
-from mixlm.generation import Answer, GenerationOptions, read_answer
+from mixlm.generation import Answer, GenerationOptions, end_ids, read_answer
 from mixlm.progress import ReportProgress, RunningTotal
 from mixlm.questions import Answered, Question, with_questions
 from mixlm.run import Run
@@ -99,7 +97,7 @@ class Endpoint:
         check_options(run, options)
         self.url = f"{url.rstrip('/').removesuffix('/v1')}/v1"
         self.run, self.tokenizer, self.options, self.concurrency = run, tokenizer, options, concurrency
-        self.ends = _end_ids(run)
+        self.ends = end_ids(run.generation_config(), run)
         waiting = Retry(retries, backoff_factor=0.5, status_forcelist=PASSING, allowed_methods=None)
         waiting.raise_on_status = False
         self.session = requests.Session()
@@ -247,13 +245,6 @@ def check_options(run: Run, options: GenerationOptions) -> None:
         raise InputError(f"--latents {options.latents}: a server decodes freely; leave out this or --endpoint")
     if options.thoughts is not None:
         raise InputError(f"--thoughts {options.thoughts}: a server has none; leave it out")
-
-
-def _end_ids(run: Run) -> list[int]:
-    """Return the ids that end an answer of the served checkpoint."""
-    file = Path(run.path) / "generation_config.json"
-    ends = GenerationConfig.from_pretrained(run.path).eos_token_id if file.is_file() else None
-    return sorted({run.ids.eos, *([ends] if isinstance(ends, int) else ends or [])})
 
 
 def _choice(reply: requests.Response, url: str) -> dict[str, Any]:

@@ -107,7 +107,7 @@ def generate(
     options = options or GenerationOptions()
     jobs = plan(model, run, prompts, options, latent_counts, names, openings)
     answers: list[Any] = [None] * len(jobs)
-    ends = _end_ids(model, run)
+    ends = end_ids(model.generation_config, run)
     most = own_thoughts(run, options) if openings is None else 0
     with _plain_settings(model), _seeded(options):
         for batch in batches(jobs, options.batch_size):
@@ -180,11 +180,10 @@ def _generation_config(options: GenerationOptions, budget: int, pad: int, ends: 
     )
 
 
-def _end_ids(model: Any, run: Run) -> list[int]:
-    """Return the ids that end an answer: the run's own, and those at which the base model stops anyway."""
-    ends = model.generation_config.eos_token_id
-    ends = [ends] if isinstance(ends, int) else list(ends or [])
-    return sorted({*ends, run.ids.eos})
+def end_ids(settings: GenerationConfig, run: Run) -> list[int]:
+    """Return the ids that end an answer: the run's own, and those at which a model of these settings stops anyway."""
+    ends = settings.eos_token_id
+    return sorted({run.ids.eos, *([ends] if isinstance(ends, int) else ends or [])})
 
 
 @contextmanager

@@ -90,6 +90,11 @@ class Answered:
     answer: Any
     readings: tuple[Reading, ...] | None = None
 
+    @property
+    def error(self) -> str | None:
+        """Why there is no answer; None if there is one."""
+        return getattr(self.answer, "error", None)
+
     def record(self, mode: LatentMode, run: Run) -> dict[str, Any]:
         """Return one line of an output file, as JSON values."""
         record = {
@@ -103,8 +108,8 @@ class Answered:
             "tokens": self.answer.counts.to_dict(),
             "finished": self.answer.finished,
         }
-        if error := getattr(self.answer, "error", None):
-            record["error"] = error
+        if self.error:
+            record["error"] = self.error
         if self.readings is not None:
             record["readings"] = [asdict(reading) for reading in self.readings]
         return record

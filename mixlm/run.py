@@ -93,6 +93,13 @@ class Run:
             load_stop(model, self.path)
         return model.eval()
 
+    def generation_config(self):
+        """Open what the run's checkpoint says of decoding, such as where an answer ends."""
+        from transformers import GenerationConfig
+
+        here = (self.path / "generation_config.json").is_file()
+        return GenerationConfig.from_pretrained(self.path) if here else GenerationConfig()
+
     def save(self) -> None:
         """Write ``mixlm.json``, the mark of a finished run, in one step."""
         values = {name: value for name, value in asdict(self).items() if name not in ("path", "template", "ids")}

@@ -1,7 +1,6 @@
 """The Parquet files of an encoded dataset, each written in one step with figures about it."""
 
 import json
-import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from pyarrow import parquet
 from mixlm.token_store import PARTS, flat_lists
 from mixlm.tokenization import list_array
 from mixlm.tokenizing import TokenTable
+from mixlm.whole_file import whole_path
 from vqvae import ChunkVQVAE, ChunkVQVAEConfig
 from vqvae.encoding import count_codes, encode_flat
 
@@ -78,12 +78,8 @@ def write_shard(path: Path, rows: pyarrow.Table, counts: dict[str, int] | None =
         rows: What it holds.
         counts: Figures about them, kept in the file.
     """
-    draft = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
+    with whole_path(path) as draft:
         parquet.write_table(rows.replace_schema_metadata({COUNTS: json.dumps(counts or {})}), draft)
-        os.replace(draft, path)
-    finally:
-        draft.unlink(missing_ok=True)
 
 
 def shard_counts(path: Path) -> dict[str, int]:

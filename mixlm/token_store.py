@@ -1,7 +1,6 @@
 """Tokenized rows on disk, for training stage 1 on more of them than fit into memory."""
 
 import json
-import os
 import shutil
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -14,7 +13,7 @@ import pyarrow
 
 from mixlm.corpus import Shard
 from mixlm.tokenizing import Tokenizing, TokenTable
-from mixlm.whole_file import whole_file
+from mixlm.whole_file import whole_file, whole_path
 
 
 PARTS = ("prompt_ids", "trace_ids", "solution_ids")
@@ -80,10 +79,8 @@ class TokenStore:
 
     def _write(self, shard: Shard, table: TokenTable) -> None:
         rows = table.rows.replace_schema_metadata({"skipped": str(table.skipped)})
-        draft = self.folder / f".{shard.name}.{os.getpid()}.tmp"
-        with pyarrow.ipc.new_file(draft, rows.schema) as file:
+        with whole_path(self._file(shard)) as draft, pyarrow.ipc.new_file(draft, rows.schema) as file:
             file.write_table(rows)
-        os.replace(draft, self._file(shard))
 
     def tables(self, shards: Iterable[Shard]) -> Iterator[TokenTable]:
         """Yield the rows of each shard, mapped into memory."""

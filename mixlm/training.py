@@ -18,6 +18,7 @@ from mixlm.lora import add_adapter, merge_adapter
 from mixlm.loss import MixedLoss
 from mixlm.methods import Method, build_method
 from mixlm.models import open_model
+from mixlm.processes import Processes
 from mixlm.recoding import recoded
 from mixlm.run import Run
 from mixlm.schedule import Schedule
@@ -214,7 +215,7 @@ def measure_accuracy(run: Run, valid: Any, tokenizer: Any, options: TrainingOpti
 def trainer_arguments(path: Path, steps_per_epoch: int, options: TrainingOptions) -> TrainingArguments:
     """Translate our options into those of transformers' trainer."""
     os.environ["TENSORBOARD_LOGGING_DIR"] = str(path / "logs")
-    world = int(os.environ.get("WORLD_SIZE", "1"))
+    world = Processes.current().count
     micro = options.micro_batch_size or max(options.batch_size // world, 1)
     if options.batch_size % (micro * world):
         raise InputError(f"--batch-size {options.batch_size} is no multiple of {world} processes x {micro} samples")

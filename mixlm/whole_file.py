@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TextIO
 
@@ -10,26 +10,36 @@ from mixlm.errors import InputError
 
 
 @contextmanager
-def whole_file(path: str | Path) -> Iterator[TextIO]:
-    """Open ``path`` for writing under a temporary name, and rename it when the block ends without an error.
+def whole_path(path: Path) -> Iterator[Path]:
+    """Yield a temporary name beside ``path``, and rename what was written there when the block ends without an error.
 
-    Until then, and after an error, whatever was at ``path`` stays as it was. The file is opened at once, so that a
-    place where nothing can be written is found before the work and not after it.
+    Until then, and after an error, whatever was at ``path`` stays as it was.
+    """
+    draft = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        yield draft
+        os.replace(draft, path)
+    finally:
+        with suppress(OSError):  # it is not there any more, or never could be
+            draft.unlink()
+
+
+@contextmanager
+def whole_file(path: str | Path) -> Iterator[TextIO]:
+    """Open ``path`` for writing text, as ``whole_path`` does.
+
+    The file is opened at once, so that a place where nothing can be written is found before the work and not after it.
 
     Raises:
         InputError: If nothing can be written there.
     """
     path = Path(path)
-    draft = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        if path.is_dir():
-            raise IsADirectoryError(21, "is a folder")
-        file = open(draft, "w", encoding="utf-8")
-    except OSError as error:
-        raise InputError(f"{path}: cannot be written ({error.strerror}); choose another place") from None
-    try:
+    with whole_path(path) as draft:
+        try:
+            if path.is_dir():
+                raise IsADirectoryError(21, "is a folder")
+            file = open(draft, "w", encoding="utf-8")
+        except OSError as error:
+            raise InputError(f"{path}: cannot be written ({error.strerror}); choose another place") from None
         with file:
             yield file
-        os.replace(draft, path)
-    finally:
-        draft.unlink(missing_ok=True)

@@ -13,6 +13,7 @@ import click
 from click.core import ParameterSource
 
 from mixlm.errors import InputError
+from mixlm.processes import Processes
 from pipelines.progress import progress_bar
 from pipelines.shipped import ConfigFile
 
@@ -36,7 +37,7 @@ _QUIET = {
 
 def say(line: str) -> None:
     """Print a line; of several processes that run a command together only the first does."""
-    if os.environ.get("RANK", "0") == "0":
+    if Processes.current().first:
         click.echo(line)
 
 

@@ -48,11 +48,11 @@ def require_all(answered: Sequence[Answered]) -> None:
     Raises:
         InputError: If it has; what there is has been written.
     """
-    failed = [one for one in answered if getattr(one.answer, "error", None)]
+    failed = [one for one in answered if one.error]
     if failed:
         raise InputError(
             f"{len(failed)} of {len(answered)} answers are missing, the first for {failed[0].question.name}: "
-            f"{failed[0].answer.error}"
+            f"{failed[0].error}"
         )
 
 

@@ -1,13 +1,14 @@
 import json
 import re
 import shlex
+from functools import partial
 
 import pytest
-from click.testing import CliRunner
 
 from mixlm.encoded import load_encoded, read_manifest
 from pipelines.encode import main
 from pipelines.train import main as train_main
+from tests.calling import call_command
 from tests.tiny_data import raw_rows, write_scratch
 
 
@@ -16,12 +17,7 @@ SHAPE += ["--num-layers", 1, "--num-heads", 2]
 SMALL = [*SHAPE, "--warmup-steps", 2, "--steps", 6, "--batch-size", 8, "--learning-rate", 0.01]
 
 
-def call(*arguments, code: int = 0):
-    result = CliRunner().invoke(main, [str(argument) for argument in arguments])
-    assert result.exit_code == code, result.output
-    if code:
-        assert "Traceback" not in result.output and isinstance(result.exception, SystemExit)
-    return result
+call = partial(call_command, main)
 
 
 def error_of(*arguments, code: int = 1) -> str:

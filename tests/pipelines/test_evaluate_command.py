@@ -1,9 +1,10 @@
 import json
+from functools import partial
 
 import pytest
-from click.testing import CliRunner
 
 from pipelines.evaluate import main
+from tests.calling import call_command
 from tests.tiny_runs import saved_run, write_encoded
 
 
@@ -19,12 +20,7 @@ def encoded(run, tmp_path_factory):
     return folder
 
 
-def call(*arguments, code: int = 0):
-    result = CliRunner().invoke(main, [str(argument) for argument in arguments])
-    assert result.exit_code == code, result.output
-    if code:
-        assert "Traceback" not in result.output and isinstance(result.exception, SystemExit)
-    return result
+call = partial(call_command, main)
 
 
 def test_the_curve_beside_free_decoding(run, encoded, tmp_path):

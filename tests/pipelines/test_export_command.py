@@ -3,10 +3,10 @@ import shlex
 
 import pytest
 import yaml
-from click.testing import CliRunner
 
 from pipelines.export import main
 from pipelines.generate import main as generate
+from tests.calling import call_command
 from tests.tiny_runs import saved_run, write_encoded
 
 
@@ -23,20 +23,12 @@ def source(tmp_path):
     return path
 
 
-def call(command, *arguments, code: int = 0):
-    result = CliRunner().invoke(command, [str(argument) for argument in arguments])
-    assert result.exit_code == code, result.output
-    if code:
-        assert "Traceback" not in result.output and isinstance(result.exception, SystemExit)
-    return result
-
-
 def test_prompts_have_the_ids_that_generation_prints(run, source, tmp_path):
-    call(main, "lm-eval", run.path, source, "--out", tmp_path / "tasks")
+    call_command(main, "lm-eval", run.path, source, "--out", tmp_path / "tasks")
     exported = [json.loads(line) for line in (tmp_path / "tasks" / "mixlm_run_sums.jsonl").read_text().splitlines()]
     printed = [
         json.loads(line)
-        for line in call(generate, run.path, "--input", source, "--print-prompt").stdout.split("\n")[:-1]
+        for line in call_command(generate, run.path, "--input", source, "--print-prompt").stdout.split("\n")[:-1]
     ]
     tokenizer = run.tokenizer()
     assert [row["prompt"] for row in exported] == [row["prompt"] for row in printed]
@@ -46,7 +38,9 @@ def test_prompts_have_the_ids_that_generation_prints(run, source, tmp_path):
 
 
 def test_what_is_printed_names_the_files_the_limit_and_the_next_command(run, source, tmp_path):
-    shown = call(main, "lm-eval", run.path, source, "--out", tmp_path / "t", "--limit", 2, "--name", "few").stdout
+    shown = call_command(
+        main, "lm-eval", run.path, source, "--out", tmp_path / "t", "--limit", 2, "--name", "few"
+    ).stdout
     wrote, command = shown.splitlines()
     config = yaml.safe_load((tmp_path / "t" / "few.yaml").read_text())
     limit = config["generation_kwargs"]["max_gen_toks"]
@@ -65,7 +59,7 @@ def test_encoded_rows_and_a_limit(run, tmp_path):
     for split, rows in (("valid", 3), ("train", 2)):
         assert (
             f"{rows} rows, --max-new-tokens 7"
-            in call(main, "lm-eval", run.path, tmp_path / "encoded", "--split", split, *options).stdout
+            in call_command(main, "lm-eval", run.path, tmp_path / "encoded", "--split", split, *options).stdout
         )
         assert len((tmp_path / "it.jsonl").read_text().splitlines()) == rows
 
@@ -80,6 +74,6 @@ def test_encoded_rows_and_a_limit(run, tmp_path):
 )
 def test_mistakes_are_one_line_and_write_nothing(run, source, tmp_path, arguments, message):
     arguments = [text.format(run=run.path, source=source) for text in arguments]
-    failed = call(main, "lm-eval", *arguments, "--out", tmp_path / "out", code=1)
+    failed = call_command(main, "lm-eval", *arguments, "--out", tmp_path / "out", code=1)
     assert message in failed.stderr and len(failed.stderr.splitlines()) == 1
     assert not (tmp_path / "out").exists()

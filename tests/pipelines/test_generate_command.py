@@ -1,9 +1,10 @@
 import json
+from functools import partial
 
 import pytest
-from click.testing import CliRunner
 
 from pipelines.generate import main
+from tests.calling import call_command, lines_of
 from tests.launching import launch
 from tests.tiny_runs import saved_run
 
@@ -13,16 +14,7 @@ def run(tmp_path_factory):
     return saved_run(tmp_path_factory.mktemp("runs") / "run")
 
 
-def call(*arguments, code: int = 0):
-    result = CliRunner().invoke(main, [str(argument) for argument in arguments])
-    assert result.exit_code == code, result.output
-    if code:
-        assert "Traceback" not in result.output and isinstance(result.exception, SystemExit)
-    return result
-
-
-def lines_of(path) -> list[dict]:
-    return [json.loads(line) for line in path.read_text().splitlines()]
+call = partial(call_command, main)
 
 
 @pytest.fixture

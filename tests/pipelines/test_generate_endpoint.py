@@ -3,12 +3,13 @@ import socket
 import subprocess
 import sys
 import time
+from functools import partial
 
 import pytest
 import requests
-from click.testing import CliRunner
 
 from pipelines.generate import main
+from tests.calling import call_command, lines_of
 from tests.completions_stub import Stub, serving
 from tests.tiny_runs import saved_run
 
@@ -16,16 +17,7 @@ from tests.tiny_runs import saved_run
 TEXTS = ["1 + 2?", "1 + 2 + 3 + 4 + 5?", "9?", "2 + 2?"]
 
 
-def call(*arguments, code: int = 0):
-    result = CliRunner().invoke(main, [str(argument) for argument in arguments])
-    assert result.exit_code == code, result.output
-    if code:
-        assert "Traceback" not in result.output and isinstance(result.exception, SystemExit)
-    return result
-
-
-def lines_of(path) -> list[dict]:
-    return [json.loads(line) for line in path.read_text().splitlines()]
+call = partial(call_command, main)
 
 
 @pytest.fixture(scope="module")
