@@ -29,6 +29,7 @@ $(READY): setup.cfg pyproject.toml constraints.txt
 	@touch $@
 
 bench: $(READY)
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[bench]'
 	$(BIN)/python -m benchmarks $(BENCH_OPTIONS)
 
 clean:

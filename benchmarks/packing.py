@@ -1,0 +1,186 @@
+"""How fast stage 2 trains against TRL's SFTTrainer with packing: whole training loops.
+
+Both trainers get the same 192 sequences, as long as GSM8K's (see ``training``), with labels on all but the prompts,
+the same random model in the same precision, AdamW, and about 32 sequences an optimizer step. What is timed is
+``Trainer.train`` from its first step to its last: reading, laying out, forward, backward, optimizer, and what each
+logs. TRL packs the samples once, before that, into rows as long as the longest one. It lays the rows of a batch end
+to end, which pays where attention skips what lies between sequences, as FlashAttention does. On a CPU, where a mask
+over all of them is computed, it gets one row at a time and accumulates gradients; on a GPU both ways are measured,
+and the faster counts.
+"""
+
+import contextlib
+import tempfile
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import datasets
+import numpy as np
+import torch
+import transformers
+from transformers import AutoModelForCausalLM, LlamaConfig, TrainerCallback
+
+from benchmarks.measuring import Figure, in_turns
+from benchmarks.training import GSM8K, SOLUTION, VOCABULARY
+from mixlm.collator import Collator
+from mixlm.dataset import MixedDataset
+from mixlm.loss import MixedLoss
+from mixlm.methods import build_method
+from mixlm.models import build_tokenizer
+from mixlm.run import Run
+from mixlm.schedule import Schedule
+from mixlm.template import Template
+from mixlm.tokenization import as_dataset
+from mixlm.tokens import SpecialIds
+from mixlm.trainer import MixedTrainer
+from mixlm.training import trainer_arguments
+from mixlm.training_options import TrainingOptions
+
+
+BATCH, REPEATS = 32, 2
+LONGEST = max(map(sum, GSM8K)) + SOLUTION + 1
+SPECIAL = SpecialIds(eos=0, bo_latent=1, eo_latent=2, first_latent=3, codebook_size=0)
+
+
+class Clock(TrainerCallback):
+    """Times a training from its first step to its last."""
+
+    def on_train_begin(self, *args: Any, **kwargs: Any) -> None:
+        """Start."""
+        self.start = time.perf_counter()
+
+    def on_train_end(self, *args: Any, **kwargs: Any) -> None:
+        """Stop."""
+        if torch.cuda.is_available():
+            torch.cuda.synchronize()
+        self.seconds = time.perf_counter() - self.start
+
+
+def rows() -> list[dict[str, list[int]]]:
+    """Return tokenized samples of GSM8K's lengths, as many as fill whole batches."""
+    rng = np.random.default_rng(0)
+
+    def ids(length: int) -> list[int]:
+        return rng.integers(SPECIAL.latent_ids.stop, VOCABULARY, length).tolist()
+
+    samples = (GSM8K * REPEATS)[: len(GSM8K) * REPEATS // BATCH * BATCH]
+    return [
+        {
+            "prompt_ids": ids(prompt),
+            "trace_ids": ids(trace),
+            "solution_ids": [*ids(SOLUTION), SPECIAL.eos],
+            "step_lengths": [trace],
+        }
+        for prompt, trace in samples
+    ]
+
+
+def small_model() -> Any:
+    """Return a random Llama of 3 layers, 128 wide."""
+    torch.manual_seed(0)
+    shape = {"hidden_size": 128, "intermediate_size": 512, "num_hidden_layers": 3, "num_attention_heads": 4}
+    config = LlamaConfig(vocab_size=VOCABULARY, bos_token_id=0, eos_token_id=0, use_cache=False, **shape)
+    return AutoModelForCausalLM.from_config(config)
+
+
+def ours(samples: list[dict[str, list[int]]], out: Path) -> MixedTrainer:
+    """Return the trainer of stage 2, on text alone."""
+    method = build_method("cot", {}).bind(SPECIAL, 0)
+    data = MixedDataset(as_dataset(samples, "random"), method, BATCH)
+    arguments = trainer_arguments(out, data.steps_per_epoch, TrainingOptions("cot", batch_size=BATCH))
+    schedule = Schedule(data, None, Run(out, "cot", Template(), SPECIAL, 0, 0, 0))
+    return MixedTrainer(
+        model=small_model(),
+        args=arguments,
+        data=data,
+        schedule=schedule,
+        collator=Collator(pack=True),
+        loss=MixedLoss(SPECIAL),
+        new_ids=[],
+        new_token_lr=0.0,
+    )
+
+
+def theirs(samples: list[dict[str, list[int]]], out: Path, rows_at_once: int) -> Any:
+    """Return TRL's trainer with packing.
+
+    Args:
+        samples: What to train on.
+        out: Its folder.
+        rows_at_once: Packed rows of one forward pass; gradients are accumulated up to a batch.
+    """
+    from trl import SFTConfig, SFTTrainer
+
+    table = datasets.Dataset.from_list(
+        [
+            {
+                "input_ids": row["prompt_ids"] + row["trace_ids"] + row["solution_ids"],
+                "completion_mask": [0] * len(row["prompt_ids"]) + [1] * len(row["trace_ids"] + row["solution_ids"]),
+            }
+            for row in samples
+        ]
+    )
+    # A batch is as many rows as hold 32 samples.
+    batch = round(BATCH * sum(map(len, table["input_ids"])) / len(table) / LONGEST)
+    arguments = SFTConfig(
+        output_dir=str(out),
+        packing=True,
+        max_length=LONGEST,
+        per_device_train_batch_size=rows_at_once,
+        gradient_accumulation_steps=max(batch // rows_at_once, 1),
+        num_train_epochs=1,
+        completion_only_loss=True,
+        gradient_checkpointing=False,
+        bf16=False,
+        learning_rate=1e-5,
+        weight_decay=0.01,
+        lr_scheduler_type="cosine",
+        save_strategy="no",
+        report_to="none",
+        disable_tqdm=True,
+        use_cpu=not torch.accelerator.is_available(),
+        dataloader_pin_memory=torch.cuda.is_available(),
+    )
+    tokenizer = build_tokenizer(["a"], vocab_size=300)
+    return SFTTrainer(small_model(), arguments, train_dataset=table, processing_class=tokenizer)
+
+
+def measured(trainer: Any, useful: int) -> Callable[[], float]:
+    """Return a function that trains once over all samples and returns useful tokens a second."""
+    clock = Clock()
+    trainer.add_callback(clock)
+
+    def run() -> float:
+        with contextlib.redirect_stdout(None):
+            trainer.train()
+        return useful / clock.seconds
+
+    return run
+
+
+def figures(turns: int) -> Iterator[Figure]:
+    """Measure both trainers; nothing where TRL is not installed.
+
+    Args:
+        turns: Repeats of every measurement; a fifth of them, for each is a training.
+    """
+    if find_spec("trl") is None:
+        print("training: against TRL left out; pip install trl")
+        return
+    transformers.logging.set_verbosity_error()
+    datasets.disable_progress_bars()
+    samples = rows()
+    useful = sum(len(ids) for row in samples for name, ids in row.items() if name.endswith("_ids"))
+    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        mixed = measured(ours(samples, Path(folder, "ours")), useful)
+        counts = (1, 16) if torch.cuda.is_available() else (1,)
+        packed = [measured(theirs(samples, Path(folder, "theirs"), count), useful) for count in counts]
+        few = max(turns // 5, 2)
+        one, other, ratio = in_turns(lambda: (mixed(), max(run() for run in packed)), few, warm_ups=1)
+    detail = f"{one:.0f} over {other:.0f} useful tokens/s"
+    yield Figure("training: over TRL's SFTTrainer with packing", ratio, ">= 1", detail, few)
