@@ -1,10 +1,12 @@
+import statistics
 from pathlib import Path
 
 import torch
 from safetensors.torch import load_file
 
 from tests.launching import launch
-from vqvae import ChunkVQVAE
+from tests.vqvae_rows import counting_rows, tiny_config
+from vqvae import ChunkVQVAE, VQVAETrainingOptions, evaluate_vqvae, train_vqvae
 
 
 TRAIN = """
@@ -34,3 +36,31 @@ def test_processes_share_one_codebook(tmp_path: Path) -> None:
     assert all(torch.equal(value, first[name]) for name, value in saved.state_dict().items())
     # 4 samples of 3 chunks of 2 codes are 24 vectors a step on 8 codes; half of 3
     assert saved.config.dead_code_threshold == 1.5
+
+
+TRAIN_WELL = """
+import sys
+from tests.vqvae.test_stage1_processes import train_well
+
+train_well(sys.argv[1], seed=0)
+"""
+
+
+def train_well(out: str | Path, seed: int) -> ChunkVQVAE:
+    """Train until the codes carry something."""
+    config = tiny_config(warmup_steps=20, kmeans=True, codebook_size=64, compression_rate=4, hidden_size=32)
+    options = VQVAETrainingOptions(steps=150, batch_size=16, learning_rate=1e-2, seed=seed)
+    return train_vqvae(counting_rows(400), config, out, options)
+
+
+def test_several_processes_learn_as_well_as_one(tmp_path: Path) -> None:
+    """What a code carries, and how well chunks are rebuilt, lie where other seeds of one process lie."""
+    held = counting_rows(60, seed=1)
+    done = launch(tmp_path, TRAIN_WELL, [str(tmp_path / "two")])
+    assert done.returncode == 0, done.stderr[-3000:]
+    two = evaluate_vqvae(ChunkVQVAE.from_pretrained(tmp_path / "two"), held)
+    one = [evaluate_vqvae(train_well(tmp_path / f"one-{seed}", seed), held) for seed in range(4)]
+    for figure in ("code_gap", "ce_right"):
+        values = [quality[figure] for quality in one]
+        assert abs(two[figure] - statistics.mean(values)) < 3 * statistics.stdev(values)
+    assert two["code_gap"] > 0.3  # nats a token: a codebook that does not live carries nothing
