@@ -6,7 +6,8 @@ share of a step that is spent outside it. Method: assorted, 16 tokens a code.
 
 Layout: forward and backward of the same 32 sequences, in rows that hold several (the default), over one a row with
 padding; in both the samples come in random order. Logits: those that labels are compared with over all, in the default
-layout. Preparing: to read, mix and lay out a batch, over the whole step with forward, backward and optimizer.
+layout. Compiled: the blocks compiled with torch, once for all shapes, over plain. Preparing: to read, mix and lay out
+a batch, over the whole step with forward, backward and optimizer.
 """
 
 from collections.abc import Callable, Iterator
@@ -65,15 +66,21 @@ def sequences() -> MixedDataset:
 
 
 class Bench:
-    """A random model, and batches of samples in random order."""
+    """A random model, and batches of samples in random order.
 
-    def __init__(self) -> None:
+    Args:
+        compiled: Compile its blocks, as training does with ``compile``.
+    """
+
+    def __init__(self, compiled: bool = False) -> None:
         torch.manual_seed(0)
         shape = {"hidden_size": 128, "intermediate_size": 512, "num_hidden_layers": 3, "num_attention_heads": 4}
         config = LlamaConfig(vocab_size=VOCABULARY, bos_token_id=0, eos_token_id=0, **shape)
         self.model = AutoModelForCausalLM.from_config(config).train()
         self.device = "cuda" if torch.cuda.is_available() else "cpu"
         self.model.to(self.device)
+        if compiled:
+            self.model.get_decoder().compile(dynamic=True)
         self.optimizer = torch.optim.AdamW(self.model.parameters(), lr=1e-4)
         self.data, self.loss, self.taken = sequences(), MixedLoss(SPECIAL), 0
 
@@ -105,6 +112,10 @@ class Bench:
         """Return the useful tokens a second with logits where they are scored, and with all."""
         return self._rates(lambda ours: self.learn(Collator(pack=True)(self.held), everywhere=not ours))
 
+    def compiled(self, other: "Bench") -> tuple[float, float]:
+        """Return the useful tokens a second of another bench, whose model is compiled, and of this one."""
+        return self._rates(lambda theirs: (other if theirs else self).learn(Collator(pack=True)(self.held)))
+
     def _rates(self, run: Callable[[bool], None]) -> tuple[float, float]:
         self.held = self.features()
         useful = sum(len(feature["input_ids"]) for feature in self.held)
@@ -131,6 +142,10 @@ def figures(turns: int) -> Iterator[Figure]:
     ):
         ours, theirs, ratio = in_turns(turn, turns)
         yield Figure(f"training: {name}", ratio, target, f"{ours:.0f} over {theirs:.0f} useful tokens/s", turns)
+    compiled = Bench(compiled=True)
+    ours, theirs, ratio = in_turns(lambda: bench.compiled(compiled), turns)
+    detail = f"{ours:.0f} over {theirs:.0f} useful tokens/s"
+    yield Figure("training: compiled over plain", ratio, ">= 1", detail, turns)
     ours, theirs, ratio = in_turns(bench.preparing, turns)
     detail = f"{ours * 1000:.2f} ms of {theirs * 1000:.1f} ms"
     yield Figure("training: preparing a batch, share of its step", ratio, "<= 0.03", detail, turns)

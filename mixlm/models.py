@@ -85,7 +85,7 @@ def build_tokenizer(texts: Iterable[str], vocab_size: int = 1024):
     )
 
 
-def open_model(model: str, tokenizer: Any, seed: int = 0):
+def open_model(model: str, tokenizer: Any, seed: int = 0, attention: str | None = None):
     """Open ``model`` with fp32 weights, or make it from scratch for ``tokenizer``.
 
     Weights are fp32 whatever the checkpoint's dtype: updates of a small learning rate vanish in bf16 weights.
@@ -94,22 +94,40 @@ def open_model(model: str, tokenizer: Any, seed: int = 0):
         model: Folder, Hub id, ``.gguf`` file, or ``.yaml`` of a model from scratch.
         tokenizer: Gives a model from scratch its vocabulary.
         seed: Seed of a model from scratch.
+        attention: How attention is computed, by transformers' name; None: as transformers chooses.
 
     Returns:
         A causal LM of transformers in fp32.
 
     Raises:
-        InputError: If there is no such model.
+        InputError: If there is no such model, or it cannot have this attention.
     """
     import torch
     from transformers import AutoModelForCausalLM
 
     if not is_scratch(model):
-        return _plain(_open(AutoModelForCausalLM, model, dtype=torch.float32))
-    config = scratch_config(model, tokenizer)
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
-        return AutoModelForCausalLM.from_config(config, dtype=torch.float32)
+        lm = _plain(_open(AutoModelForCausalLM, model, dtype=torch.float32))
+    else:
+        config = scratch_config(model, tokenizer)
+        with torch.random.fork_rng():
+            torch.manual_seed(seed)
+            lm = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
+    if attention:
+        _set_attention(lm, attention)
+    return lm
+
+
+def _set_attention(lm: Any, attention: str) -> None:
+    """Choose how attention is computed."""
+    import torch
+
+    if attention == "flex_attention" and not torch.accelerator.is_available():
+        raise InputError("--attention flex_attention: torch trains with it on a GPU only; leave it out")
+    try:
+        lm.set_attn_implementation(attention)
+    except (ImportError, ValueError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise InputError(f"--attention {attention}: {reason} .. Choose another, or leave it out") from None
 
 
 def scratch_config(model: str, tokenizer: Any):

@@ -95,7 +95,7 @@ def train(
 
 def open_start(model: str, data: TrainingData, method: Method, options: TrainingOptions) -> tuple[Any, list[int]]:
     """Open the model that training starts from, with all that the method adds, and return the new tokens' ids, too."""
-    lm = open_model(model, data.tokenizer, options.seed)
+    lm = open_model(model, data.tokenizer, options.seed, options.attention)
     tokens = method.tokens(data.codebook_size)
     new_ids = extend_vocabulary(lm, data.tokenizer, tokens, options.seed, options.new_token_noise)
     if method.learns_stop:
@@ -181,6 +181,8 @@ def _build_trainer(
     lm.config.use_cache = False
     if options.activation_checkpointing:
         lm.gradient_checkpointing_enable({"use_reentrant": False})
+    if options.compile:  # the head stays outside: which logits it computes changes with every batch
+        lm.get_decoder().compile(dynamic=True)
     arguments = trainer_arguments(path, training.steps_per_epoch, options)
     measured = None
     if valid is not None and options.eval_every:
@@ -191,7 +193,7 @@ def _build_trainer(
         args=arguments,
         data=training,
         schedule=Schedule(training, measured, run),
-        collator=Collator(pack=options.pack and method.packable, max_row_tokens=options.max_row_tokens or None),
+        collator=Collator(pack=options.pack and method.packable, max_row_tokens=options.row_tokens),
         loss=MixedLoss(run.ids),
         new_ids=new_ids,
         new_token_lr=options.row_rate,

@@ -78,6 +78,10 @@ def check_start(
             f"method '{method.name}' makes the inputs of its thoughts outside the model, whose rows no process "
             "has whole when it is sharded; launch it with ddp.yaml"
         )
+    if options.compile and method.uses_thoughts:
+        raise InputError(f"--compile: method '{method.name}' runs the model in passes of changing form; leave it out")
+    if options.compile and os.environ.get("ACCELERATE_USE_FSDP") == "true":
+        raise InputError("--compile: not for a model that is sharded; leave it out, or launch with ddp.yaml")
     if method.learns_stop and options.lora_rank:
         raise InputError("-o stop=learned: an adapter cannot hold the classifier; use stop=constant or --lora-rank 0")
     if not (Path(model) / INFO_NAME).is_file():

@@ -1,5 +1,6 @@
 """What a training run can be told."""
 
+import sys
 from dataclasses import asdict, dataclass, field
 from importlib.util import find_spec
 from typing import Any
@@ -34,6 +35,9 @@ class TrainingOptions:
         max_row_tokens: Longest packed row; 0: the longest sequence of the batch.
         max_length: Leave out samples longer than this; 0: the model's context.
         activation_checkpointing: Recompute activations in the backward pass to save memory.
+        attention: How attention is computed, by transformers' name: "sdpa", "flash_attention_2", "flex_attention" ..;
+            None: as transformers chooses.
+        compile: Compile the model's blocks with torch; the first steps wait for it.
         seed: Of the start of new rows, order and draws.
         workers: Processes that read and mix ahead.
         log_every: Steps between log lines.
@@ -66,6 +70,8 @@ class TrainingOptions:
     max_row_tokens: int = 0
     max_length: int = 0
     activation_checkpointing: bool = False
+    attention: str | None = None
+    compile: bool = False
     seed: int = 0
     workers: int = 0
     log_every: int = 10
@@ -80,8 +86,8 @@ class TrainingOptions:
         """Check what no library below would explain.
 
         Raises:
-            InputError: If epochs are no number, batch sizes do not divide, a tracker is not installed, or a checkpoint
-                is to be selected without evaluations.
+            InputError: If epochs are no number, batch sizes do not divide, a tracker is not installed, flash attention
+                is to run in fp32, or a checkpoint is to be selected without evaluations.
         """
         if not 0 < self.epochs < float("inf"):
             raise InputError(f"--epochs {self.epochs}: give a number above 0, or --steps")
@@ -91,6 +97,8 @@ class TrainingOptions:
             )
         if self.report_to != "none" and find_spec(self.report_to) is None:
             raise InputError(f"--report-to {self.report_to}: not installed; pip install {self.report_to}")
+        if self.attention and "flash" in self.attention and not self.bf16:
+            raise InputError(f"--attention {self.attention}: computes in 16 bits only; add --bf16")
         if self.select != "last" and not self.eval_every:
             raise InputError(f"--select {self.select} needs --eval-every STEPS, to have checkpoints to choose from")
 
@@ -98,6 +106,16 @@ class TrainingOptions:
     def row_rate(self) -> float:
         """Peak rate of new vocabulary rows."""
         return max(self.learning_rate, 1e-3) if self.new_token_lr is None else self.new_token_lr
+
+    @property
+    def row_tokens(self) -> int | None:
+        """Longest packed row; None: the longest sequence of the batch.
+
+        Flash attention tells the samples of a row apart only where there is a single row, so all have to stand in it.
+        """
+        if self.attention and "flash" in self.attention:
+            return sys.maxsize
+        return self.max_row_tokens or None
 
     def total_steps(self, steps_per_epoch: int) -> int:
         """Return the number of optimizer steps, given those of one pass over the rows."""

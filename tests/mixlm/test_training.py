@@ -8,6 +8,7 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from mixlm.collator import Collator
 from mixlm.encoded import load_encoded
 from mixlm.errors import InputError
 from mixlm.models import open_model, open_tokenizer
@@ -74,6 +75,48 @@ def test_layout_and_accumulation_do_not_change_what_is_learned(encoded: Path, sc
         assert_same_weights(tmp_path / name, tmp_path / "padded", atol=2e-4, rtol=1e-3)
     train(encoded, scratch, tmp_path / "plain", OPTIONS)
     assert_same_weights(tmp_path / "workers", tmp_path / "plain")
+
+
+def test_attention_and_compilation_do_not_change_what_is_learned(encoded: Path, scratch: Path, tmp_path: Path) -> None:
+    variants = {"plain": {}, "eager": {"attention": "eager"}, "compiled": {"compile": True}}
+    for name, changes in variants.items():
+        train(encoded, scratch, tmp_path / name, replace(OPTIONS, **changes))
+    for name in ("eager", "compiled"):
+        assert_same_weights(tmp_path / name, tmp_path / "plain", atol=2e-4, rtol=1e-3)
+
+
+def test_flash_attention_gets_a_single_row() -> None:
+    """transformers tells the samples of a row apart by their positions, with flash attention only in a single row."""
+    features = [{"input_ids": [1] * length, "labels": [1] * length} for length in (3, 5, 4)]
+    options = replace(OPTIONS, attention="flash_attention_2", bf16=True)
+    batch = Collator(pack=True, max_row_tokens=options.row_tokens)(features)
+    assert batch["position_ids"].tolist() == [[0, 1, 2, 3, 4, 0, 1, 2, 3, 0, 1, 2]]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"attention": "flash_attention_2"}, "--attention flash_attention_2: computes in 16 bits only; add --bf16"),
+        ({"attention": "nonsense"}, "--attention nonsense: "),
+        (
+            {"method": "coconut", "method_options": {}, "compile": True},
+            "--compile: method 'coconut' runs the model in",
+        ),
+    ],
+)
+def test_what_cannot_compute_so_is_refused(
+    changes: dict, message: str, encoded: Path, scratch, tmp_path: Path
+) -> None:
+    with pytest.raises(InputError) as error:
+        train(encoded, scratch, tmp_path / "run", replace(OPTIONS, **changes))
+    assert str(error.value).startswith(message)
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.skipif(torch.accelerator.is_available(), reason="a GPU can train with it")
+def test_flex_attention_without_a_gpu_is_refused(encoded: Path, scratch: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="--attention flex_attention: torch trains with it on a GPU only"):
+        train(encoded, scratch, tmp_path / "run", replace(OPTIONS, attention="flex_attention"))
 
 
 @pytest.mark.parametrize("tied", ["false", "true"])
