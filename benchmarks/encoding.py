@@ -9,11 +9,15 @@ Memory: the highest resident memory of the whole command, and of the processes t
 traces over the same with 10,000; short traces and a tiny VQ-VAE, for it is the number that matters.
 """
 
+import contextlib
 import json
-import resource
+import multiprocessing
+import os
 import subprocess
 import sys
 import tempfile
+import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -169,10 +173,29 @@ def memory(setting: Setting) -> Figure:
 
 
 def main(traces: str, model: str, out: str, vqvae: str) -> None:
-    """Encode, and print the highest resident memory in MiB."""
+    """Encode, and print the highest resident memory in MiB, of this process and of the largest that it started."""
+    children = [0.0]
+
+    def watch() -> None:
+        while True:
+            children.extend(peak_memory(process.pid) for process in multiprocessing.active_children())
+            time.sleep(0.1)
+
+    threading.Thread(target=watch, daemon=True).start()
     encode_dataset(traces, model, out, EncodingOptions(vqvae=vqvae, processes=2))
-    who = {"self": resource.RUSAGE_SELF, "children": resource.RUSAGE_CHILDREN}
-    print(json.dumps({name: resource.getrusage(number).ru_maxrss / 1024 for name, number in who.items()}))
+    print(json.dumps({"self": peak_memory(os.getpid()), "children": max(children)}))
+
+
+def peak_memory(process: int) -> float:
+    """Return the highest resident memory of a process in MiB, 0 if it is gone.
+
+    Not ``ru_maxrss``: it counts what a process was before it became another program, that is the one that started it.
+    """
+    with contextlib.suppress(OSError):
+        for line in Path(f"/proc/{process}/status").read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) / 1024
+    return 0.0
 
 
 if __name__ == "__main__":
