@@ -170,25 +170,27 @@ STAGE2 = (
 
 
 def figures(turns: int) -> Iterator[Figure]:
-    """Fit each stage's model, print its coefficients, and compare its prediction of the largest size with the truth.
+    """Fit each stage's model, and compare its prediction of the largest size with the truth.
 
     Args:
         turns: Not used: every size is measured three times, and the least counts.
     """
-    if not CUDA:
-        torch.set_num_threads(1)
-    encoding, training1 = zip(*(stage1(*sizes) for sizes in STAGE1), strict=True)
-    training2, decoding = zip(*(stage2(*sizes) for sizes in STAGE2), strict=True)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(threads if CUDA else 1)
+    try:
+        encoding, training1 = zip(*(stage1(*sizes) for sizes in STAGE1), strict=True)
+        training2, decoding = zip(*(stage2(*sizes) for sizes in STAGE2), strict=True)
+    finally:
+        torch.set_num_threads(threads)
     stages = {"encoding": encoding, "stage 1": training1, "stage 2": training2, "decoding": decoding}
-    for stage, (*small, largest) in ((stage, points) for stage, points in stages.items()):
+    for stage, (*small, largest) in stages.items():
         found = fit(small)
-        fixed, weights, compared = found
         worst = max(abs(found @ point.terms / point.took - 1) for point in small)
-        print(
-            f"cost of {stage}: {fixed:.0f} ns a token, {1e6 * weights:.0f} ns a million weights of blocks, "
-            f"{1e6 * compared:.0f} ns a million of width x rows; off by {worst:.0%} at most where fitted"
-        )
         predicted = float(found @ largest.terms)
-        detail = f"{largest.name}: {predicted:.0f} ns predicted, {largest.took:.0f} ns measured"
+        detail = (
+            f"{found[0]:.0f} ns a token, {1e6 * found[1]:.0f} a million weights of blocks, {1e6 * found[2]:.0f} a "
+            f"million of width x rows (fitted within {worst:.0%}); {largest.name}: {predicted:.0f} ns predicted, "
+            f"{largest.took:.0f} measured"
+        )
         factor = max(predicted / largest.took, largest.took / predicted)
         yield Figure(f"cost: {stage}, largest size, off by a factor", factor, "<= 1.5", detail, 3)
