@@ -126,8 +126,9 @@ def _set_attention(lm: Any, attention: str) -> None:
     try:
         lm.set_attn_implementation(attention)
     except (ImportError, ValueError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise InputError(f"--attention {attention}: {reason} .. Choose another, or leave it out") from None
+        reason = " ".join(str(error).split())
+        reason = "transformers does not know it" if "not supported" in reason else reason.rstrip(".")
+        raise InputError(f"--attention {attention}: {reason}; choose another, or leave it out") from None
 
 
 def scratch_config(model: str, tokenizer: Any):

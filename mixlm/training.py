@@ -2,7 +2,8 @@
 
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -83,7 +84,8 @@ def train(
     lm = with_adapter(lm, options, new_ids)
     trainer = _build_trainer(lm, path, training, data, method, options, run, new_ids, progress)
     checkpoint = claim_folder(path, arguments, trainer.is_world_process_zero(), say)
-    trainer.train(resume_from_checkpoint=checkpoint)
+    with compiling():
+        trainer.train(resume_from_checkpoint=checkpoint)
     lm = trained_model(
         trainer, lambda: with_adapter(open_start(str(model), data, method, options)[0], options, new_ids)
     )
@@ -91,6 +93,20 @@ def train(
         save_run(lm, trainer.state, run, data, options)
     trainer.accelerator.wait_for_everyone()
     return run
+
+
+@contextmanager
+def compiling() -> Iterator[None]:
+    """Say in one line that a model could not be compiled.
+
+    Raises:
+        InputError: If so.
+    """
+    try:
+        yield
+    except torch._dynamo.exc.BackendCompilerFailed as error:
+        reason = next(line for line in str(error).splitlines() if line.strip())
+        raise InputError(f"--compile: {reason}; install a C++ compiler, or leave it out") from None
 
 
 def open_start(model: str, data: TrainingData, method: Method, options: TrainingOptions) -> tuple[Any, list[int]]:

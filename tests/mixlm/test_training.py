@@ -1,4 +1,5 @@
 import json
+import os
 import subprocess
 import sys
 from dataclasses import replace
@@ -85,6 +86,27 @@ def test_attention_and_compilation_do_not_change_what_is_learned(encoded: Path, 
         assert_same_weights(tmp_path / name, tmp_path / "plain", atol=2e-4, rtol=1e-3)
 
 
+def test_a_missing_compiler_is_told_in_one_line(encoded: Path, scratch: Path, tmp_path: Path) -> None:
+    arguments = [str(encoded), "--model", str(scratch), "--out", str(tmp_path / "run"), "--method", "cot"]
+    command = [
+        sys.executable,
+        "-m",
+        "pipelines",
+        "train",
+        *arguments,
+        "--steps",
+        "1",
+        "--batch-size",
+        "8",
+        "--compile",
+    ]
+    without = {"CXX": "/no/such/compiler", "TORCHINDUCTOR_CACHE_DIR": str(tmp_path / "cache")}
+    done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, **without})
+    last = done.stderr.splitlines()[-1]
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    assert last.startswith("Error: --compile: ") and last.endswith("; install a C++ compiler, or leave it out")
+
+
 def test_flash_attention_gets_a_single_row() -> None:
     """transformers tells the samples of a row apart by their positions, with flash attention only in a single row."""
     features = [{"input_ids": [1] * length, "labels": [1] * length} for length in (3, 5, 4)]
@@ -97,7 +119,7 @@ def test_flash_attention_gets_a_single_row() -> None:
     ("changes", "message"),
     [
         ({"attention": "flash_attention_2"}, "--attention flash_attention_2: computes in 16 bits only; add --bf16"),
-        ({"attention": "nonsense"}, "--attention nonsense: "),
+        ({"attention": "nonsense"}, "--attention nonsense: transformers does not know it; choose another, or"),
         (
             {"method": "coconut", "method_options": {}, "compile": True},
             "--compile: method 'coconut' runs the model in",
