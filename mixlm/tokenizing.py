@@ -2,13 +2,16 @@
 
 import multiprocessing
 import os
+import pickle
 import signal
+import tempfile
 import threading
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from itertools import islice
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -53,6 +56,7 @@ class Tokenizing:
         most = cores() // int(os.environ.get("LOCAL_WORLD_SIZE", "1")) if processes is None else processes
         self.processes = min(most, len(corpus.sources["train"]) // WORTH_A_PROCESS) if processes is None else most
         self.pool: ProcessPoolExecutor | None = None
+        self.folder: tempfile.TemporaryDirectory | None = None
 
     def __enter__(self) -> "Tokenizing":
         """Start nothing yet: the processes start with the first table that is asked for."""
@@ -62,6 +66,7 @@ class Tokenizing:
         """Stop the processes."""
         if self.pool:
             self.pool.shutdown(cancel_futures=True)
+            self.folder.cleanup()
 
     def tables(self, shards: Iterable[Shard]) -> Iterator[TokenTable]:
         """Yield the tokenized rows of each shard.
@@ -104,7 +109,12 @@ class Tokenizing:
     def _start(self) -> ProcessPoolExecutor:
         # not forked: a copy of a process whose threads hold locks may wait for them for ever
         context = multiprocessing.get_context("spawn")
-        return ProcessPoolExecutor(self.processes, context, _begin, (self.worker,))
+        # through a file: what is handed over directly is read only once a process has imported everything, and this
+        # one would wait for each of them in turn
+        self.folder = tempfile.TemporaryDirectory()
+        file = Path(self.folder.name, "worker")
+        file.write_bytes(pickle.dumps(self.worker))
+        return ProcessPoolExecutor(self.processes, context, _begin, (file,))
 
 
 class _Worker:
@@ -130,12 +140,12 @@ NAMES = ("row", "prompt_ids", "trace_ids", "solution_ids", "step_lengths", "ques
 _worker: _Worker | None = None
 
 
-def _begin(worker: _Worker) -> None:
+def _begin(file: Path) -> None:
     global _worker
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the process that asked stops the others
     threading.Thread(target=_end_with_parent, daemon=True).start()
     os.environ["TOKENIZERS_PARALLELISM"] = "false"  # one core each
-    _worker = worker
+    _worker = pickle.loads(file.read_bytes())
 
 
 def _end_with_parent() -> None:
