@@ -83,9 +83,8 @@ def train(
     training = prepare_rows(data, method, run, lm.config, options, say)
     lm = with_adapter(lm, options, new_ids)
     trainer = _build_trainer(lm, path, training, data, method, options, run, new_ids, progress)
-    checkpoint = claim_folder(path, arguments, trainer.is_world_process_zero(), say)
     with compiling():
-        trainer.train(resume_from_checkpoint=checkpoint)
+        trainer.train(resume_from_checkpoint=claim_folder(path, arguments, trainer.is_world_process_zero(), say))
     lm = trained_model(
         trainer, lambda: with_adapter(open_start(str(model), data, method, options)[0], options, new_ids)
     )
