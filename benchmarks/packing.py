@@ -19,31 +19,25 @@ from pathlib import Path
 from typing import Any
 
 import datasets
-import numpy as np
 import torch
 import transformers
-from transformers import AutoModelForCausalLM, LlamaConfig, TrainerCallback
+from transformers import TrainerCallback
 
 from benchmarks.measuring import Figure, in_turns
-from benchmarks.training import GSM8K, SOLUTION, VOCABULARY
+from benchmarks.training import BATCH, GSM8K, SOLUTION, SPECIAL, random_model, random_rows, sequences
 from mixlm.collator import Collator
-from mixlm.dataset import MixedDataset
 from mixlm.loss import MixedLoss
-from mixlm.methods import build_method
 from mixlm.models import build_tokenizer
 from mixlm.run import Run
 from mixlm.schedule import Schedule
 from mixlm.template import Template
-from mixlm.tokenization import as_dataset
-from mixlm.tokens import SpecialIds
 from mixlm.trainer import MixedTrainer
 from mixlm.training import trainer_arguments
 from mixlm.training_options import TrainingOptions
 
 
-BATCH, REPEATS = 32, 2
+SAMPLES = (GSM8K * 2)[: 6 * BATCH]  # whole batches, so that both trainers read all of them
 LONGEST = max(map(sum, GSM8K)) + SOLUTION + 1
-SPECIAL = SpecialIds(eos=0, bo_latent=1, eo_latent=2, first_latent=3, codebook_size=0)
 
 
 class Clock(TrainerCallback):
@@ -60,41 +54,13 @@ class Clock(TrainerCallback):
         self.seconds = time.perf_counter() - self.start
 
 
-def rows() -> list[dict[str, list[int]]]:
-    """Return tokenized samples of GSM8K's lengths, as many as fill whole batches."""
-    rng = np.random.default_rng(0)
-
-    def ids(length: int) -> list[int]:
-        return rng.integers(SPECIAL.latent_ids.stop, VOCABULARY, length).tolist()
-
-    samples = (GSM8K * REPEATS)[: len(GSM8K) * REPEATS // BATCH * BATCH]
-    return [
-        {
-            "prompt_ids": ids(prompt),
-            "trace_ids": ids(trace),
-            "solution_ids": [*ids(SOLUTION), SPECIAL.eos],
-            "step_lengths": [trace],
-        }
-        for prompt, trace in samples
-    ]
-
-
-def small_model() -> Any:
-    """Return a random Llama of 3 layers, 128 wide."""
-    torch.manual_seed(0)
-    shape = {"hidden_size": 128, "intermediate_size": 512, "num_hidden_layers": 3, "num_attention_heads": 4}
-    config = LlamaConfig(vocab_size=VOCABULARY, bos_token_id=0, eos_token_id=0, use_cache=False, **shape)
-    return AutoModelForCausalLM.from_config(config)
-
-
 def ours(samples: list[dict[str, list[int]]], out: Path) -> MixedTrainer:
     """Return the trainer of stage 2, on text alone."""
-    method = build_method("cot", {}).bind(SPECIAL, 0)
-    data = MixedDataset(as_dataset(samples, "random"), method, BATCH)
+    data = sequences(samples, "cot")
     arguments = trainer_arguments(out, data.steps_per_epoch, TrainingOptions("cot", batch_size=BATCH))
     schedule = Schedule(data, None, Run(out, "cot", Template(), SPECIAL, 0, 0, 0))
     return MixedTrainer(
-        model=small_model(),
+        model=random_model(),
         args=arguments,
         data=data,
         schedule=schedule,
@@ -146,7 +112,7 @@ def theirs(samples: list[dict[str, list[int]]], out: Path, rows_at_once: int) ->
         dataloader_pin_memory=torch.cuda.is_available(),
     )
     tokenizer = build_tokenizer(["a"], vocab_size=300)
-    return SFTTrainer(small_model(), arguments, train_dataset=table, processing_class=tokenizer)
+    return SFTTrainer(random_model(), arguments, train_dataset=table, processing_class=tokenizer)
 
 
 def measured(trainer: Any, useful: int) -> Callable[[], float]:
@@ -173,8 +139,8 @@ def figures(turns: int) -> Iterator[Figure]:
         return
     transformers.logging.set_verbosity_error()
     datasets.disable_progress_bars()
-    samples = rows()
-    useful = sum(len(ids) for row in samples for name, ids in row.items() if name.endswith("_ids"))
+    samples = random_rows(SAMPLES)
+    useful = sum(prompt + trace + SOLUTION + 1 for prompt, trace in SAMPLES)
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         mixed = measured(ours(samples, Path(folder, "ours")), useful)

@@ -10,7 +10,7 @@ layout. Compiled: the blocks compiled with torch, once for all shapes, over plai
 a batch, over the whole step with forward, backward and optimizer.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -45,14 +45,14 @@ SOLUTION, RATE, CODES, VOCABULARY, BATCH = 6, 16, 512, 2048, 32
 SPECIAL = SpecialIds(eos=0, bo_latent=1, eo_latent=2, first_latent=3, codebook_size=CODES)
 
 
-def sequences() -> MixedDataset:
-    """Return samples of random tokens, each of the lengths 20 times, mixed anew at every read."""
+def random_rows(lengths: Sequence[tuple[int, int]]) -> list[dict[str, list[int]]]:
+    """Return tokenized samples of random tokens, with codes; ``lengths`` are those of prompts and traces."""
     rng = np.random.default_rng(0)
 
     def ids(length: int, first: int = SPECIAL.latent_ids.stop, end: int = VOCABULARY) -> list[int]:
         return rng.integers(first, end, length).tolist()
 
-    rows = [
+    return [
         {
             "prompt_ids": ids(prompt),
             "trace_ids": ids(trace),
@@ -60,9 +60,21 @@ def sequences() -> MixedDataset:
             "step_lengths": [trace],
             "codes": ids(trace // RATE, 0, CODES),
         }
-        for prompt, trace in GSM8K * 20
+        for prompt, trace in lengths
     ]
-    return MixedDataset(as_dataset(rows, "random"), build_method("assorted", {}).bind(SPECIAL, RATE), BATCH)
+
+
+def sequences(rows: list[dict[str, list[int]]], method: str) -> MixedDataset:
+    """Return the sequences of a method, mixed anew at every read."""
+    return MixedDataset(as_dataset(rows, "random"), build_method(method, {}).bind(SPECIAL, RATE), BATCH)
+
+
+def random_model() -> Any:
+    """Return a random Llama of 3 layers, 128 wide."""
+    torch.manual_seed(0)
+    shape = {"hidden_size": 128, "intermediate_size": 512, "num_hidden_layers": 3, "num_attention_heads": 4}
+    config = LlamaConfig(vocab_size=VOCABULARY, bos_token_id=0, eos_token_id=0, use_cache=False, **shape)
+    return AutoModelForCausalLM.from_config(config)
 
 
 class Bench:
@@ -73,16 +85,12 @@ class Bench:
     """
 
     def __init__(self, compiled: bool = False) -> None:
-        torch.manual_seed(0)
-        shape = {"hidden_size": 128, "intermediate_size": 512, "num_hidden_layers": 3, "num_attention_heads": 4}
-        config = LlamaConfig(vocab_size=VOCABULARY, bos_token_id=0, eos_token_id=0, **shape)
-        self.model = AutoModelForCausalLM.from_config(config).train()
         self.device = "cuda" if torch.cuda.is_available() else "cpu"
-        self.model.to(self.device)
+        self.model = random_model().train().to(self.device)
         if compiled:
             self.model.get_decoder().compile(dynamic=True)
         self.optimizer = torch.optim.AdamW(self.model.parameters(), lr=1e-4)
-        self.data, self.loss, self.taken = sequences(), MixedLoss(SPECIAL), 0
+        self.data, self.loss, self.taken = sequences(random_rows(GSM8K * 20), "assorted"), MixedLoss(SPECIAL), 0
 
     def features(self) -> list[dict[str, Any]]:
         """Read and mix the next batch."""

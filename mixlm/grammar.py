@@ -96,7 +96,7 @@ class LatentGrammar(LogitsProcessor):
         """Return ``scores`` (rows, vocabulary) of what may follow the tokens ``written``, (rows, any).
 
         Over the whole vocabulary minus infinities are added, ``not_text`` (vocabulary,) and one for each row: that
-        takes a fifth of the time of filling by a mask, and this is done at every step.
+        takes a quarter of the time of filling by a mask, and this is done at every step.
         """
         special, limits, latents = self.special, self.limits, self.special.latent_ids
         opens, closes = written == special.bo_latent, written == special.eo_latent

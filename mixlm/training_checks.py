@@ -73,14 +73,15 @@ def check_start(
             f"--activation-checkpointing: method '{method.name}' needs the key-value cache, which it would drop; "
             "leave it out and lower --micro-batch-size"
         )
-    if method.uses_thoughts and os.environ.get("ACCELERATE_USE_FSDP") == "true":
+    sharded = os.environ.get("ACCELERATE_USE_FSDP") == "true"
+    if method.uses_thoughts and sharded:
         raise InputError(
             f"method '{method.name}' makes the inputs of its thoughts outside the model, whose rows no process "
             "has whole when it is sharded; launch it with ddp.yaml"
         )
     if options.compile and method.uses_thoughts:
         raise InputError(f"--compile: method '{method.name}' runs the model in passes of changing form; leave it out")
-    if options.compile and os.environ.get("ACCELERATE_USE_FSDP") == "true":
+    if options.compile and sharded:
         raise InputError("--compile: not for a model that is sharded; leave it out, or launch with ddp.yaml")
     if method.learns_stop and options.lora_rank:
         raise InputError("-o stop=learned: an adapter cannot hold the classifier; use stop=constant or --lora-rank 0")

@@ -97,7 +97,7 @@ class TrainingOptions:
             )
         if self.report_to != "none" and find_spec(self.report_to) is None:
             raise InputError(f"--report-to {self.report_to}: not installed; pip install {self.report_to}")
-        if self.attention and "flash" in self.attention and not self.bf16:
+        if self.flash and not self.bf16:
             raise InputError(f"--attention {self.attention}: computes in 16 bits only; add --bf16")
         if self.select != "last" and not self.eval_every:
             raise InputError(f"--select {self.select} needs --eval-every STEPS, to have checkpoints to choose from")
@@ -108,14 +108,17 @@ class TrainingOptions:
         return max(self.learning_rate, 1e-3) if self.new_token_lr is None else self.new_token_lr
 
     @property
+    def flash(self) -> bool:
+        """Whether attention is one of the flash kernels."""
+        return "flash" in (self.attention or "")
+
+    @property
     def row_tokens(self) -> int | None:
         """Longest packed row; None: the longest sequence of the batch.
 
         Flash attention tells the samples of a row apart only where there is a single row, so all have to stand in it.
         """
-        if self.attention and "flash" in self.attention:
-            return sys.maxsize
-        return self.max_row_tokens or None
+        return sys.maxsize if self.flash else self.max_row_tokens or None
 
     def total_steps(self, steps_per_epoch: int) -> int:
         """Return the number of optimizer steps, given those of one pass over the rows."""
