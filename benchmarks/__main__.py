@@ -11,7 +11,7 @@ import click
 from benchmarks.measuring import Figure, processor
 
 
-PARTS = ("encoding", "stage1", "training", "packing", "generation", "compilation", "thoughts", "cost")
+PARTS = ("encoding", "stage1", "training", "packing", "generation", "compilation", "thoughts", "cost", "gpu")
 
 
 def measured(parts: Sequence[str], turns: int) -> Iterator[Figure]:

@@ -27,21 +27,22 @@ class Stage1:
 
     Args:
         rows: Rows of the vocabulary.
-        samples: Of the softmax; 0: all rows.
+        sampled: Rows that the softmax samples; 0: all rows.
+        samples: Of the batch.
     """
 
-    def __init__(self, rows: int, samples: int) -> None:
+    def __init__(self, rows: int, sampled: int, samples: int = 8) -> None:
         torch.manual_seed(0)
         rng = np.random.default_rng(0)
         config = ChunkVQVAEConfig(
-            vocab_size=rows, compact_size=rows + 1, warmup_steps=0, kmeans=False, softmax_samples=samples
+            vocab_size=rows, compact_size=rows + 1, warmup_steps=0, kmeans=False, softmax_samples=sampled
         )
         device = "cuda" if torch.cuda.is_available() else "cpu"
         self.model = ChunkVQVAE(config, range(rows)).train().to(device)
-        lengths = ((*GSM8K[place], SOLUTION) for place in range(6, 100, 12))
+        lengths = ((*GSM8K[place], SOLUTION) for place in range(6, 100, 96 // samples))
         parts = ("prompt_ids", "trace_ids", "solution_ids")
-        samples = [dict(zip(parts, (rng.zipf(1.2, n) % rows for n in of), strict=True)) for of in lengths]
-        self.batch = {name: value.to(device) for name, value in collate(samples, config).items()}
+        batch = [dict(zip(parts, (rng.zipf(1.2, n) % rows for n in of), strict=True)) for of in lengths]
+        self.batch = {name: value.to(device) for name, value in collate(batch, config).items()}
         hidden = torch.randn(self.batch["input_ids"].numel(), config.hidden_size, device=device)
         self.hidden, self.targets = hidden.requires_grad_(), self.model.vocabulary.compact(self.batch["input_ids"])
 

@@ -81,20 +81,24 @@ class Bench:
     """A random model, and batches of samples in random order.
 
     Args:
+        model: A causal LM; None: ``random_model``.
         compiled: Compile its blocks, as training does with ``compile``.
+        samples: Of a batch.
+        bf16: Compute in 16 bits, with weights of 32, as training does with ``bf16``.
     """
 
-    def __init__(self, compiled: bool = False) -> None:
+    def __init__(self, model: Any = None, compiled: bool = False, samples: int = BATCH, bf16: bool = False) -> None:
         self.device = "cuda" if torch.cuda.is_available() else "cpu"
-        self.model = random_model().train().to(self.device)
+        self.model = (model or random_model()).train().to(self.device)
         if compiled:
             self.model.get_decoder().compile(dynamic=True)
+        self.samples, self.bf16 = samples, bf16
         self.optimizer = torch.optim.AdamW(self.model.parameters(), lr=1e-4)
         self.data, self.loss, self.taken = sequences(random_rows(GSM8K * 20), "assorted"), MixedLoss(SPECIAL), 0
 
     def features(self) -> list[dict[str, Any]]:
         """Read and mix the next batch."""
-        order = np.random.default_rng(self.taken).permutation(len(self.data))[:BATCH]
+        order = np.random.default_rng(self.taken).permutation(len(self.data))[: self.samples]
         self.taken += 1
         return [self.data[index] for index in order]
 
@@ -104,11 +108,16 @@ class Bench:
         batch = {name: value.to(self.device) for name, value in batch.items()}
         labels = batch.pop("labels")
         places = scored_places(labels)
-        if everywhere:
-            logits = self.model(**batch, use_cache=False).logits[places]
-        else:
-            logits = scored_batch(self.model, places, **batch)["logits"]
+        with torch.autocast(self.device, torch.bfloat16, enabled=self.bf16):
+            if everywhere:
+                logits = self.model(**batch, use_cache=False).logits[places]
+            else:
+                logits = scored_batch(self.model, places, **batch)["logits"]
         self.loss(logits, labels, training=True).backward()
+        self.wait()
+
+    def wait(self) -> None:
+        """Wait for the GPU, if there is one."""
         if self.device != "cpu":
             torch.cuda.synchronize()
 
