@@ -42,15 +42,16 @@ def print_evaluation(result: dict[str, Any]) -> None:
     console.width = max(console.width, LEAST_WIDTH)  # a figure that wraps on a narrow terminal beats one that is cut
     answers = f"{result['rows']} rows" + (f" x {result['samples']} samples" if result["samples"] > 1 else "")
     console.print(f"{result['method']}: {answers}, check {result['check']}, at most {result['max_new_tokens']} tokens")
-    console.print(modes_table(result["modes"]))
+    console.print(modes_table(result["modes"], result["samples"]))
     for name, loss in result["loss"].items():
         click.echo(f"loss {name}: {loss['loss']:.4f} nats/token ({loss['nats']:.2f} an answer, {loss['rows']} rows)")
 
 
-def modes_table(modes: dict[str, dict[str, Any]]) -> Table:
+def modes_table(modes: dict[str, dict[str, Any]], samples: int) -> Table:
     """Return a table with a row for each mode: accuracy, tokens of an answer by kind, share that was cut off.
 
-    The papers' count of tokens is a column of its own where it is not the total.
+    The papers' count of tokens is a column of its own where it is not the total. Where a row was answered several
+    times, "solved" is the share of rows with a right answer among them.
     """
     kinds = [kind for kind in KINDS if any(figures["tokens"][kind] for figures in modes.values())]
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
@@ -59,7 +60,8 @@ def modes_table(modes: dict[str, dict[str, Any]]) -> Table:
     if any(figures["tokens"]["total"] != figures["tokens"]["paper_tokens"] for figures in modes.values()):
         counts.append("paper_tokens")
     titles = {"total": "tokens", "paper_tokens": "in papers", **KINDS}
-    for name in ("accuracy", "95 % interval", *(titles[count] for count in counts), "cut off"):
+    solved = ["solved"] if samples > 1 else []
+    for name in ("accuracy", "95 % interval", *solved, *(titles[count] for count in counts), "cut off"):
         table.add_column(name, justify="right", no_wrap=True)
     for mode, figures in modes.items():
         low, high = figures["interval"]
@@ -67,6 +69,7 @@ def modes_table(modes: dict[str, dict[str, Any]]) -> Table:
             mode,
             f"{figures['accuracy']:.1%}",
             f"{low:.1%} - {high:.1%}",
+            *(f"{figures[name]:.1%}" for name in solved),
             *(f"{figures['tokens'][count]:.1f}" for count in counts),
             f"{figures['cut_off']:.1%}",
         )

@@ -63,6 +63,7 @@ def test_raw_files_know_how_many_codes_a_trace_would_have(run, tmp_path):
 def test_limit_split_and_samples(run, encoded):
     shown = call(run.path, encoded, "--split", "train", "--limit", 1, "--samples", 3, "--temperature", 1).stdout
     assert "assorted: 1 rows x 3 samples" in shown
+    assert "solved" in shown and "solved" not in call(run.path, encoded, "--split", "train", "--limit", 1).stdout
 
 
 @pytest.mark.parametrize(

@@ -120,7 +120,10 @@ def test_what_is_left_empty_is_the_default(plan):
     )
 
 
-@pytest.mark.parametrize("path", sorted(RESULTS.glob("*.yaml")), ids=lambda path: path.name)
+GRIDS = sorted([*RESULTS.glob("*.yaml"), *RESULTS.glob("gpu/*.yaml")])
+
+
+@pytest.mark.parametrize("path", GRIDS, ids=lambda path: f"{path.parent.name}-{path.stem}")
 def test_the_grids_of_the_results_can_be_run(path, tmp_path):
     for part in {
         part.job.name: part for cell in Plan(read_grid(path), tmp_path).cells() for part in cell.parts
