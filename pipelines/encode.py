@@ -81,7 +81,11 @@ _TRAINING = ("steps", "batch_size", "learning_rate", "seed", "save_every", "bf16
     "--workers", type=_count, help="Processes that read ahead.  [default: one a core to tokenise, none in training]"
 )
 @click.option(
-    "--dtype", default="float32", show_default=True, type=click.Choice(["float32", "bfloat16"]), help="While encoding."
+    "--dtype",
+    default="float32",
+    show_default=True,
+    type=click.Choice(["float32", "bfloat16"]),
+    help="While encoding. The codes of one are not those of the other, so take one for all data of a model.",
 )
 @click.option("--shard-rows", default=10_000, show_default=True, type=_positive, help="Rows of one output file.")
 @click.option("--skip-bad-rows", is_flag=True, help="Leave out malformed rows instead of stopping.")
