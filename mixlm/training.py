@@ -36,7 +36,7 @@ from mixlm.training_checks import (
 )
 from mixlm.training_data import TrainingData, leave_out_long, open_data
 from mixlm.training_options import TrainingOptions
-from mixlm.vocabulary import extend_vocabulary, special_ids
+from mixlm.vocabulary import extend_vocabulary, special_ids, start_from_text
 
 
 MEASURED_ROWS = 256
@@ -81,6 +81,9 @@ def train(
     lm, new_ids = open_start(str(model), data, method, options)
     run = _describe(path, data, options, arguments)
     training = prepare_rows(data, method, run, lm.config, options, say)
+    if options.new_token_start == "text":
+        pairs = (pair for row in training.rows for pair in method.chunks(row))
+        start_from_text(lm, new_ids, run.ids, pairs)
     lm = with_adapter(lm, options, new_ids)
     trainer = _build_trainer(lm, path, training, data, method, options, run, new_ids, progress)
     with compiling():

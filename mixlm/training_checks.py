@@ -68,6 +68,10 @@ def check_start(
         InputError: If the run reasons in continuous thoughts and the method would treat it as a plain language model,
             or a part of the method cannot be trained as asked.
     """
+    if options.new_token_start == "text" and not method.needs_codes:
+        raise InputError(
+            f"--new-token-start text: method '{method.name}' has no latents that stand for text; leave it out"
+        )
     if method.uses_thoughts and options.activation_checkpointing:
         raise InputError(
             f"--activation-checkpointing: method '{method.name}' needs the key-value cache, which it would drop; "

@@ -19,6 +19,8 @@ class TrainingOptions:
         new_token_lr: Peak rate of new vocabulary rows; None: the greater of ``learning_rate`` and 1e-3. A rate of
             1e-5, usual for fine-tuning, hardly moves a row from its random start.
         new_token_noise: New rows start at the mean of the old ones plus noise of so many standard deviations of those.
+        new_token_start: "mean", or "text": latents start at the rows of the text they stand for in the training rows
+            (``mixlm.vocabulary.start_from_text``), with a tenth of the noise.
         epochs: Passes over the training rows, where ``steps`` is 0.
         steps: Optimizer steps; 0: as ``epochs`` says.
         batch_size: Samples of one optimizer step over all devices, whatever their lengths.
@@ -54,6 +56,7 @@ class TrainingOptions:
     learning_rate: float = 1e-5
     new_token_lr: float | None = None
     new_token_noise: float = 1.0
+    new_token_start: str = "mean"
     epochs: float = 1.0
     steps: int = 0
     batch_size: int = 32
@@ -87,7 +90,8 @@ class TrainingOptions:
 
         Raises:
             InputError: If epochs are no number, batch sizes do not divide, a tracker is not installed, flash attention
-                is to run in fp32, or a checkpoint is to be selected without evaluations.
+                is to run in fp32, the start of new rows is unknown, or a checkpoint is to be selected without
+                evaluations.
         """
         if not 0 < self.epochs < float("inf"):
             raise InputError(f"--epochs {self.epochs}: give a number above 0, or --steps")
@@ -95,6 +99,8 @@ class TrainingOptions:
             raise InputError(
                 f"--batch-size {self.batch_size} is no multiple of --micro-batch-size {self.micro_batch_size}"
             )
+        if self.new_token_start not in ("mean", "text"):
+            raise InputError(f"--new-token-start {self.new_token_start}: not known; give mean or text")
         if self.report_to != "none" and find_spec(self.report_to) is None:
             raise InputError(f"--report-to {self.report_to}: not installed; pip install {self.report_to}")
         if self.flash and not self.bf16:

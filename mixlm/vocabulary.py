@@ -1,12 +1,16 @@
 """Growing a language model's vocabulary by a method's tokens."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from itertools import islice
 from typing import Any
 
 import torch
 
 from mixlm.errors import InputError
 from mixlm.tokens import SpecialIds, project_tokens
+
+
+MOST_CHUNKS = 500_000  # that rows start from; more would not move them
 
 
 def special_ids(tokenizer: Any) -> SpecialIds:
@@ -72,6 +76,40 @@ def _start_rows(model: Any, new: Sequence[int], text_rows: int, seed: int, noise
         old = matrix[:text_rows].float()
         sample = torch.randn(len(new), matrix.shape[1], generator=generator).to(matrix.device)
         matrix[list(new)] = (old.mean(0) + noise * sample * old.std(0)).to(matrix.dtype)
+
+
+@torch.no_grad()
+def start_from_text(
+    model: Any, new: Sequence[int], special: SpecialIds, chunks: Iterable[tuple[int, Sequence[int]]]
+) -> None:
+    """Move the new rows of latents to the rows of the text that they stand for, in place.
+
+    A latent's row becomes the mean of the rows of all tokens of its chunks, centred over the latents, stretched until
+    their standard deviation is that of the old rows, and put around the mean of those; a tenth of what
+    ``extend_vocabulary`` added as noise stays, so that no two are alike. That holds for the input and the output
+    matrix. Latents without a chunk keep their rows. Not in the papers, which do not say where new rows start.
+
+    Args:
+        model: Extended by ``extend_vocabulary``.
+        new: The rows that are new; others are left alone.
+        special: Ids of the tokens.
+        chunks: Codes, each with the ids of a chunk, all of the same length or not; the first ``MOST_CHUNKS`` count.
+    """
+    added = set(new)
+    found = [(special.latent(code), ids) for code, ids in islice(chunks, MOST_CHUNKS)]
+    found = [(latent, token) for latent, ids in found if latent in added for token in ids]
+    if not found:
+        return
+    latents, tokens = torch.tensor(found).T
+    rows, owner, counts = latents.unique(return_inverse=True, return_counts=True)
+    for matrix in matrices(model):
+        held = matrix.detach().float().cpu()
+        means = torch.zeros(len(rows), held.shape[1]).index_add_(0, owner, held[tokens]) / counts[:, None]
+        old = held[: min(added)]
+        apart = means - means.mean(0)
+        stretch = old.std(0).norm() / apart.std(0, correction=0).norm().clamp(min=1e-12)
+        started = old.mean(0) + stretch * apart + 0.1 * (held[rows] - old.mean(0))
+        matrix[rows.to(matrix.device)] = started.to(matrix.device, matrix.dtype)
 
 
 def _end_with(model: Any, eos: int) -> None:

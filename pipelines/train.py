@@ -44,6 +44,11 @@ _rate = click.FloatRange(min=0, min_open=True)
 @_option(
     "new_token_noise", "Noise on the mean from which new rows start, in standard deviations of the old.", type=_rate
 )
+@_option(
+    "new_token_start",
+    "Rows of latents start at the mean of all rows, or at the rows of the text they stand for.",
+    type=click.Choice(["mean", "text"]),
+)
 @_option("epochs", "Passes over the training rows.", type=_rate)
 @_option("steps", "Optimizer steps; 0: as --epochs says.", type=_count)
 @_option("batch_size", "Samples of one optimizer step, over all devices.", type=_positive)

@@ -110,6 +110,11 @@ class Method:
         """Return other codes for each of ``rows``; None: they keep their own. Only controls give any."""
         return None
 
+    def chunks(self, row: Row) -> list[tuple[int, Sequence[int]]]:
+        """Return each code of a row, other codes if it was given any, with the trace tokens that it stands for."""
+        rate = self.compression_rate
+        return [(code, row["trace_ids"][place * rate :][:rate]) for place, code in enumerate(row["codes"])]
+
     def stage(self, progress: Progress) -> int:
         """Return the stage of the method's schedule, from 0; always 0 without a schedule."""
         return 0

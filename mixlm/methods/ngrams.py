@@ -45,6 +45,15 @@ class FrequentNgrams(Control):
                 place += 1
         return compressed
 
+    def chunks(self, row: Row) -> list[tuple[int, Sequence[int]]]:
+        """Return the codes of the strings found in a row, with the strings."""
+        strings, first = list(self.strings), self.special.latent(0)
+        return [
+            (token - first, list(strings[token - first]))
+            for token in self.compress(row["trace_ids"])
+            if self.special.is_latent(token)
+        ]
+
     def sequence_with(self, row: Row, replaced: int) -> Trainable:
         """Return the sequence in which the tokens of the first ``replaced`` codes are compressed."""
         length = replaced * self.compression_rate

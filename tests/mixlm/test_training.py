@@ -51,6 +51,27 @@ def assert_same_weights(ours: Path, theirs: Path, **tolerance: float) -> None:
         torch.testing.assert_close(value, right[name], **(tolerance or {"atol": 0.0, "rtol": 0.0}))
 
 
+def test_latents_start_at_their_text(encoded: Path, scratch: Path, tmp_path: Path) -> None:
+    """Trained at a rate of nothing, the run holds the start: of two codes those whose chunks are alike are alike."""
+    still = replace(OPTIONS, learning_rate=1e-12, new_token_lr=1e-12, weight_decay=0.0, new_token_start="text")
+    run = train(encoded, scratch, tmp_path / "run", replace(still, new_token_noise=0.0))
+    rows = weights(tmp_path / "run")["model.embed_tokens.weight"]
+    data = load_encoded(encoded)
+    first = {}
+    for row in data.train:
+        for code, ids in run.method.chunks(row):
+            first.setdefault(code, []).extend(ids)
+    means = torch.stack([rows[ids].mean(0) for ids in first.values()])
+    started = rows[[run.ids.latent(code) for code in first]]
+    apart, means = started - started.mean(0), means - means.mean(0)
+    assert len(first) > 2 and torch.allclose(apart / apart.norm(), means / means.norm(), atol=1e-5)
+
+
+def test_an_unknown_start_is_refused() -> None:
+    with pytest.raises(InputError, match="--new-token-start zero: not known; give mean or text"):
+        replace(OPTIONS, new_token_start="zero")
+
+
 @pytest.mark.parametrize("stop", [3, 5, 8])
 def test_a_resumed_run_equals_an_uninterrupted_one(stop: int, encoded: Path, scratch: Path, tmp_path: Path) -> None:
     """Five steps are an epoch: stopped within the first, at its end, and within the second."""
@@ -351,6 +372,10 @@ def test_what_does_not_fit_is_said_before_anything_is_written(encoded: Path, scr
         ((encoded, other, OPTIONS), "another tokenizer"),
         ((encoded, scratch, replace(OPTIONS, batch_size=1000)), "fewer than one batch"),
         ((encoded, scratch, replace(OPTIONS, max_length=3)), "every sample is longer than 3 tokens"),
+        (
+            (raw, scratch, replace(OPTIONS, method="cot", method_options={}, new_token_start="text")),
+            "--new-token-start text: method 'cot' has no latents",
+        ),
         ((tmp_path / "nothing.jsonl", scratch, replace(OPTIONS, method="cot", method_options={})), "no such file"),
         ((encoded, tmp_path / "nowhere", OPTIONS), "cannot be opened"),
     ]

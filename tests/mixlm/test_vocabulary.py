@@ -7,7 +7,7 @@ from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausa
 
 from mixlm.errors import InputError
 from mixlm.tokens import latent_span
-from mixlm.vocabulary import extend_vocabulary, matrices, special_ids
+from mixlm.vocabulary import extend_vocabulary, matrices, special_ids, start_from_text
 
 
 WORDS = ["<eos>", "a", "b", "c", "d", "e"]
@@ -64,6 +64,41 @@ def test_noise_is_in_standard_deviations_of_the_old_rows(noise: float) -> None:
         new = extend_vocabulary(lm, tokenizer(), latent_span(8), seed=3, noise=size)
         starts.append(matrices(lm)[0][new] - mean)
     torch.testing.assert_close(starts[0], noise * starts[1])
+
+
+@pytest.mark.parametrize("tied", [True, False])
+def test_latents_start_at_the_rows_of_their_text(tied: bool) -> None:
+    lm, words = model("llama", tied), tokenizer()
+    new = extend_vocabulary(lm, words, latent_span(4), noise=0)  # without noise all new rows are the old ones' mean
+    special = special_ids(words)
+    before = [matrix.detach().clone() for matrix in matrices(lm)]
+    start_from_text(lm, new, special, [(0, [1, 2]), (3, [3, 3]), (0, [2, 4])])
+    for matrix, was in zip(matrices(lm), before, strict=True):
+        moved = (matrix != was).any(1).nonzero()[:, 0].tolist()
+        assert moved == [special.latent(0), special.latent(3)]  # the others stand for nothing
+        half = ((was[1] + 2 * was[2] + was[4]) / 4 - was[3]) / 2  # from the middle of the two to the first
+        stretched = half * was[:6].std(0).norm() / half.norm()
+        assert torch.allclose(matrix[moved[0]], was[:6].mean(0) + stretched, atol=1e-6)
+        assert torch.allclose(matrix[moved[1]], was[:6].mean(0) - stretched, atol=1e-6)
+
+
+def test_a_tenth_of_the_noise_tells_latents_of_the_same_text_apart() -> None:
+    lm, words = model("llama", True), tokenizer()
+    new = extend_vocabulary(lm, words, latent_span(2))
+    [matrix], special = matrices(lm), special_ids(words)
+    was = matrix.detach().clone()
+    start_from_text(lm, new, special, [(0, [1]), (1, [1])])
+    mean = was[:6].mean(0)
+    for latent in special.latent_ids:
+        assert torch.allclose(matrix[latent], mean + 0.1 * (was[latent] - mean), atol=1e-6)
+
+
+def test_latents_that_were_there_keep_their_rows() -> None:
+    lm, words = model("llama", True), tokenizer()
+    extend_vocabulary(lm, words, latent_span(2))
+    was = matrices(lm)[0].detach().clone()
+    start_from_text(lm, [], special_ids(words), [(0, [1]), (1, [2])])
+    assert torch.equal(matrices(lm)[0], was)
 
 
 def test_extending_again_with_the_same_codebook_changes_nothing() -> None:
