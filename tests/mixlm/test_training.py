@@ -367,15 +367,13 @@ def test_what_does_not_fit_is_said_before_anything_is_written(encoded: Path, scr
     raw = write_raw(tmp_path)
     other = tmp_path / "other"
     open_tokenizer(str(scratch), ["another corpus altogether"]).save_pretrained(other)
+    text = replace(OPTIONS, method="cot", method_options={}, new_token_start="text")
     cases = [
         ((raw, scratch, OPTIONS), "needs codes.*mixlm-encode"),
         ((encoded, other, OPTIONS), "another tokenizer"),
         ((encoded, scratch, replace(OPTIONS, batch_size=1000)), "fewer than one batch"),
         ((encoded, scratch, replace(OPTIONS, max_length=3)), "every sample is longer than 3 tokens"),
-        (
-            (raw, scratch, replace(OPTIONS, method="cot", method_options={}, new_token_start="text")),
-            "--new-token-start text: method 'cot' has no latents",
-        ),
+        ((raw, scratch, text), "--new-token-start text: method 'cot' has no latents"),
         ((tmp_path / "nothing.jsonl", scratch, replace(OPTIONS, method="cot", method_options={})), "no such file"),
         ((encoded, tmp_path / "nowhere", OPTIONS), "cannot be opened"),
     ]
