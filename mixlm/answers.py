@@ -1,7 +1,7 @@
 """Finding the answer in what a model wrote, and comparing it with the right one."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from fractions import Fraction
 from typing import Literal, get_args
 
@@ -64,8 +64,8 @@ def check_answer(gold: str, answer: str | None, mode: CheckMode = "exact", quest
     return _CHECKS[mode](gold, answer)
 
 
-def require_check(mode: CheckMode) -> None:
-    """Find out before any work whether ``mode`` can be used.
+def require_check(mode: CheckMode, questions: Iterable[str] = ()) -> None:
+    """Find out before any work whether ``mode`` can be used, on ``questions`` if they are known.
 
     Raises:
         InputError: As ``check_answer``.
@@ -74,6 +74,8 @@ def require_check(mode: CheckMode) -> None:
         raise InputError(f"--check '{mode}': no such check; choose from {', '.join(get_args(CheckMode))}")
     if mode == "math":
         require_math_verify()
+    for question in questions if mode == "maze" else ():
+        check_answer("", "", mode, question)
 
 
 def read_number(text: str) -> Fraction | None:

@@ -95,6 +95,8 @@ class Endpoint:
         retries: int = 5,
     ) -> None:
         check_options(run, options)
+        if not url.startswith(("http://", "https://")):
+            raise InputError(f"--endpoint {url}: is no address of a server; begin with http:// or https://")
         self.url = f"{url.rstrip('/').removesuffix('/v1')}/v1"
         self.run, self.tokenizer, self.options, self.concurrency = run, tokenizer, options, concurrency
         self.ends = end_ids(run.generation_config(), run)
@@ -199,10 +201,21 @@ class Endpoint:
         if not self.returns_ids:
             used = (reply.json().get("usage") or {}).get("completion_tokens", 0)
             return RemoteText(choice["text"], TotalCount(used), stopped)
-        ids = list(choice["token_ids"])
+        ids = self._ids(choice["token_ids"])
         if stopped and not (ids and ids[-1] in self.ends):
             ids.append(self.run.ids.eos)  # some leave out the token at which they stopped
         return read_answer(ids, self.tokenizer, self.run, self.ends)
+
+    def _ids(self, given: Any) -> list[int]:
+        """Return token ids that a server sent.
+
+        Raises:
+            InputError: If they are none of this run's.
+        """
+        rows = len(self.tokenizer)
+        if not isinstance(given, list) or not all(type(token) is int and 0 <= token < rows for token in given):
+            raise InputError(f"{self.url}: sends token ids that the run does not have; let it serve this run")
+        return given
 
 
 def answer_remotely(
@@ -249,8 +262,10 @@ def check_options(run: Run, options: GenerationOptions) -> None:
 
 def _choice(reply: requests.Response, url: str) -> dict[str, Any]:
     try:
-        return reply.json()["choices"][0]
-    except (ValueError, KeyError, IndexError, TypeError):
+        choice = reply.json()["choices"][0]
+        choice["text"], choice.get("finish_reason")
+        return choice
+    except (ValueError, KeyError, IndexError, TypeError, AttributeError):
         raise InputError(f"{url}: its answer is none of a completions server; check --endpoint") from None
 
 

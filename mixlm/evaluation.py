@@ -56,7 +56,7 @@ def evaluate(
     """
     if not len(rows):
         raise InputError("there are no rows to evaluate; give another file, split or --limit")
-    require_check(check)
+    require_check(check, (row.get("question") or "" for row in rows))
     modes = read_modes(latents, run)
     rows = recoded(list(rows), run.method)
     model = model if model is not None else run.load_model()

@@ -1,10 +1,14 @@
 """Opening a base model and its tokenizer: a folder, a Hub id, a GGUF file, or a YAML of one from scratch."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 from mixlm.errors import InputError
+
+
+_OLDER_FIELDS = ("rope_theta", "rope_scaling", "partial_rotary_factor", "torch_dtype")  # still taken by transformers
 
 
 def is_scratch(model: str) -> bool:
@@ -29,9 +33,13 @@ def read_scratch(model: str) -> dict[str, Any]:
         raise InputError(f"{model}: no such file; --model takes a folder, a Hub id, a .gguf file or a .yaml") from None
     except yaml.YAMLError as error:
         raise InputError(f"{model}: not valid YAML: {str(error).splitlines()[0]}") from None
-    if not isinstance(recipe, dict) or "model_type" not in recipe:
-        raise InputError(f"{model}: a model from scratch needs the key 'model_type', for example 'llama'")
+    _require_type(recipe, model)
     return recipe
+
+
+def _require_type(recipe: Any, where: str) -> None:
+    if not isinstance(recipe, Mapping) or "model_type" not in recipe:
+        raise InputError(f"{where}: a model from scratch needs the key 'model_type', for example 'llama'")
 
 
 def open_tokenizer(model: str, texts: Iterable[str] = ()):
@@ -135,19 +143,47 @@ def scratch_config(model: str, tokenizer: Any):
     """Return the configuration that the YAML ``model`` describes, sized to ``tokenizer``.
 
     Raises:
-        InputError: If transformers does not know the type or refuses a field.
+        InputError: As ``described_config``.
     """
-    from transformers import AutoConfig
-
-    recipe = read_scratch(model)
-    model_type = recipe.pop("model_type")
-    recipe.pop("tokenizer", None)
     ids = {"bos_token_id": tokenizer.eos_token_id, "eos_token_id": tokenizer.eos_token_id}
     ids["pad_token_id"] = tokenizer.pad_token_id
+    return described_config(read_scratch(model), model, vocab_size=len(tokenizer), **ids)
+
+
+def described_config(recipe: Mapping[str, Any], where: str, **fields: Any):
+    """Return the configuration that the description of a model from scratch stands for.
+
+    Args:
+        recipe: As ``read_scratch`` returns it.
+        where: Names it in errors.
+        **fields: Further fields.
+
+    Raises:
+        InputError: If transformers does not know the type, or the type has no such field or refuses its value.
+    """
+    from huggingface_hub.errors import StrictDataclassError
+    from transformers import CONFIG_MAPPING
+
+    _require_type(recipe, where)
+    own = {name: value for name, value in recipe.items() if name not in ("model_type", "tokenizer")}
+    kind = recipe["model_type"]
+    if kind not in CONFIG_MAPPING:
+        raise InputError(f"{where}: transformers has no model type '{kind}'{_alike(kind, CONFIG_MAPPING)}")
+    config = CONFIG_MAPPING[kind]
+    known = {*config().to_dict(), *config.attribute_map, *_OLDER_FIELDS}
+    for name in own:
+        if name not in known:  # transformers would keep it and go on without it
+            raise InputError(f"{where}: a model of type '{kind}' has no field '{name}'{_alike(name, known)}")
     try:
-        return AutoConfig.for_model(model_type, vocab_size=len(tokenizer), **ids, **recipe)
-    except (ValueError, TypeError, KeyError) as error:
-        raise InputError(f"{model}: {' '.join(str(error).split())}") from None
+        return config(**fields, **own)
+    except (ValueError, TypeError, KeyError, StrictDataclassError) as error:
+        reason = str(error.__cause__ or error)
+        raise InputError(f"{where}: {' '.join(reason.split())}") from None
+
+
+def _alike(name: str, known: Iterable[str]) -> str:
+    found = get_close_matches(str(name), list(known), 1)
+    return f"; did you mean '{found[0]}'?" if found else ""
 
 
 def _plain(model: Any):

@@ -69,14 +69,15 @@ def to_sample(row: Mapping[str, Any], where: str = "row") -> Sample:
 
 
 def read_samples(
-    source: str | Path, split: str = "train", skip_bad_rows: bool = False
+    source: str | Path, split: str = "train", skip_bad_rows: bool | None = None
 ) -> Iterator[Sample | InputError]:
     """Yield the samples of ``source``.
 
     Args:
         source: See ``read_rows``.
         split: See ``read_rows``.
-        skip_bad_rows: Yield the error of a malformed row in its place instead of raising it.
+        skip_bad_rows: Yield the error of a malformed row in its place instead of raising it; None: nobody can ask for
+            that.
 
     Raises:
         InputError: As ``read_rows`` and ``to_sample``.
@@ -85,7 +86,9 @@ def read_samples(
         yield try_sample(row, where, skip_bad_rows)
 
 
-def try_sample(row: Mapping[str, Any] | InputError, where: str, skip_bad_rows: bool = False) -> Sample | InputError:
+def try_sample(
+    row: Mapping[str, Any] | InputError, where: str, skip_bad_rows: bool | None = None
+) -> Sample | InputError:
     """Read a row as ``to_sample`` does, or return its error if bad rows are to be left out.
 
     Raises:
@@ -96,9 +99,10 @@ def try_sample(row: Mapping[str, Any] | InputError, where: str, skip_bad_rows: b
             raise row
         return to_sample(row, where)
     except InputError as error:
-        if not skip_bad_rows:
-            raise InputError(f"{error}, or leave such rows out with --skip-bad-rows") from None
-        return error
+        if skip_bad_rows:
+            return error
+        remedy = ", or leave such rows out with --skip-bad-rows" if skip_bad_rows is not None else ""
+        raise InputError(f"{error}{remedy}") from None
 
 
 def _first(row: Mapping[str, Any], names: tuple[str, ...], where: str) -> str:

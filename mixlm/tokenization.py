@@ -170,7 +170,7 @@ def own_columns(sample: Sample) -> dict[str, str]:
     return {name: value if isinstance(value, str) else json.dumps(value, default=str) for name, value in own.items()}
 
 
-def tokenize_rows(source: str, tokenizer: Any, template: Template, skip_bad_rows: bool = False):
+def tokenize_rows(source: str, tokenizer: Any, template: Template, skip_bad_rows: bool | None = None):
     """Read and tokenise a raw file, for methods without codes.
 
     Returns:

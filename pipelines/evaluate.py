@@ -24,7 +24,8 @@ _CHECKS, _FILE, _positive = (
     "--latents",
     default="free",
     show_default=True,
-    help="free, text, max:N, exact:N, or several: exact:0%,50%,100% (shares of each sample's own codes).",
+    help="free, text, max:N, exact:N, direct (the answer at once), or several: exact:0%,50%,100% (shares of each "
+    "sample's own codes).",
 )
 @click.option("--check", default="exact", show_default=True, type=_CHECKS, help="How answers are compared.")
 @click.option("--limit", type=_positive, help="Take the first rows only.")

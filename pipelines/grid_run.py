@@ -15,6 +15,7 @@ from mixlm.comparison.attempts import Attempts
 from mixlm.comparison.folder import PARTS, RESULTS, claimed
 from mixlm.comparison.results import Result, append_line, checksums, make_result, read_results
 from mixlm.errors import InputError
+from mixlm.models import described_config
 from pipelines.check_command import check_command
 from pipelines.grid_plan import MODEL, Cell, Part, Plan
 from pipelines.side_by_side import Runner, shown
@@ -35,9 +36,10 @@ def run_cells(plan: Plan, cells: Sequence[Cell], at_once: int) -> list[Cell]:
         InputError: If a command of any cell is wrong, or a result in the folder is of other settings.
     """
     _check(plan, _waiting(plan, cells))
-    with claimed(plan.out):
+    with claimed(plan.out) as lock:
         waiting = _waiting(plan, cells)  # another process may have worked in the folder until now
         work = _Work(plan)
+        work.runner.inherited = (lock,)
         work.check(waiting)
         _write_model(plan)
         click.echo(f"{plan.grid.path}: {len(cells)} cells, {len(cells) - len(waiting)} done; results in {plan.out}")
@@ -59,6 +61,8 @@ def _check(plan: Plan, cells: Sequence[Cell]) -> None:
     """Find what is wrong with the commands of cells, or with the files that they read, before anything is written."""
     for part in {part.job.name: part for cell in cells for part in cell.parts}.values():
         check_command(part.job, plan.grid.path)
+    if cells and not isinstance(plan.grid.model, str):
+        described_config(plan.grid.model, f"{plan.grid.path}: model")
     if cells and "task" not in plan.grid.data:
         checksums(plan.files)
 

@@ -116,10 +116,15 @@ def print_differences(console: Console, pairs: Sequence[Comparison], reference: 
         if reference in (pair.first, pair.second):
             sign, other = (1, pair.second) if pair.first == reference else (-1, pair.first)
             low, high = sorted((sign * pair.difference.low, sign * pair.difference.high))
-            estimate = f"{sign * pair.difference.estimate * 100:+.1f}"
-            rows.append([other, pair.mode, estimate, f"{low * 100:+.1f} to {high * 100:+.1f}", p_text(pair.p_value)])
+            estimate = _points(sign * pair.difference.estimate)
+            rows.append([other, pair.mode, estimate, f"{_points(low)} to {_points(high)}", p_text(pair.p_value)])
     if len(rows) > 1:
         _print_wide(console, f"\n{reference} minus each other method, in points of accuracy:", rows)
+
+
+def _points(share: float) -> str:
+    """Return a difference of shares in points, with its sign; what rounds to nothing has none of a minus."""
+    return f"{round(share * 100, 1) + 0.0:+.1f}"
 
 
 def p_text(p_value: float) -> str:

@@ -80,12 +80,14 @@ class Runner:
         processes: All that were started.
         stopped: Whether no more are to be started.
         stop_on_failure: Whether the failure of one ends the others.
+        inherited: Descriptors of files that the commands keep open too.
     """
 
     show: Show = lambda name, line: None
     processes: list[subprocess.Popen] = field(default_factory=list)
     stopped: bool = False
     stop_on_failure: bool = True
+    inherited: Sequence[int] = ()
 
     def run(self, job: Job) -> Finished:
         """Run one command to its end, showing what it writes to stderr.
@@ -97,7 +99,7 @@ class Runner:
         if self.stopped:
             return Finished("", 0.0)
         with tempfile.TemporaryFile("w+", encoding="utf-8") as output:
-            how = {"env": environment(), "process_group": 0}  # Ctrl-C is for us; we then end our commands
+            how = {"env": environment(), "process_group": 0, "pass_fds": self.inherited}  # Ctrl-C is for us
             process = subprocess.Popen(command_of(job), stdout=output, stderr=subprocess.PIPE, text=True, **how)
             self.processes.append(process)
             if self.stopped:  # another command failed while this one was being started

@@ -14,10 +14,11 @@ _LOCK = ".lock"
 
 
 @contextmanager
-def claimed(out: Path) -> Iterator[None]:
+def claimed(out: Path) -> Iterator[int]:
     """Make the folder ``out`` with its subfolders, and keep other processes from working in it meanwhile.
 
-    The system drops the lock when the process ends, however it ends.
+    The system drops the lock when the process ends, however it ends, and with it those that it started with the
+    descriptor that is yielded: a command that outlives us still works in the folder.
 
     Raises:
         InputError: If another process works there, or the folder holds what is not from a comparison.
@@ -38,4 +39,4 @@ def claimed(out: Path) -> Iterator[None]:
             ) from None
         for folder in FOLDERS:
             (out / folder).mkdir(exist_ok=True)
-        yield
+        yield file.fileno()

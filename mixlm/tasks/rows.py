@@ -65,10 +65,13 @@ def split(source: str, train: str | Path, valid: str | Path, share: float = 0.1,
         The numbers of rows in ``train`` and ``valid``.
 
     Raises:
-        InputError: If ``source`` has fewer than two questions, a row fits no layout, or both files are the same.
+        InputError: If ``source`` has fewer than two questions, a row fits no layout, or two of the files are the same.
     """
     if Path(train).resolve() == Path(valid).resolve():
         raise InputError(f"{valid}: is also the file of the rows kept; give two files")
+    for path in (train, valid):
+        if Path(source).exists() and Path(path).resolve() == Path(source).resolve():
+            raise InputError(f"{path}: is the file to be split, which would be lost; give another")
     rows = [(to_sample(row, where).question, row) for where, row in read_rows(source)]
     questions = sorted({question for question, _ in rows})
     if len(questions) < 2:

@@ -141,6 +141,26 @@ def test_what_a_server_cannot_do_is_refused(run, changes, message):
         Endpoint("http://127.0.0.1:1", run, run.tokenizer(), replace(OPTIONS, **changes))
 
 
+@pytest.mark.parametrize("ids", [[3, -1], [3, 10**9], "abc", None, [3.5], [True]])
+def test_ids_that_the_run_does_not_have_are_refused(stub, questions, ids):
+    answer = stub.complete
+    stub.complete = lambda body: (200, {"choices": [{**answer(body)[1]["choices"][0], "token_ids": ids}]})
+    with pytest.raises(InputError, match="/v1: sends token ids that the run does not have"):
+        ask(stub, questions[:1])
+
+
+@pytest.mark.parametrize("choice", [1, "text", {}, {"text": 3, "token_ids": None}, None])
+def test_what_is_no_completion_is_one_line(stub, questions, choice):
+    stub.complete = lambda body: (200, {"choices": [choice]})
+    with pytest.raises(InputError, match="none of a completions server|sends token ids"):
+        ask(stub, questions[:1])
+
+
+def test_an_address_has_a_scheme(run):
+    with pytest.raises(InputError, match="--endpoint localhost:8000: is no address .*begin with http://"):
+        Endpoint("localhost:8000", run, run.tokenizer(), OPTIONS)
+
+
 def test_a_server_that_is_not_there_is_one_line(run):
     with pytest.raises(InputError, match=r"http://127.0.0.1:1/v1: no server answers \(.*refused.*\)") as caught:
         Endpoint("http://127.0.0.1:1/v1/", run, run.tokenizer(), OPTIONS)

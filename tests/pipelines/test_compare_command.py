@@ -11,7 +11,7 @@ from mixlm.comparison.folder import RESULTS
 from mixlm.comparison.grid_file import read_grid
 from mixlm.statistics import bootstrap_interval, bootstrap_p_value, paired_bootstrap_difference
 from pipelines.cli import main
-from pipelines.report_comparison import markdown, p_text
+from pipelines.report_comparison import _points, markdown, p_text
 from tests.made_results import figures, result
 from tests.toy_recipe import DATA, ROWS, STAGES
 
@@ -225,3 +225,13 @@ def test_without_matplotlib_nothing_is_run(told, monkeypatch):
     done = compare("grid.yaml")
     assert done.exit_code == 1 and "pip install matplotlib" in done.stderr and len(done.stderr.splitlines()) == 1
     assert not Path("grid").exists()
+
+
+def test_no_difference_has_no_minus():
+    assert [_points(share) for share in (-0.0, 0.0, -0.0004, 0.0004, -0.125)] == [
+        "+0.0",
+        "+0.0",
+        "+0.0",
+        "+0.0",
+        "-12.5",
+    ]

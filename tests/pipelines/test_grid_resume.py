@@ -104,6 +104,36 @@ def test_wrong_options_of_any_cell_are_found_before_anything_is_written(bench):
     assert refused.stderr.startswith("Error: grid.yaml: train late-0: No such option '--stepz'")
 
 
+@pytest.mark.parametrize(
+    ("model", "message"),
+    [
+        ({"model_type": "llama", "hidden_sise": 16}, "has no field 'hidden_sise'; did you mean 'hidden_size'?"),
+        ({"model_type": "lama"}, "transformers has no model type 'lama'; did you mean 'llama'?"),
+        ({"model_type": "llama", "hidden_size": 16, "num_attention_heads": 3}, "not a multiple"),
+        ({"model_type": "llama", "hidden_size": "a"}, "expected int"),
+        ({"hidden_size": 16}, "needs the key 'model_type'"),
+    ],
+)
+def test_a_model_that_cannot_be_is_found_before_anything_is_written(bench, model, message):
+    refused = bench.compare(model=model)
+    assert refused.exit_code == 1 and bench.log() == [] and not Path("out").exists()
+    assert refused.stderr.startswith("Error: grid.yaml: model: ") and message in refused.stderr
+    assert len(refused.stderr.splitlines()) == 1
+
+
+def test_a_killed_comparisons_command_keeps_the_folder(bench):
+    bench.prepare({"train dropped-0": "wait"})
+    command = [sys.executable, "-c", START.format(fake=FAKE), "compare", "grid.yaml", "--out", "out", "--jobs", "2"]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
+    while not Path("waiting").exists() and process.poll() is None:
+        time.sleep(0.05)
+    process.kill()
+    process.wait()
+    refused = bench.compare()
+    os.killpg(int(Path("waiting").read_text()), signal.SIGKILL)
+    assert refused.exit_code == 1 and "out: another mixlm compare works there" in refused.stderr
+
+
 def files(**changes):
     return {"data": {"train": "train.jsonl", "valid": "valid.jsonl", "test": "test.jsonl", **changes}}
 

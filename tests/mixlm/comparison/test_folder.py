@@ -37,6 +37,17 @@ def test_two_processes_do_not_work_in_one_folder_and_a_killed_one_does_not_keep_
         pass
 
 
+def test_a_command_that_outlives_us_keeps_the_folder(tmp_path):
+    with claimed(tmp_path) as lock:
+        left = subprocess.Popen(["sleep", "600"], pass_fds=[lock])
+    with pytest.raises(InputError, match="another mixlm compare works there"), claimed(tmp_path):
+        pass
+    left.kill()
+    left.wait()
+    with claimed(tmp_path):
+        pass
+
+
 def test_a_folder_of_somebody_else_is_refused_and_untouched(tmp_path):
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "train.jsonl").write_text("mine")

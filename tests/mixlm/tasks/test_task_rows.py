@@ -72,6 +72,11 @@ def test_split_into_one_and_the_same_file_or_of_one_question_is_an_error(source,
     out = tmp_path / "t.jsonl"
     with pytest.raises(InputError, match="give two files"):
         split(str(source), out, tmp_path / "." / "t.jsonl")
+    before = source.read_bytes()
+    for files in ((source, out), (out, source)):
+        with pytest.raises(InputError, match="is the file to be split"):
+            split(str(source), *files)
+    assert source.read_bytes() == before
     write_rows(source, [{"question": "q", "steps": [], "answer": "1"}])
     with pytest.raises(InputError, match="needs two at least"):
         split(str(source), out, tmp_path / "v.jsonl")
