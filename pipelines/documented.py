@@ -13,7 +13,7 @@ def notes_of(documentation: str | None, section: str) -> dict[str, str]:
     >>> notes_of('''Do it.
     ...
     ...     Args:
-    ...         size: How large,
+    ...         size: How ``large``,
     ...             in cells.
     ...
     ...     Returns:
@@ -22,4 +22,4 @@ def notes_of(documentation: str | None, section: str) -> dict[str, str]:
     {'size': 'How large, in cells.'}
     """
     text = cleandoc(documentation or "").partition(f"\n{section}:\n")[2].partition("\n\n")[0]
-    return {name: " ".join(note.split()) for name, note in _ENTRY.findall(text)}
+    return {name: " ".join(note.replace("``", "").split()) for name, note in _ENTRY.findall(text)}

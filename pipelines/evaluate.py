@@ -51,6 +51,7 @@ def main(
     """Measure the run in the folder RUN on DATA, an encoded dataset or a file of samples.
 
     Each mode of --latents is a row of the table; with exact:0%,25%,50%,100% they are a curve of accuracy over length.
+    With several --samples, "solved" is the share of rows with a right answer among theirs.
     """
     if out and out.suffix != ".json":
         raise click.UsageError(f"--out {out}: give a name that ends in .json")
