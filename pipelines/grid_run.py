@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Lock
+from typing import Any
 
 import click
 import yaml
@@ -19,6 +20,9 @@ from mixlm.models import described_config
 from pipelines.check_command import check_command
 from pipelines.grid_plan import MODEL, Cell, Part, Plan
 from pipelines.side_by_side import Runner, shown
+
+
+_ABSENT = "nothing"
 
 
 def run_cells(plan: Plan, cells: Sequence[Cell], at_once: int) -> list[Cell]:
@@ -88,10 +92,21 @@ def finished_results(plan: Plan) -> dict[tuple[str, int], Result]:
     for (label, seed), result in results.items():
         if label in plan.grid.entries and result["identity"] != plan.grid.identity(label):
             raise InputError(
-                f"{path}: '{label}' with seed {seed} was run with other settings than {plan.grid.path} has now; "
-                f"choose another --out, or give the changed method another name"
+                f"{path}: '{label}' with seed {seed} was run with other settings than {plan.grid.path} has now "
+                f"({_changed(result['settings'], plan.grid.settings(label))}); choose another --out, or give the "
+                "changed method another name"
             )
     return results
+
+
+def _changed(before: Any, now: Any, name: str = "") -> str:
+    """Name the first setting that differs, with both values."""
+    if isinstance(before, dict) and isinstance(now, dict):
+        key = next((key for key in [*before, *now] if before.get(key, _ABSENT) != now.get(key, _ABSENT)), None)
+        if key is None:  # 1 and 1.0 are equal here, and not as they were noted
+            return "a number is written in another way"
+        return _changed(before.get(key, _ABSENT), now.get(key, _ABSENT), f"{name} {key}".strip())
+    return f"{name}: {before} then, {now} now"
 
 
 def _write_model(plan: Plan) -> None:

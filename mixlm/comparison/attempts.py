@@ -66,6 +66,8 @@ class Attempts:
     def seconds(self, kinds: Mapping[str, str]) -> Seconds:
         """Return the wall-clock ("wall") and processor ("cpu") seconds of each kind of part, all attempts together.
 
+        An attempt whose own process was killed left no seconds behind, and counts nothing.
+
         Args:
             kinds: The kind of each part that counts, by the part's name.
         """

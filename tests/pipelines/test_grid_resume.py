@@ -64,8 +64,10 @@ def test_a_result_of_other_settings_is_refused_and_kept(bench):
         refused = bench.compare(*options, **changed(train={"steps": 9}))
         assert refused.exit_code == 1 and bench.log() == []
         assert "'cot' with seed 0 was run with other settings than grid.yaml has now" in refused.stderr
-        assert len(refused.stderr.splitlines()) == 1
+        assert "(train steps: nothing then, 9 now)" in refused.stderr and len(refused.stderr.splitlines()) == 1
     assert {path: path.read_bytes() for path in Path("out").rglob("*") if path.is_file()} == before
+    again = bench.compare("--only", "cot", **changed(train={"steps": 9, "log-every": 1}))
+    assert "(train steps: nothing then, 9 now)" in again.stderr
     renamed = {"methods": {"other": {"method": "cot", "train": {"steps": 9}}, "cot": None}}
     assert bench.compare(**renamed).exit_code == 0
     assert bench.finished() == ["cot", "other"]
