@@ -72,10 +72,12 @@ def test_an_unknown_start_is_refused() -> None:
         replace(OPTIONS, new_token_start="zero")
 
 
-@pytest.mark.parametrize("stop", [3, 5, 8])
-def test_a_resumed_run_equals_an_uninterrupted_one(stop: int, encoded: Path, scratch: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("stop", "start"), [(3, "mean"), (5, "mean"), (8, "mean"), (3, "text")])
+def test_a_resumed_run_equals_an_uninterrupted_one(
+    stop: int, start: str, encoded: Path, scratch: Path, tmp_path: Path
+) -> None:
     """Five steps are an epoch: stopped within the first, at its end, and within the second."""
-    options = replace(OPTIONS, steps=9, save_every=1)
+    options = replace(OPTIONS, steps=9, save_every=1, new_token_start=start)
     train(encoded, scratch, tmp_path / "whole", options)
     with pytest.raises(Interrupted):
         train(encoded, scratch, tmp_path / "parts", options, progress=interrupt_at(stop + 1))
@@ -255,7 +257,7 @@ def _fresh_rows(base: Path, rows: list[int]) -> dict[str, torch.Tensor]:
 def test_a_resumed_lora_run_equals_an_uninterrupted_one(encoded: Path, tmp_path: Path) -> None:
     pytest.importorskip("peft")
     base = base_model(tmp_path, encoded)
-    options = replace(OPTIONS, lora_rank=2, save_every=2, steps=5)
+    options = replace(OPTIONS, new_token_start="text", lora_rank=2, save_every=2, steps=5)
     train(encoded, base, tmp_path / "whole", options)
     with pytest.raises(Interrupted):
         train(encoded, base, tmp_path / "parts", options, progress=interrupt_at(3))
