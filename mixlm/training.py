@@ -82,8 +82,7 @@ def train(
     run = _describe(path, data, options, arguments)
     training = prepare_rows(data, method, run, lm.config, options, say)
     if options.new_token_start == "text":
-        pairs = (pair for row in training.rows for pair in method.chunks(row))
-        start_from_text(lm, new_ids, run.ids, pairs)
+        start_from_text(lm, new_ids, run.ids, (pair for row in training.rows for pair in method.chunks(row)))
     lm = with_adapter(lm, options, new_ids)
     trainer = _build_trainer(lm, path, training, data, method, options, run, new_ids, progress)
     with compiling():
