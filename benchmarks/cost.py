@@ -18,8 +18,8 @@ import numpy as np
 import torch
 from transformers import AutoModelForCausalLM, LlamaConfig
 
-from benchmarks.measuring import Figure
-from benchmarks.training import GSM8K
+from benchmarks.measuring import Figure, wait
+from benchmarks.training import GSM8K, block_weights
 from mixlm.collator import Collator
 from mixlm.loss import scored_places
 from mixlm.thinking import scored_batch
@@ -80,8 +80,7 @@ def nanoseconds(work: Callable[[], Any], tokens: int, repeats: int = 3) -> float
     def once() -> float:
         start = clock()
         work()
-        if CUDA:
-            torch.cuda.synchronize()
+        wait()
         return clock() - start
 
     once()
@@ -131,9 +130,9 @@ def stage2(width: int, layers: int, rows: int) -> tuple[Point, Point]:
         torch.nn.functional.cross_entropy(logits.float(), logits.detach().argmax(-1)).backward()
 
     name = f"{layers} layers, {width} wide, {rows} rows"
-    blocks = sum(value.numel() for name, value in model.named_parameters() if value.dim() == 2 and "embed" not in name)
     share = sum(trace for _, trace in LENGTHS) / useful  # of the tokens that are learned
     model.train()
+    blocks = block_weights(model)
     training = Point(name, blocks, share * width * rows, nanoseconds(learn, useful))
     model.eval()
     ids = torch.randint(rows, (32, 64), device=DEVICE)

@@ -10,9 +10,9 @@ from typing import Any
 import torch
 from transformers import AutoModelForCausalLM, LlamaConfig
 
-from benchmarks.measuring import Figure, in_turns, seconds
+from benchmarks.measuring import Figure, in_turns, seconds, wait
 from benchmarks.stage1 import COMPACT, LARGE, Stage1
-from benchmarks.training import Bench
+from benchmarks.training import Bench, block_weights
 from mixlm.collator import Collator, Feature
 
 
@@ -35,27 +35,16 @@ def flops(model: Any, features: list[Feature]) -> float:
     That is 6 for each token and weight of a matrix that the token meets. The head is met where a token is scored,
     padding and the products of attention count nothing, so the share of the peak errs to the low side.
     """
-    blocks = sum(value.numel() for name, value in model.named_parameters() if value.dim() == 2 and "embed" not in name)
     head = model.get_output_embeddings().weight.numel()
-    if not model.config.tie_word_embeddings:
-        blocks -= head
     tokens = sum(len(feature["input_ids"]) for feature in features)
     scored = sum(label != -100 for feature in features for label in feature["labels"])
-    return 6.0 * (blocks * tokens + head * scored)
-
-
-def layout(packed: Bench, padded: Bench) -> tuple[float, float]:
-    """Return the useful tokens a second of the same sequences, several in a row and one in a row."""
-    features = packed.features()
-    useful = sum(len(feature["input_ids"]) for feature in features)
-    ours = seconds(lambda: packed.learn(Collator(pack=True)(features)))
-    return useful / ours, useful / seconds(lambda: padded.learn(Collator()(features)))
+    return 6.0 * (block_weights(model) * tokens + head * scored)
 
 
 def utilisation(bench: Bench, peak: float) -> tuple[float, float]:
     """Return the operations a second that a step needs over the time it takes, optimizer and all, and ``peak``."""
     features = bench.features()
-    took = seconds(lambda: (bench.learn(Collator(pack=True)(features)), bench.optimizer.step(), bench.wait()))
+    took = seconds(lambda: (bench.learn(Collator(pack=True)(features)), bench.optimizer.step(), wait()))
     return flops(bench.model, features) / took, peak
 
 
@@ -86,7 +75,7 @@ def figures(turns: int) -> Iterator[Figure]:
     packed, padded = (Bench(smollm2(), samples=128, bf16=True) for _ in range(2))
     for attention in ("sdpa", "flex_attention"):
         packed.model.set_attn_implementation(attention)
-        ours, theirs, ratio = in_turns(lambda: layout(packed, padded), turns)
+        ours, theirs, ratio = in_turns(lambda: packed.layout(padded), turns)
         detail = f"{ours:.0f} over {theirs:.0f} useful tokens/s"
         yield Figure(f"gpu: packed rows, {attention}, over padding", ratio, ">= 1.5", detail, turns)
     name = torch.cuda.get_device_name()

@@ -42,6 +42,14 @@ class Figure:
         return {**vars(self), "met": self.met}
 
 
+def wait() -> None:
+    """Wait until the GPU has done what it was told, if there is one."""
+    import torch
+
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+
+
 def seconds(work: Callable[[], Any]) -> float:
     """Return how long a call takes."""
     start = time.perf_counter()

@@ -23,7 +23,7 @@ import torch
 import transformers
 from transformers import TrainerCallback
 
-from benchmarks.measuring import Figure, in_turns
+from benchmarks.measuring import Figure, in_turns, wait
 from benchmarks.training import BATCH, GSM8K, SOLUTION, SPECIAL, random_model, random_rows, sequences
 from mixlm.collator import Collator
 from mixlm.loss import MixedLoss
@@ -49,8 +49,7 @@ class Clock(TrainerCallback):
 
     def on_train_end(self, *args: Any, **kwargs: Any) -> None:
         """Stop."""
-        if torch.cuda.is_available():
-            torch.cuda.synchronize()
+        wait()
         self.seconds = time.perf_counter() - self.start
 
 

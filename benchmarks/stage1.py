@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from benchmarks.measuring import Figure, in_turns, seconds
+from benchmarks.measuring import Figure, in_turns, seconds, wait
 from benchmarks.training import GSM8K, SOLUTION
 from vqvae import ChunkVQVAE, ChunkVQVAEConfig
 from vqvae.chunks import collate
@@ -49,7 +49,7 @@ class Stage1:
     def step(self) -> None:
         """Run forward and backward."""
         self.model(**self.batch).loss.backward()
-        self._wait()
+        wait()
 
     def head(self) -> None:
         """Run the head alone."""
@@ -59,11 +59,7 @@ class Stage1:
         else:
             loss = F.cross_entropy(F.linear(self.hidden, weight, bias).float(), targets)
         loss.backward()
-        self._wait()
-
-    def _wait(self) -> None:
-        if torch.cuda.is_available():
-            torch.cuda.synchronize()
+        wait()
 
     @property
     def tokens(self) -> int:

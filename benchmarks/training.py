@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from transformers import AutoModelForCausalLM, LlamaConfig
 
-from benchmarks.measuring import Figure, in_turns, seconds
+from benchmarks.measuring import Figure, in_turns, seconds, wait
 from mixlm.collator import Collator
 from mixlm.dataset import MixedDataset
 from mixlm.loss import MixedLoss, scored_places
@@ -77,6 +77,12 @@ def random_model() -> Any:
     return AutoModelForCausalLM.from_config(config)
 
 
+def block_weights(model: Any) -> int:
+    """Return the weights of the matrices in the blocks of a Llama, which every token meets."""
+    parameters = model.get_decoder().named_parameters()
+    return sum(value.numel() for name, value in parameters if value.dim() == 2 and "embed" not in name)
+
+
 class Bench:
     """A random model, and batches of samples in random order.
 
@@ -114,16 +120,15 @@ class Bench:
             else:
                 logits = scored_batch(self.model, places, **batch)["logits"]
         self.loss(logits, labels, training=True).backward()
-        self.wait()
+        wait()
 
-    def wait(self) -> None:
-        """Wait for the GPU, if there is one."""
-        if self.device != "cpu":
-            torch.cuda.synchronize()
+    def layout(self, padded: "Bench | None" = None) -> tuple[float, float]:
+        """Return the useful tokens a second of the same sequences, several in a row and one in a row.
 
-    def layout(self) -> tuple[float, float]:
-        """Return the useful tokens a second of the same sequences, several in a row and one in a row."""
-        return self._rates(lambda ours: self.learn(Collator(pack=ours)(self.held)))
+        Args:
+            padded: Learns the latter; None: this bench.
+        """
+        return self._rates(lambda ours: (self if ours else padded or self).learn(Collator(pack=ours)(self.held)))
 
     def logits(self) -> tuple[float, float]:
         """Return the useful tokens a second with logits where they are scored, and with all."""

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from pyarrow import parquet
 
+from mixlm.mixing import replaced_chunks
 from mixlm.shards import lists_of
 from mixlm.whole_file import whole_file
 
@@ -27,9 +28,8 @@ def count_usage(rows: Iterable[dict[str, Any]], compression_rate: int) -> dict[i
     """
     usage: dict[int, Counter[tuple[int, ...]]] = defaultdict(Counter)
     for row in rows:
-        for place, code in enumerate(row["codes"]):
-            start = place * compression_rate
-            usage[code][tuple(row["trace_ids"][start : start + compression_rate])] += 1
+        for code, chunk in replaced_chunks(row, compression_rate):
+            usage[code][tuple(chunk)] += 1
     return usage
 
 

@@ -263,10 +263,11 @@ def check_options(run: Run, options: GenerationOptions) -> None:
 def _choice(reply: requests.Response, url: str) -> dict[str, Any]:
     try:
         choice = reply.json()["choices"][0]
-        choice["text"], choice.get("finish_reason")
-        return choice
-    except (ValueError, KeyError, IndexError, TypeError, AttributeError):
-        raise InputError(f"{url}: its answer is none of a completions server; check --endpoint") from None
+    except (ValueError, KeyError, IndexError, TypeError):
+        choice = None
+    if not isinstance(choice, dict) or "text" not in choice:
+        raise InputError(f"{url}: its answer is none of a completions server; check --endpoint")
+    return choice
 
 
 def _message(reply: requests.Response) -> str:

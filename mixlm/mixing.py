@@ -1,6 +1,7 @@
 """How much of a trace becomes latent: the random draws of m, and the mixed answer that follows from one."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -62,3 +63,17 @@ def mixed_answer(
     if not codes:
         return text
     return [special.bo_latent, *map(special.latent, codes), special.eo_latent, *text]
+
+
+def replaced_chunks(row: Mapping[str, Any], compression_rate: int) -> list[tuple[int, Sequence[int]]]:
+    """Return each code of a row with the r trace tokens that it replaces.
+
+    Args:
+        row: Holds ``trace_ids`` and ``codes``.
+        compression_rate: Trace tokens of one code, r.
+
+    >>> replaced_chunks({"trace_ids": [1, 2, 3, 4, 5], "codes": [7, 9]}, 2)
+    [(7, [1, 2]), (9, [3, 4])]
+    """
+    trace, rate = row["trace_ids"], compression_rate
+    return [(code, trace[place * rate : (place + 1) * rate]) for place, code in enumerate(row["codes"])]

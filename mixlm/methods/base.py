@@ -7,6 +7,7 @@ from typing import Any, ClassVar, Literal, NamedTuple
 import numpy as np
 
 from mixlm.errors import InputError
+from mixlm.mixing import replaced_chunks
 from mixlm.tokens import SpecialIds
 
 
@@ -112,8 +113,7 @@ class Method:
 
     def chunks(self, row: Row) -> list[tuple[int, Sequence[int]]]:
         """Return each code of a row, other codes if it was given any, with the trace tokens that it stands for."""
-        rate = self.compression_rate
-        return [(code, row["trace_ids"][place * rate :][:rate]) for place, code in enumerate(row["codes"])]
+        return replaced_chunks(row, self.compression_rate)
 
     def stage(self, progress: Progress) -> int:
         """Return the stage of the method's schedule, from 0; always 0 without a schedule."""

@@ -70,11 +70,7 @@ class HashedCodes(Control):
 
     def recode(self, rows: Sequence[Row]) -> list[Sequence[int]]:
         """Return the hash of the r trace tokens of each code."""
-        rate = self.compression_rate
-        return [
-            [self.hash(row["trace_ids"][place * rate : (place + 1) * rate]) for place in range(len(row["codes"]))]
-            for row in rows
-        ]
+        return [[self.hash(ids) for _, ids in self.chunks(row)] for row in rows]
 
     def hash(self, ids: Sequence[int]) -> int:
         """Return the code of a string of token ids, the same in every process and on every machine."""

@@ -46,13 +46,11 @@ class FrequentNgrams(Control):
         return compressed
 
     def chunks(self, row: Row) -> list[tuple[int, Sequence[int]]]:
-        """Return the codes of the strings found in a row, with the strings."""
-        strings, first = list(self.strings), self.special.latent(0)
-        return [
-            (token - first, list(strings[token - first]))
-            for token in self.compress(row["trace_ids"])
-            if self.special.is_latent(token)
-        ]
+        """Return the codes of the strings found in the tokens that the row's codes stand for, with the strings."""
+        strings = list(self.strings)
+        prefix = self.compress(row["trace_ids"][: len(row["codes"]) * self.compression_rate])
+        codes = [self.special.code(token) for token in prefix if self.special.is_latent(token)]
+        return [(code, list(strings[code])) for code in codes]
 
     def sequence_with(self, row: Row, replaced: int) -> Trainable:
         """Return the sequence in which the tokens of the first ``replaced`` codes are compressed."""
@@ -71,8 +69,7 @@ class FrequentNgrams(Control):
 
     def latents_of(self, row: Row) -> int:
         """Return how many strings are found in the tokens that the row's codes stand for."""
-        length = len(row["codes"]) * self.compression_rate
-        return sum(map(self.special.is_latent, self.compress(row["trace_ids"][:length])))
+        return len(self.chunks(row))
 
 
 def merge_strings(traces: Sequence[Sequence[int]], count: int) -> list[list[int]]:
