@@ -74,8 +74,19 @@ class MixedLoss:
         targets = scored_labels(labels)
         chosen = logits.float()
         losses = F.cross_entropy(chosen, targets, reduction="none")
-        self.sums[training].add(losses.detach(), chosen.detach().argmax(-1) == targets, self.is_latent(targets))
+        self.sums[training].add(losses.detach(), self.likeliest_latents(chosen) == targets, self.is_latent(targets))
         return losses.sum() / (count if count is not None else max(targets.numel(), 1))
+
+    @torch.no_grad()
+    def likeliest_latents(self, logits: torch.Tensor) -> torch.Tensor:
+        """Return which latent is the likeliest, (places,), given logits, (places, vocabulary); -1 without latents.
+
+        The end of a span takes no part: m is drawn at random, so no model can know where it comes.
+        """
+        ids = self.special.latent_ids
+        if not ids:
+            return logits.new_full((len(logits),), -1, dtype=torch.long)
+        return logits[:, ids.start : ids.stop].argmax(-1) + ids.start
 
     def is_latent(self, targets: torch.Tensor) -> torch.Tensor:
         """Return where ``targets`` are latents, in their shape."""
@@ -90,16 +101,17 @@ class Sums:
         self.values: torch.Tensor | None = None
 
     def add(self, losses: torch.Tensor, hits: torch.Tensor, latent: torch.Tensor) -> None:
-        """Add one batch: losses, whether the likeliest token was right, whether it is a latent; all (labels,)."""
+        """Add one batch: losses, whether the likeliest latent was right, whether it is a latent; all (labels,)."""
         text = ~latent
         parts = [(losses * latent).sum(), latent.sum(), (hits & latent).sum(), (losses * text).sum(), text.sum()]
         batch = torch.stack([part.double() for part in parts])
         self.values = batch if self.values is None else self.values + batch
 
     def report(self, accelerator: "object | None" = None) -> dict[str, float]:
-        """Return ``latent_loss``, ``latent_accuracy`` (top 1) and ``text_loss`` over all processes, and start again.
+        """Return ``latent_loss``, ``latent_accuracy`` and ``text_loss`` over all processes, and start again.
 
-        A part without labels is left out.
+        Latent accuracy is the share of latents that were the likeliest of all latents. A part without labels is left
+        out.
         """
         if self.values is None:
             return {}

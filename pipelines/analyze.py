@@ -18,7 +18,7 @@ _positive = click.IntRange(min=1)
 @click.option(
     "--only",
     metavar="NAME,..",
-    help="interventions, sweep, codes, attention, outcomes, values.  [default: all that run and data allow]",
+    help="interventions, sweep, codes, places, attention, outcomes, values.  [default: all that run and data allow]",
 )
 @click.option(
     "--interventions",
@@ -52,8 +52,9 @@ def main(
 ) -> None:
     """Analyse the run in the folder RUN on DATA, an encoded dataset or a file of samples.
 
-    Interventions change latents at inference; a sweep varies their number; codes shows what each stands for; attention
-    compares what latents and text attend to; outcomes and values need rows of ProsQA's form.
+    Interventions change latents at inference; a sweep varies their number; codes shows what each stands for; places
+    shows which are learned, beside their text; attention compares what latents and text attend to; outcomes and values
+    need rows of ProsQA's form.
     """
     from mixlm.analysis.finding import require_matplotlib
     from mixlm.analysis.interventions import DEFAULT, parse_interventions

@@ -13,6 +13,7 @@ from mixlm.analysis.finding import Finding
 from mixlm.analysis.graphs import ConceptGraph
 from mixlm.analysis.interventions import DEFAULT, Intervener, intervention_finding
 from mixlm.analysis.outcomes import outcome_table
+from mixlm.analysis.places import as_latents, as_text, place_finding, place_rows, score_chunks
 from mixlm.analysis.sweep import sweep_finding, sweep_rows
 from mixlm.answers import CheckMode
 from mixlm.errors import InputError
@@ -47,6 +48,10 @@ class Case:
     check: CheckMode = "exact"
     kinds: Sequence[str] = DEFAULT
     others: Sequence[Run] = ()
+
+    def __post_init__(self) -> None:
+        """Give the rows the codes that the run's method has for them."""
+        self.rows = recoded(list(self.rows), self.run.method)
 
 
 def analyze(
@@ -109,12 +114,25 @@ def check_comparable(run: Run, other: Run) -> None:
 
 def codes(case: Case) -> list[Finding]:
     """Read what every code stands for in the rows, and how much codes tell of their chunks."""
-    _require_codes(case)
-    method = case.run.method
-    if method.grammar().spans in ("none", "mixed"):
-        raise InputError(f"{case.run.path}: no latent of method '{method.name}' stands for a chunk")
-    counts = count_chunks(recoded(list(case.rows), method), case.run.compression_rate)
+    _require_chunks(case)
+    counts = count_chunks(case.rows, case.run.compression_rate)
     return [code_finding(counts, case.tokenizer.decode), information_finding(counts, case.run.codebook_size)]
+
+
+def places(case: Case) -> list[Finding]:
+    """Predict every chunk of the traces as a latent and as text, place by place."""
+    _require_chunks(case)
+    method, special = case.run.method, case.run.ids
+    rows, ours = [row for row in case.rows if row["codes"]], {*special.present()}
+    if not rows:
+        raise InputError("no trace is as long as a chunk")
+    text_ids = [token for token in case.tokenizer.get_vocab().values() if token not in ours]
+    forms = ((as_latents, special.latent_ids), (as_text, text_ids))
+    latents, text = (
+        score_chunks(case.model, [form(row, method) for row in rows], among, case.options.batch_size)
+        for form, among in forms
+    )
+    return [place_finding(place_rows(latents, text), len(rows))]
 
 
 def attention(case: Case) -> list[Finding]:
@@ -180,6 +198,7 @@ ANALYSES: dict[str, Callable[[Case], list[Finding]]] = {
     "interventions": interventions,
     "sweep": sweep,
     "codes": codes,
+    "places": places,
     "attention": attention,
     "outcomes": outcomes,
     "values": values,
@@ -195,6 +214,17 @@ def _embeds(case: Case, ids: Sequence[int]) -> torch.Tensor:
 
 def _graphs(case: Case) -> dict[int, ConceptGraph]:
     return {row["row"]: ConceptGraph.from_row(row, f"row {row['row']}") for row in case.rows}
+
+
+def _require_chunks(case: Case) -> None:
+    """Check that the run's latents stand for chunks of the rows.
+
+    Raises:
+        InputError: If they do not.
+    """
+    _require_codes(case)
+    if case.run.method.grammar().spans in ("none", "mixed"):
+        raise InputError(f"{case.run.path}: no latent of method '{case.run.method_name}' stands for a chunk")
 
 
 def _require_codes(case: Case) -> None:

@@ -41,6 +41,13 @@ def test_top_1_of_latents() -> None:
     assert loss.sums[False].report()["latent_accuracy"] == 0.5
 
 
+def test_the_end_of_a_span_does_not_compete_with_latents() -> None:
+    """Where it comes is drawn at random: only which latent, given that one comes, can be right or wrong."""
+    loss = MixedLoss(SPECIAL)
+    loss(logits_with([{3: 0.5, 4: 0.3, 5: 0.1}]), torch.tensor([[-100, 4]]), training=True)
+    assert loss.sums[True].report()["latent_accuracy"] == 1.0
+
+
 def test_the_count_of_the_whole_step_divides() -> None:
     labels = torch.tensor([[-100, 2, 4, 3, 0]])
     logits = torch.randn(4, 6)

@@ -30,14 +30,15 @@ def test_a_thought_run_on_graph_rows_has_all_but_codes() -> None:
     case = Case(thought_run(), model(), TOKENIZER, GRAPH_ROWS, OPTIONS, kinds=["zeros"])
     found = analyze(case, say=said.append)
     assert names(found) == ["interventions", "sweep", "attention", "outcomes", "values", "parallelism"]
-    assert [line for line in said if "left out" in line] == ["left out codes: run: method 'coconut' has no codes"]
+    missing = [f"left out {name}: run: method 'coconut' has no codes" for name in ("codes", "places")]
+    assert [line for line in said if "left out" in line] == missing
     values = next(finding for finding in found if finding.name == "values")
     assert {row["k"] for row in values.rows} == {1, 2}
 
 
 def test_a_run_with_codes_has_all_but_thoughts() -> None:
     case = Case(tiny_run(ids=IDS), model(), TOKENIZER, CODED_ROWS, OPTIONS, kinds=["none"])
-    assert names(analyze(case)) == ["interventions", "sweep", "codes", "code_information", "attention"]
+    assert names(analyze(case)) == ["interventions", "sweep", "codes", "code_information", "places", "attention"]
 
 
 def test_what_was_asked_for_and_cannot_be_had_is_an_error() -> None:

@@ -1,0 +1,146 @@
+"""How well each latent is predicted, beside the text that it stands for: which codes a run has learned to write."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import torch
+
+from mixlm.analysis.finding import Finding
+from mixlm.collator import pad
+from mixlm.loss import scored_labels, scored_places
+from mixlm.methods.base import IGNORED, Method, Row
+from mixlm.thinking import scored_batch
+
+
+class Scored(NamedTuple):
+    """Chunks of some rows, as latents or as text, predicted with everything right before them.
+
+    Attributes:
+        place: Of each chunk in its trace, from 1.
+        right: Whether every token of it was the likeliest.
+        nats: Its cross-entropy.
+    """
+
+    place: list[int]
+    right: list[bool]
+    nats: list[float]
+
+
+class Chunks(NamedTuple):
+    """The chunks of one row in a sequence.
+
+    Attributes:
+        ids: The sequence.
+        start: Where the first token of the first chunk stands; the others follow without a gap.
+        lengths: Tokens of each chunk.
+    """
+
+    ids: list[int]
+    start: int
+    lengths: list[int]
+
+
+def as_latents(row: Row, method: Method) -> Chunks:
+    """Return the sequence of a row in which every code stands for its chunk: a token for each."""
+    ids, codes = method.sequence_with(row, len(row["codes"])).ids, len(row["codes"])
+    start = next((place for place, token in enumerate(ids) if method.special.is_latent(token)), 0)
+    return Chunks(ids, start, [1] * codes)
+
+
+def as_text(row: Row, method: Method) -> Chunks:
+    """Return the sequence of a row without a code: r tokens for each chunk."""
+    lengths = [len(chunk) for _, chunk in method.chunks(row)]
+    return Chunks(method.sequence_with(row, 0).ids, len(row["prompt_ids"]), lengths)
+
+
+def score_chunks(model: Any, chunks: Sequence[Chunks], among: Sequence[int], batch_size: int = 32) -> Scored:
+    """Predict each token of each chunk from all that stands before it in its sequence (teacher forcing).
+
+    Only the tokens ``among`` take part in a prediction. So the draw of m, which decides at random where latents end,
+    is left out of it: what is measured is which latent comes, given that one does.
+
+    Args:
+        model: The causal LM.
+        chunks: Of each row.
+        among: Token ids.
+        batch_size: Rows of one forward pass.
+    """
+    found, wanted = Scored([], [], []), torch.tensor(list(among), device=model.device)
+    for start in range(0, len(chunks), batch_size):
+        batch = chunks[start : start + batch_size]
+        right, nats = _predict(model, batch, wanted)
+        lengths = [length for one in batch for length in one.lengths]
+        found.right.extend(bool(part.all()) for part in right.split(lengths))
+        found.nats.extend(float(part.sum()) for part in nats.split(lengths))
+        found.place.extend(place for one in batch for place in range(1, len(one.lengths) + 1))
+    return found
+
+
+@torch.no_grad()
+def _predict(model: Any, batch: Sequence[Chunks], among: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return for every token of the chunks of a batch whether it is the likeliest, and its nats."""
+    features = [{"input_ids": one.ids, "labels": _labels(one)} for one in batch]
+    tensors = {name: values.to(model.device) for name, values in pad(features).items()}
+    labels = tensors.pop("labels")
+    logits = scored_batch(model, scored_places(labels), **tensors)["logits"].float()
+    targets = scored_labels(labels)
+    hidden = torch.ones(logits.shape[-1], dtype=torch.bool, device=logits.device).index_fill(0, among, False)
+    shares = logits.masked_fill(hidden, -torch.inf).log_softmax(-1)
+    right = (shares.argmax(-1) == targets).cpu()
+    return right, -shares.gather(1, targets[:, None])[:, 0].cpu()
+
+
+def _labels(one: Chunks) -> list[int]:
+    """Return the ids of the chunks' tokens, ``IGNORED`` elsewhere."""
+    end = one.start + sum(one.lengths)
+    return [token if one.start <= place < end else IGNORED for place, token in enumerate(one.ids)]
+
+
+def place_rows(latents: Scored, text: Scored) -> list[dict[str, Any]]:
+    """Return a row for each place in the trace, and one for all of them.
+
+    Args:
+        latents: Chunks as latents.
+        text: The same as text.
+
+    Returns:
+        Rows with ``place``; ``chunks``, how many there are; ``latent_right``, the share of latents that were the
+        likeliest, and ``latent_nats``, their mean cross-entropy; ``text_right`` and ``text_nats``, the same of the
+        text that they stand for: all of its tokens right, and their nats together.
+    """
+    table = []
+    for place in ["all", *sorted(set(latents.place))]:
+        figures = [_means(scored, place) for scored in (latents, text)]
+        names = ("latent_right", "latent_nats", "text_right", "text_nats")
+        values = [value for pair in figures for value in pair]
+        count = len(latents.place) if place == "all" else latents.place.count(place)
+        table.append({"place": str(place), "chunks": count, **dict(zip(names, values, strict=True))})
+    return table
+
+
+def _means(scored: Scored, place: int | str) -> tuple[float, float]:
+    chosen = [i for i, own in enumerate(scored.place) if place in ("all", own)]
+    return tuple(sum(values[i] for i in chosen) / len(chosen) for values in (scored.right, scored.nats))
+
+
+def place_finding(rows: Sequence[dict[str, Any]], samples: int) -> Finding:
+    """Return the table of ``place_rows``, and both shares over the place in the trace.
+
+    Args:
+        rows: The table.
+        samples: Number of samples that it was measured on.
+    """
+    parts = [row for row in rows if row["place"] != "all"]
+
+    def draw(axes: Any) -> None:
+        """Draw the shares of right chunks over their places."""
+        places = [int(row["place"]) for row in parts]
+        for name, label in (("latent_right", "as a latent"), ("text_right", "as text, all its tokens")):
+            axes.plot(places, [100 * row[name] for row in parts], marker="o", label=label)
+        axes.set_xlabel("place of the chunk in the trace")
+        axes.set_ylabel("chunks predicted right, %")
+        axes.set_ylim(0, 105)
+        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.legend(fontsize=8)
+
+    return Finding("places", f"chunks predicted with all before them given, {samples} samples", rows, draw)
