@@ -1,5 +1,6 @@
 """Intervals and tests for accuracies: one run, several seeds, and pairs of runs on the same samples."""
 
+from functools import lru_cache
 from math import comb, sqrt
 from statistics import NormalDist
 from typing import NamedTuple
@@ -108,10 +109,16 @@ def _paired_draws(first: np.ndarray, second: np.ndarray, resamples: int, seed: i
     first, second = (np.atleast_2d(np.asarray(values, dtype=float)) for values in (first, second))
     if first.shape[1] != second.shape[1]:
         raise ValueError(f"pairs need the same samples; there are {first.shape[1]} and {second.shape[1]}")
-    rng = np.random.default_rng(seed)
-    samples = _draw_weights(rng, resamples, first.shape[1])
-    scores = [_draw_weights(rng, resamples, len(values)) @ values for values in (first, second)]
+    samples, *seeds = _pair_weights(seed, resamples, first.shape[1], len(first), len(second))
+    scores = [weights @ values for weights, values in zip(seeds, (first, second), strict=True)]
     return float(first.mean() - second.mean()), np.einsum("bn,bn->b", scores[0] - scores[1], samples)
+
+
+@lru_cache(maxsize=1)  # drawing takes most of the time, and the pairs of a table share their draws
+def _pair_weights(seed: int, resamples: int, samples: int, *seeds: int) -> list[np.ndarray]:
+    """Return the weights of samples, then those of the seeds of each of a pair: (resamples, number) each."""
+    rng = np.random.default_rng(seed)
+    return [_draw_weights(rng, resamples, size) for size in (samples, *seeds)]
 
 
 def mcnemar(first: np.ndarray, second: np.ndarray) -> McNemar:
