@@ -79,12 +79,24 @@ def teacher_forced_losses(
     return losses
 
 
-@torch.no_grad()
 def summed_loss(model: Any, sequences: Sequence[Trainable]) -> float:
     """Return the cross-entropy summed over all labels of ``sequences``, in nats."""
+    return F.cross_entropy(*predictions(model, sequences), reduction="sum").item()
+
+
+@torch.no_grad()
+def predictions(model: Any, sequences: Sequence[Trainable]) -> tuple[torch.Tensor, torch.Tensor]:
+    """Predict every label of ``sequences`` from all that stands before it.
+
+    Args:
+        model: The causal LM.
+        sequences: Of one forward pass.
+
+    Returns:
+        Logits in float32, (labels, vocabulary), and the labels, (labels,), sequence after sequence.
+    """
     names = ("input_ids", "labels", "thoughts")
     features = [dict(zip(names, sequence, strict=True)) for sequence in sequences]
     batch = {name: values.to(model.device) for name, values in pad(features).items()}
     labels = batch.pop("labels")
-    logits = scored_batch(model, scored_places(labels), **batch)["logits"].float()
-    return F.cross_entropy(logits, scored_labels(labels), reduction="sum").item()
+    return scored_batch(model, scored_places(labels), **batch)["logits"].float(), scored_labels(labels)

@@ -6,10 +6,8 @@ from typing import Any, NamedTuple
 import torch
 
 from mixlm.analysis.finding import Finding
-from mixlm.collator import pad
-from mixlm.loss import scored_labels, scored_places
-from mixlm.methods.base import IGNORED, Method, Row
-from mixlm.thinking import scored_batch
+from mixlm.evaluation_loss import predictions
+from mixlm.methods.base import IGNORED, Method, Row, Trainable
 
 
 class Scored(NamedTuple):
@@ -42,9 +40,8 @@ class Chunks(NamedTuple):
 
 def as_latents(row: Row, method: Method) -> Chunks:
     """Return the sequence of a row in which every code stands for its chunk: a token for each."""
-    ids, codes = method.sequence_with(row, len(row["codes"])).ids, len(row["codes"])
-    start = next((place for place, token in enumerate(ids) if method.special.is_latent(token)), 0)
-    return Chunks(ids, start, [1] * codes)
+    codes, start = len(row["codes"]), len(row["prompt_ids"]) + 1  # after the delimiter
+    return Chunks(method.sequence_with(row, codes).ids, start, [1] * codes)
 
 
 def as_text(row: Row, method: Method) -> Chunks:
@@ -76,24 +73,20 @@ def score_chunks(model: Any, chunks: Sequence[Chunks], among: Sequence[int], bat
     return found
 
 
-@torch.no_grad()
 def _predict(model: Any, batch: Sequence[Chunks], among: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Return for every token of the chunks of a batch whether it is the likeliest, and its nats."""
-    features = [{"input_ids": one.ids, "labels": _labels(one)} for one in batch]
-    tensors = {name: values.to(model.device) for name, values in pad(features).items()}
-    labels = tensors.pop("labels")
-    logits = scored_batch(model, scored_places(labels), **tensors)["logits"].float()
-    targets = scored_labels(labels)
+    logits, targets = predictions(model, [_trainable(one) for one in batch])
     hidden = torch.ones(logits.shape[-1], dtype=torch.bool, device=logits.device).index_fill(0, among, False)
     shares = logits.masked_fill(hidden, -torch.inf).log_softmax(-1)
     right = (shares.argmax(-1) == targets).cpu()
     return right, -shares.gather(1, targets[:, None])[:, 0].cpu()
 
 
-def _labels(one: Chunks) -> list[int]:
-    """Return the ids of the chunks' tokens, ``IGNORED`` elsewhere."""
+def _trainable(one: Chunks) -> Trainable:
+    """Return the sequence with labels at the chunks' tokens alone."""
     end = one.start + sum(one.lengths)
-    return [token if one.start <= place < end else IGNORED for place, token in enumerate(one.ids)]
+    labels = [token if one.start <= place < end else IGNORED for place, token in enumerate(one.ids)]
+    return Trainable(one.ids, labels, [False] * len(one.ids))
 
 
 def place_rows(latents: Scored, text: Scored) -> list[dict[str, Any]]:

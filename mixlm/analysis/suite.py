@@ -23,6 +23,7 @@ from mixlm.methods.base import Row
 from mixlm.recoding import recoded
 from mixlm.run import Run
 from mixlm.thoughts import fill_thoughts
+from mixlm.tokens import text_only
 
 
 @dataclass
@@ -123,11 +124,10 @@ def places(case: Case) -> list[Finding]:
     """Predict every chunk of the traces as a latent and as text, place by place."""
     _require_chunks(case)
     method, special = case.run.method, case.run.ids
-    rows, ours = [row for row in case.rows if row["codes"]], {*special.present()}
+    rows = [row for row in case.rows if row["codes"]]
     if not rows:
         raise InputError("no trace is as long as a chunk")
-    text_ids = [token for token in case.tokenizer.get_vocab().values() if token not in ours]
-    forms = ((as_latents, special.latent_ids), (as_text, text_ids))
+    forms = ((as_latents, special.latent_ids), (as_text, text_only(case.tokenizer.get_vocab().values(), special)))
     latents, text = (
         score_chunks(case.model, [form(row, method) for row in rows], among, case.options.batch_size)
         for form, among in forms
