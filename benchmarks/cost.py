@@ -20,12 +20,10 @@ from transformers import AutoModelForCausalLM, LlamaConfig
 
 from benchmarks.measuring import Figure, wait
 from benchmarks.training import GSM8K, block_weights
-from mixlm.collator import Collator
-from mixlm.loss import scored_places
-from mixlm.thinking import scored_batch
+from mixlm.model.collator import Collator
+from mixlm.model.forward import scored_batch, scored_places
 from vqvae import ChunkVQVAE, ChunkVQVAEConfig
 from vqvae.chunks import collate
-from vqvae.encoding import encode_flat
 
 
 CUDA = torch.cuda.is_available()
@@ -102,7 +100,7 @@ def stage1(width: int, layers: int, codes: int, rate: int, rows: int) -> tuple[P
     name = f"{layers} layers, {width} wide, K = {codes}, r = {rate}"
     blocks, book = layers * BLOCK * width**2, codes * model.config.code_dim / rate
     model.eval()
-    took = nanoseconds(lambda: encode_flat(model, *flat, 1024), len(flat[0]))
+    took = nanoseconds(lambda: model.encode_flat(*flat, 1024), len(flat[0]))
     encoding = Point(name, blocks, book, took)
     model.train()
     took = nanoseconds(lambda: model(**batch).loss.backward(), int(batch["lengths"].sum()))

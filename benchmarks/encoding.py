@@ -27,14 +27,14 @@ import torch
 
 from benchmarks.measuring import Figure, in_turns, seconds
 from benchmarks.training import GSM8K
-from mixlm.corpus import Corpus
-from mixlm.encoding import encode_dataset
-from mixlm.encoding_options import EncodingOptions
-from mixlm.models import build_tokenizer, open_tokenizer
-from mixlm.shards import lists_of, write_shard
-from mixlm.tokenizing import Tokenizing, TokenTable, cores
+from mixlm.data.tables import lists_of
+from mixlm.encoding.corpus import Corpus
+from mixlm.encoding.encode import encode_dataset
+from mixlm.encoding.options import EncodingOptions
+from mixlm.encoding.shards import write_shard
+from mixlm.encoding.tokenizer_pool import Tokenizing, TokenTable, cores
+from mixlm.model.loading import build_tokenizer, open_tokenizer
 from vqvae import ChunkVQVAE, ChunkVQVAEConfig
-from vqvae.encoding import encode_flat
 
 
 DEVICE = "cuda:0" if torch.cuda.is_available() else "cpu"
@@ -121,7 +121,7 @@ class Parts:
         traces = [lists_of(table.rows, "trace_ids") for table in self.tables]
 
         def took(size: int) -> float:
-            return self.share(lambda: [encode_flat(self.vqvae, *flat, size) for flat in traces])
+            return self.share(lambda: [self.vqvae.encode_flat(*flat, size) for flat in traces])
 
         self.best = self.best or min(BATCHES, key=took)
         return took(self.best)

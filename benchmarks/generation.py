@@ -17,12 +17,13 @@ from transformers import AutoModelForCausalLM, GenerationConfig, LlamaConfig
 
 from benchmarks.measuring import Figure, in_turns, seconds
 from benchmarks.training import GSM8K
-from mixlm.generation import GenerationOptions, generate
+from mixlm.data.template import Template
+from mixlm.generation.generate import generate
+from mixlm.generation.options import GenerationOptions
 from mixlm.methods import build_method
-from mixlm.models import build_tokenizer
+from mixlm.model.loading import build_tokenizer
+from mixlm.model.vocabulary import extend_vocabulary, special_ids
 from mixlm.run import Run
-from mixlm.template import Template
-from mixlm.vocabulary import extend_vocabulary, special_ids
 
 
 VOCABULARY, BATCH, NEW = 16_384, 32, 64

@@ -13,7 +13,7 @@ from transformers import AutoModelForCausalLM, LlamaConfig
 from benchmarks.measuring import Figure, in_turns, seconds, wait
 from benchmarks.stage1 import COMPACT, LARGE, Stage1
 from benchmarks.training import Bench, block_weights
-from mixlm.collator import Collator, Feature
+from mixlm.model.collator import Collator, Feature
 
 
 PEAKS = {"A100": 312e12, "H100": 989e12, "H200": 989e12}  # of dense products in bf16 a second, by NVIDIA's data sheets

@@ -25,15 +25,15 @@ from transformers import TrainerCallback
 
 from benchmarks.measuring import Figure, in_turns, wait
 from benchmarks.training import BATCH, GSM8K, SOLUTION, SPECIAL, random_model, random_rows, sequences
-from mixlm.collator import Collator
-from mixlm.loss import MixedLoss
-from mixlm.models import build_tokenizer
+from mixlm.data.template import Template
+from mixlm.model.collator import Collator
+from mixlm.model.loading import build_tokenizer
 from mixlm.run import Run
-from mixlm.schedule import Schedule
-from mixlm.template import Template
-from mixlm.trainer import MixedTrainer
-from mixlm.training import trainer_arguments
-from mixlm.training_options import TrainingOptions
+from mixlm.training.loss import MixedLoss
+from mixlm.training.options import TrainingOptions
+from mixlm.training.schedule import Schedule
+from mixlm.training.train import trainer_arguments
+from mixlm.training.trainer import MixedTrainer
 
 
 SAMPLES = (GSM8K * 2)[: 6 * BATCH]  # whole batches, so that both trainers read all of them

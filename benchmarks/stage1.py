@@ -15,7 +15,7 @@ from benchmarks.measuring import Figure, in_turns, seconds, wait
 from benchmarks.training import GSM8K, SOLUTION
 from vqvae import ChunkVQVAE, ChunkVQVAEConfig
 from vqvae.chunks import collate
-from vqvae.sampling import sampled_cross_entropy
+from vqvae.sampled_softmax import sampled_cross_entropy
 
 
 LARGE = 49_152  # SmolLM2's

@@ -18,13 +18,13 @@ import torch
 from transformers import AutoModelForCausalLM, LlamaConfig
 
 from benchmarks.measuring import Figure, in_turns, seconds, wait
-from mixlm.collator import Collator
-from mixlm.dataset import MixedDataset
-from mixlm.loss import MixedLoss, scored_places
+from mixlm.data.tables import as_dataset
 from mixlm.methods import build_method
-from mixlm.thinking import scored_batch
-from mixlm.tokenization import as_dataset
-from mixlm.tokens import SpecialIds
+from mixlm.model.collator import Collator
+from mixlm.model.forward import scored_batch, scored_places
+from mixlm.model.special_tokens import SpecialIds
+from mixlm.training.loss import MixedLoss
+from mixlm.training.mixed_dataset import MixedDataset
 
 
 # fmt: off

@@ -7,10 +7,10 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from mixlm.data.template import Template
 from mixlm.errors import InputError
 from mixlm.methods import Method, Progress, build_method
-from mixlm.template import Template
-from mixlm.tokens import SpecialIds
+from mixlm.model.special_tokens import SpecialIds
 
 
 INFO_NAME = "mixlm.json"
@@ -74,7 +74,7 @@ class Run:
 
     def tokenizer(self):
         """Open the run's tokenizer."""
-        from mixlm.models import open_tokenizer
+        from mixlm.model.loading import open_tokenizer
 
         return open_tokenizer(str(self.path))
 
@@ -86,7 +86,7 @@ class Run:
         """
         from transformers import AutoModelForCausalLM
 
-        from mixlm.thinking import STOP_FILE, load_stop
+        from mixlm.model.stop import STOP_FILE, load_stop
 
         model = AutoModelForCausalLM.from_pretrained(self.path, dtype=dtype)
         if (self.path / STOP_FILE).is_file():

@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from pipelines.options import command
+from pipelines.shared.command import command
 
 
 _positive = click.IntRange(min=1)
@@ -59,12 +59,12 @@ def main(
     from mixlm.analysis.finding import require_matplotlib
     from mixlm.analysis.interventions import DEFAULT, parse_interventions
     from mixlm.analysis.suite import Case, analyze, check_comparable
-    from mixlm.devices import pick_device
-    from mixlm.evaluation import longest_answer
-    from mixlm.evaluation_data import open_rows
-    from mixlm.generation import GenerationOptions
+    from mixlm.evaluation.evaluate import longest_answer
+    from mixlm.evaluation.inputs import open_rows
+    from mixlm.generation.options import GenerationOptions
+    from mixlm.processes import pick_device
     from mixlm.run import load_run
-    from pipelines.report_analysis import print_finding
+    from pipelines.reports.analysis import print_finding
 
     require_matplotlib()
     opened, others = load_run(run), [load_run(other) for other in also]

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from pipelines.options import command
+from pipelines.shared.command import command
 
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -33,10 +33,10 @@ def main(
     finished cell is never run again, and an interrupted one goes on where it stopped when the command is given again.
     """
     from mixlm.analysis.finding import require_matplotlib
-    from mixlm.comparison.grid_file import read_grid
-    from pipelines.grid_plan import Plan
-    from pipelines.grid_run import run_cells
-    from pipelines.report_comparison import report
+    from pipelines.grid.parse import read_grid
+    from pipelines.grid.plan import Plan
+    from pipelines.grid.run import run_cells
+    from pipelines.reports.comparison import report
 
     require_matplotlib()
     plan = Plan(read_grid(grid), out or Path(grid.stem))

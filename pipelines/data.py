@@ -1,10 +1,16 @@
 """mixlm data: write the rows of a task, or bring rows of one's own into shape."""
 
+from collections.abc import Callable
+from inspect import Parameter, signature
+from pathlib import Path
+from types import UnionType
+from typing import Any, Literal, get_args, get_origin
+
 import click
 
-from mixlm.tasks import TASKS
-from pipelines.options import command
-from pipelines.task_command import task_command
+from mixlm.tasks import TASKS, open_task
+from pipelines.shared.command import command
+from pipelines.shared.docstrings import notes_of
 
 
 class TaskGroup(click.Group):
@@ -33,7 +39,7 @@ def convert_rows(source: str, out: str) -> None:
 
     SOURCE is a file or dataset of any accepted layout; the rows written have question, steps and answer.
     """
-    from mixlm.tasks.rows import convert
+    from mixlm.data.writing import convert
 
     _say(convert(source, out), out)
 
@@ -50,7 +56,7 @@ def split_rows(source: str, train: str, valid: str, share: float, seed: int) -> 
 
     Rows of SOURCE with the same question go to the same file.
     """
-    from mixlm.tasks.rows import split
+    from mixlm.data.writing import split
 
     for count, path in zip(split(source, train, valid, share, seed), (train, valid), strict=True):
         _say(count, path)
@@ -58,3 +64,110 @@ def split_rows(source: str, train: str, valid: str, share: float, seed: int) -> 
 
 def _say(count: int, path: str) -> None:
     click.echo(f"wrote {count} rows to {path}")
+
+
+_OUT = click.Option(["--out"], required=True, type=click.Path(dir_okay=False), help="JSONL file to write.")
+
+
+def task_command(name: str) -> click.Command:
+    """Return the command that writes rows of the task ``name``.
+
+    Its options are the keyword-only parameters of the task's ``generate`` and ``load``, with their types and defaults,
+    and with what the docstrings say of them. A task with both generates rows unless ``--official`` is given.
+    """
+    task = open_task(name)
+    generate, load = getattr(task, "generate", None), getattr(task, "load", None)
+
+    def write(out: str, rows: int | None, split: str, seed: int = 0, official: bool = False, **options: Any) -> None:
+        """Write rows."""
+        from mixlm.data.writing import write_rows
+
+        loads = load is not None and (official or generate is None)
+        _refuse_other(generate if loads else load, load if loads else generate)
+        options = {key: options[key] for key in own_parameters(load if loads else generate)}
+        if not loads and rows is None:
+            raise click.UsageError("Missing option '--rows': how many to generate.")
+        drawn = load(split, **options) if loads else generate(rows, split, seed, **options)
+        click.echo(f"wrote {write_rows(out, drawn, rows)} rows to {out}")
+
+    made = command(name, help=_help(task, generate, load), short_help=_first_line(task))(write)
+    made.params = [*_shared(task, generate, load), *_own(generate, load), _OUT, *made.params]
+    return made
+
+
+def own_parameters(function: Callable[..., Any] | None) -> dict[str, Parameter]:
+    """Return the keyword-only parameters of a task's function by name; none of a function that is not there."""
+    found = signature(function).parameters if function else {}
+    return {name: parameter for name, parameter in found.items() if parameter.kind is Parameter.KEYWORD_ONLY}
+
+
+def _first_line(task: Any) -> str:
+    return (task.__doc__ or "").strip().partition("\n")[0]
+
+
+def _help(task: Any, generate: Callable | None, load: Callable | None) -> str:
+    """Return the first paragraph of the task's documentation, and where its rows come from."""
+    about = (task.__doc__ or "").strip().partition("\n\n")[0]
+    ways = {
+        (True, False): "Rows are generated; the same options give the same bytes.",
+        (False, True): "Rows are those that were published.",
+        (True, True): "Rows are generated, the same ones for the same options; with --official, those published.",
+    }
+    return f"{about}\n\n{ways[generate is not None, load is not None]} The splits share no question."
+
+
+def _shared(task: Any, generate: Callable | None, load: Callable | None) -> list[click.Option]:
+    rows = click.Option(
+        ["--rows"],
+        type=click.IntRange(min=1),
+        required=load is None,
+        help="How many different rows." if load is None else "How many; of published rows the first.  [default: all]",
+    )
+    which = {"default": task.SPLITS[0], "show_default": True, "type": click.Choice(task.SPLITS)}
+    split = click.Option(["--split"], **which, help="Part of the task's rows.")
+    options = [rows, split]
+    if generate:
+        options.append(click.Option(["--seed"], default=0, show_default=True, help="Seed of the draw."))
+    if generate and load:
+        options.append(click.Option(["--official"], is_flag=True, help="Write published rows."))
+    return options
+
+
+def _own(*functions: Callable[..., Any] | None) -> list[click.Option]:
+    made: dict[str, click.Option] = {}
+    for function in functions:
+        notes = notes_of(getattr(function, "__doc__", None), "Args")
+        for name, parameter in own_parameters(function).items():
+            made.setdefault(name, _option(name, parameter, notes.get(name, "")))
+    return list(made.values())
+
+
+def _option(name: str, parameter: Parameter, note: str) -> click.Option:
+    flag = f"--{name}".replace("_", "-")
+    wanted, default = parameter.annotation, parameter.default
+    if wanted is bool:
+        both = f"{flag}/--no-{name}".replace("_", "-")
+        return click.Option([both, name], default=default, show_default=True, help=note)
+    shown = default is not None
+    return click.Option([flag, name], type=_type(wanted), default=default, show_default=shown, help=note)
+
+
+def _type(wanted: Any) -> Any:
+    if isinstance(wanted, UnionType):
+        kinds = [kind for kind in get_args(wanted) if kind is not type(None)]
+        return click.Path() if Path in kinds else _type(kinds[0])
+    return click.Choice(get_args(wanted)) if get_origin(wanted) is Literal else wanted
+
+
+def _refuse_other(unused: Callable[..., Any] | None, used: Callable[..., Any] | None) -> None:
+    """Refuse options that would do nothing, since they belong to the way of getting rows that is not taken.
+
+    Raises:
+        click.UsageError: If one was given.
+    """
+    context, kept = click.get_current_context(), own_parameters(used)
+    for name in own_parameters(unused):
+        if name not in kept and context.get_parameter_source(name) is not click.core.ParameterSource.DEFAULT:
+            generates = used.__name__ == "generate"
+            why = "is for published rows; add --official, or" if generates else "does nothing to published rows;"
+            raise click.UsageError(f"--{name.replace('_', '-')} {why} leave it out")

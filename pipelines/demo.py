@@ -17,13 +17,12 @@ from pipelines.demo_plan import (
     SCRIPT,
     SUMMARY,
     WORKED_ANSWERS,
-    Job,
     Plan,
     make_plan,
     read_recipe,
 )
-from pipelines.options import command
-from pipelines.side_by_side import Finished, command_of, environment, run_jobs
+from pipelines.shared.command import command
+from pipelines.shared.jobs import Finished, Job, command_of, environment, run_jobs
 
 
 RECIPE = Path(__file__).parent / "recipes" / "demo.yaml"
@@ -46,7 +45,7 @@ def main(out: Path, seed: int, recipe: Path) -> None:
     text, and on that mix with codes drawn at random. Shows every command that it runs, compares the three models, and
     reads the latents of three answers back. A demo that is in the folder already is written anew.
     """
-    from pipelines.report_demo import collect, print_comparison, write_summary
+    from pipelines.reports.demo import collect, print_comparison, write_summary
 
     settings = read_recipe(recipe)
     plan = make_plan(settings, out, seed)

@@ -7,31 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from mixlm.errors import InputError
+from pipelines.shared.jobs import Job
 
 
 METHODS = {"cot": "cot", "assorted": "assorted", "random": "random-codes"}
 MODEL, SCRIPT, SUMMARY, QUESTIONS = "model.yaml", "commands.sh", "summary.json", "questions.jsonl"
 WORKED_ANSWERS = 3
 _SECTIONS = ("rows", "data", "model", "template", "encode", "train", "evaluate")
-_OWN_SCRIPTS = {"encode": "mixlm-encode", "train": "mixlm-train", "generate": "mixlm-generate"}
-
-
-@dataclass(frozen=True)
-class Job:
-    """One command.
-
-    Attributes:
-        name: Short and unique, for progress and ``summary.json``.
-        arguments: Of ``mixlm``, the subcommand first.
-    """
-
-    name: str
-    arguments: tuple[str, ...]
-
-    def line(self) -> str:
-        """Return the command as a user would type it."""
-        first, *rest = self.arguments
-        return " ".join([_OWN_SCRIPTS.get(first, f"mixlm {first}"), *map(shlex.quote, rest)])
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,9 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
-from pipelines.options import command, progress_bar, say, template_of, template_options
+from pipelines.shared.command import command, say
+from pipelines.shared.options import template_of, template_options
+from pipelines.shared.progress import progress_bar
 
 
 _positive, _count = click.IntRange(min=1), click.IntRange(min=0)
@@ -98,9 +100,9 @@ def main(traces: str, model: str, out: str, **values: Any) -> None:
     """
     from contextlib import ExitStack
 
-    from mixlm.encoding import encode_dataset
-    from mixlm.encoding_options import EncodingOptions
-    from pipelines.report_encoding import print_report
+    from mixlm.encoding.encode import encode_dataset
+    from mixlm.encoding.options import EncodingOptions
+    from pipelines.reports.encoding import print_report
     from vqvae import VQVAETrainingOptions
 
     if values["vqvae"]:

@@ -5,8 +5,9 @@ from typing import Any
 
 import click
 
-from pipelines.decoding import decoding_options
-from pipelines.options import command, progress_bar
+from pipelines.shared.command import command
+from pipelines.shared.options import decoding_options
+from pipelines.shared.progress import progress_bar
 
 
 _CHECKS, _FILE, _positive = (
@@ -55,11 +56,11 @@ def main(
     """
     if out and out.suffix != ".json":
         raise click.UsageError(f"--out {out}: give a name that ends in .json")
-    from mixlm.devices import pick_device
-    from mixlm.evaluation import evaluate, read_modes
-    from mixlm.evaluation_data import open_rows
+    from mixlm.evaluation.evaluate import evaluate, read_modes
+    from mixlm.evaluation.inputs import open_rows
+    from mixlm.processes import pick_device
     from mixlm.run import load_run
-    from pipelines.report_evaluation import output_files, print_evaluation
+    from pipelines.reports.evaluation import output_files, print_evaluation
 
     opened = load_run(run)
     modes = read_modes([latents], opened)

@@ -2,7 +2,7 @@
 
 import click
 
-from pipelines.options import command
+from pipelines.shared.command import command
 
 
 _positive = click.IntRange(min=1)
@@ -30,8 +30,8 @@ def lm_eval(
     The command printed runs the harness; its exact_match is the accuracy of mixlm evaluate with the limit that is
     printed, --latents free and --check exact.
     """
-    from mixlm.evaluation_data import open_rows
-    from mixlm.export import export_lm_eval, task_name
+    from mixlm.evaluation.inputs import open_rows
+    from mixlm.evaluation.lm_eval import export_lm_eval, task_name
     from mixlm.run import load_run
 
     opened = load_run(run)

@@ -6,8 +6,9 @@ from typing import Any
 
 import click
 
-from pipelines.decoding import decoding_options
-from pipelines.options import command, progress_bar
+from pipelines.shared.command import command
+from pipelines.shared.options import decoding_options
+from pipelines.shared.progress import progress_bar
 
 
 @command("generate")
@@ -44,17 +45,15 @@ def main(
     Started by accelerate launch, several processes share the questions of a file.
     """
     _check_usage(question, source, output)
-    from mixlm.devices import pick_device
-    from mixlm.endpoint import Endpoint, answer_remotely
     from mixlm.errors import InputError
-    from mixlm.explain import Reader
-    from mixlm.generation import GenerationOptions
-    from mixlm.latent_mode import parse_latent_mode
-    from mixlm.processes import Processes
-    from mixlm.questions import answer_questions, read_questions, single_question
+    from mixlm.generation.endpoint import Endpoint, answer_remotely
+    from mixlm.generation.explain import Reader
+    from mixlm.generation.options import GenerationOptions, parse_latent_mode
+    from mixlm.generation.questions import answer_questions, read_questions, single_question
+    from mixlm.generation.shared_file import SharedFile
+    from mixlm.processes import Processes, pick_device
     from mixlm.run import load_run
-    from mixlm.shared_file import SharedFile
-    from pipelines.report_answers import print_answers, print_prompt_ids, require_all, write_answers
+    from pipelines.reports.answers import print_answers, print_prompt_ids, require_all, write_answers
 
     opened = load_run(run)
     tokenizer = opened.tokenizer()

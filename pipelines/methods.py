@@ -6,8 +6,8 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import click
 
-from pipelines.documented import notes_of
-from pipelines.options import command
+from pipelines.shared.command import command
+from pipelines.shared.docstrings import notes_of
 
 
 @command("methods")
@@ -15,7 +15,7 @@ from pipelines.options import command
 def main(names: tuple[str, ...]) -> None:
     """List the methods of reasoning, or those NAMED, with source, options, defaults and recipes."""
     from mixlm.methods import METHODS, build_method
-    from pipelines.shipped import shipped_recipes
+    from pipelines.shared.config_file import shipped_recipes
 
     for name in names:
         build_method(name, {})  # an unknown one is the user's mistake

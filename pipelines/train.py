@@ -5,8 +5,10 @@ from typing import Any
 
 import click
 
-from mixlm.training_options import TrainingOptions
-from pipelines.options import command, progress_bar, say, template_of, template_options
+from mixlm.training.options import TrainingOptions
+from pipelines.shared.command import command, say
+from pipelines.shared.options import template_of, template_options
+from pipelines.shared.progress import progress_bar
 
 
 _DEFAULTS = {field.name: field.default for field in fields(TrainingOptions)}
@@ -91,8 +93,8 @@ def main(
     DATA is the folder that mixlm-encode wrote, or, for methods that need no codes (`mixlm methods`), a file of traces.
     An interrupted run goes on from its last checkpoint when the same command is given again.
     """
-    from mixlm.methods.options import parse_assignments
-    from mixlm.training import train
+    from mixlm.methods.parse import parse_assignments
+    from mixlm.training.train import train
 
     template = template_of(values)
     options = TrainingOptions(method=method, method_options=parse_assignments(method_option), **values)

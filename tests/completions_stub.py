@@ -6,8 +6,8 @@ import time
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-from mixlm.generation import GenerationOptions, generate
-from mixlm.latent_mode import LatentMode
+from mixlm.generation.generate import generate
+from mixlm.generation.options import GenerationOptions, LatentMode
 
 
 LATENTS = LatentMode("exact", 2)  # a random model would write none

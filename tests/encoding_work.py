@@ -6,8 +6,8 @@ from dataclasses import replace
 import pytest
 from pyarrow import parquet
 
-from mixlm.encoding import encode_dataset
-from mixlm.encoding_options import EncodingOptions
+from mixlm.encoding.encode import encode_dataset
+from mixlm.encoding.options import EncodingOptions
 from mixlm.errors import InputError
 from tests.interruption import Interrupted
 from tests.tiny_data import raw_rows, write_scratch

@@ -9,8 +9,9 @@ import pytest
 import yaml
 from click.testing import CliRunner
 
-from pipelines import report_comparison, side_by_side
 from pipelines.cli import main
+from pipelines.reports import comparison as report_comparison
+from pipelines.shared import jobs as side_by_side
 from tests import fake_commands
 
 

@@ -9,7 +9,7 @@ from transformers import AutoModelForCausalLM, LlamaConfig
 
 from benchmarks.gpu import flops, utilisation
 from benchmarks.training import VOCABULARY, Bench
-from mixlm.collator import Collator
+from mixlm.model.collator import Collator
 
 
 @pytest.fixture(params=[True, False], ids=["tied", "untied"])

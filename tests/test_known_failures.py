@@ -4,17 +4,15 @@ import numpy as np
 import pytest
 import torch
 
-from mixlm.answers import extract_answer
-from mixlm.counting import count_tokens
-from mixlm.generation import read_answer
+from mixlm.data.template import Template, extract_answer
+from mixlm.generation.answers import count_tokens, read_answer
 from mixlm.methods import Progress, build_method
-from mixlm.mixing import PAPER_LENGTHS, draw_two_level
-from mixlm.template import Template
-from mixlm.tokens import SpecialIds, latent_span
-from mixlm.vocabulary import extend_vocabulary, matrices, special_ids
+from mixlm.methods.mixing import PAPER_LENGTHS, draw_two_level
+from mixlm.model.special_tokens import SpecialIds, latent_span
+from mixlm.model.vocabulary import extend_vocabulary, matrices, special_ids
 from tests.tiny_runs import tiny_run, tiny_tokenizer
 from tests.vqvae_rows import random_rows, tiny_model
-from vqvae import encode_traces, evaluate_vqvae
+from vqvae import evaluate_vqvae
 
 
 SPECIAL = SpecialIds(eos=0, bo_latent=100, eo_latent=101, first_latent=102, codebook_size=8)
@@ -36,7 +34,7 @@ def test_1_a_collapsed_codebook_is_reported() -> None:
 
 def test_2_one_latent_stands_for_a_chunk_not_for_a_token() -> None:
     model = tiny_model(chunk_length=4, compression_rate=4)
-    assert [len(codes) for codes in encode_traces(model, [[3] * 16, [5] * 19, [8] * 3])] == [4, 4, 0]
+    assert [len(codes) for codes in model.encode_traces([[3] * 16, [5] * 19, [8] * 3])] == [4, 4, 0]
 
 
 def test_3_chunks_never_shift() -> None:

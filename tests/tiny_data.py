@@ -5,13 +5,13 @@ from pathlib import Path
 
 import numpy as np
 
-from mixlm.encoded import FORMAT_VERSION, write_manifest
-from mixlm.fingerprint import tokenizer_fingerprint
-from mixlm.models import build_tokenizer
-from mixlm.samples import to_sample
-from mixlm.shards import write_shard
-from mixlm.template import Template
-from mixlm.tokenization import row_table, tokenize_samples
+from mixlm.data.samples import to_sample
+from mixlm.data.tables import row_table
+from mixlm.data.template import Template
+from mixlm.data.tokenization import tokenize_samples
+from mixlm.encoding.dataset import FORMAT_VERSION, write_manifest
+from mixlm.encoding.shards import write_shard
+from mixlm.model.loading import build_tokenizer, tokenizer_fingerprint
 
 
 CODEBOOK, RATE = 4, 2

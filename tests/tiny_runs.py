@@ -8,16 +8,16 @@ from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import Whitespace
 from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from mixlm.encoded import FORMAT_VERSION, write_manifest
-from mixlm.fingerprint import tokenizer_fingerprint
-from mixlm.models import build_tokenizer
+from mixlm.data.samples import Sample
+from mixlm.data.tables import row_table
+from mixlm.data.template import Template
+from mixlm.data.tokenization import tokenize_samples
+from mixlm.encoding.dataset import FORMAT_VERSION, write_manifest
+from mixlm.encoding.shards import write_shard
+from mixlm.model.loading import build_tokenizer, tokenizer_fingerprint
+from mixlm.model.special_tokens import PAUSE, SpecialIds, latent_span
+from mixlm.model.vocabulary import special_ids
 from mixlm.run import Run
-from mixlm.samples import Sample
-from mixlm.shards import write_shard
-from mixlm.template import Template
-from mixlm.tokenization import row_table, tokenize_samples
-from mixlm.tokens import PAUSE, SpecialIds, latent_span
-from mixlm.vocabulary import special_ids
 from vqvae import ChunkVQVAE, ChunkVQVAEConfig
 
 

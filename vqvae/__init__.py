@@ -10,7 +10,6 @@ _HOMES = {
     "ChunkVQVAEOutput": "vqvae.model",
     "InputError": "vqvae.errors",
     "VQVAETrainingOptions": "vqvae.options",
-    "encode_traces": "vqvae.encoding",
     "evaluate_vqvae": "vqvae.metrics",
     "train_vqvae": "vqvae.training",
 }

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import numpy as np
 from transformers import PreTrainedConfig
 
 from vqvae.errors import InputError
@@ -101,6 +102,10 @@ class ChunkVQVAEConfig(PreTrainedConfig):
     def codes_per_chunk(self) -> int:
         """Codes of one chunk, L / r."""
         return self.chunk_length // self.compression_rate
+
+    def count_codes(self, lengths: np.ndarray) -> np.ndarray:
+        """Return how many codes traces of ``lengths`` (n,) have, (n,); a tail shorter than a chunk has none."""
+        return lengths // self.chunk_length * self.codes_per_chunk
 
     @property
     def samples_softmax(self) -> bool:

@@ -1,5 +1,8 @@
 """The causal Transformer of encoder, decoder and prompt encoder."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 from einops import rearrange
 from torch import nn
@@ -55,3 +58,15 @@ class CausalTransformer(nn.Module):
         for block in self.blocks:
             x = block(x)
         return self.norm(x)
+
+
+@contextmanager
+def evaluating(module: nn.Module) -> Iterator[None]:
+    """Keep a module in evaluation mode and without gradients; it then is as before, whatever happened."""
+    training = module.training
+    module.eval()
+    try:
+        with torch.no_grad():
+            yield
+    finally:
+        module.train(training)

@@ -9,6 +9,7 @@ from torch.nn import functional as F
 
 from vqvae.chunks import collate, count_chunks
 from vqvae.errors import InputError
+from vqvae.layers import evaluating
 from vqvae.model import ChunkVQVAE
 
 
@@ -29,7 +30,6 @@ def perplexity(counts: torch.Tensor) -> float:
     return math.exp(entropy(counts))
 
 
-@torch.no_grad()
 def evaluate_vqvae(
     model: ChunkVQVAE, rows: Sequence[Row], batch_size: int = 32, seed: int = 0
 ) -> dict[str, float | None]:
@@ -57,13 +57,11 @@ def evaluate_vqvae(
     Raises:
         InputError: If no trace has a whole chunk.
     """
-    training = model.training
-    model.eval()
     sums = _Sums(model)
     generator = torch.Generator().manual_seed(seed)
-    for batch in _batches(rows, model, batch_size):
-        sums.add(batch, generator)
-    model.train(training)
+    with evaluating(model):
+        for batch in _batches(rows, model, batch_size):
+            sums.add(batch, generator)
     if not sums.tokens:
         raise InputError(
             f"no held-out trace has a whole chunk of {model.config.chunk_length} tokens; "

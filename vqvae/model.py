@@ -29,7 +29,9 @@ inside, only the ids that the training corpus uses have a row.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 
+import numpy as np
 import torch
 import transformers.initialization as init
 from einops import rearrange, reduce, repeat
@@ -39,12 +41,15 @@ from transformers import AutoConfig, AutoModel, PreTrainedModel
 from transformers.utils import ModelOutput
 from vector_quantize_pytorch import VectorQuantize
 
-from vqvae.chunks import last_tokens
+from vqvae.chunks import cut_windows, last_tokens
 from vqvae.config import ChunkVQVAEConfig
-from vqvae.layers import CausalTransformer
+from vqvae.layers import CausalTransformer, evaluating
 from vqvae.quantizer import ChunkQuantizer
-from vqvae.sampling import sampled_cross_entropy
+from vqvae.sampled_softmax import sampled_cross_entropy
 from vqvae.vocabulary import CompactVocabulary
+
+
+CPU_BATCH, GPU_BATCH = 1024, 16384  # windows that keep the device busy; more of them gain nothing
 
 
 @dataclass
@@ -210,7 +215,6 @@ class ChunkVQVAE(PreTrainedModel):
         mixed = self.mix(torch.cat([vectors.to(prompts.dtype), prompts], -1))
         return self.decoder(repeat(mixed, "n k d -> n (k r) d", r=self.config.compression_rate))
 
-    @torch.no_grad()
     def encode(self, input_ids: torch.Tensor, lengths: torch.Tensor | None = None) -> torch.Tensor:
         """Return the codes of traces.
 
@@ -221,16 +225,46 @@ class ChunkVQVAE(PreTrainedModel):
         Returns:
             (n, T // L * (L / r)); -1 beyond a trace's own codes. A tail shorter than a chunk has none.
         """
-        from vqvae.encoding import encode_traces
+        width = input_ids.shape[1]
+        sizes = np.full(len(input_ids), width) if lengths is None else lengths.cpu().numpy()
+        flat = input_ids.cpu().numpy()[np.arange(width) < sizes[:, None]]
+        counts = self.config.count_codes(sizes)
+        codes = np.full((len(sizes), int(self.config.count_codes(np.array(width)))), -1)
+        codes[np.arange(codes.shape[1]) < counts[:, None]] = self.encode_flat(flat, sizes)
+        return torch.as_tensor(codes, dtype=input_ids.dtype, device=input_ids.device)
 
-        if lengths is None:
-            lengths = input_ids.new_full(input_ids.shape[:1], input_ids.shape[1])
-        traces = [ids[:length].tolist() for ids, length in zip(input_ids, lengths.tolist(), strict=True)]
-        width = input_ids.shape[1] // self.config.chunk_length * self.config.codes_per_chunk
-        codes = input_ids.new_full((len(traces), width), -1)
-        for row, found in zip(codes, encode_traces(self, traces), strict=True):
-            row[: len(found)] = row.new_tensor(found)
-        return codes
+    def encode_traces(self, traces: Sequence[Sequence[int]], batch_size: int | None = None) -> list[list[int]]:
+        """Return the codes of each trace, given its full ids: ``len(trace) // L * (L / r)`` of them."""
+        lengths = np.array([len(trace) for trace in traces], dtype=np.int64)
+        codes = self.encode_flat(np.fromiter(chain(*traces), np.int64), lengths, batch_size)
+        ends = np.cumsum(self.config.count_codes(lengths))
+        return [part.tolist() for part in np.split(codes, ends[:-1])] if len(ends) else []
+
+    def encode_flat(self, ids: np.ndarray, lengths: np.ndarray, batch_size: int | None = None) -> np.ndarray:
+        """Return the codes of traces that are laid end to end, so that nothing is copied on the way from a file.
+
+        Windows of all traces make up blocks of ``batch_size``, so that short traces cost no padding. In fp32 the codes
+        do not depend on ``batch_size`` or on which traces stand together.
+
+        Args:
+            ids: (tokens,) full ids of all traces.
+            lengths: (n,) tokens of each trace.
+            batch_size: Windows of one block: chunks with ``context="chunk"``; None: what suits the device.
+
+        Returns:
+            (codes,) of all traces in order; ``config.count_codes`` tells how many each has.
+        """
+        starts, sizes = (torch.from_numpy(array).to(self.device) for array in cut_windows(lengths, self.config))
+        flat = torch.tensor(ids, device=self.device)
+        found = []
+        size = batch_size or (CPU_BATCH if self.device.type == "cpu" else GPU_BATCH)
+        with evaluating(self):
+            for first, tokens in zip(starts.split(size), sizes.split(size), strict=True):
+                width = self.config.window if self.config.context == "chunk" else int(tokens.max())
+                places = first[:, None] + torch.arange(width, device=self.device)
+                block = flat[places.clamp(max=len(flat) - 1)].long()  # beyond its end a window is not looked at
+                found.append(self.quantizer.nearest(self.encode_windows(block, tokens).flatten(0, 1)))
+        return torch.cat(found).cpu().numpy() if found else np.zeros(0, dtype=np.int64)
 
     @torch.no_grad()
     def decode(

@@ -12,13 +12,12 @@ from torch.utils.data import Dataset
 from transformers import Trainer, TrainingArguments, set_seed
 from transformers.trainer_callback import PrinterCallback
 
-from vqvae.checkpoints import last_checkpoint
 from vqvae.chunks import PARTS, collate, count_chunks
 from vqvae.config import ChunkVQVAEConfig
 from vqvae.errors import InputError
 from vqvae.model import ChunkVQVAE
 from vqvae.options import VQVAETrainingOptions
-from vqvae.progress import ProgressCallback, ReportProgress
+from vqvae.trainer_base import ProgressCallback, ReportProgress, last_checkpoint
 from vqvae.vocabulary import used_ids
 
 

@@ -11,7 +11,7 @@ import torch
 
 from mixlm.analysis.finding import Finding
 from mixlm.errors import InputError
-from mixlm.statistics import bootstrap_interval, paired_bootstrap_difference
+from mixlm.evaluation.statistics import bootstrap_interval, paired_bootstrap_difference
 
 
 NUMBER, OPERATOR, OTHER = CLASSES = ("number", "operator", "other")

@@ -23,15 +23,16 @@ import numpy as np
 import torch
 
 from mixlm.analysis.finding import Finding
-from mixlm.answers import CheckMode
 from mixlm.errors import InputError
-from mixlm.evaluation import score
-from mixlm.generation import Answer, GenerationOptions, generate
-from mixlm.latent_mode import LatentMode
+from mixlm.evaluation.checks import CheckMode
+from mixlm.evaluation.evaluate import score
+from mixlm.evaluation.statistics import mcnemar, paired_bootstrap_difference, wilson_interval
+from mixlm.generation.answers import Answer
+from mixlm.generation.generate import generate
+from mixlm.generation.options import GenerationOptions, LatentMode
 from mixlm.methods.base import Row
+from mixlm.model.special_tokens import SpecialIds
 from mixlm.run import Run
-from mixlm.statistics import mcnemar, paired_bootstrap_difference, wilson_interval
-from mixlm.tokens import SpecialIds
 
 
 DEFAULT = ("noise:1x", "noise:100", "zeros", "shuffled", "other", "fewer", "more", "none")

@@ -31,9 +31,9 @@ from typing import Any
 import numpy as np
 
 from mixlm.analysis.finding import Finding
-from mixlm.analysis.graphs import ConceptGraph
+from mixlm.analysis.prosqa_graph import ConceptGraph
 from mixlm.errors import InputError
-from mixlm.statistics import wilson_interval
+from mixlm.evaluation.statistics import wilson_interval
 
 
 CORRECT_PATH = "correct path"
@@ -112,7 +112,8 @@ def outcome_table(
     several answers to a row, the row counts by their mean, which makes the interval wide rather than narrow.
 
     Args:
-        records: What ``mixlm.evaluation.score`` returns; of each ``text``, ``answer``, ``row`` and ``latents`` count.
+        records: What ``mixlm.evaluation.evaluate.score`` returns; of each ``text``, ``answer``, ``row`` and
+            ``latents`` count.
         graphs: Graph of each row, by the number that records have as ``row``.
         marker: As in ``classify``.
 

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import torch
 
 from mixlm.analysis.finding import Finding
-from mixlm.evaluation_loss import predictions
+from mixlm.evaluation.losses import predictions
 from mixlm.methods.base import IGNORED, Method, Row, Trainable
 
 

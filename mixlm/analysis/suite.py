@@ -7,23 +7,23 @@ from typing import Any
 import torch
 
 from mixlm.analysis.attention import PromptAttention, attention_finding, attention_to_prompt, prompt_classes
-from mixlm.analysis.candidates import candidate_probabilities, parallelism_finding, value_finding, value_rows
 from mixlm.analysis.codes import code_finding, count_chunks, information_finding
 from mixlm.analysis.finding import Finding
-from mixlm.analysis.graphs import ConceptGraph
 from mixlm.analysis.interventions import DEFAULT, Intervener, intervention_finding
 from mixlm.analysis.outcomes import outcome_table
 from mixlm.analysis.places import as_latents, as_text, place_finding, place_rows, score_chunks
+from mixlm.analysis.prosqa_graph import ConceptGraph
 from mixlm.analysis.sweep import sweep_finding, sweep_rows
-from mixlm.answers import CheckMode
+from mixlm.analysis.value_probe import candidate_probabilities, parallelism_finding, value_finding, value_rows
 from mixlm.errors import InputError
-from mixlm.evaluation import request, score
-from mixlm.generation import GenerationOptions, generate
-from mixlm.methods.base import Row
-from mixlm.recoding import recoded
+from mixlm.evaluation.checks import CheckMode
+from mixlm.evaluation.evaluate import request, score
+from mixlm.generation.generate import generate
+from mixlm.generation.options import GenerationOptions
+from mixlm.methods.base import Row, recoded
+from mixlm.model.special_tokens import text_only
+from mixlm.model.thoughts import fill_thoughts
 from mixlm.run import Run
-from mixlm.thoughts import fill_thoughts
-from mixlm.tokens import text_only
 
 
 @dataclass

@@ -5,14 +5,15 @@ from dataclasses import replace
 from typing import Any
 
 from mixlm.analysis.finding import Finding
-from mixlm.answers import CheckMode
 from mixlm.errors import InputError
-from mixlm.evaluation import request, score
-from mixlm.generation import Answer, GenerationOptions, generate
-from mixlm.latent_mode import parse_latent_mode
+from mixlm.evaluation.checks import CheckMode
+from mixlm.evaluation.evaluate import request, score
+from mixlm.evaluation.statistics import wilson_interval
+from mixlm.generation.answers import Answer
+from mixlm.generation.generate import generate
+from mixlm.generation.options import GenerationOptions, parse_latent_mode
 from mixlm.methods.base import Row
 from mixlm.run import Run
-from mixlm.statistics import wilson_interval
 
 
 SHARES = ("exact:0%", "exact:25%", "exact:50%", "exact:75%", "exact:100%")

@@ -1,1 +1,1 @@
-"""Methods compared over seeds: the grid of what is run, the results of its cells, and what they say together."""
+"""What results of many runs say together: tables, intervals, tests, a plot."""

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from mixlm.comparison.results import Result, scores
-from mixlm.statistics import (
+from mixlm.evaluation.statistics import (
     Interval,
     bootstrap_interval,
     bootstrap_p_value,

@@ -4,15 +4,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from mixlm.errors import InputError
-from mixlm.methods.assorted import Assorted
+from mixlm.methods.assorted import Assorted, AssortedAll, AssortedCurriculum, AssortedPoisson
 from mixlm.methods.base import Grammar, Method, Progress, Trainable
 from mixlm.methods.coconut import Coconut, CoconutNoCurriculum, CoconutNoThought, PauseAsThought
-from mixlm.methods.controls import DropPrefix, HashedCodes, MatchedPauses, RandomCodes, ShuffledCodes
+from mixlm.methods.controls import DropPrefix, FrequentNgrams, HashedCodes, MatchedPauses, RandomCodes, ShuffledCodes
 from mixlm.methods.icot import StepwiseInternalisation
-from mixlm.methods.ngrams import FrequentNgrams
-from mixlm.methods.options import read_options
+from mixlm.methods.parse import read_options
 from mixlm.methods.pause import Pause
-from mixlm.methods.strategies import AssortedAll, AssortedCurriculum, AssortedPoisson
 from mixlm.methods.text import ChainOfThought, SolutionOnly
 
 

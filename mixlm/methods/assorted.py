@@ -1,13 +1,16 @@
 """Token Assorted: latents in place of the first m tokens of the trace, m drawn at random."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from itertools import groupby
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
 from mixlm.methods.base import Grammar, Method, Progress, Row, Trainable, answer_sequence, require
-from mixlm.mixing import PAPER_LENGTHS, draw_two_level, draw_uniform, mixed_answer
-from mixlm.tokens import latent_span
+from mixlm.methods.curriculum import MANY, Curriculum
+from mixlm.methods.mixing import PAPER_LENGTHS, draw_two_level, draw_uniform, mixed_answer
+from mixlm.model.special_tokens import latent_span
 
 
 @dataclass
@@ -59,3 +62,118 @@ class Assorted(Method):
     def extra_tokens(self) -> int:
         """Return the most that delimiters can add: one code in place of its r tokens takes three."""
         return max(3 - self.compression_rate, 0)
+
+
+@dataclass
+class AssortedAll(Assorted):
+    """Every whole chunk of every trace is latent from the first step on; m is not drawn."""
+
+    name: ClassVar[str] = "assorted-all"
+    source: ClassVar[str] = "Token Assorted, table 4.4 (All-Replace)"
+
+    mix: ClassVar[str] = "all"  # no options: there is nothing to draw
+    lengths: ClassVar[tuple[int, ...]] = ()
+
+    def draw(self, row: Row, rng: np.random.Generator) -> int:
+        """Return the number of all codes."""
+        return len(row["codes"])
+
+
+@dataclass
+class AssortedCurriculum(AssortedAll):
+    """The latent share of every trace grows stage by stage from nothing to all; m is not drawn.
+
+    The paper does not state the schedule. Here stage s of n replaces the first s / n of a trace's codes, rounded down.
+
+    Attributes:
+        stages: Stages until everything is latent, n.
+        epochs_per_stage: Epochs of each, the first, all text, among them.
+    """
+
+    name: ClassVar[str] = "assorted-curriculum"
+    source: ClassVar[str] = "Token Assorted, table 4.4 (Curriculum-Replace)"
+
+    stages: int = 8
+    epochs_per_stage: float = 0.1
+
+    def __post_init__(self) -> None:
+        """Check the options."""
+        require(self.stages > 0, "stages", self.stages, "at least 1")
+        each = self.epochs_per_stage
+        require(0 < each < MANY, "epochs_per_stage", each, f"a number above 0, below {MANY:g}")
+
+    @property
+    def curriculum(self) -> Curriculum:
+        """The schedule; its last stage is ours of all latents."""
+        return Curriculum(self.stages - 1, self.epochs_per_stage, self.epochs_per_stage)
+
+    def stage(self, progress: Progress) -> int:
+        """Return the stage, from 0 to n."""
+        return self.curriculum.stage(progress)
+
+    def schedule_end(self, steps_per_epoch: int) -> int:
+        """Return the step from which on everything is latent."""
+        return self.curriculum.end(steps_per_epoch)
+
+    def sequence(self, row: Row, progress: Progress, rng: np.random.Generator) -> Trainable:
+        """Return the mixed sequence of the stage."""
+        return self.sequence_with(row, len(row["codes"]) * self.stage(progress) // self.stages)
+
+
+@dataclass
+class AssortedPoisson(AssortedAll):
+    """Every chunk is latent or text by a coin of its own; each run of adjacent latent chunks has its delimiters.
+
+    Attributes:
+        probability: That a chunk becomes latent.
+    """
+
+    name: ClassVar[str] = "assorted-poisson"
+    source: ClassVar[str] = "Token Assorted, table 4.4 (Poisson-Replace)"
+
+    probability: float = 0.5
+
+    def __post_init__(self) -> None:
+        """Check the options."""
+        require(0 <= self.probability <= 1, "probability", self.probability, "a number from 0 to 1")
+
+    def fit(self, rows: Sequence[Row], seed: int) -> dict[str, Any]:
+        """Find the most codes of a trace, which bound the number of runs."""
+        state = {"most_codes": max(len(row["codes"]) for row in rows)}
+        self.restore(state)
+        return state
+
+    def restore(self, state: Mapping[str, Any]) -> "AssortedPoisson":
+        """Take the most codes of a trace."""
+        self.most_codes = state.get("most_codes", 0)
+        return self
+
+    def sequence(self, row: Row, progress: Progress, rng: np.random.Generator) -> Trainable:
+        """Return a sequence in which a random part of the chunks is latent; loss on everything after P."""
+        chunks = len(row["codes"]) * self.compression_rate // self.chunk_length
+        return self.sequence_of(row, (rng.random(chunks) < self.probability).tolist())
+
+    def sequence_of(self, row: Row, latent: Sequence[bool]) -> Trainable:
+        """Return the sequence in which exactly the chunks are latent for which ``latent`` says so."""
+        trace, answer = row["trace_ids"], []
+        per_chunk = self.chunk_length // self.compression_rate
+        start = 0
+        for is_latent, run in groupby(latent):
+            end = start + len(list(run))
+            if is_latent:
+                codes = map(self.special.latent, row["codes"][start * per_chunk : end * per_chunk])
+                answer += [self.special.bo_latent, *codes, self.special.eo_latent]
+            else:
+                answer += trace[start * self.chunk_length : end * self.chunk_length]
+            start = end
+        tail = trace[len(latent) * self.chunk_length :]
+        return answer_sequence(row["prompt_ids"], [*answer, *tail, *row["solution_ids"]])
+
+    def grammar(self) -> Grammar:
+        """Allow spans of latents anywhere."""
+        return Grammar("anywhere")
+
+    def extra_tokens(self) -> int:
+        """Return what is added if every other chunk is latent, and its delimiters take more room than it saves."""
+        runs = (self.most_codes * self.compression_rate // self.chunk_length + 1) // 2
+        return runs * max(self.chunk_length // self.compression_rate + 2 - self.chunk_length, 0)

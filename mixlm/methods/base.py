@@ -6,9 +6,9 @@ from typing import Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
 
+from mixlm.data.tables import replaced_chunks
 from mixlm.errors import InputError
-from mixlm.mixing import replaced_chunks
-from mixlm.tokens import SpecialIds
+from mixlm.model.special_tokens import SpecialIds
 
 
 IGNORED = -100  # the label that torch's cross-entropy leaves out
@@ -72,7 +72,7 @@ class Method:
         source: Paper and section.
         needs_codes: Whether its rows must come from ``mixlm-encode``.
         codes_mean_chunks: Whether stage 1 can read the method's latents back.
-        uses_thoughts: Whether inputs may be hidden states in place of tokens (``mixlm.thoughts``).
+        uses_thoughts: Whether inputs may be hidden states in place of tokens (``mixlm.model.thoughts``).
         packable: Whether several sequences may share a row.
     """
 
@@ -202,3 +202,18 @@ def require(holds: bool, name: str, value: Any, wanted: str) -> None:
     """
     if not holds:
         raise InputError(f"method option '{name}': {value} does not fit; give {wanted}")
+
+
+def recoded(rows: Any, method: Method) -> Any:
+    """Return ``rows``, a ``datasets.Dataset`` or a list of rows, with the codes that ``method`` gives them.
+
+    Rows whose codes the method leaves alone, or that have none, come back as they are.
+    """
+    if not len(rows) or "codes" not in rows[0]:
+        return rows
+    codes = method.recode(rows)
+    if codes is None:
+        return rows
+    if isinstance(rows, list):
+        return [{**row, "codes": own} for row, own in zip(rows, codes, strict=True)]
+    return rows.remove_columns("codes").add_column("codes", codes, feature=rows.features["codes"])

@@ -12,7 +12,7 @@ import numpy as np
 
 from mixlm.methods.base import Method, Progress, Row, Trainable, answer_sequence, require
 from mixlm.methods.curriculum import MANY, Curriculum, draw_any, draw_earlier
-from mixlm.tokens import BO_THOUGHT, EO_THOUGHT, PAUSE, THOUGHT
+from mixlm.model.special_tokens import BO_THOUGHT, EO_THOUGHT, PAUSE, THOUGHT
 
 
 @dataclass

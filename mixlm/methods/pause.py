@@ -7,7 +7,7 @@ from typing import ClassVar
 import numpy as np
 
 from mixlm.methods.base import Method, Progress, Row, Trainable, answer_sequence, require
-from mixlm.tokens import PAUSE
+from mixlm.model.special_tokens import PAUSE
 
 
 @dataclass

@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from itertools import cycle, islice
 
 from mixlm.errors import InputError
-from mixlm.tasks.splitting import SPLITS, split_of
+from mixlm.tasks.splits import SPLITS, split_of
 
 
 __all__ = ["CHECK", "SPLITS", "check", "extract_answer", "generate", "split_of"]

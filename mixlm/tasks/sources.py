@@ -1,13 +1,12 @@
 """Where the rows of a published task lie: in a file that is named, in the folder of real data, or on the Hub."""
 
-import hashlib
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from mixlm.data.reading import Row, read_rows
 from mixlm.errors import InputError
-from mixlm.files import Row, read_rows
 
 
 FOLDER_VARIABLE = "MIXLM_DATA"
@@ -42,8 +41,8 @@ class Source:
     Attributes:
         task: What error messages call the task.
         file: Name below the folder of real data.
-        hub: Hub datasets with the same rows, as ``mixlm.files.read_rows`` takes them, each with its split; one after
-            the other they are the file. Empty: none is known.
+        hub: Hub datasets with the same rows, as ``mixlm.data.reading.read_rows`` takes them, each with its split; one
+            after the other they are the file. Empty: none is known.
         option: The option that names another file.
     """
 
@@ -112,22 +111,3 @@ def text_of(row: Row, names: tuple[str, ...], where: str, task: str) -> str:
     if not isinstance(value, str):
         raise InputError(f"{where}: no text in column '{' or '.join(names)}'; give a file of {task} as published")
     return value.strip()
-
-
-def drawn(questions: Iterable[str], count: int, where: str | Path) -> set[str]:
-    """Return ``count`` of the questions, always the same ones: those whose hashes are the smallest.
-
-    Neither their order nor the version of Python matters.
-
-    Args:
-        questions: The questions; equal ones count once.
-        count: How many.
-        where: What error messages call their file.
-
-    Raises:
-        InputError: If no question would be left.
-    """
-    different = set(questions)
-    if len(different) <= count:
-        raise InputError(f"{where}: has {len(different)} questions, and {count} are held out; give the whole file")
-    return set(sorted(different, key=lambda text: hashlib.sha256(text.encode()).digest())[:count])

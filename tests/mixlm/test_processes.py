@@ -16,7 +16,7 @@ PROGRAM = """
 import json, os, sys
 from pathlib import Path
 from mixlm import collator, training
-from mixlm.training_options import TrainingOptions
+from mixlm.training.options import TrainingOptions
 
 rank = int(os.environ.get("RANK", 0))
 seen, kinds = [], set()

@@ -6,7 +6,7 @@ from click.testing import CliRunner
 
 import mixlm
 from pipelines.cli import COMMANDS, main
-from pipelines.options import Command
+from pipelines.shared.command import Command
 
 
 HEAVY = "torch transformers datasets vector_quantize_pytorch pandas pyarrow numpy"

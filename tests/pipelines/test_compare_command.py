@@ -7,11 +7,11 @@ import pytest
 import yaml
 from click.testing import CliRunner
 
-from mixlm.comparison.folder import RESULTS
-from mixlm.comparison.grid_file import read_grid
-from mixlm.statistics import bootstrap_interval, bootstrap_p_value, paired_bootstrap_difference
+from mixlm.evaluation.statistics import bootstrap_interval, bootstrap_p_value, paired_bootstrap_difference
 from pipelines.cli import main
-from pipelines.report_comparison import _points, markdown, p_text
+from pipelines.grid.folder import RESULTS
+from pipelines.grid.parse import read_grid
+from pipelines.reports.comparison import _points, markdown, p_text
 from tests.made_results import figures, result
 from tests.toy_recipe import DATA, ROWS, STAGES
 
@@ -101,7 +101,7 @@ def test_table_pairs_and_pictures_are_written(toy):
 def test_a_second_call_runs_nothing_and_says_the_same(toy, monkeypatch):
     out, printed = toy
     monkeypatch.chdir(out.parent)
-    monkeypatch.setattr("pipelines.side_by_side.command_of", lambda job: ["false"])
+    monkeypatch.setattr("pipelines.shared.jobs.command_of", lambda job: ["false"])
     again = compare("toy.yaml")
     assert again.exit_code == 0 and "3 cells, 3 done" in again.stdout
     assert again.stdout.splitlines()[1:] == printed.splitlines()[-len(again.stdout.splitlines()) + 1 :]

@@ -7,9 +7,11 @@ import yaml
 from click.testing import CliRunner
 
 from mixlm.errors import InputError
-from pipelines import demo, side_by_side
+from pipelines import demo
 from pipelines.cli import main
-from pipelines.demo_plan import METHODS, Job, make_plan, read_recipe
+from pipelines.demo_plan import METHODS, make_plan, read_recipe
+from pipelines.shared import jobs as side_by_side
+from pipelines.shared.jobs import Job
 from tests.toy_recipe import DATA, ROWS, STAGES
 
 

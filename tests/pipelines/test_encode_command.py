@@ -5,7 +5,7 @@ from functools import partial
 
 import pytest
 
-from mixlm.encoded import load_encoded, read_manifest
+from mixlm.encoding.dataset import load_encoded, read_manifest
 from pipelines.encode import main
 from pipelines.train import main as train_main
 from tests.calling import call_command
@@ -202,7 +202,7 @@ def test_a_trained_model_is_used_as_it_is(folder, basics, encoded):
 
 
 def test_an_interruption_is_one_line_and_the_same_call_goes_on(folder, basics, encoded, monkeypatch):
-    from mixlm import encoding
+    from mixlm.encoding import encode as encoding
 
     with monkeypatch.context() as patched:
 

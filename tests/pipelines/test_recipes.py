@@ -9,12 +9,12 @@ import yaml
 from click.testing import CliRunner
 
 from mixlm.methods import METHODS, build_method
-from mixlm.methods.options import parse_assignments
-from mixlm.mixing import PAPER_LENGTHS
+from mixlm.methods.mixing import PAPER_LENGTHS
+from mixlm.methods.parse import parse_assignments
 from mixlm.run import load_run
 from pipelines.encode import main as encode
-from pipelines.options import command
-from pipelines.shipped import FOLDER, shipped_recipes
+from pipelines.shared.command import command
+from pipelines.shared.config_file import FOLDER, shipped_recipes
 from pipelines.train import main as train
 from tests.tiny_data import write_encoded, write_scratch
 
@@ -153,7 +153,7 @@ def test_recipe_of_another_command_is_refused_by_name_of_file_and_option():
 
 
 def test_recipes_are_in_the_wheel(installed, tmp_path):
-    program = "from pipelines.shipped import shipped_recipes as s; [print(*item) for item in s().items()]"
+    program = "from pipelines.shared.config_file import shipped_recipes as s; [print(*item) for item in s().items()]"
     call = [installed / "python", "-c", program]
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
     done = subprocess.run(call, capture_output=True, text=True, cwd=tmp_path, env=environment, check=True)

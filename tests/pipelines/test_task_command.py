@@ -11,10 +11,10 @@ from click.testing import CliRunner
 
 from mixlm.errors import InputError
 from mixlm.tasks import TASKS, open_task
-from pipelines import task_command
-from pipelines.check_command import check_command
-from pipelines.demo_plan import Job
-from pipelines.documented import notes_of
+from pipelines import data as task_command
+from pipelines.grid.check import check_command
+from pipelines.shared.docstrings import notes_of
+from pipelines.shared.jobs import Job
 
 
 def generate(

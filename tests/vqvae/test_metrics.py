@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from tests.vqvae_rows import IDS, random_rows, tiny_model
-from vqvae import encode_traces, evaluate_vqvae
+from vqvae import evaluate_vqvae
 from vqvae.errors import InputError
 from vqvae.metrics import perplexity
 
@@ -22,7 +22,7 @@ def test_figures_by_hand() -> None:
     tokens, right, nats, exact, chunks, used = [], 0, 0.0, 0, 0, []
     for row in rows:
         trace = row["trace_ids"][: len(row["trace_ids"]) // 4 * 4]
-        codes = encode_traces(model, [trace])[0]
+        codes = model.encode_traces([trace])[0]
         prompt = torch.tensor([row["prompt_ids"][-8:]])
         logits = model.decode_logits(torch.tensor([codes]), prompt)[0]
         guesses = model.decode(torch.tensor([codes]), prompt)[0].tolist()

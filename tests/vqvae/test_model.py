@@ -6,7 +6,7 @@ from torch.nn import functional as F
 from transformers import AutoModel
 
 from tests.vqvae_rows import IDS, random_rows, tiny_config, tiny_model
-from vqvae import ChunkVQVAE, encode_traces
+from vqvae import ChunkVQVAE
 from vqvae.chunks import collate, last_tokens
 
 
@@ -122,11 +122,11 @@ def _as_windows(model: ChunkVQVAE, ids: torch.Tensor) -> tuple[torch.Tensor, tor
 def test_codes_do_not_depend_on_batch_padding_or_company(context: str) -> None:
     model = tiny_model(context=context)
     traces = [row["trace_ids"] for row in random_rows(30)]
-    together = encode_traces(model, traces)
-    assert [encode_traces(model, [trace])[0] for trace in traces] == together
+    together = model.encode_traces(traces)
+    assert [model.encode_traces([trace])[0] for trace in traces] == together
     for size in (1, 3, 1000):
-        assert encode_traces(model, traces, batch_size=size) == together
-    assert encode_traces(model, traces[:11]) + encode_traces(model, traces[11:]) == together
+        assert model.encode_traces(traces, batch_size=size) == together
+    assert model.encode_traces(traces[:11]) + model.encode_traces(traces[11:]) == together
     assert [len(codes) for codes in together] == [len(trace) // 4 * 2 for trace in traces]
     assert len({code for codes in together for code in codes}) > 3
 
@@ -136,7 +136,7 @@ def test_encode_marks_what_a_trace_has_no_code_for() -> None:
     ids = torch.tensor([[3, 5, 8, 13, 21, 34, 55, 89], [3, 5, 8, 13, 21, 0, 0, 0]])
     codes = model.encode(ids, torch.tensor([8, 5]))
     assert codes.shape == (2, 4)
-    assert codes[0].tolist() == encode_traces(model, [ids[0].tolist()])[0]
+    assert codes[0].tolist() == model.encode_traces([ids[0].tolist()])[0]
     assert codes[1].tolist() == [*codes[0, :2].tolist(), -1, -1]
     assert torch.equal(model.encode(ids[:1]), codes[:1])
 
@@ -184,7 +184,7 @@ def test_every_chunk_of_a_batch_is_decoded_for_its_own_samples_prompt(context: s
     together = model(**collate(rows, model.config, parts=("trace_ids",))).logits.flatten(0, 1)
     alone = []
     for row in rows:
-        codes = torch.tensor(encode_traces(model, [row["trace_ids"]]))
+        codes = torch.tensor(model.encode_traces([row["trace_ids"]]))
         alone.append(model.decode_logits(codes, torch.tensor([row["prompt_ids"]]))[0])
     torch.testing.assert_close(together, torch.cat(alone))
 
@@ -203,7 +203,7 @@ def test_a_saved_model_loads_as_it_was(dtype: torch.dtype, tmp_path: Path) -> No
     if dtype == torch.float32:
         assert all(torch.equal(value, loaded.state_dict()[name]) for name, value in model.state_dict().items())
         traces = [row["trace_ids"] for row in random_rows(10)]
-        assert encode_traces(loaded, traces) == encode_traces(model, traces)
+        assert loaded.encode_traces(traces) == model.encode_traces(traces)
     else:
         assert loaded.encoder.blocks[0].qkv.weight.dtype == torch.bfloat16
         assert loaded.eval()(**collate(random_rows(2), model.config)).loss.isfinite()

@@ -5,7 +5,7 @@ from torch.nn import functional as F
 from tests.vqvae_rows import counting_rows, random_rows, tiny_config, tiny_model
 from vqvae import VQVAETrainingOptions, evaluate_vqvae, train_vqvae
 from vqvae.chunks import collate
-from vqvae.sampling import sampled_cross_entropy
+from vqvae.sampled_softmax import sampled_cross_entropy
 
 
 ROWS = 40

@@ -9,10 +9,10 @@ from vector_quantize_pytorch import VectorQuantize
 
 from tests.interruption import Interrupted, interrupt_at
 from tests.vqvae_rows import clustered_rows, counting_rows, random_rows, tiny_config
-from vqvae import ChunkVQVAE, ChunkVQVAEConfig, VQVAETrainingOptions, encode_traces, evaluate_vqvae, train_vqvae
-from vqvae.checkpoints import last_checkpoint
+from vqvae import ChunkVQVAE, ChunkVQVAEConfig, VQVAETrainingOptions, evaluate_vqvae, train_vqvae
 from vqvae.errors import InputError
 from vqvae.quantizer import ChunkQuantizer, Quantized
+from vqvae.trainer_base import last_checkpoint
 
 
 OPTIONS = VQVAETrainingOptions(steps=8, batch_size=4, learning_rate=1e-2)
@@ -69,7 +69,7 @@ def test_the_codebook_starts_at_the_k_means_of_traces(tmp_path: Path) -> None:
     config = tiny_config(codebook_size=6, compression_rate=4, warmup_steps=30, kmeans=True, dead_code_share=0.0)
     model = train_vqvae(rows, config, tmp_path, VQVAETrainingOptions(steps=31, batch_size=16, learning_rate=1e-2))
     kinds = {tuple(row["trace_ids"][:4]) for row in rows}
-    codes = encode_traces(model, [list(kind) for kind in kinds])
+    codes = model.encode_traces([list(kind) for kind in kinds])
     assert len({tuple(code) for code in codes}) >= 5
 
 

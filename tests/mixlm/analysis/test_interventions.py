@@ -12,14 +12,14 @@ from mixlm.analysis.interventions import (
     opening_of,
     parse_interventions,
 )
+from mixlm.data.template import Template
 from mixlm.errors import InputError
-from mixlm.generation import GenerationOptions, generate
-from mixlm.latent_mode import LatentMode
+from mixlm.generation.generate import generate
+from mixlm.generation.options import GenerationOptions, LatentMode
+from mixlm.model.special_tokens import BO_THOUGHT, EO_THOUGHT, THOUGHT
+from mixlm.model.thoughts import fill_thoughts
+from mixlm.model.vocabulary import special_ids
 from mixlm.run import Run
-from mixlm.template import Template
-from mixlm.thoughts import fill_thoughts
-from mixlm.tokens import BO_THOUGHT, EO_THOUGHT, THOUGHT
-from mixlm.vocabulary import special_ids
 from tests.tiny_runs import SPARE_ROWS, tiny_model, tiny_run, tiny_tokenizer
 
 

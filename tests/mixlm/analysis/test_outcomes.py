@@ -5,12 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from mixlm.analysis.graphs import ConceptGraph
 from mixlm.analysis.outcomes import OUTCOMES, classify, outcome_table, path_sentences
-from mixlm.answers import extract_answer
+from mixlm.analysis.prosqa_graph import ConceptGraph
+from mixlm.data.template import Template, extract_answer
 from mixlm.errors import InputError
-from mixlm.statistics import wilson_interval
-from mixlm.template import Template
+from mixlm.evaluation.statistics import wilson_interval
 
 
 # Alex -> a -> c -> e, Alex -> b -> d -> e, a -> b, e -> g; Bob -> f. Both paths of three steps to e are shortest.

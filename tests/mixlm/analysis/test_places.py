@@ -4,8 +4,8 @@ import torch
 from mixlm.analysis.places import Chunks, Scored, as_latents, as_text, place_rows, score_chunks
 from mixlm.analysis.suite import Case, analyze
 from mixlm.errors import InputError
-from mixlm.generation import GenerationOptions
-from mixlm.tokens import SpecialIds
+from mixlm.generation.options import GenerationOptions
+from mixlm.model.special_tokens import SpecialIds
 from tests.mixlm.analysis.test_interventions import IDS, OPTIONS, TOKENIZER, model
 from tests.tiny_runs import tiny_run
 

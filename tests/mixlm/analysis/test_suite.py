@@ -6,7 +6,7 @@ from click.testing import CliRunner
 from mixlm.analysis.suite import ANALYSES, Case, analyze
 from mixlm.analysis.sweep import SHARES, counts_to_try, sweep_rows
 from mixlm.errors import InputError
-from mixlm.generation import GenerationOptions
+from mixlm.generation.options import GenerationOptions
 from pipelines.analyze import main
 from tests.mixlm.analysis.test_interventions import IDS, OPTIONS, ROWS, TOKENIZER, model, thought_run
 from tests.tiny_runs import saved_run, tiny_run, write_encoded

@@ -8,7 +8,7 @@ from tests.made_results import figures, result
 
 pytest.importorskip("matplotlib")
 
-from mixlm.comparison.plot import _FRONT, draw_pareto  # noqa: E402
+from mixlm.comparison.plot import _FRONT, draw_pareto
 
 
 SVG = "{http://www.w3.org/2000/svg}"

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from mixlm.comparison.summary import compare_all, pareto_front, summarize_results
-from mixlm.statistics import (
+from mixlm.evaluation.statistics import (
     bootstrap_interval,
     bootstrap_p_value,
     mcnemar,

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from mixlm.tokens import SpecialIds
+from mixlm.model.special_tokens import SpecialIds
 
 
 Row = dict[str, Any]

@@ -13,17 +13,18 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
-from mixlm.collator import pad
-from mixlm.counting import TokenCounts, count_tokens
-from mixlm.dataset import EpochSampler, MixedDataset
-from mixlm.encoded import load_encoded
-from mixlm.evaluation import evaluate
-from mixlm.generation import GenerationOptions, generate
+from mixlm.encoding.dataset import load_encoded
+from mixlm.evaluation.evaluate import evaluate
+from mixlm.generation.answers import TokenCounts, count_tokens
+from mixlm.generation.generate import generate
+from mixlm.generation.options import GenerationOptions
 from mixlm.methods import METHODS, Method, Progress, build_method
-from mixlm.recoding import recoded
-from mixlm.training import train
-from mixlm.training_data import open_data
-from mixlm.training_options import TrainingOptions
+from mixlm.methods.base import recoded
+from mixlm.model.collator import pad
+from mixlm.training.inputs import open_data
+from mixlm.training.mixed_dataset import EpochSampler, MixedDataset
+from mixlm.training.options import TrainingOptions
+from mixlm.training.train import train
 from tests.interruption import Interrupted, interrupt_at
 from tests.mixlm.methods.hand import EOS, ROW, SPECIAL, P, Row
 from tests.tiny_data import SCRATCH, write_encoded, write_raw

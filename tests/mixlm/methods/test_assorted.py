@@ -4,8 +4,8 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from mixlm.counting import TokenCounts
 from mixlm.errors import InputError
+from mixlm.generation.answers import TokenCounts
 from mixlm.methods import Progress, build_method
 from tests.mixlm.methods.hand import BO, EO, ROW, SPECIAL, P
 from tests.mixlm.methods.method_tests import MethodTests, text

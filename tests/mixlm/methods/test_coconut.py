@@ -4,10 +4,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mixlm.counting import TokenCounts
 from mixlm.errors import InputError
+from mixlm.generation.answers import TokenCounts
 from mixlm.methods import Method, Progress, build_method
-from mixlm.thinking import STOP_FILE
+from mixlm.model.stop import STOP_FILE
 from tests.mixlm.methods.hand import BO_THOUGHT, EO_THOUGHT, PAUSE, ROW, SPECIAL, THOUGHT, P
 from tests.mixlm.methods.method_tests import Example, MethodTests, text
 

@@ -5,10 +5,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mixlm.counting import TokenCounts
+from mixlm.generation.answers import TokenCounts
 from mixlm.methods import Method, build_method
-from mixlm.methods.ngrams import merge_strings
-from mixlm.recoding import recoded
+from mixlm.methods.base import recoded
+from mixlm.methods.controls import merge_strings
 from tests.mixlm.methods.hand import BO, EO, ROW, SPECIAL, P, Row
 from tests.mixlm.methods.method_tests import MethodTests, text
 

@@ -4,15 +4,15 @@ from pathlib import Path
 import pytest
 import torch
 
-from mixlm.generation import GenerationOptions, generate
-from mixlm.grammar import LatentGrammar, span_limits
-from mixlm.latent_mode import parse_latent_mode
+from mixlm.data.template import Template
+from mixlm.generation.generate import generate
+from mixlm.generation.grammar import LatentGrammar, span_limits
+from mixlm.generation.options import GenerationOptions, parse_latent_mode
 from mixlm.methods import METHODS, build_method
 from mixlm.methods.base import Grammar
+from mixlm.model.special_tokens import SpecialIds
+from mixlm.model.vocabulary import special_ids
 from mixlm.run import Run
-from mixlm.template import Template
-from mixlm.tokens import SpecialIds
-from mixlm.vocabulary import special_ids
 from tests.tiny_runs import tiny_model, tiny_tokenizer
 
 

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from mixlm.counting import TokenCounts
 from mixlm.errors import InputError
+from mixlm.generation.answers import TokenCounts
 from mixlm.methods import Progress, build_method
 from tests.mixlm.methods.hand import ROW, P
 from tests.mixlm.methods.method_tests import MethodTests, text

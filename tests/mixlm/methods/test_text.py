@@ -1,4 +1,4 @@
-from mixlm.counting import TokenCounts
+from mixlm.generation.answers import TokenCounts
 from tests.mixlm.methods.method_tests import MethodTests, text
 
 

@@ -2,12 +2,12 @@ from itertools import islice
 
 import pytest
 
+from mixlm.data.samples import to_sample
+from mixlm.data.template import Template
+from mixlm.data.tokenization import tokenize_sample
 from mixlm.errors import InputError
-from mixlm.models import build_tokenizer
-from mixlm.samples import to_sample
+from mixlm.model.loading import build_tokenizer
 from mixlm.tasks.chain_arithmetic import SPLITS, check, extract_answer, generate, split_of
-from mixlm.template import Template
-from mixlm.tokenization import tokenize_sample
 
 
 def running_total(question: str, modulus: int) -> int:

@@ -4,7 +4,8 @@ import random
 import pytest
 
 from mixlm.errors import InputError
-from mixlm.tasks.sources import Source, drawn, find, text_of
+from mixlm.tasks.sources import Source, find, text_of
+from mixlm.tasks.splits import drawn
 
 
 ROWS = [{"question": "one?", "answer": "1"}, {"question": "two?", "answer": "2"}]

@@ -2,8 +2,8 @@ import json
 
 import pytest
 
+from mixlm.data.writing import convert, split, write_rows
 from mixlm.errors import InputError
-from mixlm.tasks.rows import convert, split, write_rows
 
 
 def read(path) -> list[dict]:

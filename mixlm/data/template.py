@@ -1,0 +1,89 @@
+"""How a sample becomes the three texts P, C and S."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from mixlm.data.samples import Sample
+from mixlm.errors import InputError
+
+
+_FIELD = "{answer}"
+
+
+def extract_answer(text: str, solution: str) -> str | None:
+    r"""Return what stands in the answer's place after the last solution marker of ``text``.
+
+    Args:
+        text: Decoded answer of a model, special tokens skipped: latents never reach this function.
+        solution: The template's solution part; the marker is its literal part before ``{answer}``, and what follows
+            ``{answer}`` ends the answer. White space around either is free.
+
+    Returns:
+        The answer, stripped; None if the marker is not there.
+
+    >>> extract_answer("3 + 4 = 7\n### 7", "\n### {answer}")
+    '7'
+    """
+    marker, _, ending = (part.strip() for part in solution.partition(_FIELD))
+    _, found, answer = text.rpartition(marker) if marker else ("", True, text)
+    if not found:
+        return None
+    if ending and ending in answer:
+        answer = answer[: answer.rindex(ending)]
+    return answer.strip()
+
+
+@dataclass(frozen=True)
+class Template:
+    r"""Renders prompt, trace and solution.
+
+    Attributes:
+        prompt: Has the field ``{question}``; not used with ``chat``.
+        separator: Stands between the steps of a trace.
+        solution: Has the field ``{answer}``; end of sequence follows it.
+        chat: Render the prompt by the tokenizer's chat template.
+
+    >>> Template().render(Sample("1 + 1?", ("1 + 1 = 2",), "2"))
+    ('1 + 1?\n', '1 + 1 = 2', '\n### 2')
+    """
+
+    prompt: str = "{question}\n"
+    separator: str = "\n"
+    solution: str = "\n### {answer}"
+    chat: bool = False
+
+    def __post_init__(self) -> None:
+        """Check the fields.
+
+        Raises:
+            InputError: If a part lacks its field.
+        """
+        for name, part, wanted in (("prompt", self.prompt, "{question}"), ("solution", self.solution, "{answer}")):
+            if part.count(wanted) != 1:
+                raise InputError(f"--{name}-template {part!r}: must hold {wanted} exactly once")
+
+    def render(self, sample: Sample) -> tuple[str, str, str]:
+        """Return P, C and S as text; P of a chat is its question alone."""
+        return self.render_prompt(sample.question), self.render_trace(sample), self.render_solution(sample)
+
+    def render_prompt(self, question: str) -> str:
+        """Return P of a plain question."""
+        return self.prompt.replace("{question}", question)
+
+    def render_trace(self, sample: Sample) -> str:
+        """Return C."""
+        return self.separator.join(sample.steps)
+
+    def render_solution(self, sample: Sample) -> str:
+        """Return S without end of sequence."""
+        return self.solution.replace("{answer}", sample.answer)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields as plain values."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> "Template":
+        """Make a template of the values that ``to_dict`` gave."""
+        return cls(**values)

@@ -1,0 +1,181 @@
+"""From samples to token ids. Nothing else calls a tokenizer on user text."""
+
+import json
+import textwrap
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import accumulate, count, islice
+from typing import Any
+
+from mixlm.data.samples import Sample, read_samples
+from mixlm.data.tables import ID_COLUMNS, as_dataset
+from mixlm.data.template import Template
+from mixlm.errors import InputError
+
+
+BLOCK = 1000  # samples that one call of the tokenizer takes: a call costs as much as many short texts
+_TAKEN = {
+    *("row", "question", "answer", *ID_COLUMNS),
+    *("steps", "reasoning", "query", "prompt", "problem", "instruction", "messages"),
+    *("response", "completion", "solution", "output"),
+}
+
+
+def tokenize_text(tokenizer: Any, text: str) -> list[int]:
+    """Return the ids of ``text`` alone; the name of a special token in it stays text."""
+    return tokenizer(text, add_special_tokens=False, split_special_tokens=True)["input_ids"]
+
+
+def tokenize_prompt(tokenizer: Any, template: Template, sample: Sample | str) -> list[int]:
+    """Return the ids of P: begin of sequence, if the tokenizer starts texts with it, then the rendered prompt.
+
+    Args:
+        tokenizer: The tokenizer.
+        template: Renders the prompt.
+        sample: A sample or a bare question.
+
+    Raises:
+        InputError: If a chat is asked for and the tokenizer has no chat template, or a chat of several turns is to be
+            rendered without.
+    """
+    if isinstance(sample, str):
+        sample = Sample(sample, (), "")
+    if template.chat:
+        return _tokenize_chat(tokenizer, sample)
+    if len(sample.messages or ()) > 1:
+        raise InputError(
+            f"the chat {_short(sample.question)} has turns before its question, which only a chat template renders; "
+            "give --chat"
+        )
+    return [*starting_ids(tokenizer), *tokenize_text(tokenizer, template.render_prompt(sample.question))]
+
+
+def starting_ids(tokenizer: Any) -> list[int]:
+    """Return what the tokenizer itself puts before a text: its begin-of-sequence id, or nothing."""
+    bos = tokenizer.bos_token_id
+    whole = tokenizer("a")["input_ids"]
+    return [bos] if bos is not None and whole[:1] == [bos] else []
+
+
+def _tokenize_chat(tokenizer: Any, sample: Sample) -> list[int]:
+    """Return the ids of a chat up to the assistant's turn.
+
+    The template is rendered around placeholders; its own markup is tokenised with special tokens, what users wrote
+    without, so that a user cannot type markup.
+    """
+    if not tokenizer.chat_template:
+        raise InputError("the tokenizer has no chat template; leave out --chat, or set tokenizer.chat_template")
+    turns = sample.messages or ({"role": "user", "content": sample.question},)
+    marks = [f"\ue000{index}\ue001" for index in range(len(turns))]
+    masked = [{**turn, "content": mark} for turn, mark in zip(turns, marks, strict=True)]
+    rest = _render_chat(tokenizer, masked, sample.question)
+    ids: list[int] = []
+    for turn, mark in zip(turns, marks, strict=True):
+        markup, found, rest = rest.partition(mark)
+        if not found:
+            raise InputError("the tokenizer's chat template leaves out or repeats a turn; use a plain prompt template")
+        ids += tokenizer(markup, add_special_tokens=False)["input_ids"] if markup else []
+        ids += tokenize_text(tokenizer, turn["content"])
+    return [*ids, *(tokenizer(rest, add_special_tokens=False)["input_ids"] if rest else [])]
+
+
+def _render_chat(tokenizer: Any, turns: Sequence[dict[str, str]], question: str) -> str:
+    from jinja2 import TemplateError
+
+    try:
+        return tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
+    except TemplateError as error:
+        raise InputError(
+            f"the tokenizer's chat template refuses the chat {_short(question)}: {error}; change or leave out the row"
+        ) from None
+
+
+def _short(question: str) -> str:
+    return repr(textwrap.shorten(question, 60, placeholder=" .."))
+
+
+def tokenize_sample(tokenizer: Any, template: Template, sample: Sample) -> dict[str, list[int]]:
+    """Return ``prompt_ids``, ``trace_ids``, ``solution_ids`` (with end of sequence) and ``step_lengths`` of a sample.
+
+    P, C and S are tokenised separately. A token of C belongs to the step that its first character lies in, a separator
+    to the step before it, so the step lengths sum to the length of C.
+    """
+    return next(_tokenize_block(tokenizer, template, [sample]))
+
+
+def _tokenize_block(tokenizer: Any, template: Template, block: Sequence[Sample]) -> Iterator[dict[str, list[int]]]:
+    """Yield what ``tokenize_sample`` returns for each sample; one call of the tokenizer serves all of a kind."""
+    prompts = _tokenize_prompts(tokenizer, template, block)
+    traces = _tokenize_texts(tokenizer, map(template.render_trace, block), return_offsets_mapping=True)
+    solutions = _tokenize_texts(tokenizer, map(template.render_solution, block))["input_ids"]
+    ids, offsets = traces["input_ids"], traces["offset_mapping"]
+    for sample, prompt, trace, places, solution in zip(block, prompts, ids, offsets, solutions, strict=True):
+        yield {
+            "prompt_ids": prompt,
+            "trace_ids": trace,
+            "solution_ids": [*solution, tokenizer.eos_token_id],
+            "step_lengths": _step_lengths(sample.steps, len(template.separator), places),
+        }
+
+
+def _tokenize_prompts(tokenizer: Any, template: Template, block: Sequence[Sample]) -> list[list[int]]:
+    """Return what ``tokenize_prompt`` returns for each sample."""
+    if template.chat or any(len(sample.messages or ()) > 1 for sample in block):
+        return [tokenize_prompt(tokenizer, template, sample) for sample in block]
+    start = starting_ids(tokenizer)
+    texts = (template.render_prompt(sample.question) for sample in block)
+    return [[*start, *ids] for ids in _tokenize_texts(tokenizer, texts)["input_ids"]]
+
+
+def _tokenize_texts(tokenizer: Any, texts: Iterable[str], **settings: Any) -> Any:
+    """Return what the tokenizer says of each text, as ``tokenize_text`` has it."""
+    settings |= {"add_special_tokens": False, "split_special_tokens": True, "return_attention_mask": False}
+    return tokenizer([*texts], return_token_type_ids=False, **settings)
+
+
+def _step_lengths(steps: Sequence[str], separator: int, offsets: Iterable[tuple[int, int]]) -> list[int]:
+    """Return how many tokens each step has, by the characters at which tokens begin."""
+    ends = [*accumulate(len(step) + separator for step in steps)]
+    lengths, step = [0] * len(ends), 0
+    for start, _ in offsets:
+        while step < len(ends) - 1 and start >= ends[step]:
+            step += 1
+        lengths[step] += 1
+    return lengths
+
+
+def tokenize_samples(
+    tokenizer: Any, template: Template, samples: Iterable[Sample], numbers: Iterable[int] | None = None
+) -> list[dict[str, Any]]:
+    """Return a tokenized row for each sample: its number, the ids, question, answer, and its own further columns.
+
+    Args:
+        tokenizer: The tokenizer.
+        template: Renders the samples.
+        samples: The samples.
+        numbers: Their numbers; None: 0, 1 and so on.
+    """
+    samples, numbers, rows = iter(samples), count() if numbers is None else iter(numbers), []
+    while block := [*islice(samples, BLOCK)]:
+        for sample, ids in zip(block, _tokenize_block(tokenizer, template, block), strict=True):
+            about = {"question": sample.question, "answer": sample.answer, **own_columns(sample)}
+            rows.append({"row": next(numbers), **ids, **about})
+    return rows
+
+
+def own_columns(sample: Sample) -> dict[str, str]:
+    """Return the columns of a row beyond the sample itself, as text; anything but text as JSON."""
+    own = {name: value for name, value in sample.columns.items() if name not in _TAKEN and value is not None}
+    return {name: value if isinstance(value, str) else json.dumps(value, default=str) for name, value in own.items()}
+
+
+def tokenize_rows(source: str, tokenizer: Any, template: Template, skip_bad_rows: bool | None = None):
+    """Read and tokenise a raw file, for methods without codes.
+
+    Returns:
+        A ``datasets.Dataset`` of tokenized rows.
+
+    Raises:
+        InputError: If a row is malformed, or there is none.
+    """
+    samples = [sample for sample in read_samples(source, skip_bad_rows=skip_bad_rows) if isinstance(sample, Sample)]
+    return as_dataset(tokenize_samples(tokenizer, template, samples), source)

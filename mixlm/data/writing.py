@@ -1,0 +1,90 @@
+"""Writing rows to files: of a task, of another layout, of the two parts of a file."""
+
+import json
+import random
+from collections.abc import Iterable, Mapping
+from itertools import islice
+from pathlib import Path
+from typing import Any, TextIO
+
+from mixlm.atomic_files import whole_file
+from mixlm.data.reading import read_rows
+from mixlm.data.samples import to_sample
+from mixlm.errors import InputError
+
+
+def write_rows(path: str | Path, rows: Iterable[Mapping[str, Any]], limit: int | None = None) -> int:
+    """Write rows as JSONL, all or nothing.
+
+    Args:
+        path: The file.
+        rows: The rows.
+        limit: Write the first ``limit`` rows; None: all.
+
+    Returns:
+        The number of rows written.
+
+    Raises:
+        InputError: If the file cannot be written, or as ``rows`` raises.
+    """
+    with whole_file(path) as file:
+        return _write(file, islice(rows, limit))
+
+
+def convert(source: str, out: str | Path) -> int:
+    """Write the rows of any accepted layout as question, steps and answer.
+
+    Args:
+        source: See ``mixlm.data.reading.read_rows``.
+        out: The JSONL file.
+
+    Returns:
+        The number of rows.
+
+    Raises:
+        InputError: If a row fits no layout.
+    """
+    samples = (to_sample(row, where) for where, row in read_rows(source))
+    plain = ({"question": it.question, "steps": list(it.steps), "answer": it.answer} for it in samples)
+    return write_rows(out, plain)
+
+
+def split(source: str, train: str | Path, valid: str | Path, share: float = 0.1, seed: int = 0) -> tuple[int, int]:
+    """Write the rows of ``source`` to two files, in their order, a seeded draw of them to ``valid``.
+
+    Rows with equal questions are drawn together, so no question comes to stand in both files.
+
+    Args:
+        source: See ``mixlm.data.reading.read_rows``.
+        train: JSONL file of the rows that are not drawn.
+        valid: JSONL file of the rows that are drawn.
+        share: Share of the questions to draw; at least one is drawn and at least one is not.
+        seed: Of the draw.
+
+    Returns:
+        The numbers of rows in ``train`` and ``valid``.
+
+    Raises:
+        InputError: If ``source`` has fewer than two questions, a row fits no layout, or two of the files are the same.
+    """
+    if Path(train).resolve() == Path(valid).resolve():
+        raise InputError(f"{valid}: is also the file of the rows kept; give two files")
+    for path in (train, valid):
+        if Path(source).exists() and Path(path).resolve() == Path(source).resolve():
+            raise InputError(f"{path}: is the file to be split, which would be lost; give another")
+    rows = [(to_sample(row, where).question, row) for where, row in read_rows(source)]
+    questions = sorted({question for question, _ in rows})
+    if len(questions) < 2:
+        raise InputError(f"{source}: {len(questions)} different questions; splitting needs two at least")
+    drawn = set(random.Random(seed).sample(questions, min(max(round(share * len(questions)), 1), len(questions) - 1)))
+    with whole_file(train) as kept_file, whole_file(valid) as drawn_file:
+        kept = _write(kept_file, (row for question, row in rows if question not in drawn))
+        return kept, _write(drawn_file, (row for question, row in rows if question in drawn))
+
+
+def _write(file: TextIO, rows: Iterable[Mapping[str, Any]]) -> int:
+    count = 0
+    for row in rows:
+        file.write(json.dumps(row, ensure_ascii=False) + "\n")
+        count += 1
+    return count

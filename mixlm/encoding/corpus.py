@@ -1,0 +1,85 @@
+"""Which rows of the traces go into which shard of an encoded dataset.
+
+Shard ``i`` of the training split is made of the rows from ``i * shard_rows`` to ``(i + 1) * shard_rows`` of the file,
+without those held out and those that are malformed. So what a shard holds depends on no other shard: any process can
+write any of them, and after an interruption what is missing is written alone.
+"""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+
+from mixlm.data.numbered_rows import open_numbered
+from mixlm.data.samples import Sample, try_sample
+from mixlm.encoding.options import EncodingOptions
+from mixlm.errors import InputError
+
+
+MOST_VALID = 1000
+
+
+class Shard(NamedTuple):
+    """One file of an encoded dataset.
+
+    Attributes:
+        split: "train" or "valid".
+        number: Its place among the shards of the split.
+    """
+
+    split: str
+    number: int
+
+    @property
+    def name(self) -> str:
+        """Name of its Parquet file."""
+        return f"{self.split}-{self.number:05d}.parquet"
+
+
+class Corpus:
+    """The rows of an encoded dataset before they are read.
+
+    Args:
+        traces: Anything that ``mixlm.data.reading.read_rows`` reads.
+        options: Tell what is held out, and how large a shard is.
+
+    Raises:
+        InputError: If there is nothing to read.
+    """
+
+    def __init__(self, traces: str, options: EncodingOptions) -> None:
+        self.traces, self.options = traces, options
+        train = open_numbered(traces)
+        if not len(train):
+            raise InputError(f"{traces}: holds no samples")
+        self.sources = {"train": train, "valid": open_numbered(options.valid) if options.valid else train}
+        held = 0 if options.valid else min(round(len(train) * options.valid_fraction), MOST_VALID)
+        order = np.random.default_rng(options.training.seed).permutation(len(train)) if held else np.zeros(0, int)
+        self.held_out = np.sort(order[:held])
+
+    def shards(self, *splits: str) -> list[Shard]:
+        """Return the shards of some splits in order, of all without arguments."""
+        counts = {"train": len(self.sources["train"])}
+        counts["valid"] = len(self.sources["valid"]) if self.options.valid else len(self.held_out)
+        return [
+            Shard(split, number)
+            for split in splits or ("train", "valid")
+            for number in range(-(-counts[split] // self.options.shard_rows))
+        ]
+
+    def numbers(self, shard: Shard) -> np.ndarray:
+        """Return the numbers, ascending, of the rows of a shard's source that belong to it."""
+        start = shard.number * self.options.shard_rows
+        end = start + self.options.shard_rows
+        if shard.split == "valid" and not self.options.valid:
+            return self.held_out[start:end]
+        numbers = np.arange(start, min(end, len(self.sources[shard.split])))
+        return np.setdiff1d(numbers, self.held_out) if shard.split == "train" else numbers
+
+    def texts(self) -> Iterator[str]:
+        """Yield the rendered training samples, from which a tokenizer can be built."""
+        for shard in self.shards("train"):
+            for _, where, row in self.sources["train"].read(self.numbers(shard)):
+                sample = try_sample(row, where, self.options.skip_bad_rows)
+                if isinstance(sample, Sample):
+                    yield "".join(self.options.template.render(sample))

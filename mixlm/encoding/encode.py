@@ -1,0 +1,256 @@
+"""Stage 1 from traces to the encoded dataset: train a VQ-VAE, then turn every trace into codes.
+
+Reading, encoding and writing go on side by side: processes tokenise the next rows, this one encodes, a thread writes.
+"""
+
+import shutil
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from mixlm.encoding.corpus import Corpus, Shard
+from mixlm.encoding.dataset import (
+    TOKENS,
+    check_folder,
+    first_manifest,
+    is_encoded,
+    open_vqvae,
+    read_manifest,
+    same_tokenizer,
+    write_manifest,
+)
+from mixlm.encoding.options import EncodingOptions, describe_arguments
+from mixlm.encoding.shards import add_counts, align_columns, encode_table, shard_counts, write_shard
+from mixlm.encoding.token_store import TokenRows, TokenStore
+from mixlm.encoding.tokenizer_pool import Tokenizing, TokenTable
+from mixlm.encoding.usage import write_usage
+from mixlm.errors import InputError
+from mixlm.model.loading import is_scratch, open_tokenizer, save_base_tokenizer
+from mixlm.processes import Processes
+from vqvae import ChunkVQVAE, ChunkVQVAEConfig, evaluate_vqvae, train_vqvae
+from vqvae.chunks import count_chunks
+
+
+ReportProgress = Callable[[int, int, dict[str, float]], None]
+MEASURED = 1000  # rows on which the codebook is measured
+WRITTEN_BEHIND = 2  # shards that wait for the disk
+
+
+def encode_dataset(
+    traces: str,
+    model: str,
+    out: str | Path,
+    options: EncodingOptions | None = None,
+    progress: Callable[[str], ReportProgress] | None = None,
+    say: Callable[[str], None] = lambda line: None,
+) -> dict[str, Any]:
+    """Encode the samples of ``traces`` into the folder ``out``.
+
+    An interrupted call goes on where it stopped when it is made again with the same arguments, and its codes are the
+    same, bit for bit, as without the interruption. Several processes that make the same call train stage 1 together
+    and share the shards; codes are the same for any number of them. The last one to finish completes the manifest.
+
+    Args:
+        traces: Anything that ``mixlm.data.reading.read_rows`` reads.
+        model: Names the tokenizer: folder, Hub id, ``.gguf`` file, or ``.yaml`` of a model from scratch.
+        out: Folder to write; must not hold anything but an encoding of the same arguments.
+        options: Everything else.
+        progress: Given the name of a long part, returns what to call with (step, total, figures).
+        say: Called with a line whenever the user should know something.
+
+    Returns:
+        The manifest; unfinished in all processes but the one that finished last.
+
+    Raises:
+        InputError: If anything given does not fit; finished files in ``out`` are then untouched.
+    """
+    options, out, processes = options or EncodingOptions(), Path(out), Processes.current()
+    arguments = describe_arguments(traces, model, options)
+    manifest = check_folder(out, arguments)
+    if manifest and manifest["complete"]:
+        say(f"{out}: already encoded; nothing to do")
+        return manifest
+    processes.wait()  # before any of them writes what another would find
+    corpus = Corpus(traces, options)
+    tokenizer = open_tokenizer(model, corpus.texts() if is_scratch(model) else ())
+    manifest = same_tokenizer(manifest, tokenizer) or first_manifest(arguments, options, tokenizer)
+    with Tokenizing(corpus, tokenizer, options.processes) as tokenizing:
+        work = _Encoding(out, manifest, tokenizing, tokenizer, processes, progress)
+        try:
+            work.make_vqvae()
+        except InputError:
+            work.leave_nothing()
+            raise
+        work.write_shards()
+    work.finish()
+    return work.manifest
+
+
+class _Encoding:
+    """One call of ``encode_dataset``, in one of its processes."""
+
+    def __init__(
+        self,
+        out: Path,
+        manifest: dict[str, Any],
+        tokenizing: Tokenizing,
+        tokenizer: Any,
+        processes: Processes,
+        progress: Callable[[str], ReportProgress] | None,
+    ) -> None:
+        self.out, self.manifest, self.tokenizer, self.processes = out, manifest, tokenizer, processes
+        self.tokenizing, self.corpus, self.options = tokenizing, tokenizing.corpus, tokenizing.corpus.options
+        self.progress = progress if processes.first else None
+        self.store: TokenStore | None = None
+
+    def make_vqvae(self) -> None:
+        """Put a stage-1 model into the folder, the one given or a new one, and its quality into the manifest."""
+        if "codebook" not in self.manifest:
+            if self.options.vqvae:
+                self._take_vqvae(self.options.vqvae)
+            else:
+                self._train_vqvae()
+            if self.processes.first:
+                self._measure()
+            self.processes.wait()
+            self.manifest = read_manifest(self.out)
+
+    def _train_vqvae(self) -> None:
+        arguments = self.manifest["arguments"]
+        given = {name: arguments[name] for name in ("traces", "model", "template", "valid", "checksums", "shard_rows")}
+        identity = {**given, "fingerprint": self.manifest["fingerprint"], "skip": self.options.skip_bad_rows}
+        identity |= {"held_out": self.corpus.held_out.tolist()}
+        if self.processes.first:
+            TokenStore(self.out / TOKENS, identity)  # removes what is there of other rows, before anybody adds to it
+        self.processes.wait()
+        self.store = TokenStore(self.out / TOKENS, identity)
+        self.store.fill(self.tokenizing, self.processes.share(self.corpus.shards()), self._bar("reading"))
+        self.processes.wait()
+        rows = TokenRows(table.rows for table in self.store.tables(self.corpus.shards("train")))
+        if not rows:
+            raise InputError(f"{self.corpus.traces}: holds no samples")
+        shape = {**self.options.shape, "vocab_size": len(self.tokenizer), "fingerprint": self.manifest["fingerprint"]}
+        report = self._bar("training the VQ-VAE")
+        vqvae = self.out / "vqvae"
+        train_vqvae(rows, ChunkVQVAEConfig(**shape), vqvae, self.options.training, report, self._claim)
+
+    def _take_vqvae(self, folder: str) -> None:
+        """Copy a model that was trained before, after a look whether it fits tokenizer and traces."""
+        given = open_vqvae(folder)
+        if given.config.fingerprint not in ("", self.manifest["fingerprint"]):
+            raise InputError(
+                f"{folder}: trained for another tokenizer than that of {self.manifest['model']}; train a new one"
+            )
+        length = given.config.chunk_length
+        if not self._rows_to_measure(given.config)[1]:
+            raise InputError(
+                f"no trace has a whole chunk of {length} tokens, as {folder} encodes; "
+                "train a new one with a lower --chunk-length"
+            )
+        self._claim()
+        if self.processes.first:
+            given.save_pretrained(self.out / "vqvae")
+
+    def _claim(self) -> None:
+        """Let one process write what the folder is: first of all the manifest, which makes it ours."""
+        if self.processes.first:
+            self.out.mkdir(parents=True, exist_ok=True)
+            write_manifest(self.out, self.manifest)
+            save_base_tokenizer(self.tokenizer, self.out / "tokenizer")
+
+    def leave_nothing(self) -> None:
+        """Remove what a call that is refused has written, if it had not yet begun to train."""
+        if not is_encoded(self.out) and self.store:
+            self.store.discard()
+            with suppress(OSError):  # a folder that was there before, or that another process still writes to
+                self.out.rmdir()
+
+    def _measure(self) -> None:
+        """Write shape and quality of the model into the manifest; its checkpoints have then done their work."""
+        vqvae = open_vqvae(self.out / "vqvae", getattr(torch, self.options.dtype)).to(self.processes.device())
+        config = vqvae.config
+        self.manifest |= {
+            name: getattr(config, name) for name in ("chunk_length", "compression_rate", "codebook_size")
+        }
+        split, rows = self._rows_to_measure(config)
+        whole = [row for row in rows if count_chunks(row["trace_ids"], config)]
+        self.manifest["codebook"] = {**evaluate_vqvae(vqvae, whole[:MEASURED]), "measured_on": split}
+        write_manifest(self.out, self.manifest)
+        shutil.rmtree(self.out / "vqvae" / "checkpoints", ignore_errors=True)
+
+    def _rows_to_measure(self, config: ChunkVQVAEConfig) -> tuple[str, TokenRows]:
+        """Return the first validation rows, or training rows if no validation trace has a whole chunk, and the split.
+
+        Shards without a whole chunk are passed over.
+        """
+        for split in ("valid", "train"):
+            tables, left = [], MEASURED
+            for table in self._tables(self.corpus.shards(split)):
+                if any(count_chunks(row["trace_ids"], config) for row in TokenRows([table.rows])):
+                    tables.append(table.rows)
+                    left -= table.rows.num_rows
+                if left <= 0:
+                    break
+            if tables:
+                break
+        return split, TokenRows(tables)
+
+    def _tables(self, shards: Iterable[Shard]) -> Iterator[TokenTable]:
+        """Yield the tokenized rows of shards: those on disk, if they are there."""
+        return (self.store or self.tokenizing).tables(shards)
+
+    def write_shards(self) -> None:
+        """Write those shards of this process's share that are not there yet."""
+        dtype = getattr(torch, self.options.dtype)
+        vqvae = open_vqvae(self.out / "vqvae", dtype).to(self.processes.device())
+        for split in ("train", "valid"):
+            mine = self.processes.share(self.corpus.shards(split))
+            missing = [shard for shard in mine if not (self.out / shard.name).is_file()]
+            total = sum(len(self.corpus.numbers(shard)) for shard in mine)
+            done = total - sum(len(self.corpus.numbers(shard)) for shard in missing)
+            report = self._bar(f"encoding {split}") if missing else None
+            for shard in self._written(vqvae, missing):
+                done += len(self.corpus.numbers(shard))
+                if report:
+                    report(done, total, {})
+
+    def _written(self, vqvae: ChunkVQVAE, shards: list[Shard]) -> Iterator[Shard]:
+        """Encode and write shards; yield each of them once it is there."""
+        waiting: deque[tuple[Shard, Future]] = deque()
+        with ThreadPoolExecutor(1) as writer:
+            for shard, table in zip(shards, self._tables(shards), strict=True):
+                rows, counts = encode_table(vqvae, table)
+                waiting.append((shard, writer.submit(write_shard, self.out / shard.name, rows, counts)))
+                if len(waiting) > WRITTEN_BEHIND:
+                    yield _settled(*waiting.popleft())
+            while waiting:
+                yield _settled(*waiting.popleft())
+
+    def finish(self) -> None:
+        """Complete the manifest, if no other process has a shard still to write."""
+        names = {split: [shard.name for shard in self.corpus.shards(split)] for split in ("train", "valid")}
+        paths = {split: [self.out / name for name in names[split]] for split in names}
+        if not all(path.is_file() for split in paths for path in paths[split]):
+            return
+        for split in paths:
+            align_columns(paths[split])
+        counts = {split: add_counts(map(shard_counts, paths[split])) for split in paths}
+        write_usage(self.out, names["train"], self.manifest["compression_rate"], self.tokenizer)
+        self.manifest |= {"counts": counts, "shards": names, "complete": True}
+        write_manifest(self.out, self.manifest)
+        shutil.rmtree(self.out / TOKENS, ignore_errors=True)
+        for draft in self.out.glob(".*.tmp"):  # of a process that was killed while it wrote
+            draft.unlink(missing_ok=True)
+
+    def _bar(self, label: str) -> ReportProgress | None:
+        return self.progress(label) if self.progress else None
+
+
+def _settled(shard: Shard, future: Future) -> Shard:
+    future.result()
+    return shard

@@ -1,0 +1,94 @@
+"""The Parquet files of an encoded dataset, each written in one step with figures about it."""
+
+import json
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow
+from pyarrow import parquet
+
+from mixlm.atomic_files import whole_path
+from mixlm.data.tables import PARTS, list_array, lists_of
+from mixlm.encoding.tokenizer_pool import TokenTable
+from vqvae import ChunkVQVAE, ChunkVQVAEConfig
+
+
+COUNTS = "mixlm.counts"
+
+
+def encode_table(vqvae: ChunkVQVAE, table: TokenTable) -> tuple[pyarrow.Table, dict[str, int]]:
+    """Return tokenized rows with their ``codes``, and figures about them; see ``count_table``."""
+    ids, lengths = lists_of(table.rows, "trace_ids")
+    codes = list_array(vqvae.encode_flat(ids, lengths), vqvae.config.count_codes(lengths))
+    return table.rows.append_column("codes", codes), count_table(table, vqvae.config)
+
+
+def count_table(table: TokenTable, config: ChunkVQVAEConfig) -> dict[str, int]:
+    """Count tokenized rows.
+
+    Args:
+        table: The rows.
+        config: Tells the length of a chunk.
+
+    Returns:
+        ``samples``; ``skipped_rows``, the malformed ones; ``trace_tokens``, ``chunks`` and ``codes`` of all traces;
+        ``empty_traces``; ``short_traces``, those of some tokens but no whole chunk; ``longest``, the tokens of prompt,
+        trace and solution of the longest sample.
+    """
+    prompts, traces, solutions = (lists_of(table.rows, part)[1] for part in PARTS)
+    chunks = int((traces // config.chunk_length).sum())
+    figures = {
+        "samples": len(traces),
+        "skipped_rows": table.skipped,
+        "trace_tokens": traces.sum(),
+        "chunks": chunks,
+        "codes": chunks * config.codes_per_chunk,
+        "empty_traces": (traces == 0).sum(),
+        "short_traces": ((traces > 0) & (traces < config.chunk_length)).sum(),
+        "longest": (prompts + traces + solutions).max(initial=0),
+    }
+    return {name: int(figure) for name, figure in figures.items()}
+
+
+def add_counts(counts: Iterable[dict[str, int]]) -> dict[str, int]:
+    """Return the figures of several shards together: of "longest" the largest, of all others the sum."""
+    together = {"samples": 0, "skipped_rows": 0, "longest": 0}
+    for shard in counts:
+        for name, figure in shard.items():
+            before = together.get(name, 0)
+            together[name] = max(before, figure) if name == "longest" else before + figure
+    return together
+
+
+def write_shard(path: Path, rows: pyarrow.Table, counts: dict[str, int] | None = None) -> None:
+    """Write a Parquet file in one step: once it has its name, it is whole.
+
+    Args:
+        path: The file.
+        rows: What it holds.
+        counts: Figures about them, kept in the file.
+    """
+    with whole_path(path) as draft:
+        parquet.write_table(rows.replace_schema_metadata({COUNTS: json.dumps(counts or {})}), draft)
+
+
+def shard_counts(path: Path) -> dict[str, int]:
+    """Return the figures that ``write_shard`` kept."""
+    return json.loads(parquet.read_schema(path).metadata[COUNTS.encode()])
+
+
+def align_columns(paths: Sequence[Path]) -> None:
+    """Give all shards of a split the same columns; what a shard lacks is null there.
+
+    Most have them already. A shard is written before it is known which columns a later one brings.
+    """
+    schemas: dict[Path, Any] = {path: parquet.read_schema(path) for path in paths}
+    own = dict.fromkeys(name for schema in schemas.values() for name in schema.names if name != "codes")
+    names = [*own, "codes"]
+    for path, schema in schemas.items():
+        if schema.names != names:
+            table = parquet.read_table(path)
+            nothing = pyarrow.nulls(table.num_rows, pyarrow.string())
+            columns = {name: table[name] if name in schema.names else nothing for name in names}
+            write_shard(path, pyarrow.table(columns), shard_counts(path))

@@ -1,0 +1,164 @@
+"""Tokenising many samples on all cores."""
+
+import multiprocessing
+import os
+import pickle
+import signal
+import tempfile
+import threading
+from collections import deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from itertools import islice
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow
+
+from mixlm.data.numbered_rows import NumberedRows
+from mixlm.data.samples import Sample, try_sample
+from mixlm.data.tables import row_table
+from mixlm.data.template import Template
+from mixlm.data.tokenization import tokenize_samples
+from mixlm.encoding.corpus import Corpus, Shard
+from mixlm.errors import InputError
+
+
+BLOCK = 2000  # rows that one process tokenises at once
+WORTH_A_PROCESS = 10_000  # rows; fewer are tokenised sooner than a process has started
+
+
+class TokenTable(NamedTuple):
+    """Tokenized rows.
+
+    Attributes:
+        rows: One row a sample.
+        skipped: Malformed rows that were left out.
+    """
+
+    rows: pyarrow.Table
+    skipped: int
+
+
+class Tokenizing:
+    """Tokenises shards, in order, in several processes if there is enough to do. A context manager.
+
+    Args:
+        corpus: What the shards are made of.
+        tokenizer: The tokenizer.
+        processes: How many beside this one; None: one a core, if there are rows enough for it.
+    """
+
+    def __init__(self, corpus: Corpus, tokenizer: Any, processes: int | None = None) -> None:
+        options = corpus.options
+        self.corpus, self.worker = corpus, _Worker(corpus.sources, tokenizer, options.template, options.skip_bad_rows)
+        most = cores() // int(os.environ.get("LOCAL_WORLD_SIZE", "1")) if processes is None else processes
+        self.processes = min(most, len(corpus.sources["train"]) // WORTH_A_PROCESS) if processes is None else most
+        self.pool: ProcessPoolExecutor | None = None
+        self.folder: tempfile.TemporaryDirectory | None = None
+
+    def __enter__(self) -> "Tokenizing":
+        """Start nothing yet: the processes start with the first table that is asked for."""
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        """Stop the processes."""
+        if self.pool:
+            self.pool.shutdown(cancel_futures=True)
+            self.folder.cleanup()
+
+    def tables(self, shards: Iterable[Shard]) -> Iterator[TokenTable]:
+        """Yield the tokenized rows of each shard.
+
+        Raises:
+            InputError: If a row is malformed and malformed rows are not left out, or a process dies.
+        """
+        shards = [*shards]
+        found = self._blocks((shard, numbers) for shard in shards for numbers in self._cut(shard))
+        for shard in shards:
+            blocks = [*islice(found, len(self._cut(shard)))]
+            rows = pyarrow.concat_tables([block.rows for block in blocks], promote_options="default")
+            yield TokenTable(rows.combine_chunks(), sum(block.skipped for block in blocks))
+
+    def _cut(self, shard: Shard) -> list[np.ndarray]:
+        """Return the row numbers of a shard block by block; without rows it is one empty block."""
+        numbers = self.corpus.numbers(shard)
+        return [numbers[start : start + BLOCK] for start in range(0, max(len(numbers), 1), BLOCK)]
+
+    def _blocks(self, jobs: Iterable[tuple[Shard, np.ndarray]]) -> Iterator[TokenTable]:
+        """Yield the tokenized rows of each block, no more than a few of them ahead of the reader."""
+        if self.processes < 2:
+            yield from (self.worker.table(shard.split, numbers) for shard, numbers in jobs)
+            return
+        self.pool = self.pool or self._start()
+        ahead: deque[Future] = deque()
+        try:
+            for shard, numbers in jobs:
+                ahead.append(self.pool.submit(_table, shard.split, numbers))
+                if len(ahead) > 3 * self.processes:
+                    yield ahead.popleft().result()
+            while ahead:
+                yield ahead.popleft().result()
+        except BrokenProcessPool:
+            raise InputError(
+                "a process that tokenises has died, perhaps for lack of memory; give --workers 0 (in a program of "
+                "your own, call from below if __name__ == '__main__')"
+            ) from None
+
+    def _start(self) -> ProcessPoolExecutor:
+        # not forked: a copy of a process whose threads hold locks may wait for them for ever
+        context = multiprocessing.get_context("spawn")
+        # through a file: what is handed over directly is read only once a process has imported everything, and this
+        # one would wait for each of them in turn
+        self.folder = tempfile.TemporaryDirectory()
+        file = Path(self.folder.name, "worker")
+        file.write_bytes(pickle.dumps(self.worker))
+        return ProcessPoolExecutor(self.processes, context, _begin, (file,))
+
+
+class _Worker:
+    """What a process needs for tokenising."""
+
+    def __init__(
+        self, sources: dict[str, NumberedRows], tokenizer: Any, template: Template, skip_bad_rows: bool
+    ) -> None:
+        self.sources, self.tokenizer, self.template, self.skip = sources, tokenizer, template, skip_bad_rows
+
+    def table(self, split: str, numbers: np.ndarray) -> TokenTable:
+        """Tokenise rows of the source of a split."""
+        found = [
+            (number, try_sample(row, where, self.skip)) for number, where, row in self.sources[split].read(numbers)
+        ]
+        kept = [(number, sample) for number, sample in found if isinstance(sample, Sample)]
+        samples, places = [sample for _, sample in kept], [number for number, _ in kept]
+        rows = tokenize_samples(self.tokenizer, self.template, samples, places)
+        return TokenTable(row_table(rows, NAMES), len(found) - len(kept))
+
+
+NAMES = ("row", "prompt_ids", "trace_ids", "solution_ids", "step_lengths", "question", "answer")
+_worker: _Worker | None = None
+
+
+def _begin(file: Path) -> None:
+    global _worker
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the process that asked stops the others
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    os.environ["TOKENIZERS_PARALLELISM"] = "false"  # one core each
+    _worker = pickle.loads(file.read_bytes())
+
+
+def _end_with_parent() -> None:
+    """Wait for the end of the process that asked, however it comes, and end with it."""
+    multiprocessing.parent_process().join()
+    os._exit(1)
+
+
+def _table(split: str, numbers: np.ndarray) -> TokenTable:
+    return _worker.table(split, numbers)
+
+
+def cores() -> int:
+    """Return how many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

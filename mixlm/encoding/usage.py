@@ -1,0 +1,98 @@
+"""Which chunks each code stands for in the training traces: the dictionary by which latents are read back."""
+
+import json
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pyarrow import parquet
+
+from mixlm.atomic_files import whole_file
+from mixlm.data.tables import lists_of, replaced_chunks
+from mixlm.errors import InputError
+
+
+USAGE = "usage.json"
+MOST_CHUNKS = 5
+MOST_COUNTED = 500_000  # codes; more of them would not make the dictionary better, only fill the memory
+
+
+def count_usage(rows: Iterable[dict[str, Any]], compression_rate: int) -> dict[int, Counter[tuple[int, ...]]]:
+    """Count for every code the r trace tokens that it replaced.
+
+    Args:
+        rows: Rows with ``trace_ids`` and ``codes``.
+        compression_rate: Trace tokens of one code, r.
+    """
+    usage: dict[int, Counter[tuple[int, ...]]] = defaultdict(Counter)
+    for row in rows:
+        for code, chunk in replaced_chunks(row, compression_rate):
+            usage[code][tuple(chunk)] += 1
+    return usage
+
+
+def write_usage(out: Path, shards: Sequence[str], compression_rate: int, tokenizer: Any) -> None:
+    """Write ``vqvae/usage.json`` of an encoded dataset.
+
+    ``totals`` says how often each code was used, ``chunks`` lists the texts that it most often stood for, with counts,
+    and ``distinct_chunks`` how many there are. Of a dataset with more than ``MOST_COUNTED`` codes equally many are
+    counted from the beginning of each shard.
+
+    Args:
+        out: Folder of the dataset.
+        shards: Names of its training shards.
+        compression_rate: Trace tokens of one code, r.
+        tokenizer: Makes text of ids.
+    """
+    most = MOST_COUNTED // max(len(shards), 1)
+    found = [_counted(out / name, compression_rate, most) for name in shards]
+    pairs, counts = _unique(*map(np.concatenate, zip(*found, strict=True)))
+    texts: dict[str, list[Any]] = {}
+    totals: dict[str, int] = {}
+    codes, starts = np.unique(pairs[:, 0], return_index=True)
+    split = (np.split(array, starts[1:]) for array in (pairs[:, 1:], counts))
+    for code, chunks, times in zip(codes.tolist(), *split, strict=False):  # of nothing a split is one part
+        often = np.argsort(-times, kind="stable")[:MOST_CHUNKS]
+        totals[str(code)] = int(times.sum())
+        texts[str(code)] = [[tokenizer.decode(chunks[place].tolist()), int(times[place])] for place in often]
+    content = {"totals": totals, "distinct_chunks": len(np.unique(pairs[:, 1:], axis=0)), "chunks": texts}
+    with whole_file(out / "vqvae" / USAGE) as file:
+        file.write(json.dumps(content, ensure_ascii=False, indent=1) + "\n")
+
+
+def _counted(path: Path, rate: int, most: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the different pairs of a shard, a code and the r ids it stands for (n, 1 + r), and how often each is."""
+    rows = parquet.read_table(path, columns=["trace_ids", "codes"])
+    (ids, lengths), (codes, numbers) = lists_of(rows, "trace_ids"), lists_of(rows, "codes")
+    owner = np.repeat(np.arange(len(numbers)), numbers)[:most]
+    place = np.arange(len(owner)) - (np.cumsum(numbers) - numbers)[owner]
+    starts = (np.cumsum(lengths) - lengths)[owner] + place * rate
+    pairs = np.concatenate([codes[: len(owner), None], ids[starts[:, None] + np.arange(rate)]], axis=1)
+    return _unique(pairs, np.ones(len(pairs), dtype=np.int64))
+
+
+def _unique(pairs: np.ndarray, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the different rows of ``pairs``, ascending, and the sum of the counts of each."""
+    rows, which = np.unique(pairs, axis=0, return_inverse=True)
+    return rows, np.bincount(which.ravel(), weights=counts, minlength=len(rows)).astype(np.int64)
+
+
+def read_usage(path: Path) -> dict[int, tuple[tuple[str, float], ...]]:
+    """Read which chunks every code stood for: code to (text, share), most frequent first.
+
+    Raises:
+        InputError: If the file is there and damaged.
+    """
+    if not path.is_file():
+        return {}
+    try:
+        usage = json.loads(path.read_text(encoding="utf-8"))
+        totals = usage["totals"]
+        return {
+            int(code): tuple((text, count / totals[code]) for text, count in chunks)
+            for code, chunks in usage["chunks"].items()
+        }
+    except (ValueError, KeyError, TypeError, AttributeError, ZeroDivisionError):
+        raise InputError(f"{path}: damaged; encode the data again, or remove the file to go without it") from None

@@ -1,0 +1,1 @@
+"""``mixlm evaluate``: answers checked, lengths counted, losses measured."""

@@ -1,0 +1,97 @@
+"""Finding the answer in what a model wrote, and comparing it with the right one."""
+
+import re
+from collections.abc import Callable, Iterable
+from fractions import Fraction
+from typing import Literal, get_args
+
+from mixlm.errors import InputError
+from mixlm.evaluation.math_check import equal_math, require_math_verify
+
+
+CheckMode = Literal["exact", "number", "math", "maze"]
+
+
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d{1,3})?(/\d+)?", re.IGNORECASE)
+_MARKED = re.compile(r"\$|\\boxed|(?<!\\)\\[(\[]")  # two backslashes and a bracket only end a row of a matrix
+_DIGITS = 1000  # Python refuses to convert integers of more than 4,300 digits
+
+
+def check_answer(gold: str, answer: str | None, mode: CheckMode = "exact", question: str = "") -> bool:
+    """Tell whether ``answer`` is right.
+
+    Args:
+        gold: The right answer.
+        answer: The model's answer; None, for no answer, is wrong.
+        mode: "exact": equal but for runs of white space; "number": equal as rational numbers, whatever the commas,
+            currency and percent signs around them; "math": equal to math-verify, within a time limit; "maze": a
+            plan that leads to the goal of the maze in ``question``, be it that of ``gold`` or another.
+        question: The question; only "maze" reads it.
+
+    Raises:
+        InputError: If the mode is unknown, is "math" and math-verify is not installed, or is "maze" and the question
+            is no maze.
+    """
+    require_check(mode)
+    if answer is None:
+        return False
+    if mode == "maze":
+        from mixlm.tasks.maze.task import check
+
+        return check(question, answer)
+    return _CHECKS[mode](gold, answer)
+
+
+def require_check(mode: CheckMode, questions: Iterable[str] = ()) -> None:
+    """Find out before any work whether ``mode`` can be used, on ``questions`` if they are known.
+
+    Raises:
+        InputError: As ``check_answer``.
+    """
+    if mode not in get_args(CheckMode):
+        raise InputError(f"--check '{mode}': no such check; choose from {', '.join(get_args(CheckMode))}")
+    if mode == "math":
+        require_math_verify()
+    for question in questions if mode == "maze" else ():
+        check_answer("", "", mode, question)
+
+
+def read_number(text: str) -> Fraction | None:
+    """Return the number that ``text`` is, exactly; None if it is more, less or something else.
+
+    >>> read_number(" $1,234.50. ")
+    Fraction(2469, 2)
+    """
+    bare = re.sub(r"[\s,$%]", "", text).rstrip(".")
+    if len(bare) > _DIGITS or not _NUMBER.fullmatch(bare):
+        return None
+    number, _, divisor = bare.partition("/")
+    return Fraction(number) / int(divisor or 1) if int(divisor or 1) else None
+
+
+def _equal_text(gold: str, answer: str) -> bool:
+    return gold.split() == answer.split()
+
+
+def _equal_number(gold: str, answer: str) -> bool:
+    wanted = read_number(gold)
+    if wanted is None:
+        return _equal_text(gold, answer)
+    return read_number(answer) == wanted
+
+
+def _equal_math(gold: str, answer: str) -> bool:
+    require_math_verify()
+    return _equal_text(gold, answer) or equal_math(_as_latex(gold), _as_latex(answer))
+
+
+def _as_latex(text: str) -> str:
+    """Mark bare LaTeX as such; math-verify finds it only between dollars or brackets or in a box."""
+    return text if _MARKED.search(text) else f"${text}$"
+
+
+_CHECKS: dict[str, Callable[[str, str], bool]] = {
+    "exact": _equal_text,
+    "number": _equal_number,
+    "math": _equal_math,
+}

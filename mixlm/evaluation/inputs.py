@@ -1,0 +1,65 @@
+"""The rows that an evaluation reads: a split of an encoded dataset, or a raw file."""
+
+from itertools import islice
+from typing import Any
+
+from mixlm.data.samples import read_samples
+from mixlm.data.tokenization import tokenize_samples
+from mixlm.encoding.dataset import EncodedData, is_encoded, load_encoded
+from mixlm.errors import InputError
+from mixlm.methods.base import Row
+from mixlm.run import Run
+
+
+def open_rows(source: str, run: Run, tokenizer: Any, split: str | None = None, limit: int | None = None) -> list[Row]:
+    """Open ``source`` for evaluating ``run``.
+
+    Args:
+        source: An encoded dataset, whose rows have codes, or anything that ``mixlm.data.reading.read_rows`` reads.
+        run: The run; its template renders raw rows.
+        tokenizer: The run's tokenizer.
+        split: Which part to read; by default "valid" of an encoded dataset and "train", the only one that a file has,
+            of anything else.
+        limit: Number of rows to keep, from the first; None: all.
+
+    Raises:
+        InputError: If there is no such split or no row, a row is malformed, or the data was encoded for another run.
+    """
+    if is_encoded(source):
+        rows = _encoded_split(load_encoded(source), run, split or "valid")
+        rows = list(rows.select(range(min(limit or len(rows), len(rows)))))
+    else:
+        samples = islice(read_samples(source, split or "train"), limit)
+        rows = tokenize_samples(tokenizer, run.template, samples)
+    if not rows:
+        raise InputError(f"{source}: holds no rows to evaluate")
+    return rows
+
+
+def _encoded_split(data: EncodedData, run: Run, split: str) -> Any:
+    check_match(data, run)
+    if split not in ("train", "valid"):
+        raise InputError(f"--split {split}: an encoded dataset has train and valid")
+    rows = getattr(data, split)
+    if rows is None:
+        raise InputError(f"{data.path}: has no {split} rows; give --split train, or a file of other samples")
+    return rows
+
+
+def check_match(data: EncodedData, run: Run) -> None:
+    """Find out whether the ids and codes of ``data`` mean the same to ``run``.
+
+    Raises:
+        InputError: If they do not.
+    """
+    if data.fingerprint != run.fingerprint:
+        raise InputError(f"{data.path}: encoded with another tokenizer than {run.path} has; give the raw file instead")
+    if data.template != run.template:
+        raise InputError(f"{data.path}: rendered by another template than {run.path} has; give the raw file instead")
+    for name in ("chunk_length", "compression_rate", "codebook_size") if run.method.needs_codes else ():
+        given, wanted = getattr(data, name), getattr(run, name)
+        if given != wanted:
+            what = name.replace("_", " ")
+            raise InputError(
+                f"{data.path}: its {what} is {given}, that of {run.path} {wanted}; give the run's own data"
+            )

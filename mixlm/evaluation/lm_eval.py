@@ -1,0 +1,204 @@
+"""A run as a task of lm-evaluation-harness: the run's own prompts, and answers read as ``mixlm evaluate`` reads them.
+
+The run folder is a plain checkpoint already, so an export is two small files: the questions as JSONL, each with the
+exact string that the model is given, and a YAML that says how to decode greedily, where the answer stands in what the
+model wrote and that it is compared with the right one exactly. Latents are special tokens, which the harness leaves
+out of the text.
+"""
+
+import json
+import re
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mixlm.errors import InputError
+from mixlm.methods.base import Row
+from mixlm.run import Run
+
+
+@dataclass(frozen=True)
+class HarnessTask:
+    """An exported task.
+
+    Attributes:
+        name: Its name in the harness.
+        rows: Number of questions.
+        config: The YAML file.
+        questions: The JSONL file.
+        max_new_tokens: Longest answer.
+        command: Runs the harness on it.
+    """
+
+    name: str
+    rows: int
+    config: Path
+    questions: Path
+    max_new_tokens: int
+    command: str
+
+
+def export_lm_eval(
+    run: Run,
+    rows: Sequence[Row],
+    out: str | Path,
+    name: str,
+    tokenizer: Any = None,
+    max_new_tokens: int | None = None,
+) -> HarnessTask:
+    """Write the files of a task.
+
+    Args:
+        run: The run.
+        rows: Tokenized rows, see ``mixlm.evaluation.inputs.open_rows``.
+        out: Folder to write to; made if it is not there.
+        name: Name of the task and of its files.
+        tokenizer: The run's tokenizer, where it is loaded already.
+        max_new_tokens: Longest answer; None: as ``mixlm.evaluate`` sets it, and in any case so many that the longest
+            prompt leaves room for them, since the harness would cut the prompt.
+
+    Raises:
+        InputError: If there is no row, the name is none for a task, the run thinks in continuous thoughts, a prompt
+            does not fit, is not what a tokenizer makes of any text, or an answer is not found by the pattern.
+    """
+    from mixlm.evaluation.evaluate import longest_answer
+
+    if not re.fullmatch(r"[\w.-]+", name):
+        raise InputError(f"--name {name}: give a name of letters, digits, dots, dashes and underscores")
+    if not rows:
+        raise InputError("there are no rows to export; give another file, split or --limit")
+    if run.method.uses_thoughts:
+        raise InputError(f"{run.path}: the harness cannot run the continuous thoughts of method '{run.method_name}'")
+    tokenizer = tokenizer if tokenizer is not None else run.tokenizer()
+    documents = [_document(row, run, tokenizer) for row in rows]
+    most = _room(run, rows, max_new_tokens or longest_answer(rows))
+    out = Path(out).resolve()
+    out.mkdir(parents=True, exist_ok=True)
+    questions, config = out / f"{name}.jsonl", out / f"{name}.yaml"
+    _write(questions, "".join(json.dumps(document, ensure_ascii=False) + "\n" for document in documents))
+    _write(config, _yaml(task_config(run, name, questions, tokenizer.eos_token, most)))
+    return HarnessTask(name, len(rows), config, questions, most, _command(run, name, out, tokenizer))
+
+
+def task_name(run: str | Path, data: str | Path) -> str:
+    """Return a name for a task, made of the names of a run and of a file or dataset.
+
+    >>> task_name("out/cot", "rows/test.jsonl")
+    'mixlm_cot_test'
+    """
+    return re.sub(r"[^\w.-]+", "_", f"mixlm_{Path(run).resolve().name}_{Path(data).stem}")
+
+
+def task_config(run: Run, name: str, questions: Path, end: str, max_new_tokens: int) -> dict[str, Any]:
+    """Return the YAML of a task as plain values.
+
+    Args:
+        run: The run.
+        name: Of the task.
+        questions: The JSONL file, with columns ``prompt`` and ``answer``.
+        end: The tokenizer's end of sequence as text.
+        max_new_tokens: Longest answer.
+    """
+    import mixlm
+
+    pattern = {"function": "regex", "regex_pattern": answer_pattern(run.template.solution), "fallback": _NO_ANSWER}
+    return {
+        "task": name,
+        "dataset_path": "json",
+        "dataset_kwargs": {"data_files": {"test": str(questions)}},
+        "test_split": "test",
+        "output_type": "generate_until",
+        "num_fewshot": 0,
+        "doc_to_text": "prompt",
+        "doc_to_target": "answer",
+        "target_delimiter": "",
+        "generation_kwargs": {"until": [end], "do_sample": False, "max_gen_toks": max_new_tokens},
+        "filter_list": [{"name": "answer", "filter": [pattern, {"function": "take_first"}]}],
+        "metric_list": [{"metric": "exact_match", "aggregation": "mean", "higher_is_better": True}],
+        "metadata": {"version": 1.0, "mixlm": mixlm.__version__, "method": run.method_name},
+    }
+
+
+def answer_pattern(solution: str) -> str:
+    r"""Return a regular expression whose one group is the answer that ``mixlm.data.template.extract_answer`` finds.
+
+    Args:
+        solution: The template's solution part.
+
+    >>> answer_pattern("\n### {answer}")
+    '(?s)\\A.*\\#\\#\\#(.*)'
+    """
+    marker, _, ending = (re.escape(part.strip()) for part in solution.partition("{answer}"))
+    start = rf"(?s)\A.*{marker}" if marker else r"(?s)\A"
+    if not ending:
+        return rf"{start}(.*)"
+    return rf"{start}(.*?)(?:(?!.+{ending}){ending}.*)?\Z"  # up to the last ending, if there is one
+
+
+_NO_ANSWER = "[no answer]"
+
+
+def _document(row: Row, run: Run, tokenizer: Any) -> dict[str, Any]:
+    """Return a row's prompt and answer as text, after finding out that the harness makes of them what we do."""
+    from mixlm.evaluation.evaluate import gold_answer
+    from mixlm.generation.questions import readable_ids
+
+    ids = run.method.prompt(row["prompt_ids"], run.progress)
+    start = _starting_ids(run, tokenizer)
+    prompt = readable_ids(ids[len(start) :], tokenizer)
+    if tokenizer(prompt, add_special_tokens=bool(start))["input_ids"] != ids:
+        raise InputError(
+            f"row {row['row']}: no text has the tokens of its prompt, as where a question names a special token; "
+            "leave it out"
+        )
+    answer = gold_answer(row, tokenizer, run)
+    solution = tokenizer.decode(row["solution_ids"], skip_special_tokens=True)  # as the harness decodes
+    found = re.findall(answer_pattern(run.template.solution), solution)
+    if not found or found[0].strip() != answer:
+        raise InputError(f"row {row['row']}: its answer {answer!r} is another one when decoded as text; leave it out")
+    return {"row": row["row"], "prompt": prompt, "answer": answer}
+
+
+def _starting_ids(run: Run, tokenizer: Any) -> list[int]:
+    """Return what the harness puts before a prompt; a chat template writes its own beginning."""
+    from mixlm.data.tokenization import starting_ids
+
+    return [] if run.template.chat else starting_ids(tokenizer)
+
+
+def _room(run: Run, rows: Sequence[Row], wanted: int) -> int:
+    from transformers import AutoConfig
+
+    config = AutoConfig.from_pretrained(run.path).get_text_config()
+    context = getattr(config, "max_position_embeddings", None)
+    if context is None:
+        return wanted
+    longest = max(len(run.method.prompt(row["prompt_ids"], run.progress)) for row in rows)
+    if longest >= context:
+        raise InputError(
+            f"{run.path}: a prompt has {longest} tokens, the model's context holds {context} with the answer; leave "
+            "that row out"
+        )
+    return min(wanted, context - longest)
+
+
+def _command(run: Run, name: str, out: Path, tokenizer: Any) -> str:
+    begins = bool(_starting_ids(run, tokenizer))
+    model = f"pretrained={Path(run.path).resolve()},add_bos_token={begins}"
+    words = ["lm_eval", "--model", "hf", "--model_args", model, "--tasks", name, "--include_path", str(out)]
+    return shlex.join([*words, "--batch_size", "32"])
+
+
+def _yaml(config: dict[str, Any]) -> str:
+    import yaml
+
+    return yaml.safe_dump(config, sort_keys=False, allow_unicode=True, width=119)
+
+
+def _write(path: Path, text: str) -> None:
+    from mixlm.atomic_files import whole_file
+
+    with whole_file(path) as file:
+        file.write(text)

@@ -1,0 +1,91 @@
+"""Latents read back as text: what stage 1 decodes from them, and which chunks they stood for in the training data."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from mixlm.encoding.usage import USAGE, read_usage
+from mixlm.errors import InputError
+from mixlm.run import Run
+
+
+UNKNOWN_TEXT = "\N{REPLACEMENT CHARACTER}"
+
+
+@dataclass(frozen=True)
+class Reading:
+    """One latent, read back.
+
+    Attributes:
+        code: Its code.
+        text: What the stage-1 decoder makes of it, given the prompt.
+        probability: Mean probability of the tokens of ``text``, from 0 to 1: how sure the decoder is.
+        chunks: Texts that the code most often stood for in the training data, each with its share of all that it stood
+            for, most frequent first.
+    """
+
+    code: int
+    text: str
+    probability: float
+    chunks: tuple[tuple[str, float], ...]
+
+
+class Reader:
+    """Reads the latents of a run's answers back.
+
+    Args:
+        run: The run.
+        tokenizer: Its tokenizer, where it is loaded already.
+
+    Raises:
+        InputError: If the run holds no stage-1 model, or a damaged one.
+    """
+
+    def __init__(self, run: Run, tokenizer: Any = None) -> None:
+        if run.vqvae_path is None:
+            raise InputError(f"{run.path}: no vqvae folder, so no latents to explain; leave out --explain")
+        from mixlm.encoding.dataset import open_vqvae
+
+        self.run = run
+        self.tokenizer = tokenizer if tokenizer is not None else run.tokenizer()
+        self.vqvae = open_vqvae(run.vqvae_path)
+        self.usage = read_usage(run.vqvae_path / USAGE)
+
+    def read(self, codes: Sequence[int], prompt_ids: Sequence[int]) -> list[Reading]:
+        """Return the reading of each of ``codes``, which stand at the start of one answer to ``prompt_ids``.
+
+        Codes are decoded chunk by chunk, L / r of them together. The last chunk may be incomplete: the decoder is
+        causal, so what is missing changes nothing before it.
+        """
+        if not codes:
+            return []
+        config = self.vqvae.config
+        filled = [*codes, *[0] * (-len(codes) % config.codes_per_chunk)]
+        prompt = torch.tensor([prompt_ids[-config.max_prompt_length :]])
+        logits = self.vqvae.decode_logits(torch.tensor([filled]), prompt)[0].float()
+        probabilities, rows = logits.softmax(-1).max(-1)
+        tokens = self.vqvae.vocabulary.full(rows)
+        rate = config.compression_rate
+        return [
+            Reading(
+                code,
+                self._text(tokens[place * rate : (place + 1) * rate].tolist()),
+                probabilities[place * rate : (place + 1) * rate].mean().item(),
+                self.usage.get(code, ()),
+            )
+            for place, code in enumerate(codes)
+        ]
+
+    def _text(self, ids: Sequence[int]) -> str:
+        """Return ids as text, each run of tokens that stage 1 does not know as one replacement character."""
+        text, known = "", []
+        for token in [*ids, None]:
+            if token is not None and token >= 0:
+                known.append(token)
+                continue
+            text += self.tokenizer.decode(known, clean_up_tokenization_spaces=False) if known else ""
+            text += UNKNOWN_TEXT if token is not None and not text.endswith(UNKNOWN_TEXT) else ""
+            known = []
+        return text

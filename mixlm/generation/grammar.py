@@ -1,0 +1,126 @@
+"""Which token may come next: latents stay inside delimiters, and as many as asked for."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from transformers import LogitsProcessor
+
+from mixlm.errors import InputError
+from mixlm.generation.options import LatentMode
+from mixlm.methods.base import Grammar
+from mixlm.model.special_tokens import SpecialIds
+
+
+UNBOUNDED = 2**31
+
+
+@dataclass(frozen=True)
+class SpanLimits:
+    """Bounds on the latents of every row of a batch.
+
+    Attributes:
+        least: Latents before ``<eoLatent>`` may come, (rows,).
+        most: Latents after which ``<eoLatent>`` must come, (rows,); 0: no span.
+        required: Whether the answer must open with a span, (rows,).
+        spans: Where spans may be, as in ``Grammar``.
+    """
+
+    least: torch.Tensor
+    most: torch.Tensor
+    required: torch.Tensor
+    spans: str
+
+
+def span_limits(modes: Sequence[LatentMode], grammar: Grammar, device: torch.device | str = "cpu") -> SpanLimits:
+    """Return the bounds that the modes of a batch's rows set.
+
+    Args:
+        modes: Mode of each row, shares resolved.
+        grammar: The method's grammar.
+        device: Where the logits will be.
+
+    Raises:
+        InputError: If a mode asks for latents that the method does not write.
+    """
+    least, most, required = [], [], []
+    for mode in modes:
+        exact = mode.count if mode.kind == "exact" else 0
+        if exact and grammar.spans == "none":
+            raise InputError(f"--latents {mode}: the run's method writes no latents; choose free or text")
+        bounded = {"free": UNBOUNDED, "text": 0}.get(mode.kind, mode.count)
+        least.append(exact)
+        most.append(0 if grammar.spans == "none" else bounded)
+        required.append(exact > 0)
+    return SpanLimits(*(torch.tensor(bound, device=device) for bound in (least, most, required)), grammar.spans)
+
+
+class LatentGrammar(LogitsProcessor):
+    """Forbids every token that the method's answers cannot hold at that place.
+
+    A span is ``<boLatent>``, latents, ``<eoLatent>``, never empty. It may open an answer ("prefix", "mixed") or come
+    anywhere in it, though not right after another ("anywhere"); in a "mixed" span there may be text too. Limits count
+    all latents of an answer, so one with exactly N has them in one span at its start. Tokens of other methods and rows
+    of the matrix that stand for no token never come.
+
+    The state of a row follows from its generated ids, so nothing is kept between steps: the processor serves any
+    number of ``generate`` calls over the same rows.
+
+    Args:
+        special: Ids of the run's tokens.
+        limits: Bounds of each row.
+        prompt_width: Length of the padded prompts, after which the answers begin.
+        tokens: Number of tokens of the vocabulary; logits beyond it are spare rows.
+    """
+
+    def __init__(self, special: SpecialIds, limits: SpanLimits, prompt_width: int, tokens: int) -> None:
+        self.special, self.limits, self.prompt_width, self.tokens = special, limits, prompt_width, tokens
+        self._not_text: torch.Tensor | None = None
+
+    def __call__(self, input_ids: torch.LongTensor, scores: torch.FloatTensor) -> torch.FloatTensor:
+        """Return ``scores`` with minus infinity for forbidden tokens.
+
+        Args:
+            input_ids: Padded prompts and what was generated so far, (rows, length).
+            scores: Logits of the next token, (rows, vocabulary); left as they are.
+        """
+        if self._not_text is None:
+            self._not_text = scores.new_zeros(scores.shape[1])
+            self._not_text[self.special.present()] = -torch.inf
+            self._not_text[self.tokens :] = -torch.inf
+        if self.special.bo_latent is None:
+            return scores + self._not_text
+        return self._with_spans(scores, self._not_text, input_ids[:, self.prompt_width :])
+
+    def _with_spans(self, scores: torch.Tensor, not_text: torch.Tensor, written: torch.Tensor) -> torch.Tensor:
+        """Return ``scores`` (rows, vocabulary) of what may follow the tokens ``written``, (rows, any).
+
+        Over the whole vocabulary minus infinities are added, ``not_text`` (vocabulary,) and one for each row: that
+        takes a quarter of the time of filling by a mask, and this is done at every step.
+        """
+        special, limits, latents = self.special, self.limits, self.special.latent_ids
+        opens, closes = written == special.bo_latent, written == special.eo_latent
+        inside = opens.sum(1) > closes.sum(1)
+        count = ((written >= latents.start) & (written < latents.stop)).sum(1)
+        full, start = count >= limits.most, written.shape[1] == 0
+        just_opened, just_closed = (ids[:, -1] if not start else inside for ids in (opens, closes))
+        text = ~limits.required if start else ~inside
+        if limits.spans == "mixed":
+            text = text | (inside & ~full)
+        may_open = ~full & ~inside & ~just_closed
+        if not start and limits.spans != "anywhere":
+            may_open = torch.zeros_like(may_open)
+        allowed = (scores + _penalty(text, scores)).add_(not_text)
+        for tokens, may in (
+            (slice(latents.start, latents.stop), inside & ~full),
+            (slice(special.bo_latent, special.bo_latent + 1), may_open),
+            (slice(special.eo_latent, special.eo_latent + 1), inside & ~just_opened & (count >= limits.least)),
+            (slice(special.eos, special.eos + 1), text & ~inside),
+        ):
+            allowed[:, tokens] = scores[:, tokens] + _penalty(may, scores)
+        return allowed
+
+
+def _penalty(may: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
+    """Return 0 for the rows that may, and minus infinity for the others, (rows, 1)."""
+    return torch.where(may, 0.0, -torch.inf).to(scores.dtype)[:, None]

@@ -1,0 +1,113 @@
+"""How answers are decoded, and how many latents they may or must hold: the values of ``--latents``."""
+
+import re
+from dataclasses import dataclass, field
+from fractions import Fraction
+from typing import Literal
+
+from mixlm.errors import InputError
+
+
+_VALUE = re.compile(r"\d+(\.\d+)?%|\d+")
+_REMEDY = "choose free, text, max:N, exact:N or direct"
+
+
+@dataclass(frozen=True)
+class LatentMode:
+    """How latents are decoded.
+
+    Attributes:
+        kind: "free": the model decides; "text": none; "max": at most ``count``; "exact": precisely that many;
+            "direct": neither latents nor trace, for the answer's marker is given.
+        count: Number of latents of "max" and "exact".
+        share: In place of ``count``: the share of the sample's own codes, from 0 to 1.
+    """
+
+    kind: Literal["free", "text", "max", "exact", "direct"] = "free"
+    count: int | None = None
+    share: Fraction | None = None
+
+    def __str__(self) -> str:
+        """Return the mode as a user types it."""
+        if self.share is not None:
+            return f"{self.kind}:{float(self.share * 100):g}%"
+        return self.kind if self.count is None else f"{self.kind}:{self.count}"
+
+    def resolve(self, own_codes: int) -> "LatentMode":
+        """Turn a share into a number of latents, halves rounded up, for a sample whose trace has ``own_codes`` codes.
+
+        >>> str(LatentMode("exact", share=Fraction(1, 2)).resolve(5))
+        'exact:3'
+        """
+        if self.share is None:
+            return self
+        return LatentMode(self.kind, count=int(self.share * own_codes + Fraction(1, 2)))
+
+
+@dataclass(frozen=True)
+class GenerationOptions:
+    """How answers are decoded; greedily unless a sampling setting is given.
+
+    Attributes:
+        max_new_tokens: Longest answer, latents and delimiters included; the model's context may end it earlier.
+        latents: How many latents an answer holds.
+        temperature: Divides the logits before sampling; None: 1 if ``top_k`` or ``top_p`` is given, else greedy.
+        top_k: Sample from the ``top_k`` likeliest tokens that the grammar allows; 0: from all.
+        top_p: Sample from the likeliest tokens that together reach this probability; 1: from all.
+        seed: Seed of the sampling; with the same prompts and batch size it gives the same answers.
+        batch_size: Answers decoded at once.
+        samples: Answers to each prompt.
+        thoughts: Number of continuous thoughts, in place of the method's own.
+    """
+
+    max_new_tokens: int = 512
+    latents: LatentMode = field(default_factory=LatentMode)
+    temperature: float | None = None
+    top_k: int = 0
+    top_p: float = 1.0
+    seed: int = 0
+    batch_size: int = 32
+    samples: int = 1
+    thoughts: int | None = None
+
+    @property
+    def sampling(self) -> bool:
+        """Whether tokens are drawn at random; a temperature of 0 is greedy whatever else is set."""
+        return self.temperature != 0 and (self.temperature is not None or self.top_k > 0 or self.top_p < 1)
+
+
+def parse_latent_mode(text: str) -> LatentMode:
+    """Read one mode: ``free``, ``text``, ``direct``, ``max:N`` or ``exact:N``; N may also be a share such as ``25%``.
+
+    Raises:
+        InputError: If the text is none of these.
+    """
+    kind, colon, value = text.strip().partition(":")
+    if kind in ("free", "text", "direct") and not colon:
+        return LatentMode(kind)
+    if kind not in ("max", "exact") or not _VALUE.fullmatch(value.strip()):
+        raise InputError(f"--latents '{text}': no such mode; {_REMEDY}")
+    if not value.endswith("%"):
+        return LatentMode(kind, count=int(value))
+    share = Fraction(value.strip()[:-1]) / 100
+    if share > 1:
+        raise InputError(f"--latents '{text}': a share of a trace is at most 100%; {_REMEDY}")
+    return LatentMode(kind, share=share)
+
+
+def parse_latent_modes(text: str) -> list[LatentMode]:
+    """Read a comma-separated list of modes; a bare value continues the mode before it.
+
+    >>> [str(mode) for mode in parse_latent_modes("free,exact:0%,50%")]
+    ['free', 'exact:0%', 'exact:50%']
+
+    Raises:
+        InputError: If a part is no mode, or the list is empty or names one twice.
+    """
+    modes: list[LatentMode] = []
+    for part in text.split(","):
+        continues = _VALUE.fullmatch(part.strip()) and modes and modes[-1].kind in ("max", "exact")
+        modes.append(parse_latent_mode(f"{modes[-1].kind}:{part.strip()}" if continues else part))
+    if len(set(modes)) < len(modes):
+        raise InputError(f"--latents '{text}': a mode is named twice; name each once")
+    return modes

@@ -1,0 +1,64 @@
+"""How much of a trace becomes latent: the random draws of m, and the mixed answer that follows from one."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from mixlm.model.special_tokens import SpecialIds
+
+
+# Token Assorted, appendix A: the set M for mathematics. 72 is no multiple of 16: it reaches 64 tokens, 4 codes.
+PAPER_LENGTHS = (0, 72, 128, 160, 192, 224, 256)
+
+
+def row_generator(seed: int, epoch: int, row: int) -> np.random.Generator:
+    """Return the source of randomness of one row in one epoch: a pure function of its arguments.
+
+    Processes and workers therefore agree on every draw, and a resumed run repeats it.
+    """
+    return np.random.default_rng([seed, epoch, row])
+
+
+def draw_two_level(rng: np.random.Generator, codes: int, compression_rate: int, lengths: Sequence[int]) -> int:
+    """Draw how many leading codes replace their text, by the paper's rule (Token Assorted, appendix A).
+
+    m_max is uniform over ``lengths``; m is uniform over the multiples of r from 0 to m_max; the trace caps it. Both
+    levels are drawn for every sample.
+
+    Args:
+        rng: Source of randomness.
+        codes: Codes of the trace, ``t_z``.
+        compression_rate: Trace tokens of one code, r.
+        lengths: The set M, in trace tokens.
+
+    Returns:
+        m / r, from 0 to ``codes``.
+    """
+    longest = int(lengths[rng.integers(len(lengths))])
+    return min(int(rng.integers(longest // compression_rate + 1)), codes)
+
+
+def draw_uniform(rng: np.random.Generator, codes: int) -> int:
+    """Draw how many leading codes replace their text, uniformly from 0 to ``codes``."""
+    return int(rng.integers(codes + 1))
+
+
+def mixed_answer(
+    trace_ids: Sequence[int],
+    solution_ids: Sequence[int],
+    codes: Sequence[int],
+    compression_rate: int,
+    special: SpecialIds,
+) -> list[int]:
+    """Return the answer whose first ``len(codes) * r`` trace tokens are latents (Token Assorted, equation 1).
+
+    Without codes there are no delimiters: the answer is the plain trace and solution.
+
+    >>> special = SpecialIds(eos=0, bo_latent=100, eo_latent=101, first_latent=102, codebook_size=8)
+    >>> mixed_answer([1, 2, 3, 4, 5], [9, 0], codes=[7, 3], compression_rate=2, special=special)
+    [100, 109, 105, 101, 5, 9, 0]
+    """
+    text = [*trace_ids[len(codes) * compression_rate :], *solution_ids]
+    if not codes:
+        return text
+    return [special.bo_latent, *map(special.latent, codes), special.eo_latent, *text]

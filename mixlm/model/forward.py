@@ -1,0 +1,94 @@
+"""One batch of the collator through a causal LM, with logits where there are labels alone."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import nn
+
+from mixlm.model.stop import stop_loss
+from mixlm.model.thoughts import bare, cut_up, run_passes
+
+
+def scored_places(labels: torch.Tensor) -> torch.Tensor:
+    """Return where a prediction is compared with a label: one place before each, (rows, length).
+
+    Args:
+        labels: (rows, length), not shifted; -100 is not learned. The first of a row is never compared.
+    """
+    places = torch.zeros_like(labels, dtype=torch.bool)
+    places[:, :-1] = labels[:, 1:] != -100
+    return places
+
+
+def scored_labels(labels: torch.Tensor) -> torch.Tensor:
+    """Return the labels that predictions are compared with, (places,), in the order of ``scored_places``."""
+    shifted = labels[:, 1:]
+    return shifted[shifted != -100]
+
+
+@contextmanager
+def logits_at(model: Any, places: torch.Tensor) -> Iterator[None]:
+    """Let a causal LM compute its logits at ``places``, (rows, length), alone; they are (1, places, vocabulary).
+
+    Prompts and padding have no labels, and their logits are the largest tensor of a step. What a model does to logits
+    after its head, such as capping them, is done to these as to all.
+    """
+
+    def choose(_: Any, inputs: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:
+        """Keep of the hidden states, (rows, length, width), those at the places."""
+        return (inputs[0][places][None], *inputs[1:])
+
+    handle = model.get_output_embeddings().register_forward_pre_hook(choose)
+    try:
+        yield
+    finally:
+        handle.remove()
+
+
+def thoughtful_batch(
+    model: Any,
+    input_ids: torch.Tensor,
+    attention_mask: torch.Tensor,
+    thoughts: torch.Tensor | None = None,
+    head: nn.Module | None = None,
+) -> dict[str, torch.Tensor]:
+    """Run a batch of the collator that may hold thoughts.
+
+    Args:
+        model: Causal LM.
+        input_ids: (rows, length).
+        attention_mask: (rows, length).
+        thoughts: True at thoughts, (rows, length); None: there are none.
+        head: The classifier that ends thoughts, if one is trained.
+
+    Returns:
+        ``logits``, (rows, length, vocabulary), and with a classifier its ``stop_loss``.
+    """
+    cut = cut_up(input_ids, attention_mask, torch.zeros_like(input_ids) if thoughts is None else thoughts)
+    inputs: list[torch.Tensor] = []
+    logits = torch.cat([output.logits for output in run_passes(model, cut, inputs=inputs)], 1)
+    output = {"logits": cut.restore(logits)}
+    return output if head is None else output | {"stop_loss": stop_loss(head, cut, torch.cat(inputs, 1))}
+
+
+def scored_batch(
+    model: Any, places: torch.Tensor, head: nn.Module | None = None, **batch: torch.Tensor
+) -> dict[str, torch.Tensor]:
+    """Run a batch of the collator, labels apart, for its loss.
+
+    Args:
+        model: Causal LM.
+        places: Where its predictions are compared with labels, (rows, length).
+        head: The classifier that ends thoughts, if one is trained.
+        batch: Of the collator; several passes are made where it holds thoughts.
+
+    Returns:
+        ``logits`` at the places, (places, vocabulary), and with a classifier its ``stop_loss``.
+    """
+    if head is None and "thoughts" not in batch:
+        with logits_at(bare(model), places):
+            return {"logits": model(**batch, use_cache=False).logits[0]}
+    output = thoughtful_batch(model, head=head, **batch)
+    return output | {"logits": output["logits"][places]}

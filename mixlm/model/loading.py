@@ -1,0 +1,255 @@
+"""Opening a base model and its tokenizer: a folder, a Hub id, a GGUF file, or a YAML of one from scratch."""
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+from mixlm.errors import InputError
+from mixlm.model.special_tokens import is_project_token
+
+
+def tokenizer_fingerprint(tokenizer: Any) -> str:
+    """Return a hash of the base vocabulary, merges, normaliser and pre-tokeniser.
+
+    This project's own tokens play no part, so a run has the fingerprint of the model it started from.
+
+    Args:
+        tokenizer: A fast tokenizer of transformers.
+
+    Returns:
+        16 hexadecimal digits.
+    """
+    parts = json.loads(tokenizer.backend_tokenizer.to_str())
+    added = [
+        (token["id"], token["content"]) for token in parts["added_tokens"] if not is_project_token(token["content"])
+    ]
+    decisive = {
+        "model": parts["model"],
+        "normalizer": parts["normalizer"],
+        "pre_tokenizer": parts["pre_tokenizer"],
+        "added": sorted(added),
+    }
+    return hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def save_base_tokenizer(tokenizer: Any, folder: Path) -> None:
+    """Save a tokenizer without this project's tokens, which only a run has."""
+    tokenizer.save_pretrained(folder)
+    file = folder / "tokenizer.json"
+    parts = json.loads(file.read_text(encoding="utf-8"))
+    parts["added_tokens"] = [token for token in parts["added_tokens"] if not is_project_token(token["content"])]
+    file.write_text(json.dumps(parts, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
+
+
+def context_length(model: Any) -> int | None:
+    """Return how many tokens ``model`` can see at once; None if its architecture sets no limit."""
+    return getattr(model.config.get_text_config(), "max_position_embeddings", None)
+
+
+_OLDER_FIELDS = ("rope_theta", "rope_scaling", "partial_rotary_factor", "torch_dtype")  # still taken by transformers
+
+
+def is_scratch(model: str) -> bool:
+    """Tell whether ``model`` names a YAML file that describes a model to be trained from scratch."""
+    return Path(model).suffix in (".yaml", ".yml")
+
+
+def read_scratch(model: str) -> dict[str, Any]:
+    """Read the YAML of a model from scratch.
+
+    Keys: ``model_type`` (a causal LM of transformers), ``tokenizer`` (``vocab_size``), and any field of that model
+    type's configuration.
+
+    Raises:
+        InputError: If the file is missing or no such mapping.
+    """
+    import yaml
+
+    try:
+        recipe = yaml.safe_load(Path(model).read_text(encoding="utf-8"))
+    except OSError:
+        raise InputError(f"{model}: no such file; --model takes a folder, a Hub id, a .gguf file or a .yaml") from None
+    except yaml.YAMLError as error:
+        raise InputError(f"{model}: not valid YAML: {str(error).splitlines()[0]}") from None
+    _require_type(recipe, model)
+    return recipe
+
+
+def _require_type(recipe: Any, where: str) -> None:
+    if not isinstance(recipe, Mapping) or "model_type" not in recipe:
+        raise InputError(f"{where}: a model from scratch needs the key 'model_type', for example 'llama'")
+
+
+def open_tokenizer(model: str, texts: Iterable[str] = ()):
+    """Open the tokenizer of ``model``, or build one from ``texts`` for a model from scratch.
+
+    Args:
+        model: Folder, Hub id, ``.gguf`` file, or ``.yaml`` of a model from scratch.
+        texts: The corpus, read only for a model from scratch.
+
+    Returns:
+        A tokenizer of transformers with an end-of-sequence token.
+
+    Raises:
+        InputError: If there is no tokenizer to open, or it has no end-of-sequence token.
+    """
+    if is_scratch(model):
+        return build_tokenizer(texts, **read_scratch(model).get("tokenizer", {}))
+    from transformers import AutoTokenizer
+
+    tokenizer = _open(AutoTokenizer, model)
+    if tokenizer.eos_token_id is None:
+        raise InputError(
+            f"{model}: its tokenizer has no end-of-sequence token; set eos_token in tokenizer_config.json"
+        )
+    return tokenizer
+
+
+def build_tokenizer(texts: Iterable[str], vocab_size: int = 1024):
+    """Build a byte-level BPE tokenizer from ``texts``, with one token that ends and pads.
+
+    Any text decodes back to itself. The same texts give the same tokenizer.
+    """
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+    from transformers import PreTrainedTokenizerFast
+
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=vocab_size,
+        special_tokens=["<|endoftext|>"],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(texts, trainer)
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        eos_token="<|endoftext|>",
+        pad_token="<|endoftext|>",
+        clean_up_tokenization_spaces=False,
+    )
+
+
+def open_model(model: str, tokenizer: Any, seed: int = 0, attention: str | None = None):
+    """Open ``model`` with fp32 weights, or make it from scratch for ``tokenizer``.
+
+    Weights are fp32 whatever the checkpoint's dtype: updates of a small learning rate vanish in bf16 weights.
+
+    Args:
+        model: Folder, Hub id, ``.gguf`` file, or ``.yaml`` of a model from scratch.
+        tokenizer: Gives a model from scratch its vocabulary.
+        seed: Seed of a model from scratch.
+        attention: How attention is computed, by transformers' name; None: as transformers chooses.
+
+    Returns:
+        A causal LM of transformers in fp32.
+
+    Raises:
+        InputError: If there is no such model, or it cannot have this attention.
+    """
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    if not is_scratch(model):
+        lm = _plain(_open(AutoModelForCausalLM, model, dtype=torch.float32))
+    else:
+        config = scratch_config(model, tokenizer)
+        with torch.random.fork_rng():
+            torch.manual_seed(seed)
+            lm = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
+    if attention:
+        _set_attention(lm, attention)
+    return lm
+
+
+def _set_attention(lm: Any, attention: str) -> None:
+    """Choose how attention is computed."""
+    import torch
+
+    if attention == "flex_attention" and not torch.accelerator.is_available():
+        raise InputError("--attention flex_attention: torch trains with it on a GPU only; leave it out")
+    try:
+        lm.set_attn_implementation(attention)
+    except (ImportError, ValueError) as error:
+        reason = " ".join(str(error).split())
+        reason = "transformers does not know it" if "not supported" in reason else reason.rstrip(".")
+        raise InputError(f"--attention {attention}: {reason}; choose another, or leave it out") from None
+
+
+def scratch_config(model: str, tokenizer: Any):
+    """Return the configuration that the YAML ``model`` describes, sized to ``tokenizer``.
+
+    Raises:
+        InputError: As ``described_config``.
+    """
+    ids = {"bos_token_id": tokenizer.eos_token_id, "eos_token_id": tokenizer.eos_token_id}
+    ids["pad_token_id"] = tokenizer.pad_token_id
+    return described_config(read_scratch(model), model, vocab_size=len(tokenizer), **ids)
+
+
+def described_config(recipe: Mapping[str, Any], where: str, **fields: Any):
+    """Return the configuration that the description of a model from scratch stands for.
+
+    Args:
+        recipe: As ``read_scratch`` returns it.
+        where: Names it in errors.
+        **fields: Further fields.
+
+    Raises:
+        InputError: If transformers does not know the type, or the type has no such field or refuses its value.
+    """
+    from huggingface_hub.errors import StrictDataclassError
+    from transformers import CONFIG_MAPPING
+
+    _require_type(recipe, where)
+    own = {name: value for name, value in recipe.items() if name not in ("model_type", "tokenizer")}
+    kind = recipe["model_type"]
+    if kind not in CONFIG_MAPPING:
+        raise InputError(f"{where}: transformers has no model type '{kind}'{_alike(kind, CONFIG_MAPPING)}")
+    config = CONFIG_MAPPING[kind]
+    known = {*config().to_dict(), *config.attribute_map, *_OLDER_FIELDS}
+    for name in own:
+        if name not in known:  # transformers would keep it and go on without it
+            raise InputError(f"{where}: a model of type '{kind}' has no field '{name}'{_alike(name, known)}")
+    try:
+        return config(**fields, **own)
+    except (ValueError, TypeError, KeyError, StrictDataclassError) as error:
+        reason = str(error.__cause__ or error)
+        raise InputError(f"{where}: {' '.join(reason.split())}") from None
+
+
+def _alike(name: str, known: Iterable[str]) -> str:
+    found = get_close_matches(str(name), list(known), 1)
+    return f"; did you mean '{found[0]}'?" if found else ""
+
+
+def _plain(model: Any):
+    """Forget that weights came from a GGUF file: they are dequantised, yet transformers would not save them."""
+    if getattr(model, "hf_quantizer", None) is None:
+        return model
+    config = type(model.config).from_dict({**model.config.to_dict(), "quantization_config": None})
+    del config.quantization_config
+    plain = type(model)(config)
+    plain.load_state_dict(model.state_dict())
+    plain.generation_config = model.generation_config
+    return plain
+
+
+def _open(auto_class: type, model: str, **options: Any):
+    """Call ``from_pretrained``, on a GGUF file by its folder and name."""
+    path = Path(model)
+    if path.suffix == ".gguf":
+        if not path.is_file():
+            raise InputError(f"{model}: no such file")
+        model, options = str(path.parent), {**options, "gguf_file": path.name}
+    try:
+        return auto_class.from_pretrained(model, **options)
+    except ImportError as error:
+        raise InputError(f"{model}: {str(error).strip().splitlines()[0]}") from None
+    except (OSError, ValueError) as error:
+        reason = " ".join(str(error).split())[:300]
+        raise InputError(f"{model}: cannot be opened as a model folder, Hub id or .gguf file: {reason}") from None

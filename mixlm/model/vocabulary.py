@@ -1,0 +1,120 @@
+"""Growing a language model's vocabulary by a method's tokens."""
+
+from collections.abc import Iterable, Sequence
+from itertools import islice
+from typing import Any
+
+import torch
+
+from mixlm.errors import InputError
+from mixlm.model.special_tokens import SpecialIds, project_tokens
+
+
+MOST_CHUNKS = 500_000  # that rows start from; more would not move them
+
+
+def special_ids(tokenizer: Any) -> SpecialIds:
+    """Return the ids of this project's tokens in ``tokenizer``."""
+    return SpecialIds.from_names(tokenizer.eos_token_id, project_tokens(tokenizer.get_vocab()))
+
+
+def extend_vocabulary(
+    model: Any, tokenizer: Any, names: Sequence[str], seed: int = 0, noise: float = 1.0
+) -> list[int]:
+    """Add the tokens ``names`` to tokenizer and model, in place.
+
+    Matrices never shrink: a checkpoint may have spare rows, and they are used first. Every new row, in the input and
+    the output matrix, is the mean of the old rows plus normal noise, so that no two are alike. Tokens that are there
+    already keep their rows.
+
+    Args:
+        model: Any causal LM of transformers, its head tied or not.
+        tokenizer: Its tokenizer.
+        names: Tokens to add, in the order of their ids.
+        seed: Seed of the noise.
+        noise: Its size, in standard deviations of the old rows.
+
+    Returns:
+        The ids of the tokens that are new.
+
+    Raises:
+        InputError: If the tokenizer already holds latents of a codebook of another size.
+    """
+    old = len(tokenizer)
+    wanted = SpecialIds.from_names(-1, project_tokens({name: index for index, name in enumerate(names)})).codebook_size
+    held = special_ids(tokenizer).codebook_size
+    if wanted and held and wanted != held:
+        raise InputError(
+            f"the model already has latents of a codebook of {held}, the data has {wanted}; "
+            f"start from the base model, or encode the data with --codebook-size {held}"
+        )
+    present = tokenizer.get_vocab()
+    tokenizer.add_tokens([name for name in names if name not in present], special_tokens=True)
+    if len(tokenizer) > model.get_input_embeddings().weight.shape[0]:
+        model.resize_token_embeddings(len(tokenizer), mean_resizing=False)
+    new = list(range(old, len(tokenizer)))
+    text_rows = len(tokenizer) - len(project_tokens(tokenizer.get_vocab()))
+    _start_rows(model, new, text_rows, seed, noise)
+    _end_with(model, tokenizer.eos_token_id)
+    return new
+
+
+def matrices(model: Any) -> list[torch.nn.Parameter]:
+    """Return the input and the output matrix of a causal LM, each ``(rows, width)``; one if they are tied."""
+    found = [model.get_input_embeddings().weight]
+    head = model.get_output_embeddings()
+    if head is not None and head.weight is not found[0]:
+        found.append(head.weight)
+    return found
+
+
+@torch.no_grad()
+def _start_rows(model: Any, new: Sequence[int], text_rows: int, seed: int, noise: float) -> None:
+    """Set the rows ``new`` to the mean of the first ``text_rows`` plus ``noise`` times their standard deviation."""
+    generator = torch.Generator().manual_seed(seed)
+    for matrix in matrices(model):
+        old = matrix[:text_rows].float()
+        sample = torch.randn(len(new), matrix.shape[1], generator=generator).to(matrix.device)
+        matrix[list(new)] = (old.mean(0) + noise * sample * old.std(0)).to(matrix.dtype)
+
+
+@torch.no_grad()
+def start_from_text(
+    model: Any, new: Sequence[int], special: SpecialIds, chunks: Iterable[tuple[int, Sequence[int]]]
+) -> None:
+    """Move the new rows of latents to the rows of the text that they stand for, in place.
+
+    A latent's row becomes the mean of the rows of all tokens of its chunks, centred over the latents, stretched until
+    their standard deviation is that of the old rows, and put around the mean of those; a tenth of what
+    ``extend_vocabulary`` added as noise stays, so that no two are alike. That holds for the input and the output
+    matrix. Latents without a chunk keep their rows. Not in the papers, which do not say where new rows start.
+
+    Args:
+        model: Extended by ``extend_vocabulary``.
+        new: The rows that are new; others are left alone.
+        special: Ids of the tokens.
+        chunks: Codes, each with the ids of a chunk, all of the same length or not; the first ``MOST_CHUNKS`` count.
+    """
+    added = set(new)
+    found = [(special.latent(code), ids) for code, ids in islice(chunks, MOST_CHUNKS)]
+    found = [(latent, token) for latent, ids in found if latent in added for token in ids]
+    if not found:
+        return
+    latents, tokens = torch.tensor(found).T
+    rows, owner, counts = latents.unique(return_inverse=True, return_counts=True)
+    for matrix in matrices(model):
+        held = matrix.detach().float().cpu()
+        means = torch.zeros(len(rows), held.shape[1]).index_add_(0, owner, held[tokens]) / counts[:, None]
+        old = held[: min(added)]
+        apart = means - means.mean(0)
+        stretch = old.std(0).norm() / apart.std(0, correction=0).norm().clamp(min=1e-12)
+        started = old.mean(0) + stretch * apart + 0.1 * (held[rows] - old.mean(0))
+        matrix[rows.to(matrix.device)] = started.to(matrix.device, matrix.dtype)
+
+
+def _end_with(model: Any, eos: int) -> None:
+    """Let plain ``generate`` stop at the end of our solutions too, beside the model's own ends."""
+    ends = model.generation_config.eos_token_id
+    ends = [ends] if isinstance(ends, int) else list(ends or [])
+    if eos not in ends:
+        model.generation_config.eos_token_id = [*ends, eos] if ends else eos

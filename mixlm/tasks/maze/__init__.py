@@ -1,0 +1,1 @@
+"""The Keys-Finding Maze, with the trace of a search."""

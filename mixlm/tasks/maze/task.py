@@ -1,0 +1,146 @@
+"""Keys-Finding Maze: rooms behind coloured doors, keys to find for them, a goal to reach (Token Assorted, 2025).
+
+Four rooms of 2 x 2 cells, ``A`` the agent, ``G`` the goal, ``r`` the red key, ``R`` the red door, ``#`` walls::
+
+    r....
+    A.#..
+    R##.#
+    .G#..
+    ..#..
+
+The row of this maze with a closed trace::
+
+    {"question": "size 5 5 walls bc cb cc ce dc ec keys red aa doors red ca agent ba goal db",
+     "steps": ["close ba from none none none 0 7", "close aa from ba none none 1 6",
+               "close aa from aa red none 2 5", "close ba from aa red none 3 4",
+               "close ba from ba none red 4 3", "close ca from ba none red 5 2",
+               "close da from ca none red 6 1", "close db from da none red 7 0"],
+     "answer": "aa take ba open ca da db", "length": 7}
+
+A cell is two letters, row and column. The question names the cells that are walls, and keys and doors by colour. The
+agent carries one key at a time and cannot lay it down; opening the door of its colour uses it up.
+
+A step of the trace is an event of an A* search, always eight words: ``create`` (found) or ``close`` (went on from), a
+cell, ``from`` the cell before it, the key carried, the doors opened (``redblue``: both), actions so far, actions left
+at least. ``none`` stands for no cell, key or door. ``back`` events read the plan from the goal to the start. Each word
+is one token of a byte-level BPE tokenizer built from the rows; with ``--separator ""`` an event is eight tokens.
+
+The answer is a shortest plan: cells to walk to, ``take``, ``open``; ``length`` counts its actions. ``check`` accepts
+any plan that obeys the rules, reaches the goal and stops there; ``verify`` says where one fails.
+
+A question belongs to one split for good, see ``splitting``.
+"""
+
+import random
+from collections.abc import Iterator
+from itertools import islice
+from typing import Any, Literal
+
+from mixlm.errors import InputError
+from mixlm.tasks.maze.draw import Layout, draw_maze
+from mixlm.tasks.maze.grid import Maze, render_maze
+from mixlm.tasks.maze.plan import Verdict, verify
+from mixlm.tasks.maze.search import Heuristic, Search, fewest_doors, search
+from mixlm.tasks.splits import SPLITS, split_of
+
+
+__all__ = ["CHECK", "SPLITS", "Verdict", "check", "extract_answer", "generate", "verify"]
+
+CHECK = "maze"
+Trace = Literal["search", "closed"]
+_PATIENCE = 20_000  # mazes drawn in vain, one after another, until there are taken to be no more
+
+
+def generate(
+    rows: int,
+    split: str = "train",
+    seed: int = 0,
+    *,
+    room_rows: int = 3,
+    room_columns: int = 3,
+    room_size: int = 3,
+    doors: int = 3,
+    needed: int = 1,
+    loops: float = 0.25,
+    trace: Trace = "search",
+    heuristic: Heuristic = "keys",
+    retrace: bool = False,
+) -> Iterator[dict[str, Any]]:
+    """Yield rows with different mazes, all of them solvable; the same arguments yield the same rows.
+
+    Args:
+        rows: How many.
+        split: One of ``SPLITS``.
+        seed: Of the draw.
+        room_rows: Rooms from top to bottom.
+        room_columns: Rooms from left to right.
+        room_size: Cells of a room's side. The walls between rooms are one cell thick.
+        doors: Doors, each of its own colour, with as many keys.
+        needed: So many doors must be opened at least to reach the goal.
+        loops: Chance of an opening between neighbouring rooms, beside those that join all rooms in a tree.
+        trace: search writes every state that A* creates or closes, closed those that it closes.
+        heuristic: A* counts rows and columns to the goal; keys counts them by way of the key and door still needed.
+        retrace: End the trace with the states of the plan, from the goal back to the start.
+
+    Yields:
+        Rows with ``question``, ``steps``, ``answer`` and ``length``.
+
+    Raises:
+        InputError: If there are no such mazes, or not that many.
+    """
+    layout = Layout(room_rows, room_columns, room_size, doors, loops)
+    if not 0 <= needed <= doors:
+        raise InputError(f"--needed {needed}: there are {doors} doors; give 0 to {doors}")
+    if split not in SPLITS:
+        raise InputError(f"--split {split}: choose from {', '.join(SPLITS)}")
+    for question, maze in islice(_mazes(layout, needed, split, seed), rows):
+        # The trace has draws of its own: its options have no part in which mazes are drawn.
+        found = search(maze, random.Random(f"{seed} {question}"), heuristic)
+        steps, answer = _steps(found, trace, retrace), " ".join(found.plan)
+        yield {"question": question, "steps": steps, "answer": answer, "length": len(found.plan)}
+
+
+def extract_answer(text: str) -> str | None:
+    """Return the plan after the last ``###``; None if there is none.
+
+    >>> extract_answer("close ad from ac none red 8 0 ### bb take ba")
+    'bb take ba'
+    """
+    _, mark, plan = text.rpartition("###")
+    return (plan.strip() or None) if mark else None
+
+
+def check(question: str, answer: str | None) -> bool:
+    """Tell whether ``answer`` is a feasible plan, not necessarily a shortest one.
+
+    Raises:
+        InputError: If the question describes no maze.
+    """
+    return verify(question, answer or "").feasible
+
+
+def _mazes(layout: Layout, needed: int, split: str, seed: int) -> Iterator[tuple[str, Maze]]:
+    """Yield different solvable mazes of a split with their questions, until no more are found."""
+    rng, seen, vain = random.Random(seed), set(), 0
+    while vain < _PATIENCE:
+        maze = draw_maze(layout, rng)
+        question = render_maze(maze)
+        if split_of(question) != split:
+            continue
+        vain += 1
+        if question in seen:
+            continue
+        least = fewest_doors(maze)
+        if least is not None and least >= needed:
+            vain = 0
+            seen.add(question)
+            yield question, maze
+    raise InputError(
+        f"--split {split}: no more than {len(seen)} different mazes found that need {needed} doors; give fewer --rows,"
+        " more or larger rooms, or a smaller --needed or --loops"
+    )
+
+
+def _steps(found: Search, trace: Trace, retrace: bool) -> list[str]:
+    events = [event for event in found.events if trace == "search" or event.kind == "close"]
+    return [str(event) for event in [*events, *(found.back if retrace else ())]]

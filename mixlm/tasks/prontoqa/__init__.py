@@ -1,0 +1,1 @@
+"""ProntoQA: is a statement true in a world of invented concepts?"""

@@ -1,0 +1,1 @@
+"""ProsQA: which of two concepts can be reached in a graph of invented ones?"""

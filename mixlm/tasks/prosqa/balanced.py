@@ -1,0 +1,89 @@
+"""ProsQA without its cues: the same words and questions, answered by no feature of the candidates.
+
+A row of a small graph (``min_nodes=10, max_nodes=10, max_path=3``); the columns are those of ``prosqa``::
+
+    {"question": "Carol is a brimpus. Every brimpus is a bompus. Every bompus is a sterpus. Every gorpus is a rompus.
+                  Jack is a gorpus. Every bompus is a rompus. Carol is a timpus. Every quimpus is a timpus. Every
+                  brimpus is a timpus. Jack is a rompus. Every quimpus is a gwompus. Every gorpus is a quimpus. Is
+                  Carol a sterpus or gwompus?",
+     "steps": ["Carol is a brimpus.", "Every brimpus is a bompus.", "Every bompus is a sterpus."],
+     "answer": "Carol is a sterpus.", ..}
+
+Two fair coins make it balanced. Every graph has two entities and two candidates, each candidate below one entity and
+each by as many steps, and
+
+- a coin chooses which of the entities to ask about. So whatever is computed from the graph and its text, the entity
+  asked about left out, says nothing about the answer: distance from an entity, degrees, ancestors, names, order;
+- the graph's edges without their directions allow the other answer, too: they can be directed so that the entities
+  lead to each other's candidates, with the same nodes for entities. Both ways are drawn before a coin takes one. So
+  whatever is computed from the edges without directions, the entities and the one asked about says nothing either:
+  distance from it, common neighbours, number of walks.
+
+What is left is to follow the edges in their direction from the entity asked about: that comes of the draw and holds
+for all options. What combines edges with and without direction is kept even as far as ``prosqa_skeletons`` says.
+
+Graphs are as large as ProsQA's and harder to walk: of random walks from the entity that avoid dead ends of one edge,
+18 % arrive, in ProsQA 43 %. They differ in that two in five concepts are below both entities, hardly ever is there a
+second shortest path, and the wrong candidate is as far below its entity as the right one. Of 10 to 12 nodes 94 % of
+those walks arrive, of 12 to 16 nodes 54 %, of 14 to 18 nodes 34 %: it takes some nodes to have something to search.
+
+A graph belongs to one split for good, whichever entity it is asked about and in whichever order it is told.
+"""
+
+from collections.abc import Iterator
+from functools import partial
+from typing import Any
+
+from mixlm.errors import InputError
+from mixlm.tasks.prosqa.graphs import Size
+from mixlm.tasks.prosqa.skeletons import draw_balanced_graph, require_room
+from mixlm.tasks.prosqa.text import CONCEPTS, Trace, check, draw_rows, extract_answer, require_names
+from mixlm.tasks.splits import SPLITS
+
+
+__all__ = ["CHECK", "SPLITS", "check", "extract_answer", "generate"]
+
+CHECK = "exact"
+
+
+def generate(
+    rows: int,
+    split: str = "train",
+    seed: int = 0,
+    *,
+    min_nodes: int = 14,
+    max_nodes: int = 28,
+    min_path: int = 3,
+    max_path: int = 6,
+    extra_edges: int = 0,
+    concepts: int = len(CONCEPTS),
+    trace: Trace = "path",
+) -> Iterator[dict[str, Any]]:
+    """Yield rows about different graphs; the same arguments yield the same rows.
+
+    Args:
+        rows: How many.
+        split: One of ``SPLITS``.
+        seed: Of the draw.
+        min_nodes: Entities and concepts of a graph at least; 10 or more.
+        max_nodes: Entities and concepts of a graph at most; a fifth fewer on average unless the paths need them.
+        min_path: Steps from an entity to its candidate at least, going the shortest way; 3 or more.
+        max_path: Steps from an entity to its candidate at most; 4 for 12 nodes, and one more for every 2 nodes.
+        extra_edges: Sentences to put in besides, as far as they fit; none of them opens a shorter or another way.
+        concepts: Names of concepts to choose from.
+        trace: path writes a shortest path to the right concept, as the published rows do; search writes every sentence
+            that a depth-first search follows until it is there, taking them in the order in which they are told.
+
+    Yields:
+        Rows with ``question``, ``steps`` and ``answer``, and the other columns of ``prosqa``.
+
+    Raises:
+        InputError: If there are no such graphs, or not that many.
+    """
+    size = Size(min_nodes, max_nodes, min_path, max_path)
+    require_room(size)
+    require_names(max_nodes, concepts)
+    if extra_edges < 0:
+        raise InputError(f"--extra-edges {extra_edges}: give 0 or more")
+    draw = partial(draw_balanced_graph, size=size, extra_edges=extra_edges)
+    yield from draw_rows(rows, split, seed, draw, concepts, trace)

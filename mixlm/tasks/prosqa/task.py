@@ -1,0 +1,113 @@
+"""ProsQA (Hao et al. 2024, Coconut): which of two concepts is an entity, through a graph of invented concepts?
+
+A row of a small graph (``min_nodes=7, max_nodes=9``); published ones have 14 to 28 nodes and 3 to 6 steps::
+
+    {"question": "Every rempus is a rompus. Tom is a rompus. Every gerpus is a worpus. Every felpus is a worpus. Tom is
+                  a rempus. Stella is a rorpus. Every rorpus is a felpus. Every rorpus is a gerpus. Is Stella a worpus
+                  or rompus?",
+     "steps": ["Stella is a rorpus.", "Every rorpus is a gerpus.", "Every gerpus is a worpus."],
+     "answer": "Stella is a worpus.",
+     "idx_to_symbol": ["Stella", "Tom", "rorpus", "felpus", "rempus", "gerpus", "worpus", "rompus"],
+     "edges": [[0, 2], [2, 3], [1, 4], [2, 5], [5, 6], [3, 6], [4, 7], [1, 7]],
+     "root": 0, "target": 6, "neg_target": 7}
+
+Published rows: github.com/facebookresearch/coconut, folder ``data`` (MIT), in three files of 17,886, 300 and 500 rows.
+``idx_to_symbol`` names the nodes, ``edges`` holds pairs (a, b) for "every a is a b", ``root`` is the entity asked
+about, ``target`` the right candidate and ``neg_target`` the wrong one.
+
+Generated rows have the published words and graphs drawn by the paper's Algorithm 1, with the choices that the
+published rows show where the paper has none; see ``prosqa_graphs``. A graph belongs to one split for good, whatever is
+asked about it and in whichever order it is told.
+
+Published and generated rows alike can be answered by a look. The right candidate is the farthest leaf there is and the
+wrong one is any leaf of the other entity: the candidate farther from its nearest entity is right in 92 % of the rows,
+the one farther from the other entities, directions left out, in 96 %. ``prosqa_balanced`` has no such cues.
+"""
+
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from mixlm.data.reading import read_rows
+from mixlm.errors import InputError
+from mixlm.tasks.prosqa.graphs import Size, draw_graph
+from mixlm.tasks.prosqa.text import CONCEPTS, Trace, check, draw_rows, extract_answer, require_names
+from mixlm.tasks.sources import find
+from mixlm.tasks.splits import SPLITS, require_split
+
+
+__all__ = ["CHECK", "SPLITS", "check", "extract_answer", "generate", "load"]
+
+CHECK = "exact"
+_COLUMNS = {
+    "question": str,
+    "steps": list,
+    "answer": str,
+    "idx_to_symbol": list,
+    "edges": list,
+    "root": int,
+    "target": int,
+    "neg_target": int,
+}
+
+
+def generate(
+    rows: int,
+    split: str = "train",
+    seed: int = 0,
+    *,
+    min_nodes: int = 14,
+    max_nodes: int = 28,
+    min_path: int = 3,
+    max_path: int = 6,
+    concepts: int = len(CONCEPTS),
+    trace: Trace = "path",
+) -> Iterator[dict[str, Any]]:
+    """Yield rows about different graphs; the same arguments yield the same rows.
+
+    Args:
+        rows: How many.
+        split: One of ``SPLITS``.
+        seed: Of the draw.
+        min_nodes: Entities and concepts of a graph at least.
+        max_nodes: Entities and concepts of a graph at most; a fifth fewer on average.
+        min_path: Steps from the entity to the right concept at least, going the shortest way.
+        max_path: Steps from the entity to the right concept at most.
+        concepts: Names of concepts to choose from.
+        trace: path writes a shortest path to the right concept, as the published rows do; search writes every sentence
+            that a depth-first search follows until it is there, taking them in the order in which they are told.
+
+    Yields:
+        Rows with ``question``, ``steps`` and ``answer``, and the columns of the published rows.
+
+    Raises:
+        InputError: If there are no such graphs, or not that many.
+    """
+    size = Size(min_nodes, max_nodes, min_path, max_path)
+    size.require(least_nodes=4, least_path=1)
+    require_names(max_nodes, concepts)
+    yield from draw_rows(rows, split, seed, partial(draw_graph, size=size), concepts, trace)
+
+
+def load(split: str = "train", *, source: str | Path | None = None) -> Iterator[dict[str, Any]]:
+    """Yield the rows of a split in the order of the published file.
+
+    Args:
+        split: One of ``SPLITS``.
+        source: The published file of the split. By default ``prosqa/prosqa_train.json``, ``prosqa_valid.json`` or
+            ``prosqa_test.json`` in the folder named by ``MIXLM_DATA``.
+
+    Yields:
+        Rows with ``question``, ``steps`` and ``answer``, and the published file's other columns.
+
+    Raises:
+        InputError: If the file is not given or not there, or a row is of another kind.
+    """
+    require_split(split)
+    source = source or find(f"prosqa/prosqa_{split}.json", "--source", "prosqa")
+    for where, row in read_rows(source):
+        for name, kind in _COLUMNS.items():
+            if not isinstance(row.get(name), kind):
+                raise InputError(f"{where}: no {kind.__name__} in column '{name}'; give ProsQA's own file")
+        yield {name: row[name] for name in _COLUMNS}

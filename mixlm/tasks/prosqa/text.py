@@ -1,0 +1,181 @@
+"""ProsQA's words: names, sentences and rows of a graph; the answer in a text."""
+
+import hashlib
+import random
+import re
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+from typing import Any, Literal
+
+from mixlm.errors import InputError
+from mixlm.tasks.prosqa.graphs import Draw, Graph, children_of, draw_shortest_path
+from mixlm.tasks.splits import require_split, split_of
+
+
+CONCEPTS = tuple(
+    f"{stem}pus"
+    for stem in (
+        "bom boom brim chor dum fel fom ger gor grim gwom hil im jel jom ker lem lor num "
+        "quim rem rom ror scrom shum ster stor ter tim tum vum wor wum yer yim yum zhor zum"
+    ).split()
+)
+ENTITIES = tuple("Alex Bob Carol Davis Eva Fae Gabriel Jack Max Oliver Polly Rex Sally Sam Stella Tom Wren".split())
+Trace = Literal["path", "search"]
+_FRUITLESS_DRAWS = 10_000
+_SENTENCE = re.compile(r"\b[A-Z][a-z]+ is an? ([a-z]+)\b")
+
+
+def draw_rows(
+    rows: int, split: str, seed: int, draw: Draw, concepts: int, trace: Trace = "path"
+) -> Iterator[dict[str, Any]]:
+    """Yield rows about different graphs; the same arguments yield the same rows.
+
+    Args:
+        rows: How many.
+        split: One of ``SPLITS``.
+        seed: Of the draw.
+        draw: Draws a graph, or None if that came to nothing.
+        concepts: Names of concepts to choose from.
+        trace: "path": a shortest path; "search": all that ``search_edges`` follows.
+
+    Yields:
+        Rows with ``question``, ``steps`` and ``answer``, and the columns of the published rows.
+
+    Raises:
+        InputError: If there is no such split, or no further graphs are found.
+    """
+    require_split(split)
+    rng, seen = random.Random(seed), set()
+    given = fruitless = 0
+    while given < rows:
+        graph = draw(rng)
+        row = write_row(rng, graph, concepts, trace) if graph else None
+        facts = facts_of(row["question"]) if row else ""
+        digest = hashlib.sha256(facts.encode()).digest()
+        if not row or digest in seen:
+            if (fruitless := fruitless + 1) == _FRUITLESS_DRAWS:
+                raise InputError(
+                    f"--rows {rows}: {given} found and hardly more graphs of this size; give more --max-nodes or "
+                    "another --min-path"
+                )
+            continue
+        seen.add(digest)
+        fruitless = 0
+        if split_of(facts) == split:
+            given += 1
+            yield row
+
+
+def require_names(nodes: int, concepts: int) -> None:
+    """Find out whether there are names for the nodes of every graph.
+
+    Args:
+        nodes: Entities and concepts of the largest graph.
+        concepts: Names of concepts to choose from.
+
+    Raises:
+        InputError: If there are too few.
+    """
+    if concepts > len(CONCEPTS):
+        raise InputError(f"--concepts {concepts}: there are {len(CONCEPTS)} names of concepts; give no more")
+    if nodes - 2 > concepts:
+        raise InputError(
+            f"--max-nodes {nodes}: 2 entities and {nodes - 2} concepts, which have {concepts} names; give fewer, or "
+            f"up to {len(CONCEPTS)} --concepts"
+        )
+
+
+def facts_of(question: str) -> str:
+    """Return the sentences of a question in alphabetical order, without what is asked.
+
+    By them a row is told from another and put in a split: the same world asked about either entity, or told in another
+    order, is the same.
+
+    >>> facts_of("Every wumpus is a lempus. Tom is a wumpus. Is Tom a lempus or rempus?")
+    'Every wumpus is a lempus. Tom is a wumpus.'
+    """
+    *facts, _ = re.split(r"(?<=\.) ", question)
+    return " ".join(sorted(facts))
+
+
+def write_row(rng: random.Random, graph: Graph, concepts: int, trace: Trace = "path") -> dict[str, Any]:
+    """Give the nodes names and put graph, path and answer in words.
+
+    Args:
+        rng: Draws the names, the order of the sentences and that of the candidates.
+        graph: Nodes without parents become entities.
+        concepts: Names of concepts to choose from.
+        trace: What the steps are.
+    """
+    names = _draw_names(rng, graph, concepts)
+    told = list(graph.edges)
+    rng.shuffle(told)
+    candidates = [names[graph.target], names[graph.negative]]
+    rng.shuffle(candidates)
+    path = draw_shortest_path(rng, graph)
+    followed = search_edges(told, graph.root, graph.target) if trace == "search" else pairwise(path)
+    facts = [_sentence(names[parent], names[child]) for parent, child in told]
+    return {
+        "question": " ".join([*facts, f"Is {names[graph.root]} a {' or '.join(candidates)}?"]),
+        "steps": [_sentence(names[parent], names[child]) for parent, child in followed],
+        "answer": _sentence(names[graph.root], names[graph.target]),
+        "idx_to_symbol": names,
+        "edges": [list(edge) for edge in graph.edges],
+        "root": graph.root,
+        "target": graph.target,
+        "neg_target": graph.negative,
+    }
+
+
+def search_edges(edges: Sequence[tuple[int, int]], root: int, target: int) -> list[tuple[int, int]]:
+    """Return the edges that a depth-first search follows from ``root`` until it is at ``target``.
+
+    From each node it takes the edges in their order, leaving out those to where it has been.
+
+    >>> search_edges([(0, 1), (0, 2), (1, 3), (2, 1), (2, 4), (0, 4)], root=0, target=4)
+    [(0, 1), (1, 3), (0, 2), (2, 4)]
+    """
+    children = children_of(1 + max(map(max, edges)), edges)
+    followed, seen = [], {root}
+
+    def arrives(node: int) -> bool:
+        """Go on from a node; tell whether the target was found."""
+        for child in children[node]:
+            if child not in seen:
+                seen.add(child)
+                followed.append((node, child))
+                if child == target or arrives(child):
+                    return True
+        return False
+
+    arrives(root)
+    return followed
+
+
+def extract_answer(text: str) -> str | None:
+    """Return the concept that the last sentence about an entity names, or a text's only word; None without either.
+
+    >>> extract_answer("Tom is a terpus.\\nEvery terpus is a lempus.\\n### Tom is a lempus.")
+    'lempus'
+    """
+    if found := _SENTENCE.findall(text):
+        return found[-1]
+    words = text.replace("#", " ").split()
+    return words[0].rstrip(".") or None if len(words) == 1 else None
+
+
+def check(gold: str, answer: str | None) -> bool:
+    """Tell whether ``answer``, a sentence or a concept, names the concept of the sentence ``gold``."""
+    return answer is not None and extract_answer(answer) == extract_answer(gold)
+
+
+def _draw_names(rng: random.Random, graph: Graph, concepts: int) -> list[str]:
+    children = {child for _, child in graph.edges}
+    entities = graph.nodes - len(children)
+    people = iter(rng.sample(ENTITIES, entities))
+    things = iter(rng.sample(CONCEPTS[:concepts], len(children)))
+    return [next(things if node in children else people) for node in range(graph.nodes)]
+
+
+def _sentence(child: str, parent: str) -> str:
+    return f"{'' if child in ENTITIES else 'Every '}{child} is a {parent}."

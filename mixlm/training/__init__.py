@@ -1,0 +1,1 @@
+"""``mixlm-train``: from mixed sequences and a base model to a run folder."""

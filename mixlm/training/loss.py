@@ -1,0 +1,85 @@
+"""The loss of stage 2, and its parts: latents apart from text."""
+
+import torch
+from torch.nn import functional as F
+
+from mixlm.model.forward import scored_labels
+from mixlm.model.special_tokens import SpecialIds
+
+
+class MixedLoss:
+    """Mean cross-entropy over all labels, with sums kept for latents and text apart.
+
+    Args:
+        special: Says which labels are latents. Delimiters count as text.
+    """
+
+    def __init__(self, special: SpecialIds) -> None:
+        self.special = special
+        self.sums = {True: Sums(), False: Sums()}
+
+    def __call__(
+        self, logits: torch.Tensor, labels: torch.Tensor, training: bool, count: torch.Tensor | int | None = None
+    ) -> torch.Tensor:
+        """Return the loss of one batch.
+
+        Args:
+            logits: Those at ``scored_places(labels)``, (places, vocabulary).
+            labels: (rows, length), not shifted; -100 is not learned.
+            training: Whose sums to add to: training's or evaluation's.
+            count: Labels of the whole optimizer step, which the sum is divided by; None: those of this batch.
+
+        Returns:
+            A scalar; 0 for a batch without labels.
+        """
+        targets = scored_labels(labels)
+        chosen = logits.float()
+        losses = F.cross_entropy(chosen, targets, reduction="none")
+        self.sums[training].add(losses.detach(), self.likeliest_latents(chosen) == targets, self.is_latent(targets))
+        return losses.sum() / (count if count is not None else max(targets.numel(), 1))
+
+    @torch.no_grad()
+    def likeliest_latents(self, logits: torch.Tensor) -> torch.Tensor:
+        """Return which latent is the likeliest, (places,), given logits, (places, vocabulary); -1 without latents.
+
+        The end of a span takes no part: m is drawn at random, so no model can know where it comes.
+        """
+        ids = self.special.latent_ids
+        if not ids:
+            return logits.new_full((len(logits),), -1, dtype=torch.long)
+        return logits[:, ids.start : ids.stop].argmax(-1) + ids.start
+
+    def is_latent(self, targets: torch.Tensor) -> torch.Tensor:
+        """Return where ``targets`` are latents, in their shape."""
+        ids = self.special.latent_ids
+        return (targets >= ids.start) & (targets < ids.stop)
+
+
+class Sums:
+    """Sums over labels since the last report, on the device of the losses."""
+
+    def __init__(self) -> None:
+        self.values: torch.Tensor | None = None
+
+    def add(self, losses: torch.Tensor, hits: torch.Tensor, latent: torch.Tensor) -> None:
+        """Add one batch: losses, whether the likeliest latent was right, whether it is a latent; all (labels,)."""
+        text = ~latent
+        parts = [(losses * latent).sum(), latent.sum(), (hits & latent).sum(), (losses * text).sum(), text.sum()]
+        batch = torch.stack([part.double() for part in parts])
+        self.values = batch if self.values is None else self.values + batch
+
+    def report(self, accelerator: "object | None" = None) -> dict[str, float]:
+        """Return ``latent_loss``, ``latent_accuracy`` and ``text_loss`` over all processes, and start again.
+
+        Latent accuracy is the share of latents that were the likeliest of all latents. A part without labels is left
+        out.
+        """
+        if self.values is None:
+            return {}
+        values = self.values if accelerator is None else accelerator.reduce(self.values, "sum")
+        latent_loss, latents, hits, text_loss, texts = values.tolist()
+        self.values = None
+        report = {"text_loss": text_loss / texts} if texts else {}
+        if latents:
+            report |= {"latent_loss": latent_loss / latents, "latent_accuracy": hits / latents}
+        return report

@@ -1,0 +1,127 @@
+"""The training set of stage 2: every read of a row draws its mix anew."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch.utils.data import Dataset, Sampler
+
+from mixlm.errors import InputError
+from mixlm.methods.base import IGNORED, Method, Progress, Row, Trainable
+from mixlm.methods.mixing import row_generator
+
+
+class MixedDataset(Dataset):
+    """Sequences of a method over tokenized rows, in an order and with draws that depend on the epoch alone.
+
+    What row ``i`` becomes is a function of (seed, epoch, i): the same for any number of processes and workers, and for
+    a resumed run. The epoch lies in shared memory, so that worker processes see it change.
+
+    Args:
+        rows: Tokenized rows.
+        method: A bound method.
+        batch_size: Samples of one optimizer step; an epoch is cut to a multiple of it.
+        seed: Seed of order and draws.
+        loss_on_prompt: Learn the prompt too.
+
+    Raises:
+        InputError: If there are fewer rows than one batch needs.
+    """
+
+    def __init__(
+        self, rows: Sequence[Row], method: Method, batch_size: int = 1, seed: int = 0, loss_on_prompt: bool = False
+    ) -> None:
+        if len(rows) < batch_size:
+            raise InputError(
+                f"{len(rows)} training samples are fewer than one batch of {batch_size}; "
+                "lower --batch-size or add samples"
+            )
+        self.rows, self.method, self.batch_size, self.seed = rows, method, batch_size, seed
+        self.loss_on_prompt = loss_on_prompt
+        self.steps_per_epoch = len(rows) // batch_size
+        self._epoch = torch.zeros((), dtype=torch.int64).share_memory_()
+        self._places: tuple[int, np.ndarray] | None = None
+
+    @property
+    def epoch(self) -> int:
+        """The pass over the rows, from 0."""
+        return int(self._epoch)
+
+    def set_epoch(self, epoch: int) -> None:
+        """Start pass ``epoch``, in this process and in its workers."""
+        self._epoch.fill_(epoch)
+
+    def order(self) -> np.ndarray:
+        """Return this epoch's permutation of the row numbers, ``(rows,)``."""
+        return np.random.default_rng([self.seed, self.epoch]).permutation(len(self.rows))
+
+    def progress(self, index: int) -> Progress:
+        """Return the progress at the optimizer step in which this epoch reads row ``index``."""
+        if self._places is None or self._places[0] != self.epoch:
+            self._places = self.epoch, np.argsort(self.order())
+        step = self.epoch * self.steps_per_epoch + int(self._places[1][index]) // self.batch_size
+        return Progress(step, self.steps_per_epoch)
+
+    def __len__(self) -> int:
+        """Return the number of rows."""
+        return len(self.rows)
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        """Return this epoch's sequence of row ``index``: ``input_ids``, ``labels`` and ``thoughts``, each a list."""
+        row = self.rows[int(index)]
+        rng = row_generator(self.seed, self.epoch, int(index))
+        sequence = self.method.sequence(row, self.progress(int(index)), rng)
+        return {
+            "input_ids": sequence.ids,
+            "labels": learned(sequence, self.loss_on_prompt),
+            "thoughts": sequence.thoughts,
+        }
+
+
+class MeasuredDataset(MixedDataset):
+    """Rows to measure on, in the form that the method's schedule has reached; the draws are always the same.
+
+    Args:
+        rows: Tokenized rows.
+        method: A bound method.
+        steps_per_epoch: Of the training.
+        seed: Seed of the draws.
+        loss_on_prompt: Measure the prompt too.
+    """
+
+    def __init__(
+        self, rows: Sequence[Row], method: Method, steps_per_epoch: int, seed: int = 0, loss_on_prompt: bool = False
+    ) -> None:
+        super().__init__(rows, method, 1, seed, loss_on_prompt)
+        self.training_steps = steps_per_epoch
+        self._step = torch.zeros((), dtype=torch.int64).share_memory_()
+
+    def set_step(self, step: int) -> None:
+        """Take the form of optimizer step ``step``, in this process and in its workers."""
+        self._step.fill_(step)
+
+    def progress(self, index: int) -> Progress:
+        """Return the progress that was set, whatever the row."""
+        return Progress(int(self._step), self.training_steps)
+
+
+def learned(sequence: Trainable, loss_on_prompt: bool) -> list[int]:
+    """Return the labels of a sequence; its first token, which nothing predicts, never has one."""
+    labels = sequence.ids if loss_on_prompt else sequence.labels
+    return [IGNORED, *labels[1:]]
+
+
+class EpochSampler(Sampler[int]):
+    """Yields the order of a ``MixedDataset`` for its current epoch, cut to whole batches."""
+
+    def __init__(self, dataset: MixedDataset) -> None:
+        self.dataset = dataset
+
+    def __len__(self) -> int:
+        """Return the number of rows of one epoch."""
+        return self.dataset.steps_per_epoch * self.dataset.batch_size
+
+    def __iter__(self) -> Iterator[int]:
+        """Yield row numbers."""
+        return iter(self.dataset.order()[: len(self)].tolist())

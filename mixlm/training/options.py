@@ -1,0 +1,135 @@
+"""What a training run can be told."""
+
+import sys
+from dataclasses import asdict, dataclass, field
+from importlib.util import find_spec
+from typing import Any
+
+from mixlm.errors import InputError
+
+
+@dataclass(frozen=True)
+class TrainingOptions:
+    """Options of ``train``.
+
+    Attributes:
+        method: Key of ``mixlm.methods.METHODS``.
+        method_options: The method's own options.
+        learning_rate: Peak rate of everything but new rows.
+        new_token_lr: Peak rate of new vocabulary rows; None: the greater of ``learning_rate`` and 1e-3. A rate of
+            1e-5, usual for fine-tuning, hardly moves a row from its random start.
+        new_token_noise: New rows start at the mean of the old ones plus noise of so many standard deviations of those.
+        new_token_start: "mean", or "text": latents start at the rows of the text they stand for in the training rows
+            (``mixlm.model.vocabulary.start_from_text``), with a tenth of the noise.
+        epochs: Passes over the training rows, where ``steps`` is 0.
+        steps: Optimizer steps; 0: as ``epochs`` says.
+        batch_size: Samples of one optimizer step over all devices, whatever their lengths.
+        micro_batch_size: Samples of one forward pass on one device; 0: all of the batch that fall to the device.
+        warmup_steps: Steps of linear warm-up.
+        scheduler: Schedule of the rate after it, by transformers' name.
+        weight_decay: Of AdamW.
+        adam_beta2: Of AdamW.
+        max_grad_norm: Gradients are clipped to this norm.
+        bf16: Autocast to bfloat16; weights and optimizer stay fp32.
+        lora_rank: Rank of a LoRA adapter; 0: train all weights.
+        loss_on_prompt: Learn the prompt too.
+        pack: Several sequences a row.
+        max_row_tokens: Longest packed row; 0: the longest sequence of the batch.
+        max_length: Leave out samples longer than this; 0: the model's context.
+        activation_checkpointing: Recompute activations in the backward pass to save memory.
+        attention: How attention is computed, by transformers' name: "sdpa", "flash_attention_2", "flex_attention" ..;
+            None: as transformers chooses.
+        compile: Compile the model's blocks with torch; the first steps wait for it.
+        seed: Of the start of new rows, order and draws.
+        workers: Processes that read and mix ahead.
+        log_every: Steps between log lines.
+        save_every: Steps between checkpoints; 0: none.
+        eval_every: Steps between evaluations; 0: none, unless ``select`` needs them.
+        select: Which checkpoint is kept: "last", or the best on the validation rows by "loss" or "accuracy".
+        check: How answers are compared for that accuracy: "exact", "number" or "math".
+        report_to: Experiment tracker: "none", "tensorboard", "trackio", "wandb".
+        save_dtype: Of the saved weights.
+    """
+
+    method: str
+    method_options: dict[str, Any] = field(default_factory=dict)
+    learning_rate: float = 1e-5
+    new_token_lr: float | None = None
+    new_token_noise: float = 1.0
+    new_token_start: str = "mean"
+    epochs: float = 1.0
+    steps: int = 0
+    batch_size: int = 32
+    micro_batch_size: int = 0
+    warmup_steps: int = 0
+    scheduler: str = "cosine"
+    weight_decay: float = 0.01
+    adam_beta2: float = 0.999
+    max_grad_norm: float = 1.0
+    bf16: bool = False
+    lora_rank: int = 0
+    loss_on_prompt: bool = False
+    pack: bool = True
+    max_row_tokens: int = 0
+    max_length: int = 0
+    activation_checkpointing: bool = False
+    attention: str | None = None
+    compile: bool = False
+    seed: int = 0
+    workers: int = 0
+    log_every: int = 10
+    save_every: int = 0
+    eval_every: int = 0
+    select: str = "last"
+    check: str = "exact"
+    report_to: str = "none"
+    save_dtype: str = "float32"
+
+    def __post_init__(self) -> None:
+        """Check what no library below would explain.
+
+        Raises:
+            InputError: If epochs are no number, batch sizes do not divide, a tracker is not installed, flash attention
+                is to run in fp32, the start of new rows is unknown, or a checkpoint is to be selected without
+                evaluations.
+        """
+        if not 0 < self.epochs < float("inf"):
+            raise InputError(f"--epochs {self.epochs}: give a number above 0, or --steps")
+        if self.micro_batch_size and self.batch_size % self.micro_batch_size:
+            raise InputError(
+                f"--batch-size {self.batch_size} is no multiple of --micro-batch-size {self.micro_batch_size}"
+            )
+        if self.new_token_start not in ("mean", "text"):
+            raise InputError(f"--new-token-start {self.new_token_start}: not known; give mean or text")
+        if self.report_to != "none" and find_spec(self.report_to) is None:
+            raise InputError(f"--report-to {self.report_to}: not installed; pip install {self.report_to}")
+        if self.flash and not self.bf16:
+            raise InputError(f"--attention {self.attention}: computes in 16 bits only; add --bf16")
+        if self.select != "last" and not self.eval_every:
+            raise InputError(f"--select {self.select} needs --eval-every STEPS, to have checkpoints to choose from")
+
+    @property
+    def row_rate(self) -> float:
+        """Peak rate of new vocabulary rows."""
+        return max(self.learning_rate, 1e-3) if self.new_token_lr is None else self.new_token_lr
+
+    @property
+    def flash(self) -> bool:
+        """Whether attention is one of the flash kernels."""
+        return "flash" in (self.attention or "")
+
+    @property
+    def row_tokens(self) -> int | None:
+        """Longest packed row; None: the longest sequence of the batch.
+
+        Flash attention tells the samples of a row apart only where there is a single row, so all have to stand in it.
+        """
+        return sys.maxsize if self.flash else self.max_row_tokens or None
+
+    def total_steps(self, steps_per_epoch: int) -> int:
+        """Return the number of optimizer steps, given those of one pass over the rows."""
+        return self.steps or max(round(self.epochs * steps_per_epoch), 1)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the options as plain values."""
+        return asdict(self)

@@ -1,0 +1,119 @@
+"""What is checked before a training run: its folder, the model that it starts from, the length of its schedule."""
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from mixlm.data.template import Template
+from mixlm.errors import InputError
+from mixlm.methods.base import Method
+from mixlm.run import INFO_NAME, load_run
+from mixlm.training.options import TrainingOptions
+from vqvae.trainer_base import last_checkpoint
+
+
+CHECKPOINTS = "checkpoints"
+
+
+def check_folder(path: Path, arguments: dict[str, Any]) -> Path:
+    """Return ``path`` if a run with ``arguments`` may be written there.
+
+    Raises:
+        InputError: If it holds a finished run, an unfinished one of other arguments, or something else.
+    """
+    if (path / INFO_NAME).exists():
+        raise InputError(f"{path}: already a finished run; choose another --out, or remove the folder to train again")
+    started = path / CHECKPOINTS / "arguments.json"
+    if started.is_file():
+        before = json.loads(started.read_text(encoding="utf-8"))
+        now = json.loads(json.dumps(arguments))
+        changed = sorted(name for name in before.keys() | now.keys() if before.get(name) != now.get(name))
+        if changed:
+            raise InputError(
+                f"{path}: an unfinished run with another {', '.join(changed)}; "
+                "give the same arguments, or another --out"
+            )
+    elif path.exists() and (not path.is_dir() or any(path.iterdir())):
+        raise InputError(f"{path}: exists and is no run of mixlm-train; choose another --out")
+    return path
+
+
+def claim_folder(path: Path, arguments: dict[str, Any], main: bool, say: Callable[[str], None]) -> str | None:
+    """Write down, before the first step, what the run was told; return the checkpoint to go on from, if any."""
+    started = path / CHECKPOINTS / "arguments.json"
+    if main and not started.exists():
+        started.parent.mkdir(parents=True, exist_ok=True)
+        started.write_text(json.dumps(arguments, indent=2) + "\n", encoding="utf-8")
+    checkpoint = last_checkpoint(path / CHECKPOINTS)
+    if checkpoint:
+        say(f"going on from {checkpoint}")
+    return checkpoint
+
+
+def check_start(
+    model: str, method: Method, template: Template, options: TrainingOptions, say: Callable[[str], None]
+) -> None:
+    """Check what training starts from, where that is a run of this project.
+
+    Args:
+        model: Base model as the user named it.
+        method: The method that it is to learn.
+        template: How its samples are rendered.
+        options: All else.
+        say: Told if the run rendered its samples otherwise.
+
+    Raises:
+        InputError: If the run reasons in continuous thoughts and the method would treat it as a plain language model,
+            or a part of the method cannot be trained as asked.
+    """
+    if options.new_token_start == "text" and not method.needs_codes:
+        raise InputError(
+            f"--new-token-start text: method '{method.name}' has no latents that stand for text; leave it out"
+        )
+    if method.uses_thoughts and options.activation_checkpointing:
+        raise InputError(
+            f"--activation-checkpointing: method '{method.name}' needs the key-value cache, which it would drop; "
+            "leave it out and lower --micro-batch-size"
+        )
+    sharded = os.environ.get("ACCELERATE_USE_FSDP") == "true"
+    if method.uses_thoughts and sharded:
+        raise InputError(
+            f"method '{method.name}' makes the inputs of its thoughts outside the model, whose rows no process "
+            "has whole when it is sharded; launch it with ddp.yaml"
+        )
+    if options.compile and method.uses_thoughts:
+        raise InputError(f"--compile: method '{method.name}' runs the model in passes of changing form; leave it out")
+    if options.compile and sharded:
+        raise InputError("--compile: not for a model that is sharded; leave it out, or launch with ddp.yaml")
+    if method.learns_stop and options.lora_rank:
+        raise InputError("-o stop=learned: an adapter cannot hold the classifier; use stop=constant or --lora-rank 0")
+    if not (Path(model) / INFO_NAME).is_file():
+        return
+    start = load_run(model)
+    if start.method.uses_thoughts and not method.uses_thoughts:
+        raise InputError(
+            f"{model}: reasons in continuous thoughts (method '{start.method_name}') and is no plain language model; "
+            f"start '{method.name}' from the model that it was trained from ({start.arguments.get('model')})"
+        )
+    if start.template != template:
+        say(f"note: {model} was trained with another template; give the same template options to go on from it")
+
+
+def warn_of_schedule(
+    method: Method, steps_per_epoch: int, options: TrainingOptions, say: Callable[[str], None]
+) -> None:
+    """Tell the user if training ends before the last stage of the method's schedule."""
+    total = options.total_steps(steps_per_epoch)
+    end = method.schedule_end(steps_per_epoch)
+    if end >= total:
+        say(
+            f"warning: the last stage of '{method.name}' begins at step {end}, epoch {end / steps_per_epoch:.4g}, and "
+            f"training ends at step {total}; give more --epochs, or shorten the schedule (mixlm methods)"
+        )
+
+
+def checkpoint_step(path: str) -> int:
+    """Return the number of optimizer steps after which a checkpoint was written."""
+    return int(Path(path).name.rpartition("-")[2])

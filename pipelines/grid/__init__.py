@@ -1,0 +1,1 @@
+"""What ``mixlm compare`` runs: methods x seeds as commands, resumable."""

@@ -1,0 +1,245 @@
+"""Reading a grid from YAML, and finding the mistakes in it before anything runs."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from mixlm.errors import InputError
+from mixlm.generation.options import LatentMode, parse_latent_modes
+from mixlm.methods import Method, build_method
+from mixlm.tasks import open_task
+from pipelines.grid.grid import COMMANDS, SPLITS, Entry, Grid
+
+
+EVERY_LENGTH = "free,exact:0%,25%,50%,100%"  # the curve: decoded freely, then with given shares of latents
+_SECTIONS = ("data", "model", "template", *COMMANDS, "methods", "seeds")
+_NEEDED = ("data", "model", "methods")
+_ENTRY = ("method", "options", "start", *COMMANDS)
+_TASK = ("task", "rows", "seed", "options")
+_TEMPLATE = ("prompt-template", "separator", "solution-template", "chat")
+_IN_ALL = {
+    "out": "files go to the --out of mixlm compare",
+    "config": "write the options of that file themselves",
+    "help": "give --help to the command itself",
+}
+_BEFORE_RUNS = {
+    "model": "write the section 'model'",
+    "valid": "write the section 'data'",
+    "valid-fraction": "write the section 'data'",
+    "seed": "write the section 'seeds'",
+    "method": "write 'method' of an entry",
+    "method-option": "write 'options' of an entry",
+}
+_RENDERING = dict.fromkeys(_TEMPLATE, "write it into the section 'template', for all methods alike")
+_ELSEWHERE = {  # options that compare sets itself, with the place of what decides them
+    "encode": {**_IN_ALL, **_BEFORE_RUNS, **_RENDERING},
+    "train": {**_IN_ALL, **_BEFORE_RUNS, **_RENDERING},
+    "evaluate": {**_IN_ALL, "split": "write the file as 'test' into the section 'data'"},
+}
+_OWN_OF_DATA = {
+    **dict.fromkeys(("rows", "seed"), "write it beside 'options'"),
+    "split": "each of the three is written to its file",
+    **_IN_ALL,
+}
+
+
+def read_grid(path: str | Path) -> Grid:
+    """Read a grid and look for mistakes in it, before anything runs.
+
+    Raises:
+        InputError: If the file is not there or no YAML mapping, a section, method, task or option is unknown, missing
+            or in the wrong place, or an entry starts from one that is not there.
+    """
+    path = Path(path)
+    sections = _load(path)
+    _refuse_unknown(path, "section", sections, _SECTIONS, _NEEDED)
+    data, model = _data(path, sections["data"]), sections["model"]
+    if not isinstance(model, str | dict):
+        raise InputError(f"{path}: 'model' is neither a name nor a mapping that describes a model from scratch")
+    template = _options(path, "template", sections.get("template"))
+    _refuse_unknown(path, "option of template", template, _TEMPLATE)
+    shared = {name: _options(path, name, sections.get(name)) for name in COMMANDS}
+    _set_check(shared, data)
+    methods = _mapping(path, "methods", sections["methods"])
+    entries = {label: _entry(path, label, given, shared) for label, given in methods.items()}
+    _check_starts(path, entries)
+    return Grid(path, data, model, template, entries, _seeds(path, sections.get("seeds", [0])))
+
+
+def _load(path: Path) -> dict[str, Any]:
+    import yaml
+
+    try:
+        text = path.read_text(encoding="utf-8")
+        _refuse_twice(path, yaml.compose(text, Loader=yaml.SafeLoader))
+        sections = yaml.safe_load(text)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror}); write a grid, as README.md shows") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        where = f", line {error.problem_mark.line + 1}" if getattr(error, "problem_mark", None) else ""
+        raise InputError(f"{path}{where}: not valid YAML") from None
+    return _mapping(path, "a grid", sections)
+
+
+def _refuse_twice(path: Path, node: Any) -> None:
+    """Refuse a key that stands twice in a mapping; YAML itself would keep the last and drop the other in silence."""
+    if node is None or node.id == "scalar":
+        return
+    seen: set[str] = set()
+    for child in node.value:
+        key, value = child if node.id == "mapping" else (None, child)
+        if key is not None and key.id == "scalar":
+            if key.value in seen:
+                raise InputError(f"{path}, line {key.start_mark.line + 1}: '{key.value}' stands twice; leave one out")
+            seen.add(key.value)
+        _refuse_twice(path, value)
+
+
+def _mapping(path: Path, name: str, value: Any) -> dict[str, Any]:
+    if value is None:
+        return {}
+    if not isinstance(value, dict):
+        raise InputError(f"{path}: {name} is no mapping; write one 'name: value' on each line")
+    for key in value:
+        if not isinstance(key, str):
+            raise InputError(f"{path}: {name} has the name {key!r}, which YAML takes for no text; put it in quotes")
+    return value
+
+
+def _refuse_unknown(path: Path, kind: str, given: Mapping[str, Any], known: tuple, needed: tuple = ()) -> None:
+    for name in given:
+        if name not in known:
+            raise InputError(f"{path}: no {kind} is called '{name}'; choose from {', '.join(known)}")
+    for name in needed:
+        if not given.get(name):
+            raise InputError(f"{path}: the {kind} '{name}' is missing")
+
+
+def _options(path: Path, name: str, given: Any) -> dict[str, Any]:
+    """Return the options of a command, with ``-`` in their names.
+
+    Args:
+        path: The grid.
+        name: The section, the command's name first.
+        given: What stands in it.
+    """
+    command, options = name.partition(" ")[0], {}
+    elsewhere = _ELSEWHERE.get(command, {})
+    for option, value in _mapping(path, name, given).items():
+        flag = option.replace("_", "-")
+        if flag in elsewhere:
+            raise InputError(f"{path}: {name} cannot hold '{option}'; {elsewhere[flag]}")
+        if flag in options:
+            raise InputError(f"{path}: {name} has '{flag}' twice; leave one out")
+        options[flag] = _plain(path, f"'{option}' of {name}", value)
+    return options
+
+
+def _plain(path: Path, name: str, value: Any) -> Any:
+    """Return a value that can be typed on a command line: text, a number, true or false, or a list of these."""
+    if not all(isinstance(one, str | int | float) for one in (value if isinstance(value, list) else [value])):
+        found = "is empty" if value is None else "is no text, number, true or false"
+        raise InputError(f"{path}: {name} {found}; give one value, or leave the line out")
+    return value
+
+
+def _data(path: Path, data: Any) -> dict[str, Any]:
+    """Return the section ``data``, looked through for mistakes."""
+    if not isinstance(data, dict) or "task" not in data:
+        _refuse_unknown(path, "file of data", _mapping(path, "data", data), SPLITS, SPLITS)
+        if not all(isinstance(file, str) for file in data.values()):
+            raise InputError(f"{path}: data names no files; write 'train: FILE', 'valid: FILE' and 'test: FILE'")
+        return data
+    _refuse_unknown(path, "key of data", data, _TASK)
+    task = open_task(str(data["task"]))
+    for split in SPLITS:
+        if split not in task.SPLITS:
+            raise InputError(f"{path}: task '{data['task']}' has no split '{split}'; name the three files instead")
+    options = _mapping(path, "options of data", data.get("options"))
+    for name, value in options.items():
+        if name in _OWN_OF_DATA:
+            raise InputError(f"{path}: options of data cannot hold '{name}'; {_OWN_OF_DATA[name]}")
+        _plain(path, f"'{name}' of data", value)
+    generated = hasattr(task, "generate") and not options.get("official")
+    _check_rows(path, _mapping(path, "rows", data.get("rows")), SPLITS if generated else ())
+    return data
+
+
+def _check_rows(path: Path, rows: Mapping[str, Any], needed: tuple[str, ...]) -> None:
+    _refuse_unknown(path, "split of data", rows, SPLITS)
+    for split in dict.fromkeys((*needed, *rows)):
+        if type(rows.get(split)) is not int or rows[split] < 1:
+            raise InputError(f"{path}: data says not how many rows of '{split}'; write rows: {{{split}: 1000, ..}}")
+
+
+def _seeds(path: Path, seeds: Any) -> tuple[int, ...]:
+    if not isinstance(seeds, list) or not seeds or not all(type(seed) is int and seed >= 0 for seed in seeds):
+        raise InputError(f"{path}: 'seeds' is no list of whole numbers from 0 on; write for example [0, 1, 2]")
+    return tuple(dict.fromkeys(seeds))
+
+
+def _set_check(shared: Mapping[str, dict[str, Any]], data: Mapping[str, Any]) -> None:
+    """Let answers be compared as the task says, where the grid does not say how."""
+    check = open_task(data["task"]).CHECK if "task" in data else "exact"
+    if check != "exact":
+        shared["evaluate"].setdefault("check", check)
+        if shared["train"].get("select") == "accuracy":
+            shared["train"].setdefault("check", check)
+
+
+def _entry(path: Path, label: str, given: Any, shared: Mapping[str, Mapping[str, Any]]) -> Entry:
+    if not label or not all(letter.isalnum() or letter in "._-" for letter in label):
+        raise InputError(f"{path}: '{label}' is no name for a method; take letters, digits, '.', '_' and '-'")
+    given = _mapping(path, f"method '{label}'", given)
+    _refuse_unknown(path, f"key of method '{label}'", given, _ENTRY)
+    options = _mapping(path, f"options of '{label}'", given.get("options"))
+    for name, value in options.items():
+        _plain(path, f"'{name}' of '{label}'", value)
+    try:
+        method = build_method(str(given.get("method", label)), options)
+    except InputError as error:
+        raise InputError(f"{path}: '{label}': {error}") from None
+    own = {name: _options(path, f"{name} of '{label}'", given.get(name)) for name in COMMANDS}
+    latents = _latents(path, label, method, own["evaluate"].get("latents"), shared["evaluate"].get("latents"))
+    settings = {name: {**shared[name], **own[name]} for name in COMMANDS}
+    settings["evaluate"]["latents"] = latents
+    start = given.get("start")
+    if not isinstance(start, str | None):
+        raise InputError(f"{path}: '{label}' starts from {start!r}; give the name of one method of this grid")
+    return Entry(label, method.name, options, start, **settings)
+
+
+def _latents(path: Path, label: str, method: Method, own: Any, shared: Any) -> str:
+    """Return the modes of decoding in which an entry is measured.
+
+    Those that the grid gives for all entries are for a method without latents only the ones that it has.
+    """
+    has_latents = method.grammar().spans != "none"
+    if own is None and shared is None:
+        return EVERY_LENGTH if has_latents else "free,direct" if method.needs_codes else "free"
+    given = shared if own is None else own
+    text = ",".join(map(str, given)) if isinstance(given, list) else str(given)
+    try:
+        modes = parse_latent_modes(text)
+    except InputError as error:
+        raise InputError(f"{path}: '{label}': {error}") from None
+    if has_latents or all(map(_without_latents, modes)):
+        return text
+    if own is not None:
+        raise InputError(f"{path}: '{label}' writes no latents, but is to be evaluated with '{text}'; give 'free'")
+    return ",".join(str(mode) for mode in modes if _without_latents(mode)) or "free"
+
+
+def _without_latents(mode: LatentMode) -> bool:
+    return mode.kind not in ("exact", "max") or not (mode.count or mode.share)
+
+
+def _check_starts(path: Path, entries: Mapping[str, Entry]) -> None:
+    for label in entries:
+        seen = [label]
+        while (start := entries[seen[-1]].start) is not None:
+            if start not in entries:
+                raise InputError(f"{path}: '{seen[-1]}' starts from '{start}', which is no method of this grid")
+            if start in seen:
+                raise InputError(f"{path}: '{label}' starts from itself; leave one 'start' out")
+            seen.append(start)

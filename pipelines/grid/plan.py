@@ -1,0 +1,174 @@
+"""The commands of a grid: what each cell needs, in which order, and when it is done."""
+
+import json
+import os
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mixlm.errors import InputError
+from mixlm.tasks import open_task
+from pipelines.grid.grid import SPLITS, Entry, Grid, short_hash
+from pipelines.shared.jobs import Job
+
+
+MODEL = "model.yaml"
+_ONE_WAY = ("chat", "official", "skip-bad-rows")  # flags that are off unless given, and have no --no-..
+
+
+@dataclass(frozen=True)
+class Part:
+    """One command of a comparison; several cells may share it.
+
+    Attributes:
+        job: The command; its name says which part it is.
+        kind: "data", "encode", "train" or "evaluate".
+        finished: The file that is there, and whole, once the part is done.
+        identity: Short hash of the command, wherever the comparison's folder lies.
+    """
+
+    job: Job
+    kind: str
+    finished: Path
+    identity: str
+
+    def done(self) -> bool:
+        """Tell whether the part need not be run; an encoding says so itself in its manifest."""
+        if self.kind != "encode" or not self.finished.is_file():
+            return self.finished.is_file()
+        return bool(json.loads(self.finished.read_text(encoding="utf-8")).get("complete"))
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One entry with one seed.
+
+    Attributes:
+        entry: The entry.
+        seed: The seed.
+        parts: Everything that it needs, in order; the last is its evaluation.
+    """
+
+    entry: Entry
+    seed: int
+    parts: tuple[Part, ...]
+
+    @property
+    def name(self) -> str:
+        """Name of the cell, unique in its grid."""
+        return f"{self.entry.label}-{self.seed}"
+
+
+class Plan:
+    """The cells of a grid with their commands.
+
+    Args:
+        grid: The grid.
+        out: The folder of everything that is written; relative to the current one if it lies in there, however it is
+            given, since a command goes on only where it is given the same paths again.
+    """
+
+    def __init__(self, grid: Grid, out: Path) -> None:
+        near = Path(os.path.relpath(out))
+        self.grid, self.out = grid, out.absolute() if ".." in near.parts else near
+        self.model = grid.model if isinstance(grid.model, str) else str(self.out / MODEL)
+        self.files = {split: self._file(split) for split in SPLITS}
+
+    def cells(self, only: tuple[str, ...] = (), seeds: tuple[int, ...] = ()) -> list[Cell]:
+        """Return the cells, method after method, or those of the labels and seeds named.
+
+        Raises:
+            InputError: If a label or seed is not the grid's.
+        """
+        for name, wanted, known in (("--only", only, self.grid.entries), ("--seed", seeds, self.grid.seeds)):
+            for one in wanted:
+                if one not in known:
+                    raise InputError(f"{name} {one}: not in {self.grid.path}; it has {', '.join(map(str, known))}")
+        labels = [label for label in self.grid.entries if not only or label in only]
+        chosen = [seed for seed in self.grid.seeds if not seeds or seed in seeds]
+        return [self.cell(label, seed) for label in labels for seed in chosen]
+
+    def cell(self, label: str, seed: int) -> Cell:
+        """Return one cell."""
+        entry = self.grid.entries[label]
+        answers = self.out / "answers" / f"{label}-{seed}.json"
+        arguments = ("evaluate", str(self._run(label, seed)), self.files["test"], *options_of(entry.evaluate))
+        evaluation = self._part(f"evaluate {label}-{seed}", (*arguments, "--out", str(answers)), answers)
+        return Cell(entry, seed, (*self._data(), *self._training(label, seed), evaluation))
+
+    def command(self, cell: Cell) -> str:
+        """Return the command that makes one cell again, as a user types it."""
+        chosen = ("--only", cell.entry.label, "--seed", str(cell.seed))
+        return shlex.join(["mixlm", "compare", str(self.grid.path), "--out", str(self.out), *chosen])
+
+    def _part(self, name: str, arguments: tuple[str, ...], finished: Path) -> Part:
+        """Return a part; the first word of its name is the command."""
+        told = [argument.removeprefix(f"{self.out}{os.sep}") for argument in arguments]
+        described = self.grid.model if self.model in arguments else None
+        return Part(Job(name, arguments), name.partition(" ")[0], finished, short_hash([told, described]))
+
+    def _file(self, split: str) -> str:
+        return str(self.out / "data" / f"{split}.jsonl") if "task" in self.grid.data else self.grid.data[split]
+
+    def _run(self, label: str, seed: int) -> Path:
+        return self.out / "runs" / f"{label}-{seed}"
+
+    def _data(self) -> list[Part]:
+        data = self.grid.data
+        if "task" not in data:
+            return []
+        parts, seeded = [], hasattr(open_task(data["task"]), "generate")
+        for split in SPLITS:
+            rows = (data.get("rows") or {}).get(split)
+            size = {"rows": rows} if rows else {}
+            draw = {"split": split, **({"seed": data.get("seed") or 0} if seeded else {})}
+            options = options_of(size, draw, data.get("options") or {})
+            arguments = ("data", data["task"], *options, "--out", self.files[split])
+            parts.append(self._part(f"data {split}", arguments, Path(self.files[split])))
+        return parts
+
+    def _training(self, label: str, seed: int) -> list[Part]:
+        """Return what leads to the run of an entry: its encoding, the run that it starts from, its own training."""
+        entry, parts, model = self.grid.entries[label], [], self.model
+        source, given = self.files["train"], ("--valid", self.files["valid"], *options_of(self.grid.template))
+        if entry.needs_codes:
+            parts.append(self._encoding(label, seed))
+            source, given = str(parts[0].finished.parent), ()
+        if entry.start:
+            parts += self._training(entry.start, seed)
+            model = str(self._run(entry.start, seed))
+        run = self._run(label, seed)
+        method = ("--method", entry.method, *(f for k, v in entry.options.items() for f in ("-o", f"{k}={_text(v)}")))
+        arguments = ("train", source, "--model", model, "--out", str(run), *method, *given)
+        arguments = (*arguments, *options_of(entry.train, {"seed": seed}))
+        return [*parts, self._part(f"train {label}-{seed}", arguments, run / "mixlm.json")]
+
+    def _encoding(self, label: str, seed: int) -> Part:
+        """Return stage 1; entries with the same options share it, under the label of the first of them."""
+        entry = self.grid.entries[label]
+        alike = next(e for e in self.grid.entries.values() if e.needs_codes and e.encode == entry.encode)
+        folder = self.out / "encoded" / f"{alike.label}-{seed}"
+        arguments = ("encode", self.files["train"], "--valid", self.files["valid"], "--model", self.model)
+        options = options_of(self.grid.template, entry.encode, {"seed": seed})
+        arguments = (*arguments, "--out", str(folder), *options)
+        return self._part(f"encode {alike.label}-{seed}", arguments, folder / "manifest.json")
+
+
+def options_of(*groups: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return options as a user types them: true and false as flags, false as none where a flag has no opposite."""
+    texts: list[str] = []
+    for name, value in {name: value for group in groups for name, value in group.items()}.items():
+        flag = name.replace("_", "-")
+        if isinstance(value, bool):
+            texts += [f"--{flag}"] if value else [f"--no-{flag}"] if flag not in _ONE_WAY else []
+        else:
+            texts += [f"--{flag}", _text(value)]
+    return tuple(texts)
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, list):
+        return ",".join(map(_text, value))
+    return str(value).lower() if isinstance(value, bool) else str(value)

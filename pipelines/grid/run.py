@@ -1,0 +1,198 @@
+"""Running the cells of a grid: each part once, some at a time, and a line of results for each cell that is done."""
+
+import signal
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+import click
+import yaml
+
+from mixlm.comparison.results import Result, append_line, checksums, make_result, read_results
+from mixlm.errors import InputError
+from mixlm.model.loading import described_config
+from pipelines.grid.attempts import Attempts
+from pipelines.grid.check import check_command
+from pipelines.grid.folder import PARTS, RESULTS, claimed
+from pipelines.grid.plan import MODEL, Cell, Part, Plan
+from pipelines.shared.jobs import Runner, shown
+
+
+_ABSENT = "nothing"
+
+
+def run_cells(plan: Plan, cells: Sequence[Cell], at_once: int) -> list[Cell]:
+    """Run the cells that have no result yet.
+
+    Args:
+        plan: The plan they belong to.
+        cells: The cells.
+        at_once: Commands that run at the same time.
+
+    Returns:
+        The cells that failed; each was reported in one line, and the others went on.
+
+    Raises:
+        InputError: If a command of any cell is wrong, or a result in the folder is of other settings.
+    """
+    _check(plan, _waiting(plan, cells))
+    with claimed(plan.out) as lock:
+        waiting = _waiting(plan, cells)  # another process may have worked in the folder until now
+        work = _Work(plan)
+        work.runner.inherited = (lock,)
+        work.check(waiting)
+        _write_model(plan)
+        click.echo(f"{plan.grid.path}: {len(cells)} cells, {len(cells) - len(waiting)} done; results in {plan.out}")
+        with shown() as work.runner.show, ThreadPoolExecutor(at_once) as pool, _ended_like_ctrl_c():
+            try:
+                failed = list(pool.map(work.run, waiting))
+            except BaseException:
+                work.runner.stop()
+                raise
+    return [cell for cell in failed if cell]
+
+
+def _waiting(plan: Plan, cells: Sequence[Cell]) -> list[Cell]:
+    done = finished_results(plan)
+    return [cell for cell in cells if (cell.entry.label, cell.seed) not in done]
+
+
+def _check(plan: Plan, cells: Sequence[Cell]) -> None:
+    """Find what is wrong with the commands of cells, or with the files that they read, before anything is written."""
+    for part in {part.job.name: part for cell in cells for part in cell.parts}.values():
+        check_command(part.job, plan.grid.path)
+    if cells and not isinstance(plan.grid.model, str):
+        described_config(plan.grid.model, f"{plan.grid.path}: model")
+    if cells and "task" not in plan.grid.data:
+        checksums(plan.files)
+
+
+@contextmanager
+def _ended_like_ctrl_c() -> Iterator[None]:
+    """Treat the system's request to end like Ctrl-C: what runs is stopped too, and goes on at the next call."""
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def finished_results(plan: Plan) -> dict[tuple[str, int], Result]:
+    """Return the results in the plan's folder by label and seed.
+
+    Raises:
+        InputError: If one of them was obtained with settings that the grid no longer has.
+    """
+    path = plan.out / RESULTS
+    results = {(result["label"], result["seed"]): result for result in read_results(path)}
+    for (label, seed), result in results.items():
+        if label in plan.grid.entries and result["identity"] != plan.grid.identity(label):
+            raise InputError(
+                f"{path}: '{label}' with seed {seed} was run with other settings than {plan.grid.path} has now "
+                f"({_changed(result['settings'], plan.grid.settings(label))}); choose another --out, or give the "
+                "changed method another name"
+            )
+    return results
+
+
+def _changed(before: Any, now: Any, name: str = "") -> str:
+    """Name the first setting that differs, with both values."""
+    if isinstance(before, dict) and isinstance(now, dict):
+        key = next((key for key in [*before, *now] if before.get(key, _ABSENT) != now.get(key, _ABSENT)), None)
+        if key is None:  # 1 and 1.0 are equal here, and not as they were noted
+            return "a number is written in another way"
+        return _changed(before.get(key, _ABSENT), now.get(key, _ABSENT), f"{name} {key}".strip())
+    return f"{name}: {before} then, {now} now"
+
+
+def _write_model(plan: Plan) -> None:
+    """Write the model from scratch, if the grid describes one."""
+    if not isinstance(plan.grid.model, str):
+        (plan.out / MODEL).write_text(yaml.safe_dump(dict(plan.grid.model), sort_keys=False), encoding="utf-8")
+
+
+class _Work:
+    """What the threads share: the running commands, a lock for each part, and the two files of lines.
+
+    Args:
+        plan: The plan.
+    """
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+        self.runner = Runner(stop_on_failure=False)
+        self.attempts = Attempts(plan.out / PARTS)
+        self.locks: dict[str, Lock] = defaultdict(Lock)
+        self.writing = Lock()
+        self.failures: set[str] = set()
+        self.data = next((result["data"] for result in finished_results(plan).values()), {})
+
+    def check(self, cells: Sequence[Cell]) -> None:
+        """Refuse what is there, but was made with other settings or of other data than the cells are to be.
+
+        Raises:
+            InputError: If there is such a part.
+        """
+        for part in (part for cell in cells for part in cell.parts):
+            if part.done() and self.attempts.identity(part.job.name) not in (part.identity, None):
+                raise InputError(
+                    f"{part.finished}: is of other settings than {self.plan.grid.path} has now; choose another --out, "
+                    "or give the changed method another name"
+                )
+        if cells:
+            checksums({split: file for split, file in self.plan.files.items() if Path(file).is_file()}, self.data)
+
+    def run(self, cell: Cell) -> Cell | None:
+        """Run what a cell still lacks and write its result; returns the cell if it failed."""
+        try:
+            for part in cell.parts:
+                self._run_part(part)
+            if not self.runner.stopped:
+                self._write(cell)
+        except InputError as error:
+            click.echo(f"Error: {cell.name}: {error}", err=True)
+            return cell
+        return None
+
+    def _run_part(self, part: Part) -> None:
+        with self._lock(part.job.name):
+            if self.runner.stopped or part.done():
+                return
+            if part.job.name in self.failures:  # for another cell; trying again would fail again
+                raise InputError(f"needs '{part.job.name}', which failed")
+            with self.attempts.noted(part.job.name, part.identity, part.job.line()) as record:
+                try:
+                    finished = self.runner.run(part.job)
+                except InputError:
+                    self.failures.add(part.job.name)
+                    raise
+                record["cpu_seconds"] = finished.cpu_seconds
+
+    def _lock(self, name: str) -> Lock:
+        with self.writing:
+            return self.locks[name]
+
+    def _write(self, cell: Cell) -> None:
+        plan, label = self.plan, cell.entry.label
+        encoding = next((part.finished for part in cell.parts if part.kind == "encode"), None)
+        kinds = {part.job.name: part.kind for part in cell.parts if part.kind != "data"}
+        about = {
+            "label": label,
+            "method": cell.entry.method,
+            "seed": cell.seed,
+            "identity": plan.grid.identity(label),
+            "command": plan.command(cell),
+            "commands": [part.job.line() for part in cell.parts],
+            "settings": plan.grid.settings(label),
+            "data": checksums(plan.files, self.data),
+        }
+        result = make_result(about, cell.parts[-1].finished, encoding, self.attempts.seconds(kinds))
+        with self.writing:
+            self.data = self.data or about["data"]
+            append_line(plan.out / RESULTS, result)
+        mode, figures = next(iter(result["modes"].items()))
+        click.echo(f"{cell.name}: {figures['accuracy']:.1%} right, {figures['tokens']['total']:.1f} tokens ({mode})")

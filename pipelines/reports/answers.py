@@ -1,0 +1,101 @@
+"""Answers on a terminal and in files."""
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from mixlm.errors import InputError
+from mixlm.generation.explain import Reading
+from mixlm.generation.options import GenerationOptions
+from mixlm.generation.questions import Answered, Question, readable_ids
+from mixlm.generation.shared_file import SharedFile
+from mixlm.model.special_tokens import latent_name
+from mixlm.run import Run
+
+
+def print_prompt_ids(questions: Sequence[Question], run: Run, tokenizer: Any, thoughts: int | None = None) -> None:
+    """Print what the model is given for each question, as JSON: the string with special tokens, and the ids."""
+    for question in questions:
+        ids = run.method.prompt(question.prompt_ids, run.progress, thoughts)
+        click.echo(json.dumps({"prompt": readable_ids(ids, tokenizer), "prompt_ids": ids}, ensure_ascii=False))
+
+
+def write_answers(
+    file: SharedFile, answered: Sequence[Answered], options: GenerationOptions, run: Run, questions: int
+) -> None:
+    """Write one JSON line for each answer of this process's share of the questions.
+
+    Args:
+        file: The file.
+        answered: The answers.
+        options: How they were decoded.
+        run: The run.
+        questions: Number of questions of all processes.
+    """
+    lines = (json.dumps(one.record(options.latents, run), ensure_ascii=False) + "\n" for one in answered)
+    if file.write(lines, options.samples):
+        click.echo(f"wrote {file.name}: {questions * options.samples} answers")
+
+
+def require_all(answered: Sequence[Answered]) -> None:
+    """Find out whether a server has left out an answer.
+
+    Raises:
+        InputError: If it has; what there is has been written.
+    """
+    failed = [one for one in answered if one.error]
+    if failed:
+        raise InputError(
+            f"{len(failed)} of {len(answered)} answers are missing, the first for {failed[0].question.name}: "
+            f"{failed[0].error}"
+        )
+
+
+def print_answers(answered: Sequence[Answered], run: Run) -> None:
+    """Print answers, with their questions if there are several."""
+    for one in answered:
+        print_answer(one, run, named=len(answered) > 1)
+
+
+def print_answer(answered: Answered, run: Run, named: bool) -> None:
+    """Print one answer: its latents, its text, how many tokens it took, and what the latents mean if they were read.
+
+    Args:
+        answered: The answer.
+        run: The run.
+        named: Whether to print the question too, to tell several answers apart.
+    """
+    console, answer = Console(highlight=False), answered.answer
+    if named:
+        console.print(Text(f"{answered.question.name}  {answered.question.text}", style="bold"), soft_wrap=True)
+    if answer.codes:
+        console.print(Text(" ".join(map(latent_name, answer.codes)), style="cyan"), soft_wrap=True)
+    console.print(Text(answer.text.strip("\n")), soft_wrap=True)
+    parts = ", ".join(f"{count} {kind}" for kind, count in answer.counts.kinds().items() if count)
+    parts = f": {parts}" if parts else ""
+    ending = "" if answer.finished else "; cut off by the length limit"
+    console.print(Text(f"({answer.counts.total} tokens{parts}{ending})", style="dim"), soft_wrap=True)
+    if answered.readings:
+        console.print(readings_table(answered.readings))
+    if named:
+        console.print()
+
+
+def readings_table(readings: Sequence[Reading]) -> Table:
+    """Return a table with a row for each latent: its decoded text, how sure the decoder is, what it stood for."""
+    table = Table("latent", "reads as, for this prompt", "sure", "stood for in training", show_lines=True)
+    for reading in readings:
+        stood = "\n".join(f"{_one_line(text)} ({share:.0%})" for text, share in reading.chunks[:3])
+        decoded = Text(_one_line(reading.text))
+        table.add_row(latent_name(reading.code), decoded, f"{reading.probability:.0%}", Text(stood or "never used"))
+    return table
+
+
+def _one_line(text: str) -> str:
+    """Return text in quotes with its line breaks visible."""
+    return json.dumps(text, ensure_ascii=False)

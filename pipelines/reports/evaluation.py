@@ -1,0 +1,76 @@
+"""The figures of an evaluation, on a terminal and in files."""
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from mixlm.atomic_files import whole_file
+
+
+LEAST_WIDTH = 120
+KINDS = {"text": "text", "latent": "latent", "delimiter": "delim.", "pause": "pause", "thought": "thought"}
+
+
+@contextmanager
+def output_files(out: Path | None) -> Iterator[Callable[[dict[str, Any]], None]]:
+    """Open both output files, and yield what writes a result into them: figures to one, a line an answer to the other.
+
+    They appear when the block ends well. Without ``out`` nothing is written.
+    """
+    with ExitStack() as stack:
+        files = [stack.enter_context(whole_file(path)) for path in ((out, out.with_suffix(".jsonl")) if out else ())]
+
+        def write(result: dict[str, Any]) -> None:
+            """Write a result, if there are files."""
+            if files:
+                figures = {name: value for name, value in result.items() if name != "records"}
+                files[0].write(json.dumps(figures, indent=2, ensure_ascii=False) + "\n")
+                files[1].writelines(json.dumps(record, ensure_ascii=False) + "\n" for record in result["records"])
+
+        yield write
+
+
+def print_evaluation(result: dict[str, Any]) -> None:
+    """Print the table of an evaluation, one row for each mode, then the losses."""
+    console = Console(highlight=False)
+    console.width = max(console.width, LEAST_WIDTH)  # a figure that wraps on a narrow terminal beats one that is cut
+    answers = f"{result['rows']} rows" + (f" x {result['samples']} samples" if result["samples"] > 1 else "")
+    console.print(f"{result['method']}: {answers}, check {result['check']}, at most {result['max_new_tokens']} tokens")
+    console.print(modes_table(result["modes"], result["samples"]))
+    for name, loss in result["loss"].items():
+        click.echo(f"loss {name}: {loss['loss']:.4f} nats/token ({loss['nats']:.2f} an answer, {loss['rows']} rows)")
+
+
+def modes_table(modes: dict[str, dict[str, Any]], samples: int) -> Table:
+    """Return a table with a row for each mode: accuracy, tokens of an answer by kind, share that was cut off.
+
+    The papers' count of tokens is a column of its own where it is not the total. Where a row was answered several
+    times, "solved" is the share of rows with a right answer among them.
+    """
+    kinds = [kind for kind in KINDS if any(figures["tokens"][kind] for figures in modes.values())]
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    table.add_column("latents")
+    counts = ["total", *kinds]
+    if any(figures["tokens"]["total"] != figures["tokens"]["paper_tokens"] for figures in modes.values()):
+        counts.append("paper_tokens")
+    titles = {"total": "tokens", "paper_tokens": "in papers", **KINDS}
+    solved = ["solved"] if samples > 1 else []
+    for name in ("accuracy", "95 % interval", *solved, *(titles[count] for count in counts), "cut off"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for mode, figures in modes.items():
+        low, high = figures["interval"]
+        table.add_row(
+            mode,
+            f"{figures['accuracy']:.1%}",
+            f"{low:.1%} - {high:.1%}",
+            *(f"{figures[name]:.1%}" for name in solved),
+            *(f"{figures['tokens'][count]:.1f}" for count in counts),
+            f"{figures['cut_off']:.1%}",
+        )
+    return table

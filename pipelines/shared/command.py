@@ -1,0 +1,141 @@
+"""A command of this project: options from a YAML file, errors in one line, quiet libraries."""
+
+import os
+import sys
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import click
+from click.core import ParameterSource
+
+from mixlm.errors import InputError
+from mixlm.processes import Processes
+from pipelines.shared.config_file import CONFIG, config_option
+
+
+INTERRUPTED = 130  # the exit status that a shell gives to Ctrl-C
+
+
+_QUIET = {
+    "DATASETS_VERBOSITY": "error",
+    "HF_DATASETS_DISABLE_PROGRESS_BARS": "1",
+    "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+    "HF_HUB_VERBOSITY": "error",
+    "TOKENIZERS_PARALLELISM": "false",
+    "TRANSFORMERS_VERBOSITY": "error",
+}
+
+
+def say(line: str) -> None:
+    """Print a line; of several processes that run a command together only the first does."""
+    if Processes.current().first:
+        click.echo(line)
+
+
+def _leave_the_others() -> None:
+    """End a process that a launcher started, once its work is done.
+
+    The threads that bind such processes end in no fixed order, and one of them now and then takes its process down
+    with an error; the launcher would then call the whole command failed. So nothing is left to them.
+    """
+    if "torch" in sys.modules:
+        from torch import distributed
+
+        if distributed.is_available() and distributed.is_initialized():
+            distributed.destroy_process_group()
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(0)
+
+
+class Failure(click.ClickException):
+    """An error that ends a command with one line on stderr."""
+
+    def __init__(self, message: str, exit_code: int = 1) -> None:
+        super().__init__(" ".join(message.split()))
+        self.exit_code = exit_code
+
+
+class Command(click.Command):
+    """A command whose options can come from a YAML file and whose errors are one line."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parse the command line; a wrong value that came from the YAML file is reported with the file's name."""
+        try:
+            rest = super().parse_args(ctx, args)
+        except click.BadParameter as error:
+            name = error.param.name if error.param else None
+            if name and ctx.get_parameter_source(name) is ParameterSource.DEFAULT_MAP:
+                error.message = f"{ctx.meta[CONFIG]}: {error.message}"
+            raise
+        self._join_lists(ctx)
+        return rest
+
+    def _join_lists(self, ctx: click.Context) -> None:
+        """Put the values of an option that takes several after the file's, so that one more does not drop those."""
+        for option in self.params:
+            before = (ctx.default_map or {}).get(option.name)
+            if before and option.multiple and ctx.get_parameter_source(option.name) is ParameterSource.COMMANDLINE:
+                ctx.params[option.name] = (*option.type_cast_value(ctx, before), *ctx.params[option.name])
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command, with libraries quiet and errors turned into one line."""
+        with quiet_libraries(), one_line_errors():
+            result = super().invoke(ctx)
+            _leave_the_others()
+            return result
+
+
+def command(name: str, **settings: Any) -> Callable[[Callable[..., Any]], Command]:
+    """Return a decorator that makes a function a command of this project.
+
+    The command takes ``--config FILE.yaml`` besides its own options, prints the user's mistakes (``InputError``) and
+    the system's refusals (``OSError``) as one line with exit status 1, and wrong usage with exit status 2.
+
+    Args:
+        name: Name of the command.
+        **settings: Further arguments of ``click.command``.
+    """
+
+    def decorate(function: Callable[..., Any]) -> Command:
+        """Make the command."""
+        settings.setdefault("context_settings", {"help_option_names": ["-h", "--help"], "max_content_width": 120})
+        return click.command(name, cls=Command, **settings)(config_option(function))
+
+    return decorate
+
+
+@contextmanager
+def quiet_libraries() -> Iterator[None]:
+    """Keep log lines, bars and warnings of libraries off the terminal, unless the user's environment asks for them.
+
+    Works on libraries that are imported afterwards, which is why commands import them inside their functions.
+    """
+    for name, value in _QUIET.items():
+        os.environ.setdefault(name, value)
+    with warnings.catch_warnings():
+        if not sys.warnoptions:
+            warnings.simplefilter("ignore")
+        yield
+
+
+@contextmanager
+def one_line_errors() -> Iterator[None]:
+    """Turn what a user or the system did wrong into a ``Failure``; anything else is a bug and keeps its traceback."""
+    try:
+        yield
+    except InputError as error:
+        raise Failure(str(error)) from None
+    except KeyboardInterrupt:
+        raise Failure("interrupted", INTERRUPTED) from None
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        what = f"{error.filename}: {error.strerror}" if error.filename and error.strerror else str(error)
+        raise Failure(what) from None
+    except (MemoryError, RuntimeError) as error:
+        if not isinstance(error, MemoryError) and type(error).__name__ != "OutOfMemoryError":
+            raise
+        raise Failure("out of memory; give a smaller --micro-batch-size or --batch-size") from None

@@ -1,0 +1,65 @@
+"""Options that several commands have: how answers are decoded, how a sample becomes text."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import click
+
+
+if TYPE_CHECKING:
+    from mixlm.data.template import Template
+
+
+def decoding_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options of sampling, batching and device to a command."""
+    positive, count = click.IntRange(min=1), click.IntRange(min=0)
+    options = [
+        click.option("--temperature", type=click.FloatRange(min=0), help="Sample; 0 is greedy.  [default: greedy]"),
+        click.option("--top-k", default=0, show_default=True, type=count, help="Sample from the likeliest K; 0: all."),
+        click.option(
+            "--top-p",
+            default=1.0,
+            show_default=True,
+            type=click.FloatRange(0, 1, min_open=True),
+            help="Sample from the likeliest tokens that reach this probability.",
+        ),
+        click.option("--seed", default=0, show_default=True, help="Seed of the sampling."),
+        click.option("--samples", default=1, show_default=True, type=positive, help="Answers to each question."),
+        click.option("--thoughts", type=count, help="Continuous thoughts of each answer.  [default: the run's own]"),
+        click.option("--batch-size", default=32, show_default=True, type=positive, help="Answers decoded at once."),
+        click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1, mps .."),
+    ]
+    for option in reversed(options):
+        function = option(function)
+    return function
+
+
+_TEMPLATE = {
+    "prompt_template": ("prompt", "Prompt, with the field {question}; \\n is a new line.  [default: {question}\\n]"),
+    "separator": ("separator", "Stands between steps.  [default: \\n]"),
+    "solution_template": ("solution", "Solution, with the field {answer}.  [default: \\n### {answer}]"),
+}
+
+
+def template_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options that say how a sample becomes text."""
+    chat_help = "Render the prompt by the tokenizer's chat template."
+    function = click.option("--chat", is_flag=True, help=chat_help)(function)
+    for name, (_, help) in reversed(_TEMPLATE.items()):
+        function = click.option(f"--{name}".replace("_", "-"), name, help=help)(function)
+    return function
+
+
+def template_of(values: dict[str, Any]) -> "Template":
+    r"""Take the values of ``template_options`` out of ``values`` and make a template of them.
+
+    The two characters ``\n`` stand for a new line, as they are what a shell passes on.
+
+    Raises:
+        InputError: If a part lacks its field.
+    """
+    from mixlm.data.template import Template
+
+    given = {field: values.pop(name) for name, (field, _) in _TEMPLATE.items()}
+    texts = {field: text.replace("\\n", "\n") for field, text in given.items() if text is not None}
+    return Template(chat=values.pop("chat"), **texts)

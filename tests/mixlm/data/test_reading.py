@@ -1,0 +1,111 @@
+import json
+
+import pytest
+
+from mixlm.data.reading import read_rows, try_rows
+from mixlm.errors import InputError
+
+
+ROWS = [
+    {"question": "1 + 1?", "steps": ["1 and 1", "make 2"], "answer": "2"},
+    {"question": "Größe ≥ 3?", "steps": [], "answer": "3"},
+]
+
+
+def write_jsonl(path, rows=ROWS, between: str = "\n"):
+    path.write_text(between.join(json.dumps(row, ensure_ascii=False) for row in rows) + "\n", encoding="utf-8")
+    return path
+
+
+def write_parquet(path, rows=ROWS):
+    import pyarrow
+    from pyarrow import parquet
+
+    parquet.write_table(pyarrow.Table.from_pylist(rows), path)
+    return path
+
+
+def test_jsonl_rows_are_named_by_their_line_and_blank_lines_count(tmp_path):
+    path = write_jsonl(tmp_path / "rows.jsonl", between="\n\n")
+    assert list(read_rows(path)) == [(f"{path}:1", ROWS[0]), (f"{path}:3", ROWS[1])]
+
+
+def test_all_kinds_of_file_give_the_same_rows(tmp_path):
+    (tmp_path / "rows.json").write_text(json.dumps(ROWS, indent=1))
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    write_jsonl(folder / "train.jsonl")
+    sources = [
+        write_jsonl(tmp_path / "rows.jsonl"),
+        tmp_path / "rows.json",
+        write_parquet(tmp_path / "rows.parquet"),
+        folder,
+    ]
+    for source in sources:
+        assert list(read_rows(str(source))) == [(f"{source}:1", ROWS[0]), (f"{source}:2", ROWS[1])]
+
+
+def test_a_dataset_folder_has_splits(tmp_path):
+    (tmp_path / "data").mkdir()
+    write_parquet(tmp_path / "data" / "train-00000-of-00001.parquet", ROWS[:1])
+    write_parquet(tmp_path / "data" / "test-00000-of-00001.parquet", ROWS[1:])
+    assert [row["answer"] for _, row in read_rows(tmp_path)] == ["2"]
+    with pytest.raises(InputError, match="split 'extra'"):
+        list(read_rows(tmp_path, "extra"))
+
+
+def test_a_configuration_of_a_hub_dataset_is_named_behind_a_colon(monkeypatch):
+    import datasets
+
+    asked = []
+    monkeypatch.setattr(datasets, "load_dataset", lambda *args, **options: asked.append((args, options)) or ROWS)
+    assert len(list(read_rows("openai/gsm8k:main"))) == len(list(read_rows("some/other", "test"))) == 2
+    assert asked == [(("openai/gsm8k", "main"), {"split": "train"}), (("some/other", None), {"split": "test"})]
+
+
+def test_a_byte_order_mark_is_no_part_of_the_text(tmp_path):
+    lines, whole = tmp_path / "rows.jsonl", tmp_path / "rows.json"
+    lines.write_text(json.dumps(ROWS[0]), encoding="utf-8-sig")
+    whole.write_text(json.dumps(ROWS[:1]), encoding="utf-8-sig")
+    assert [row for path in (lines, whole) for _, row in read_rows(path)] == [ROWS[0], ROWS[0]]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("rows.jsonl", b'{"a": 1}\n{"a": \n', "rows.jsonl:2: not valid JSON"),
+        ("rows.jsonl", b'{"a": 1}\n[1, 2]\n', "rows.jsonl:2: is no JSON object"),
+        ("rows.jsonl", b'{"a": 1}\n{"a": "\xff"}\n', "rows.jsonl:2: not UTF-8 text; save the file as UTF-8"),
+        ("rows.json", b'{"a": 1}', "rows.json: holds no list"),
+        ("rows.json", b'[{"a": 1}, 7]', "rows.json:2: is no JSON object"),
+        ("rows.json", b'{"a": 1}\n{"a": 2}', "for one object a line name it .jsonl"),
+        ("rows.parquet", b"PAR?", "rows.parquet: not a Parquet file"),
+        ("rows.csv", b"a,b", "cannot read '.csv' files; give .jsonl, .json or .parquet"),
+    ],
+)
+def test_what_cannot_be_read_is_named(tmp_path, name, content, message):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(InputError) as caught:
+        list(read_rows(tmp_path / name))
+    assert message in str(caught.value) and str(tmp_path) in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["rows.jsonl", "rows.json", "rows.parquet"])
+def test_a_missing_file_is_no_hub_dataset(tmp_path, name):
+    with pytest.raises(InputError, match="no such file$"):
+        read_rows(tmp_path / name)
+
+
+def test_a_missing_dataset_is_one_line(tmp_path):
+    with pytest.raises(InputError, match="no such file, dataset folder or Hub dataset") as caught:
+        list(read_rows(tmp_path / "nothing"))
+    assert "\n" not in str(caught.value)
+
+
+def test_trying_goes_on_after_a_damaged_line(tmp_path):
+    path = tmp_path / "rows.jsonl"
+    path.write_text('{"a": 1}\n{"a"\n"text"\n{"a": 4}\n')
+    rows = [row for _, row in try_rows(path)]
+    assert [rows[0], rows[3]] == [{"a": 1}, {"a": 4}]
+    assert [str(row).split(": ")[0] for row in rows[1:3]] == [f"{path}:2", f"{path}:3"]
+    assert all(isinstance(row, InputError) for row in rows[1:3])

@@ -1,0 +1,138 @@
+import json
+
+import pytest
+
+from mixlm.data.samples import read_samples, to_sample
+from mixlm.errors import InputError
+
+
+TWO_STEPS = ("48 / 2 = <<48/2=24>>24 in May", "48 + 24 = <<48+24=72>>72 in all")
+TEXT = "\n".join(TWO_STEPS)
+LAYOUTS = {
+    "steps": {"question": "How many?", "steps": list(TWO_STEPS), "answer": "72"},
+    "reasoning": {"question": "How many?", "reasoning": f"{TEXT}\n", "answer": "72"},
+    "gsm8k": {"question": "How many?", "answer": f"{TEXT}\n#### 72"},
+    "meta_math": {"query": "How many?", "response": f"{TEXT}\nThe answer is: 72"},
+    "meta_math_of_gsm8k": {"query": "How many?", "response": f"{TEXT}\n#### 72\nThe answer is: 72"},
+    "think": {"question": "How many?", "response": f"<think>\n{TEXT}\n</think>\n\n72"},
+    "think_prompt_completion": {"prompt": "How many?", "completion": f"<think>{TEXT}</think>72"},
+    "think_problem_solution": {"problem": "How many?", "solution": f"<think>{TEXT}</think> 72"},
+    "think_instruction_output": {"instruction": "How many?", "output": f"<think>{TEXT}</think> 72"},
+}
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_every_layout_gives_the_same_sample(layout):
+    sample = to_sample(LAYOUTS[layout])
+    assert (sample.question, sample.steps, sample.answer, sample.messages) == ("How many?", TWO_STEPS, "72", None)
+    assert sample.columns == LAYOUTS[layout]
+
+
+@pytest.mark.parametrize(
+    "last",
+    [
+        {"content": f"<think>{TEXT}</think>72"},
+        {"content": "72", "reasoning_content": TEXT},
+        {"content": "72", "thinking": TEXT},
+        {"content": "72", "thinking": TEXT, "reasoning_content": None},
+        {"content": f"{TEXT}\n#### 72"},
+    ],
+)
+def test_the_last_turn_of_a_chat_holds_the_trace_and_the_turns_before_it_are_the_prompt(last):
+    before = [
+        {"role": "system", "content": "Count."},
+        {"role": "user", "content": "Hello"},
+        {"role": "assistant", "content": "Yes?"},
+        {"role": "user", "content": "How many?"},
+    ]
+    sample = to_sample({"messages": [*before, {"role": "assistant", **last}]})
+    assert (sample.question, sample.steps, sample.answer) == ("How many?", TWO_STEPS, "72")
+    assert sample.messages == tuple(before)
+
+
+def test_of_two_marks_the_last_one_counts():
+    sample = to_sample({"question": "?", "answer": "The answer is 5 apples.\n#### 5"})
+    assert (sample.steps, sample.answer) == (("The answer is 5 apples.",), "5")
+
+
+@pytest.mark.parametrize(("value", "text"), [(7, "7"), (2.5, "2.5"), (True, "True"), (-0.0, "-0.0"), ("x", "x")])
+def test_answers_that_are_numbers_become_text(value, text):
+    assert to_sample({"question": "?", "steps": [], "answer": value}).answer == text
+
+
+def test_a_trace_may_be_empty():
+    rows = [
+        {"question": "?", "steps": [], "answer": "1"},
+        {"question": "?", "reasoning": " \n", "answer": "1"},
+        {"question": "?", "answer": "#### 1"},
+        {"question": "?", "response": "<think></think>1"},
+    ]
+    assert [to_sample(row).steps for row in rows] == [(), (), (), ()]
+
+
+def test_only_the_last_mark_ends_the_trace():
+    sample = to_sample({"question": "?", "answer": "#### is a mark\n1 + 1\n#### 2"})
+    assert (sample.steps, sample.answer) == (("#### is a mark", "1 + 1"), "2")
+
+
+def test_columns_of_none_count_as_missing():
+    """Parquet gives every row all columns of the file."""
+    columns = dict.fromkeys(("messages", "steps", "reasoning", "response", "answer", "id"))
+    for row in LAYOUTS.values():
+        assert to_sample({**columns, **row}) == to_sample(row)
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ({}, "no column question or query or prompt or problem or instruction (it has none)"),
+        ({"text": "?"}, "(it has text); accepted: question + steps"),
+        ({"question": "?"}, "no column response or completion"),
+        ({"question": ["?"], "steps": [], "answer": "1"}, "column 'question' is a list, not text"),
+        (
+            {"question": "?", "steps": "a, b", "answer": "1"},
+            "'steps' is no list of strings; give a list, or one string",
+        ),
+        ({"question": "?", "steps": ["a", 1], "answer": "1"}, "'steps' is no list of strings"),
+        ({"question": "?", "steps": ["a"]}, "column 'answer' is missing, not text"),
+        ({"question": "?", "reasoning": "a", "answer": None}, "column 'answer' is missing, not text"),
+        ({"question": "?", "reasoning": ["a"], "answer": "1"}, "column 'reasoning' is a list, not text"),
+        ({"question": "?", "answer": "42"}, "the response has no trace: no <think> .. </think>, no '#### N'"),
+        ({"messages": "hello"}, "'messages' must be turns with role and content, the last one the assistant's"),
+        ({"messages": []}, "'messages' must be turns"),
+        ({"messages": [{"role": "user", "content": "?"}]}, "'messages' must be turns"),
+        ({"messages": [{"role": "user"}, {"role": "assistant", "content": "#### 1"}]}, "'messages' must be turns"),
+        (
+            {"messages": [{"role": "system", "content": "?"}, {"role": "assistant", "content": "#### 1"}]},
+            "no user turn",
+        ),
+        (
+            {
+                "messages": [
+                    {"role": "user", "content": "?"},
+                    {"role": "assistant", "content": "1", "thinking": ["a"]},
+                ]
+            },
+            "the reasoning of the last turn is a list; give it as text",
+        ),
+    ],
+)
+def test_a_malformed_row_is_named_with_what_is_wrong(row, message):
+    with pytest.raises(InputError) as caught:
+        to_sample(row, "traces.jsonl:17")
+    assert str(caught.value).startswith("traces.jsonl:17: ") and message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_bad_rows_stop_the_reading_or_are_yielded_as_errors(tmp_path):
+    path = tmp_path / "rows.jsonl"
+    lines = [json.dumps(LAYOUTS["steps"]), '{"question"', json.dumps({"text": "?"}), json.dumps(LAYOUTS["gsm8k"])]
+    path.write_text("\n".join(lines))
+    with pytest.raises(InputError, match=r"rows.jsonl:2: .*--skip-bad-rows"):
+        list(read_samples(path, skip_bad_rows=False))
+    with pytest.raises(InputError, match=r"rows.jsonl:2: ") as caught:
+        list(read_samples(path))
+    assert "--skip-bad-rows" not in str(caught.value)  # not all commands have it
+    found = list(read_samples(path, skip_bad_rows=True))
+    assert [found[0].answer, found[3].answer] == ["72", "72"]
+    assert [isinstance(sample, InputError) for sample in found] == [False, True, True, False]

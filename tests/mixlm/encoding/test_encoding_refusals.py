@@ -1,0 +1,137 @@
+from dataclasses import replace
+
+import pytest
+
+from mixlm.data.template import Template
+from mixlm.encoding import encode as encoding
+from mixlm.encoding.dataset import read_manifest
+from mixlm.encoding.encode import encode_dataset
+from mixlm.encoding.options import EncodingOptions
+from mixlm.errors import InputError
+from mixlm.model.loading import build_tokenizer
+from tests.encoding_work import SHAPE, TRAINING, Work, contents, cut, write_traces
+from tests.interruption import Interrupted
+
+
+@pytest.fixture(scope="module")
+def work(tmp_path_factory):
+    return Work(tmp_path_factory.mktemp("work"))
+
+
+@pytest.fixture(scope="module")
+def encoded(work):
+    return work.encode()
+
+
+@pytest.fixture
+def fresh(tmp_path):
+    return Work(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "changes"),
+    [
+        ("shard_rows", {"shard_rows": 10}),
+        ("training", {"training": replace(TRAINING, seed=1)}),
+        ("shape", {"shape": {**SHAPE, "codebook_size": 5}}),
+        ("template", {"template": Template(separator=" ")}),
+        ("dtype", {"dtype": "bfloat16"}),
+    ],
+)
+def test_other_arguments_are_refused(work, encoded, name, changes):
+    message = work.refuses(**changes)
+    assert message == f"{encoded}: encoded with another {name}; give the same arguments, or another --out"
+
+
+def test_what_decides_nothing_may_change(work, encoded):
+    before = contents(encoded)
+    work.encode(training=replace(TRAINING, save_every=3, workers=1), skip_bad_rows=True, processes=2)
+    assert contents(encoded) == before
+
+
+def test_traces_that_have_changed_are_refused(fresh):
+    fresh.encode()
+    fresh.traces.write_text(fresh.traces.read_text().replace("+", "-"))
+    assert "encoded with another checksums" in fresh.refuses()
+
+
+def test_a_tokenizer_that_has_changed_meanwhile_is_refused(fresh):
+    fresh.model = fresh.folder / "model"
+    build_tokenizer(["so now"], 300).save_pretrained(fresh.model)
+    with pytest.raises(Interrupted):
+        fresh.encode(progress=cut("encoding train", 1))
+    build_tokenizer(["1 and 2 make 3"], 300).save_pretrained(fresh.model)
+    assert "its tokenizer has changed since encoding was interrupted" in fresh.refuses()
+
+
+def test_a_folder_of_something_else_is_refused(work):
+    (work.folder / "thesis").mkdir()
+    (work.folder / "thesis" / "chapter.txt").write_text("years of work")
+    assert "thesis: exists and is no encoded dataset; choose another --out" in work.refuses("thesis")
+    assert "traces.jsonl: exists and is no encoded dataset" in work.refuses("traces.jsonl")
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"shape": {**SHAPE, "codebook_size": 500}}, "codebook size 500 is larger than the {chunks} chunks"),
+        ({"shape": {**SHAPE, "chunk_length": 64, "compression_rate": 64}}, "no trace has a whole chunk of 64 tokens"),
+        ({"shape": {**SHAPE, "compression_rate": 3}}, "compression rate 3 does not divide chunk length 4"),
+        ({"shape": {**SHAPE, "codebook_size": 1}}, "use at least 2 codes"),
+        ({"vqvae": "nowhere"}, "nowhere: no trained VQ-VAE; give the vqvae/ folder"),
+        ({"valid": "nowhere.jsonl"}, "nowhere.jsonl: no such file"),
+        ({"template": Template(chat=True)}, "the tokenizer has no chat template; leave out --chat"),
+    ],
+)
+def test_what_cannot_be_is_refused_before_anything_is_written(work, encoded, changes, message):
+    chunks = read_manifest(encoded)["counts"]["train"]["chunks"]
+    assert message.format(chunks=chunks) in work.refuses("impossible", **changes)
+    assert not (work.folder / "impossible").exists()
+
+
+def test_a_model_of_another_tokenizer_is_refused(fresh, encoded):
+    other = [{"question": "what", "steps": ["quite other words, and many of them"], "answer": "no"}] * 12
+    write_traces(fresh.folder, other)
+    message = fresh.refuses("other", vqvae=str(encoded / "vqvae"))
+    assert "trained for another tokenizer than that of" in message and not (fresh.folder / "other").exists()
+
+
+def test_a_model_whose_chunks_no_trace_fills_is_refused(work, encoded):
+    short = work.folder / "short.jsonl"
+    short.write_text('{"question": "1 + 2 ?", "steps": ["1"], "answer": "3"}\n')
+    tokenizer = work.folder / "encoded" / "tokenizer"
+    options = EncodingOptions(vqvae=str(encoded / "vqvae"))
+    with pytest.raises(InputError, match="no trace has a whole chunk of 4 tokens"):
+        encode_dataset(str(short), str(tokenizer), work.folder / "none", options)
+    assert not (work.folder / "none").exists()
+
+
+def test_a_malformed_row_stops_where_it_is_and_the_call_goes_on_without_it(fresh, encoded, monkeypatch):
+    """Shards before it stay; leaving the row out is no other encoding."""
+    monkeypatch.setattr(encoding, "MEASURED", 5)
+    lines = fresh.traces.read_text().splitlines()
+    fresh.traces.write_text("\n".join([*lines[:38], "{", *lines[38:]]) + "\n")
+    given = {"vqvae": str(encoded / "vqvae"), "model": str(encoded / "tokenizer"), "valid_fraction": 0.0}
+    with pytest.raises(InputError, match=r"traces.jsonl:39: not valid JSON .*--skip-bad-rows"):
+        fresh.encode(**given)
+    before = {path: values for path, values in contents(fresh.folder / "encoded").items() if path.endswith("parquet")}
+    assert len(before) == 4
+    out = fresh.encode(**given, skip_bad_rows=True)
+    assert before.items() <= contents(out).items()
+    counts = read_manifest(out)["counts"]["train"]
+    assert (counts["samples"], counts["skipped_rows"]) == (40, 1)
+
+
+def test_a_file_that_is_mended_before_anything_was_encoded_is_no_other_encoding(fresh, encoded, monkeypatch):
+    monkeypatch.setattr(encoding, "MEASURED", 5)
+    good, given = fresh.traces.read_text(), {"vqvae": str(encoded / "vqvae"), "model": str(encoded / "tokenizer")}
+    fresh.traces.write_text(good[:-1] + "\n{\n")
+    with pytest.raises(InputError, match="traces.jsonl:41: not valid JSON"):
+        fresh.encode(**given, valid_fraction=0.0, shard_rows=90)
+    fresh.traces.write_text(good)
+    assert read_manifest(fresh.encode(**given, valid_fraction=0.0, shard_rows=90))["complete"]
+
+
+def test_another_folder_beside_the_tokens_is_left_alone(fresh):
+    (fresh.folder / "encoded" / "tokens").mkdir(parents=True)
+    assert "exists and is no encoded dataset" in fresh.refuses()

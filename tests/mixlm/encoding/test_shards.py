@@ -1,0 +1,67 @@
+import torch
+from pyarrow import parquet
+
+from mixlm.data.tables import row_table
+from mixlm.encoding.shards import add_counts, align_columns, count_table, encode_table, shard_counts, write_shard
+from mixlm.encoding.tokenizer_pool import TokenTable
+from tests.vqvae_rows import random_rows, tiny_model
+from vqvae import ChunkVQVAEConfig
+
+
+def rows_of(lengths) -> list[dict]:
+    names = ("prompt_ids", "trace_ids", "solution_ids")
+    return [dict(zip(names, ([7] * length for length in sample), strict=True)) for sample in lengths]
+
+
+def test_counts_by_hand():
+    config = ChunkVQVAEConfig(chunk_length=4, compression_rate=2)
+    table = TokenTable(row_table(rows_of([(1, 0, 2), (3, 3, 1), (5, 9, 2)])), 3)
+    counts = count_table(table, config)
+    figures = {"samples": 3, "skipped_rows": 3, "trace_tokens": 12, "chunks": 2, "codes": 4, "empty_traces": 1}
+    assert counts == {**figures, "short_traces": 1, "longest": 16}
+    more = count_table(TokenTable(row_table(rows_of([(20, 4, 1)])), 0), config)
+    figures = {"samples": 4, "skipped_rows": 3, "trace_tokens": 16, "chunks": 3, "codes": 6, "empty_traces": 1}
+    assert add_counts([counts, more]) == {**figures, "short_traces": 1, "longest": 25}
+    assert add_counts([]) == {"samples": 0, "skipped_rows": 0, "longest": 0}
+
+
+def test_a_table_is_given_the_codes_of_its_traces_a_part_of_one_as_well():
+    model, rows = tiny_model(), [*random_rows(9), {"prompt_ids": [3], "trace_ids": [5], "solution_ids": []}]
+    table = row_table(rows)
+    encoded, counts = encode_table(model, TokenTable(table, 0))
+    codes = [model.encode(torch.tensor([row["trace_ids"]]))[0].tolist() for row in rows]
+    assert encoded.column("codes").to_pylist() == codes and encoded.drop(["codes"]) == table
+    assert counts["codes"] == sum(map(len, codes)) and counts["short_traces"] == 1
+    part, _ = encode_table(model, TokenTable(table.slice(4, 3), 0))
+    assert part.column("codes").to_pylist() == codes[4:7]
+    none, counts = encode_table(model, TokenTable(table.slice(0, 0), 2))
+    assert none.schema == encoded.schema and counts["samples"] == 0 and counts["skipped_rows"] == 2
+
+
+def test_figures_are_kept_in_the_file(tmp_path):
+    write_shard(tmp_path / "a.parquet", row_table(rows_of([(1, 1, 1)])), {"samples": 1})
+    assert shard_counts(tmp_path / "a.parquet") == {"samples": 1}
+    assert [path.name for path in tmp_path.iterdir()] == ["a.parquet"]
+
+
+def test_a_column_of_some_shards_is_null_in_the_others(tmp_path):
+    paths = [tmp_path / f"{name}.parquet" for name in "abc"]
+    plain = {"row": 0, "trace_ids": [1, 2], "codes": [1]}
+    for path, extra in zip(paths, ({"level": "easy"}, {}, {"source": "book"}), strict=True):
+        write_shard(path, row_table([{**plain, **extra}], ["row", "trace_ids", *extra, "codes"]), {"samples": 1})
+    align_columns(paths)
+    whole = [
+        {**plain, "level": None, "source": None, **extra} for extra in ({"level": "easy"}, {}, {"source": "book"})
+    ]
+    assert [parquet.read_table(path).to_pylist() for path in paths] == [[row] for row in whole]
+    assert len({parquet.read_schema(path) for path in paths}) == 1
+    assert [shard_counts(path) for path in paths] == [{"samples": 1}] * 3
+    before = [path.stat().st_mtime_ns for path in paths]
+    align_columns(paths)
+    assert before == [path.stat().st_mtime_ns for path in paths]
+
+
+def test_codes_are_those_of_the_model_alone():
+    model, ids = tiny_model(), [3, 5, 8, 13]
+    table = TokenTable(row_table([{"prompt_ids": [3], "trace_ids": ids, "solution_ids": [3]}]), 0)
+    assert encode_table(model, table)[0].column("codes").to_pylist() == [model.encode(torch.tensor([ids]))[0].tolist()]

@@ -1,0 +1,59 @@
+import json
+
+import pytest
+
+from mixlm.data.tables import row_table
+from mixlm.encoding import usage as code_usage
+from mixlm.encoding.shards import write_shard
+from mixlm.encoding.usage import count_usage, write_usage
+
+
+ROWS = [
+    {"trace_ids": [1, 2, 3, 4, 9], "codes": [5, 7]},
+    {"trace_ids": [8], "codes": []},
+    {"trace_ids": [1, 2, 3, 4], "codes": [5, 5]},
+    {"trace_ids": [3, 4, 1, 2], "codes": [7, 5]},
+]
+
+
+class Words:
+    """Writes ids out."""
+
+    def decode(self, ids):
+        return " ".join(map(str, ids))
+
+
+@pytest.fixture
+def out(tmp_path):
+    (tmp_path / "vqvae").mkdir()
+    for name, rows in (("a", ROWS[:1]), ("b", []), ("c", ROWS[1:])):
+        write_shard(tmp_path / f"{name}.parquet", row_table(rows, ["trace_ids", "codes"]))
+    return tmp_path
+
+
+def usage_of(out) -> dict:
+    write_usage(out, ["a.parquet", "b.parquet", "c.parquet"], 2, Words())
+    return json.loads((out / "vqvae" / "usage.json").read_text())
+
+
+def test_usage_by_hand(out):
+    """Code 5 stands three times for 1 2 and once for 3 4, code 7 twice for 3 4."""
+    assert usage_of(out) == {
+        "totals": {"5": 4, "7": 2},
+        "distinct_chunks": 2,
+        "chunks": {"5": [["1 2", 3], ["3 4", 1]], "7": [["3 4", 2]]},
+    }
+    assert count_usage(ROWS, 2) == {5: {(1, 2): 3, (3, 4): 1}, 7: {(3, 4): 2}}
+
+
+def test_of_very_many_codes_the_first_of_every_shard_are_counted(out, monkeypatch):
+    monkeypatch.setattr(code_usage, "MOST_COUNTED", 4)
+    assert usage_of(out)["totals"] == {"5": 2}  # one code of each of three shards, of which one is empty
+
+
+def test_a_dataset_without_codes_has_an_empty_dictionary(tmp_path):
+    (tmp_path / "vqvae").mkdir()
+    write_shard(tmp_path / "a.parquet", row_table(ROWS[1:2], ["trace_ids", "codes"]))
+    write_usage(tmp_path, ["a.parquet"], 2, Words())
+    content = json.loads((tmp_path / "vqvae" / "usage.json").read_text())
+    assert content == {"totals": {}, "distinct_chunks": 0, "chunks": {}}

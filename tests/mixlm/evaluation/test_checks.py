@@ -1,0 +1,142 @@
+import sys
+import threading
+from fractions import Fraction
+
+import pytest
+
+from mixlm.data.template import extract_answer
+from mixlm.errors import InputError
+from mixlm.evaluation import math_check
+from mixlm.evaluation.checks import check_answer, read_number, require_check
+
+
+DEFAULT = "\n### {answer}"
+
+
+@pytest.mark.parametrize(
+    ("text", "answer"),
+    [
+        ("3 + 4 = 7\n### 7", "7"),
+        ("\n### 7", "7"),
+        ("### 7", "7"),
+        ("first\n### 6\nno, again\n### 7", "7"),
+        ("x\n###   two words \n", "two words"),
+        ("x\n###", ""),
+        ("the answer is 7", None),
+        ("", None),
+    ],
+)
+def test_the_answer_follows_the_last_marker(text, answer):
+    assert extract_answer(text, DEFAULT) == answer
+
+
+def test_other_templates():
+    assert extract_answer("steps #### 12", " #### {answer}") == "12"
+    assert extract_answer(r"so \boxed{\frac{1}{2}}.", r"so \boxed{{answer}}") == r"\frac{1}{2}"
+    assert extract_answer("The answer is 5. Done", "The answer is {answer}. Done") == "5"
+    assert extract_answer("The answer is 5", "The answer is {answer}. Done") == "5"
+    assert extract_answer(" all of it ", "{answer}") == "all of it"
+
+
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [
+        ("3", Fraction(3)),
+        ("3.0", Fraction(3)),
+        ("-1,234,567.50", Fraction(-2469135, 2)),
+        ("$18.", Fraction(18)),
+        ("12%", Fraction(12)),
+        (" + 7 ", Fraction(7)),
+        (".5", Fraction(1, 2)),
+        ("2.", Fraction(2)),
+        ("3/4", Fraction(3, 4)),
+        ("1e3", Fraction(1000)),
+        ("0.1", Fraction(1, 10)),
+        ("3/0", None),
+        ("", None),
+        ("7 apples", None),
+        ("1e999999999", None),
+        ("9" * 5000, None),
+        ("1_000", None),
+        ("nan", None),
+    ],
+)
+def test_numbers_are_read_exactly(text, number):
+    assert read_number(text) == number
+
+
+@pytest.mark.parametrize(
+    ("mode", "gold", "answer", "right"),
+    [
+        ("exact", "a  b", " a b\n", True),
+        ("exact", "3", "3.0", False),
+        ("exact", "True", "true", False),
+        ("number", "3", "$3.00", True),
+        ("number", "1,000", "1000", True),
+        ("number", "0.1", "1/10", True),
+        ("number", "3", "4", False),
+        ("number", "3", "three", False),
+        ("number", "three", " three ", True),
+        ("number", "9007199254740993", "9007199254740992", False),  # equal as floats
+    ],
+)
+def test_checks(mode, gold, answer, right):
+    assert check_answer(gold, answer, mode) is right
+
+
+@pytest.mark.parametrize("mode", ["exact", "number", "math"])
+def test_no_answer_is_wrong(mode):
+    assert check_answer("1", None, mode) is False
+
+
+def test_unknown_check_is_named():
+    with pytest.raises(InputError, match="--check 'fuzzy'.*exact, number, math"):
+        require_check("fuzzy")
+
+
+def test_math_without_its_package_names_the_remedy(monkeypatch):
+    monkeypatch.setitem(sys.modules, "math_verify", None)
+    with pytest.raises(InputError, match=r"pip install 'mixlm\[math\]'"):
+        require_check("math")
+
+
+@pytest.mark.parametrize(
+    ("gold", "answer", "right"),
+    [
+        (r"\frac{1}{2}", "0.5", True),
+        (r"\frac{1}{2}", r"$\dfrac{2}{4}$", True),
+        ("x + y", "y+x", True),
+        (r"\boxed{3}", "3", True),
+        ("2", "3", False),
+        ("2", r"\frac{", False),
+        (r"\[ \frac{x^2}{2} + y = 1 \]", "x^2/2 + y = 1", True),
+        (r"\[ \frac{x^2}{2} + y = 1 \]", "1", False),  # which is what is left of it between dollars
+        (r"\( -1 - i \)", "-i-1", True),
+        (r"\begin{pmatrix} 1 \\(2) \end{pmatrix}", r"\begin{pmatrix} 1 \\ 2 \end{pmatrix}", True),
+    ],
+)
+def test_math_knows_equal_expressions_in_any_thread(gold, answer, right):
+    pytest.importorskip("math_verify")
+    found = []
+    thread = threading.Thread(target=lambda: found.append(check_answer(gold, answer, "math")))
+    thread.start()
+    thread.join()
+    assert found == [right]
+    assert check_answer(gold, answer, "math") is right
+
+
+def test_answer_that_hangs_is_wrong_off_the_main_thread_too(monkeypatch):
+    pytest.importorskip("math_verify")
+    monkeypatch.setattr(math_check._SHARED, "limit", 0.5)
+    found = []
+    thread = threading.Thread(target=lambda: found.append(check_answer("1", "9^{9^{9}} + 1", "math")))
+    thread.start()
+    thread.join(timeout=60)
+    assert found == [False]
+    assert check_answer("1", "1.0", "math")
+
+
+def test_equal_texts_are_right_without_asking_math_verify(monkeypatch):
+    pytest.importorskip("math_verify")
+    monkeypatch.setattr("mixlm.evaluation.checks.equal_math", None)
+    assert check_answer(r"\{x | x > 1\} ", r" \{x |  x > 1\}", "math")

@@ -1,0 +1,239 @@
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from mixlm.errors import InputError
+from mixlm.evaluation.evaluate import evaluate, gold_answer, own_codes, score, summarize
+from mixlm.evaluation.losses import reference_sequences, teacher_forced_losses
+from mixlm.evaluation.statistics import wilson_interval
+from mixlm.generation.answers import read_answer
+from mixlm.model.collator import pad
+from mixlm.model.loading import context_length
+from tests.tiny_runs import WORDS, tiny_model, tiny_run, tiny_tokenizer
+
+
+TOKENIZER = tiny_tokenizer()
+RUN = tiny_run()
+WORD = {word: index for index, word in enumerate(WORDS)}
+
+
+def ids_of(text: str) -> list[int]:
+    return [WORD[word] for word in text.split()]
+
+
+def row(number: int, prompt: str, trace: str, answer: str, codes: list[int] | None = None) -> dict:
+    trace_ids, solution_ids = ids_of(trace), ids_of(f"### {answer} <eos>")
+    tokens = {"prompt_ids": ids_of(prompt), "trace_ids": trace_ids, "solution_ids": solution_ids}
+    coded = {"codes": codes} if codes is not None else {}
+    return {"row": number, **tokens, "step_lengths": [len(trace_ids)], "question": prompt, **coded}
+
+
+ROWS = [
+    row(3, "a b", "c d e f g", "1", [4, 2]),
+    row(7, "a", "c", "2", []),
+    row(8, "b c d", "a b c d e f g a", "3 4", [0, 1, 2, 3]),
+]
+RAW_ROWS = [{name: value for name, value in row.items() if name != "codes"} for row in ROWS]
+
+
+def test_right_answers_are_read_from_the_solutions():
+    assert [gold_answer(row, TOKENIZER, RUN) for row in ROWS] == ["1", "2", "3 4"]
+
+
+def test_own_codes_come_from_the_data_or_from_whole_chunks():
+    assert [own_codes(row, RUN, RUN.method) for row in ROWS] == [2, 0, 4]
+    assert [own_codes(row, RUN, RUN.method) for row in RAW_ROWS] == [2, 0, 4]
+    coarse = tiny_run()
+    coarse.chunk_length = 4  # a chunk of 4 tokens has two codes; 5 tokens are one chunk
+    assert [own_codes(row, coarse, coarse.method) for row in RAW_ROWS] == [2, 0, 4]
+    coarse.compression_rate = 4
+    assert [own_codes(row, coarse, coarse.method) for row in RAW_ROWS] == [1, 0, 2]
+    assert [own_codes(row, tiny_run("cot"), tiny_run("cot").method) for row in RAW_ROWS] == [0, 0, 0]
+
+
+def written(text: str, codes: list[int] = ()):
+    ids = RUN.ids
+    span = [ids.bo_latent, *map(ids.latent, codes), ids.eo_latent] if codes else []
+    return read_answer([*span, *ids_of(text)], TOKENIZER, RUN)
+
+
+def test_records_and_figures_by_hand():
+    answers = [
+        written("### 1 <eos>", [4, 2]),  # right, 7 tokens
+        written("c d e ### 2 <eos>"),  # wrong, 6 tokens
+        written("2 <eos>"),  # no marker, 2 tokens
+        written("c ### 2 <eos>", [1]),  # right, 7 tokens
+        written("### 3 4 <eos>"),  # right, 4 tokens
+        written("a b c d e f g a a a a", [0, 1, 2]),  # cut off, 16 tokens
+    ]
+    records = score(answers, ROWS, "max:3", TOKENIZER, RUN, "exact")
+    assert [(r["row"], r["sample"]) for r in records] == [(3, 0), (3, 1), (7, 0), (7, 1), (8, 0), (8, 1)]
+    assert [r["answer"] for r in records] == ["1", "2", None, "2", "3 4", None]
+    assert [r["right"] for r in records] == [True, False, False, True, True, False]
+    assert [r["codes"] for r in records] == [[4, 2], [], [], [1], [], [0, 1, 2]]
+    assert {(r["latents"], r["own_codes"]) for r in records} == {("max:3", 2), ("max:3", 0), ("max:3", 4)}
+    assert all("latent" not in r["text"] for r in records)
+    json.dumps(records)
+
+    figures = summarize(records, rows=3)
+    assert figures["accuracy"] == 0.5 and figures["right"] == 3 and figures["answers"] == 6
+    assert figures["interval"] == list(wilson_interval(1.5, 3)[1:])
+    assert figures["solved"] == 1  # each row by one of its two samples
+    assert summarize(records[2:], rows=2)["solved"] == 1 and summarize(records[1:3], rows=2)["solved"] == 0
+    assert summarize([records[0], records[1], records[2], records[2]], rows=2)["solved"] == 1 / 2
+    assert figures["cut_off"] == 1 / 6 and figures["unreadable"] == 2 / 6
+    assert figures["latents"] == 1 and figures["tokens"]["delimiter"] == 1
+    assert figures["tokens"]["total"] == figures["tokens"]["paper_tokens"] == (7 + 6 + 2 + 7 + 4 + 16) / 6
+    assert figures["tokens"]["text"] == (3 + 6 + 2 + 4 + 4 + 11) / 6
+
+
+def test_one_row_for_each_mode_beside_free_decoding():
+    seen = []
+    result = evaluate(
+        RUN,
+        ROWS,
+        tiny_model("llama"),
+        TOKENIZER,
+        latents=["free", "text,exact:0%,25%,50%,100%"],
+        batch_size=2,
+        progress=lambda *news: seen.append(news),
+    )
+    assert list(result["modes"]) == ["free", "text", "exact:0%", "exact:25%", "exact:50%", "exact:100%"]
+    assert result["max_new_tokens"] == 24  # the third row's trace of 8 and solution of 4, twice
+    codes = {mode: [r["own_codes"] for r in result["records"] if r["latents"] == mode] for mode in result["modes"]}
+    assert set(map(tuple, codes.values())) == {(2, 0, 4)}
+    written = {mode: [len(r["codes"]) for r in result["records"] if r["latents"] == mode] for mode in result["modes"]}
+    assert written["text"] == written["exact:0%"] == [0, 0, 0]
+    assert written["exact:25%"] == [1, 0, 1]  # a quarter of two codes is a half, which is rounded up
+    assert written["exact:50%"] == [1, 0, 2]
+    assert written["exact:100%"] == [2, 0, 4]
+    assert result["modes"]["exact:100%"]["latents"] == 2
+    assert seen[-1] == (24, 24) and seen == sorted(seen)  # 3 rows in 6 modes, and in 2 forms for the loss
+    json.dumps({**result, "records": None})
+
+
+def test_samples_of_a_row_lie_next_to_each_other_and_join_by_row():
+    model = tiny_model("gpt2")
+    result = evaluate(RUN, ROWS, model, TOKENIZER, samples=2, temperature=1.5, seed=4, max_new_tokens=6)
+    keys = [(r["row"], r["latents"], r["sample"]) for r in result["records"]]
+    assert keys == [(number, "free", sample) for number in (3, 7, 8) for sample in (0, 1)]
+    assert result["samples"] == 2 and result["modes"]["free"]["answers"] == 6 and result["rows"] == 3
+    again = evaluate(RUN, ROWS, model, TOKENIZER, samples=2, temperature=1.5, seed=4, max_new_tokens=6)
+    assert again["records"] == result["records"]
+
+
+def losses_of(model, run, rows, batch_size: int = 8) -> dict:
+    return teacher_forced_losses(model, reference_sequences(run.method, rows, context_length(model)), batch_size)
+
+
+def loss_by_hand(model, prompt: list[int], answer: list[int]) -> float:
+    logits = model(torch.tensor([[*prompt, *answer]])).logits[0].float().log_softmax(-1)
+    return -sum(logits[len(prompt) + i - 1, token].item() for i, token in enumerate(answer))
+
+
+@pytest.mark.parametrize("family", ["llama", "gpt2"])
+def test_losses_at_no_and_all_codes_by_hand(family):
+    model, ids = tiny_model(family), RUN.ids
+    text = [(row["prompt_ids"], [*row["trace_ids"], *row["solution_ids"]]) for row in ROWS]
+    coded = [
+        (ids_of("a b"), [ids.bo_latent, ids.latent(4), ids.latent(2), ids.eo_latent, *ids_of("g ### 1 <eos>")]),
+        (ids_of("a"), ids_of("c ### 2 <eos>")),
+        (ids_of("b c d"), [ids.bo_latent, *map(ids.latent, range(4)), ids.eo_latent, *ids_of("### 3 4 <eos>")]),
+    ]
+    for batch_size in (1, 2, 8):
+        losses = losses_of(model, RUN, ROWS, batch_size)
+        for name, parts in {"m=0": text, "m=all": coded}.items():
+            nats = sum(loss_by_hand(model, *part) for part in parts)
+            tokens = sum(len(answer) for _, answer in parts)
+            assert losses[name]["tokens"] == tokens and losses[name]["rows"] == 3
+            assert losses[name]["loss"] == pytest.approx(nats / tokens, rel=1e-5)
+            assert losses[name]["nats"] == pytest.approx(nats / 3, rel=1e-5)
+
+
+def test_dropout_is_off_meanwhile():
+    model = tiny_model("gpt2")
+    expected = evaluate(RUN, ROWS, model, TOKENIZER)
+    assert evaluate(RUN, ROWS, model.train(), TOKENIZER)["loss"] == expected["loss"]
+    assert model.training
+
+
+def test_losses_of_raw_rows_text_methods_and_long_rows():
+    model = tiny_model("llama")
+    at_0 = losses_of(model, RUN, ROWS)["m=0"]
+    assert losses_of(model, RUN, RAW_ROWS) == {"m=0": at_0}
+    assert losses_of(model, tiny_run("cot"), RAW_ROWS) == {"own": at_0}
+    short = tiny_model("llama", context=12)  # the third row has 15 tokens as text
+    assert losses_of(short, RUN, ROWS)["m=all"]["rows"] == 2
+
+
+def test_a_text_run_is_measured_on_the_same_data():
+    result = evaluate(tiny_run("cot"), ROWS, tiny_model("llama"), TOKENIZER, ["free", "text", "exact:0%"])
+    records = result["records"]
+    assert [r["text"] for r in records[:3]] == [r["text"] for r in records[3:6]] == [r["text"] for r in records[6:]]
+    with pytest.raises(InputError, match="--latents exact:50%: method 'cot' writes no latents"):
+        evaluate(tiny_run("cot"), ROWS, None, None, ["exact:50%"])
+
+
+def test_what_cannot_be_evaluated_is_refused_before_a_model_is_loaded():
+    with pytest.raises(InputError, match="no rows"):
+        evaluate(RUN, [])
+    with pytest.raises(InputError, match="no such check"):
+        evaluate(RUN, ROWS, check="fuzzy")
+    with pytest.raises(InputError, match="no such mode"):
+        evaluate(RUN, ROWS, latents=["half"])
+
+
+def test_a_prompt_that_does_not_fit_names_its_row():
+    with pytest.raises(InputError, match="^row 8: the prompt has 3 tokens"):
+        evaluate(RUN, ROWS, tiny_model("llama", context=3), TOKENIZER)
+
+
+def test_a_mistake_in_the_last_mode_is_found_before_the_first():
+    model = tiny_model("llama")
+    model.generate = model.forward = None
+    with pytest.raises(InputError, match="^row 8: 4 latents with their delimiters do not fit in the 5 tokens"):
+        evaluate(RUN, ROWS, model, TOKENIZER, ["free", "exact:100%"], max_new_tokens=5)
+
+
+def test_a_dataset_works_like_a_list():
+    datasets = pytest.importorskip("datasets")
+    model = tiny_model("llama")
+    listed = evaluate(RUN, ROWS, model, TOKENIZER)
+    held = evaluate(RUN, datasets.Dataset.from_list(ROWS), model, TOKENIZER)
+    assert held["records"] == listed["records"]
+    assert np.isclose(held["loss"]["m=all"]["loss"], listed["loss"]["m=all"]["loss"])
+
+
+def learn(model, run, rows, steps: int) -> None:
+    """Overfit a model on every mix of every row."""
+    optimizer = torch.optim.AdamW(model.parameters(), lr=5e-3)
+    mixes = [run.method.sequence_with(row, count) for row in rows for count in range(len(row["codes"]) + 1)]
+    batch = pad([{"input_ids": mix.ids, "labels": mix.labels} for mix in mixes])
+    for _ in range(steps):
+        model(**batch).loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+
+
+def test_a_model_that_knows_its_rows_is_right_in_every_mode():
+    rows = [
+        row(n, f"{a} {b}", f"{a} c {b} d {a} e", f"{n}", [n, 4 - n, n])
+        for n, (a, b) in enumerate(["ab", "ba", "fg", "gf"])
+    ]
+    model = tiny_model("llama")
+    modes = ["text", "max:1", "exact:0%", "exact:1", "exact:67%", "exact:100%"]
+    before = evaluate(RUN, rows, model, TOKENIZER, modes)
+    learn(model, RUN, rows, steps=150)
+    after = evaluate(RUN, rows, model, TOKENIZER, modes)
+    assert [after["modes"][mode]["accuracy"] for mode in modes] == [1] * 6
+    assert max(before["modes"][mode]["accuracy"] for mode in modes) < 1
+    # 6 words of trace, 3 of solution: each code stands for two words and costs one token, the delimiters two.
+    assert [after["modes"][mode]["tokens"]["total"] for mode in modes[2:]] == [9, 10, 9, 8]
+    for record in after["records"]:
+        assert record["codes"] == rows[record["row"]]["codes"][: len(record["codes"])]
+        assert record["finished"] and record["answer"] == str(record["row"])
+    for name in ("m=0", "m=all"):
+        # What no model can know from a row is how many codes its mix has: at most log 4 at two places.
+        assert after["loss"][name]["nats"] < 3.5 < before["loss"][name]["nats"]

@@ -1,0 +1,82 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from mixlm.data.template import Template
+from mixlm.errors import InputError
+from mixlm.evaluation.inputs import open_rows
+from mixlm.model.loading import tokenizer_fingerprint
+from mixlm.model.vocabulary import special_ids
+from mixlm.run import Run
+from tests.tiny_runs import byte_tokenizer, tiny_run, write_encoded
+
+
+TOKENIZER = byte_tokenizer()
+
+
+def make_run(**changes) -> Run:
+    run = tiny_run(ids=special_ids(TOKENIZER))
+    run.fingerprint = tokenizer_fingerprint(TOKENIZER)
+    for name, value in changes.items():
+        setattr(run, name, value)
+    return run
+
+
+def raw_file(path: Path, count: int = 3) -> str:
+    rows = [{"question": f"{i} + 1?", "steps": [f"{i} + 1 = {i + 1}"], "answer": str(i + 1)} for i in range(count)]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return str(path)
+
+
+def test_an_encoded_dataset_gives_its_valid_rows_with_codes(tmp_path):
+    write_encoded(tmp_path, TOKENIZER, train=4, valid=3)
+    rows = open_rows(str(tmp_path), make_run(), TOKENIZER)
+    assert [row["row"] for row in rows] == [0, 1, 2] and all("codes" in row for row in rows)
+    assert len(open_rows(str(tmp_path), make_run(), TOKENIZER, split="train")) == 4
+    assert [row["row"] for row in open_rows(str(tmp_path), make_run(), TOKENIZER, limit=2)] == [0, 1]
+    assert len(open_rows(str(tmp_path), make_run(), TOKENIZER, limit=99)) == 3
+
+
+def test_a_raw_file_is_rendered_by_the_runs_template(tmp_path):
+    source = raw_file(tmp_path / "rows.jsonl")
+    run = make_run(template=Template(prompt="Q: {question} A:", solution=" = {answer}"))
+    rows = open_rows(source, run, TOKENIZER, limit=2)
+    assert [TOKENIZER.decode(row["prompt_ids"]) for row in rows] == ["Q: 0 + 1? A:", "Q: 1 + 1? A:"]
+    assert [TOKENIZER.decode(row["solution_ids"]) for row in rows] == [" = 1<|endoftext|>", " = 2<|endoftext|>"]
+    assert not any("codes" in row for row in rows)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"fingerprint": "another"}, "encoded with another tokenizer"),
+        ({"template": Template(separator=" ")}, "rendered by another template"),
+        ({"chunk_length": 4}, "its chunk length is 2, that of run 4"),
+        ({"codebook_size": 9}, "its codebook size is 5, that of run 9"),
+    ],
+)
+def test_data_of_another_run_is_refused(tmp_path, changes, message):
+    write_encoded(tmp_path, TOKENIZER, train=1, valid=1)
+    with pytest.raises(InputError, match=message):
+        open_rows(str(tmp_path), make_run(**changes), TOKENIZER)
+
+
+def test_a_text_run_does_not_mind_codes(tmp_path):
+    write_encoded(tmp_path, TOKENIZER, train=1, valid=1)
+    run = make_run(method_name="cot", chunk_length=0, compression_rate=0, codebook_size=0)
+    assert len(open_rows(str(tmp_path), run, TOKENIZER)) == 1
+
+
+def test_what_is_not_there_is_named(tmp_path):
+    write_encoded(tmp_path / "encoded", TOKENIZER, train=1, valid=0)
+    empty = tmp_path / "empty.jsonl"
+    empty.write_text("")
+    for source, split, message in [
+        (tmp_path / "encoded", None, "has no valid rows; give --split train"),
+        (tmp_path / "encoded", "test", "--split test: an encoded dataset has train and valid"),
+        (tmp_path / "missing.jsonl", None, "no such file"),
+        (empty, None, "holds no rows"),
+    ]:
+        with pytest.raises(InputError, match=message):
+            open_rows(str(source), make_run(), TOKENIZER, split)

@@ -1,0 +1,167 @@
+from dataclasses import replace
+
+import pytest
+
+from mixlm.errors import InputError
+from mixlm.generation.endpoint import Endpoint, RemoteText
+from mixlm.generation.generate import generate
+from mixlm.generation.options import GenerationOptions, LatentMode
+from mixlm.generation.questions import single_question
+from tests.completions_stub import LATENTS, Stub, serving
+from tests.tiny_runs import saved_run
+
+
+OPTIONS = GenerationOptions(max_new_tokens=12)
+TEXTS = [f"{a} + {b} ?" for a in range(1, 4) for b in range(4, 8)]
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    return saved_run(tmp_path_factory.mktemp("runs") / "run")
+
+
+@pytest.fixture(scope="module")
+def model(run):
+    return run.load_model()
+
+
+@pytest.fixture
+def stub(run, model):
+    return Stub(run, model)
+
+
+@pytest.fixture
+def questions(run):
+    return [single_question(text, run.tokenizer(), run) for text in TEXTS]
+
+
+def ask(stub: Stub, questions, options=OPTIONS, **settings):
+    with serving(stub) as url:
+        return Endpoint(url, stub.run, stub.tokenizer, options, **settings).answer(questions)
+
+
+def local(stub: Stub, questions, options=OPTIONS):
+    options = replace(options, latents=LATENTS)
+    return generate(stub.model, stub.tokenizer, stub.run, [question.prompt_ids for question in questions], options)
+
+
+@pytest.mark.parametrize("ends", [True, False])
+def test_answers_of_a_server_that_returns_ids_are_those_of_decoding_here(stub, questions, ends):
+    stub.ends = ends
+    answers = ask(stub, questions)
+    assert answers == local(stub, questions) and any(answer.codes for answer in answers)
+    assert {body["model"] for body in stub.bodies} == {"served"}
+    for body in stub.bodies:
+        assert body["return_token_ids"] is True and body["skip_special_tokens"] is False
+        assert (body["temperature"], body["max_tokens"]) == (0, 12)
+    prompts = sorted(body["prompt"] for body in stub.bodies)
+    assert prompts == sorted(question.prompt_ids for question in questions)
+
+
+@pytest.mark.parametrize("takes_ids", [True, False])
+def test_of_a_server_without_ids_text_and_number_of_tokens_are_known(stub, questions, takes_ids):
+    stub.takes_ids, stub.returns_ids = takes_ids, False
+    answers, expected = ask(stub, questions), local(stub, questions)
+    assert [answer.text for answer in answers] == [answer.text for answer in expected]
+    assert [answer.counts.total for answer in answers] == [answer.counts.total for answer in expected]
+    assert [answer.finished for answer in answers] == [answer.finished for answer in expected]
+    assert all(isinstance(answer, RemoteText) and answer.codes is None for answer in answers)
+    counts = answers[0].counts.to_dict()
+    assert counts.keys() == expected[0].counts.to_dict().keys()
+    assert {name for name, value in counts.items() if value is not None} == {"total"}
+
+
+def test_sampling_asks_for_every_sample_with_a_seed_of_its_own(stub, questions):
+    options = replace(OPTIONS, temperature=1.5, samples=3, seed=7, top_k=5)
+    answers = ask(stub, questions[:2], options)
+    assert sorted(body["seed"] for body in stub.bodies) == [7, 7, 8, 8, 9, 9]
+    assert {(body["temperature"], body["top_p"], body["top_k"]) for body in stub.bodies} == {(1.5, 1.0, 5)}
+    for place, answer in enumerate(answers):
+        single = replace(options, seed=7 + place % 3, samples=1, top_k=0)
+        assert [answer] == local(stub, [questions[place // 3]], single)
+
+
+@pytest.mark.parametrize("concurrency", [1, 3])
+def test_no_more_requests_than_asked_for_are_under_way(stub, questions, concurrency):
+    stub.delay = 0.05
+    ask(stub, questions, concurrency=concurrency)
+    assert stub.most == concurrency
+
+
+def test_passing_failures_are_repeated_and_the_answers_are_the_same(stub, questions):
+    stub.failures = [503, 429, 500]
+    assert ask(stub, questions[:3], concurrency=1) == local(stub, questions[:3])
+    assert len(stub.bodies) == 3 + 3
+
+
+def test_a_question_that_is_refused_says_why_and_the_others_are_answered(stub, questions):
+    stub.refused = "2 + 5"
+    answers, expected = ask(stub, questions), local(stub, questions)
+    place = TEXTS.index("2 + 5 ?")
+    assert answers[place].error == "status 400, the prompt is too long" and not answers[place].finished
+    assert answers[:place] == expected[:place] and answers[place + 1 :] == expected[place + 1 :]
+
+
+def test_a_server_that_goes_on_failing_is_given_up(stub, questions):
+    with serving(stub) as url:
+        endpoint = Endpoint(url, stub.run, stub.tokenizer, OPTIONS, concurrency=1, retries=1)
+        endpoint.answer(questions[:1])
+        stub.failures = [503] * 9
+        assert endpoint._ask(questions[0], 0).error == "status 503, busy" and len(stub.failures) == 7
+
+
+def test_the_first_question_must_be_answered(stub, questions):
+    stub.refused = "1 + 4"
+    with pytest.raises(InputError, match="refuses the question: status 400, "):
+        ask(stub, questions)
+
+
+def test_a_key_is_sent_if_there_is_one(stub, questions, monkeypatch):
+    monkeypatch.setenv("OPENAI_API_KEY", "secret")
+    ask(stub, questions[:1])
+    assert stub.headers[0]["Authorization"] == "Bearer secret"
+
+
+def test_a_text_of_which_a_server_would_make_other_ids_is_not_sent(stub, questions, run):
+    stub.takes_ids = stub.returns_ids = False
+    typed = single_question("<latent_3> ?", run.tokenizer(), run)
+    first, second = ask(stub, [questions[0], typed])
+    assert first.error is None and "would read other ids out of it" in second.error
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"latents": LatentMode("exact", 2)}, "--latents exact:2: a server decodes freely"),
+        ({"thoughts": 2}, "--thoughts 2: a server has none"),
+    ],
+)
+def test_what_a_server_cannot_do_is_refused(run, changes, message):
+    with pytest.raises(InputError, match=message):
+        Endpoint("http://127.0.0.1:1", run, run.tokenizer(), replace(OPTIONS, **changes))
+
+
+@pytest.mark.parametrize("ids", [[3, -1], [3, 10**9], "abc", None, [3.5], [True]])
+def test_ids_that_the_run_does_not_have_are_refused(stub, questions, ids):
+    answer = stub.complete
+    stub.complete = lambda body: (200, {"choices": [{**answer(body)[1]["choices"][0], "token_ids": ids}]})
+    with pytest.raises(InputError, match="/v1: sends token ids that the run does not have"):
+        ask(stub, questions[:1])
+
+
+@pytest.mark.parametrize("choice", [1, "text", {}, {"text": 3, "token_ids": None}, None])
+def test_what_is_no_completion_is_one_line(stub, questions, choice):
+    stub.complete = lambda body: (200, {"choices": [choice]})
+    with pytest.raises(InputError, match="none of a completions server|sends token ids"):
+        ask(stub, questions[:1])
+
+
+def test_an_address_has_a_scheme(run):
+    with pytest.raises(InputError, match="--endpoint localhost:8000: is no address .*begin with http://"):
+        Endpoint("localhost:8000", run, run.tokenizer(), OPTIONS)
+
+
+def test_a_server_that_is_not_there_is_one_line(run):
+    with pytest.raises(InputError, match=r"http://127.0.0.1:1/v1: no server answers \(.*refused.*\)") as caught:
+        Endpoint("http://127.0.0.1:1/v1/", run, run.tokenizer(), OPTIONS)
+    assert "\n" not in str(caught.value)

@@ -1,0 +1,235 @@
+from dataclasses import replace
+
+import pytest
+import torch
+from transformers import GenerationConfig
+
+from mixlm.errors import InputError
+from mixlm.generation.answers import Answer, read_answer
+from mixlm.generation.generate import generate
+from mixlm.generation.grammar import LatentGrammar, span_limits
+from mixlm.generation.options import GenerationOptions, LatentMode, parse_latent_mode
+from tests.tiny_runs import CODES, WORDS, tiny_model, tiny_run, tiny_tokenizer
+
+
+FAMILIES = ["llama", "gpt2"]
+PROMPTS = [[1, 2, 3], [4], [5, 6, 7, 1, 2, 3, 4], [0, 0, 2], [7, 7], [3, 2, 1, 5]]
+TOKENIZER = tiny_tokenizer()
+RUN = tiny_run()
+IDS = RUN.ids
+
+
+def answer_all(model, mode: str = "free", prompts=PROMPTS, run=RUN, **options) -> list[Answer]:
+    options = {"max_new_tokens": 12, **options}
+    return generate(model, TOKENIZER, run, prompts, GenerationOptions(latents=parse_latent_mode(mode), **options))
+
+
+def assert_legal(answer: Answer, spans: bool = True) -> None:
+    """Check an answer against the definition: one span at the start or none, then text of the vocabulary, one end."""
+    rest = answer.ids
+    if spans and rest[0] == IDS.bo_latent:
+        codes = len(answer.codes)
+        assert rest[1 : 1 + codes] == [IDS.latent(code) for code in answer.codes]
+        if answer.finished or len(rest) > codes + 1:
+            assert codes >= 1 and rest[1 + codes] == IDS.eo_latent
+        rest = rest[codes + 2 :]
+    assert all(token < len(WORDS) for token in rest)
+    assert answer.finished == (answer.ids[-1] == IDS.eos)
+    assert IDS.eos not in answer.ids[:-1]
+
+
+def decode_by_hand(model, prompt: list[int], mode: str, steps: int) -> list[int]:
+    """Greedy decoding of one prompt without batch, padding, cache or transformers' loop."""
+    limits = span_limits([parse_latent_mode(mode)], RUN.method.grammar())
+    grammar = LatentGrammar(IDS, limits, len(prompt), len(TOKENIZER))
+    ids = torch.tensor([prompt])
+    for _ in range(steps):
+        with torch.no_grad():
+            scores = model(ids, use_cache=False).logits[:, -1]
+        ids = torch.cat([ids, grammar(ids, scores).argmax(-1)[:, None]], 1)
+        if ids[0, -1] == IDS.eos:
+            break
+    return ids[0, len(prompt) :].tolist()
+
+
+@pytest.mark.parametrize("mode", ["free", "text", "max:2", "exact:3"])
+@pytest.mark.parametrize("family", FAMILIES)
+def test_batched_cached_generation_equals_one_row_at_a_time_without_cache(family, mode):
+    model = tiny_model(family)
+    expected = [decode_by_hand(model, prompt, mode, 12) for prompt in PROMPTS]
+    assert len({tuple(ids) for ids in expected}) > 3  # the models do not all say the same
+    for batch_size in (1, 4, 6):
+        assert [answer.ids for answer in answer_all(model, mode, batch_size=batch_size)] == expected
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_padding_is_told_by_place_not_by_id(family):
+    # The tokenizer pads with its end of sequence, and a prompt holds that id: a mask by id would hide it.
+    assert TOKENIZER.pad_token_id == IDS.eos
+    model = tiny_model(family)
+    prompts = [[0, 0, 2], [2], [5, 6, 7, 1, 2, 3, 4]]
+    together = answer_all(model, prompts=prompts)
+    assert [a.ids for a in together] == [decode_by_hand(model, prompt, "free", 12) for prompt in prompts]
+    model.config.pad_token_id = TOKENIZER.pad_token_id
+    other = tiny_tokenizer()
+    for pad in ("a", None):
+        other.pad_token = pad
+        assert together == generate(model, other, RUN, prompts, GenerationOptions(max_new_tokens=12, batch_size=2))
+
+
+@pytest.mark.parametrize("sampling", [{}, {"temperature": 2.0}, {"top_k": 3}, {"top_p": 0.7, "temperature": 1.5}])
+@pytest.mark.parametrize("family", FAMILIES)
+def test_exactly_n_holds_for_any_model(family, sampling):
+    for seed in range(3):
+        model = tiny_model(family, seed)
+        for count in (0, 1, 4):
+            for answer in answer_all(model, f"exact:{count}", **sampling):
+                assert len(answer.codes) == answer.counts.latent == count
+                assert answer.counts.delimiter == (2 if count else 0)
+                assert_legal(answer)
+
+
+@pytest.mark.parametrize("mode", ["free", "text", "max:2"])
+@pytest.mark.parametrize("family", FAMILIES)
+def test_no_illegal_token_ever(family, mode):
+    answers = [
+        answer
+        for seed in range(4)
+        for answer in answer_all(tiny_model(family, seed), mode, temperature=3.0, samples=4, seed=seed)
+    ]
+    assert len(answers) == 4 * 4 * len(PROMPTS)
+    for answer in answers:
+        assert_legal(answer)
+        assert len(answer.codes) <= {"free": 12, "text": 0, "max:2": 2}[mode]
+    spans = {bool(answer.codes) for answer in answers}
+    assert spans == ({False} if mode == "text" else {False, True})
+
+
+def test_exactly_none_equals_text_only():
+    model = tiny_model("llama")
+    assert answer_all(model, "exact:0") == answer_all(model, "text") == answer_all(model, "max:0")
+
+
+def test_counts_may_differ_from_prompt_to_prompt():
+    options = GenerationOptions(max_new_tokens=12, latents=LatentMode("exact"), batch_size=4)
+    counts = [3, 0, 1, 2, 0, 5]
+    answers = generate(tiny_model("gpt2"), TOKENIZER, RUN, PROMPTS, options, latent_counts=counts)
+    assert [len(answer.codes) for answer in answers] == counts
+
+
+def test_a_text_method_never_writes_project_tokens():
+    for answer in answer_all(tiny_model("llama"), run=tiny_run("cot"), temperature=3.0, samples=8):
+        assert_legal(answer, spans=False)
+    with pytest.raises(InputError, match="writes no latents"):
+        answer_all(tiny_model("llama"), "exact:1", run=tiny_run("cot"))
+
+
+def test_answers_are_read_by_hand():
+    bo, eo, z = IDS.bo_latent, IDS.eo_latent, IDS.first_latent
+    answer = read_answer([bo, z + 3, z, eo, 1, 9, 12, 0, 0, 0], TOKENIZER, RUN)
+    assert answer.ids == [bo, z + 3, z, eo, 1, 9, 12, 0]
+    assert answer.text.split() == ["a", "###", "2"]  # neither latents nor end of sequence
+    assert answer.codes == [3, 0] and answer.finished
+    assert (answer.counts.text, answer.counts.latent, answer.counts.delimiter, answer.counts.total) == (4, 2, 2, 8)
+    cut = read_answer([bo, z], TOKENIZER, RUN)
+    assert not cut.finished and cut.counts.total == 2 and cut.text == ""
+
+
+def test_end_of_sequence_ends_an_answer_even_where_it_pads():
+    model = tiny_model("llama")
+    answers = answer_all(model, temperature=3.0, samples=12)
+    assert {answer.finished for answer in answers} == {True, False}
+    for answer in answers:
+        assert answer.counts.total == len(answer.ids) == (len(answer.ids) if answer.finished else 12)
+
+
+def test_sampling_repeats_with_its_seed_and_leaves_the_global_state_alone():
+    model = tiny_model("llama")
+    state = torch.random.get_rng_state()
+    first = answer_all(model, temperature=2.0, samples=3, seed=1)
+    assert torch.equal(torch.random.get_rng_state(), state)
+    assert answer_all(model, temperature=2.0, samples=3, seed=1) == first
+    assert answer_all(model, temperature=2.0, samples=3, seed=2) != first
+    assert len({tuple(answer.ids) for answer in first[:3]}) > 1
+
+
+def test_the_likeliest_token_alone_is_greedy():
+    model = tiny_model("gpt2")
+    greedy = answer_all(model)
+    assert answer_all(model, top_k=1) == greedy
+    assert answer_all(model, top_p=1e-9) == greedy
+    assert answer_all(model, temperature=0.0, top_k=5) == greedy
+
+
+def test_settings_of_the_checkpoint_and_dropout_do_not_change_greedy_decoding():
+    model = tiny_model("gpt2")  # GPT-2 has dropout by default
+    expected = answer_all(model)
+    model.generation_config = GenerationConfig(
+        do_sample=True, temperature=5.0, top_k=3, repetition_penalty=9.0, no_repeat_ngram_size=1, eos_token_id=0
+    )
+    settings = model.generation_config.to_dict()
+    model.train()
+    assert answer_all(model) == expected
+    assert model.generation_config.to_dict() == settings and model.training
+
+
+def test_a_token_at_which_the_base_model_stops_ends_an_answer_too():
+    model = tiny_model("llama")
+    longest = max(answer_all(model, "text"), key=lambda answer: len(answer.ids))
+    stop = longest.ids[1]
+    model.generation_config.eos_token_id = [0, stop]
+    for answer in answer_all(model, "text"):
+        assert answer.finished == (answer.ids[-1] in (0, stop))
+        assert stop not in answer.ids[:-1]
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_the_context_bounds_each_answer_by_its_own_prompt(family):
+    answers = answer_all(tiny_model(family, context=10), "text", temperature=5.0, max_new_tokens=8, samples=20)
+    cut_off = {(len(PROMPTS[i // 20]), len(answer.ids)) for i, answer in enumerate(answers) if not answer.finished}
+    assert cut_off == {(3, 7), (1, 8), (7, 3), (2, 8), (4, 6)}
+
+
+def test_a_prompt_as_long_as_the_context_is_named_before_anything_runs():
+    model = tiny_model("llama", context=8)
+    model.generate = None
+    with pytest.raises(InputError, match=r"rows.jsonl:2: the prompt has 8 tokens, the model's context holds 8 "):
+        generate(model, TOKENIZER, RUN, [[1], [1] * 8], names=["rows.jsonl:1", "rows.jsonl:2"])
+
+
+@pytest.mark.parametrize(
+    ("mode", "options", "message"),
+    [
+        ("free", {"samples": 2}, "--samples: greedy decoding gives the same answer"),
+        ("exact:11", {}, "prompt 1: 11 latents with their delimiters do not fit in the 12 tokens"),
+        ("exact:50%", {}, "a share needs a reference trace"),
+    ],
+)
+def test_options_that_contradict_each_other_are_refused(mode, options, message):
+    with pytest.raises(InputError, match=message):
+        answer_all(tiny_model("llama"), mode, **options)
+
+
+def test_tokens_that_the_method_puts_behind_the_prompt_are_counted():
+    class Pausing(type(RUN.method)):
+        def prompt(self, prompt_ids, progress, thoughts=None):
+            return [*prompt_ids, IDS.pause, IDS.pause]
+
+    class PausingRun(type(RUN)):
+        method = property(lambda self: Pausing().bind(self.ids, self.compression_rate))
+
+    run = PausingRun(**vars(replace(RUN)))
+    model = tiny_model("llama")
+    for prompt, answer in zip(PROMPTS, answer_all(model, run=run), strict=True):
+        assert answer.ids[:2] == [IDS.pause] * 2
+        assert answer.ids[2:] == decode_by_hand(model, [*prompt, IDS.pause, IDS.pause], "free", 12)
+        assert answer.counts.pause == 2 and answer.counts.total == len(answer.ids)
+        assert answer.counts.paper_tokens == len(answer.ids) - 2
+
+
+def test_progress_counts_every_answer():
+    done = []
+    options = GenerationOptions(max_new_tokens=3, batch_size=4)
+    generate(tiny_model("llama"), TOKENIZER, RUN, PROMPTS, options, progress=done.append)
+    assert sum(done) == len(PROMPTS) and max(done) == 4
+    assert CODES == len(IDS.latent_ids)

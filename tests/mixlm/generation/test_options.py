@@ -1,0 +1,57 @@
+from fractions import Fraction
+
+import pytest
+
+from mixlm.errors import InputError
+from mixlm.generation.options import LatentMode, parse_latent_mode, parse_latent_modes
+
+
+@pytest.mark.parametrize(
+    "text", ["free", "text", "direct", "max:3", "exact:0", "exact:25%", "max:12.5%", "exact:100%"]
+)
+def test_modes_read_back_as_typed(text):
+    assert str(parse_latent_mode(text)) == text
+
+
+def test_a_bare_value_continues_the_mode_before_it():
+    modes = parse_latent_modes("free, text,exact:0%,25%,50%,100%,max:2,4, direct")
+    assert [str(mode) for mode in modes] == [
+        "free", "text", "exact:0%", "exact:25%", "exact:50%", "exact:100%", "max:2", "max:4", "direct",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "latent",
+        "exact",
+        "exact:",
+        "exact:-1",
+        "max:x",
+        "free:2",
+        "25%",
+        "text,3",
+        "exact:101%",
+        "text,text",
+        "direct:1",
+        "direct,25%",
+    ],
+)
+def test_anything_else_is_one_clear_line(text):
+    with pytest.raises(InputError, match="^--latents '") as error:
+        parse_latent_modes(text)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("percent", "codes", "count"),
+    [(0, 7, 0), (25, 8, 2), (25, 6, 2), (50, 5, 3), (50, 0, 0), (100, 7, 7), (10, 4, 0)],
+)
+def test_a_share_is_of_the_samples_own_codes_and_rounds_halves_up(percent, codes, count):
+    assert LatentMode("exact", share=Fraction(percent, 100)).resolve(codes) == LatentMode("exact", count)
+
+
+def test_a_number_is_not_changed_by_the_trace():
+    assert LatentMode("max", 3).resolve(100) == LatentMode("max", 3)
+    assert LatentMode("direct").resolve(100) == LatentMode("direct")

@@ -1,0 +1,85 @@
+from collections import Counter
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mixlm.methods.mixing import PAPER_LENGTHS, draw_two_level, draw_uniform, mixed_answer, row_generator
+from mixlm.model.special_tokens import SpecialIds
+
+
+SPECIAL = SpecialIds(eos=0, bo_latent=100, eo_latent=101, first_latent=102, codebook_size=16)
+
+
+def test_the_papers_figure() -> None:
+    """Figure 3.1 of Token Assorted: L = r = 16; two latents stand for the first 32 tokens, the rest is unchanged."""
+    trace, solution = list(range(1, 41)), [50, 51, 0]
+    assert mixed_answer(trace, solution, [3, 5], 16, SPECIAL) == [100, 105, 107, 101, *range(33, 41), 50, 51, 0]
+
+
+def test_without_codes_there_are_no_delimiters() -> None:
+    assert mixed_answer([1, 2, 3], [9, 0], [], 2, SPECIAL) == [1, 2, 3, 9, 0]
+
+
+def test_one_latent_stands_for_a_chunk_not_for_a_token() -> None:
+    answer = mixed_answer(list(range(1, 33)), [0], [4, 4], 16, SPECIAL)
+    assert len(answer) == 2 + 2 + 1
+
+
+@given(
+    st.lists(st.integers(1, 99), max_size=60),
+    st.integers(1, 8),
+    st.data(),
+)
+def test_the_text_that_is_left_is_the_end_of_the_trace(trace: list[int], rate: int, data: st.DataObject) -> None:
+    codes = data.draw(st.lists(st.integers(0, 15), max_size=len(trace) // rate))
+    answer = mixed_answer(trace, [99, 0], codes, rate, SPECIAL)
+    latents = [token for token in answer if SPECIAL.is_latent(token)]
+    assert [SPECIAL.code(token) for token in latents] == codes
+    text = answer[len(codes) + 2 :] if codes else answer
+    assert [*trace[: len(codes) * rate], *text] == [*trace, 99, 0]
+    assert (100 in answer, 101 in answer) == (bool(codes), bool(codes))
+
+
+def test_two_level_draw_has_the_papers_distribution() -> None:
+    """Every (m_max, m) of the rule counted: exact probabilities of m / 16, against 20,000 draws."""
+    expected: Counter[int] = Counter()
+    for longest in PAPER_LENGTHS:
+        reach = longest // 16
+        for count in range(reach + 1):
+            expected[count] += 1 / len(PAPER_LENGTHS) / (reach + 1)
+    assert expected[0] == pytest.approx(0.229, abs=5e-4)  # the share of pure text that the rule implies
+    rng = np.random.default_rng(0)
+    drawn = Counter(draw_two_level(rng, 1000, 16, PAPER_LENGTHS) for _ in range(20_000))
+    assert set(drawn) == set(range(17))
+    for count, share in expected.items():
+        assert drawn[count] / 20_000 == pytest.approx(share, abs=4 * (share / 20_000) ** 0.5)
+
+
+def test_72_reaches_64_tokens_only() -> None:
+    rng = np.random.default_rng(0)
+    assert {draw_two_level(rng, 100, 16, (72,)) for _ in range(500)} == {0, 1, 2, 3, 4}
+
+
+@given(st.integers(0, 30), st.integers(1, 40), st.integers(0, 2**31))
+def test_the_trace_caps_every_draw(codes: int, rate: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    assert 0 <= draw_two_level(rng, codes, rate, PAPER_LENGTHS) <= codes
+    assert 0 <= draw_uniform(rng, codes) <= codes
+
+
+def test_uniform_draw_reaches_both_ends() -> None:
+    rng = np.random.default_rng(0)
+    drawn = Counter(draw_uniform(rng, 3) for _ in range(4_000))
+    assert set(drawn) == {0, 1, 2, 3}
+    assert all(count == pytest.approx(1_000, abs=120) for count in drawn.values())
+
+
+def test_a_row_draws_the_same_whoever_asks() -> None:
+    first = row_generator(1, 2, 3).integers(1 << 40, size=4).tolist()
+    assert row_generator(1, 2, 3).integers(1 << 40, size=4).tolist() == first
+    others = [
+        row_generator(*key).integers(1 << 40, size=4).tolist() for key in ((0, 2, 3), (1, 3, 3), (1, 2, 4), (2, 1, 3))
+    ]
+    assert first not in others

@@ -1,0 +1,132 @@
+import pytest
+import torch
+from tokenizers import Tokenizer
+from tokenizers.models import WordLevel
+from tokenizers.pre_tokenizers import Whitespace
+from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+from mixlm.errors import InputError
+from mixlm.model.special_tokens import latent_span
+from mixlm.model.vocabulary import extend_vocabulary, matrices, special_ids, start_from_text
+
+
+WORDS = ["<eos>", "a", "b", "c", "d", "e"]
+
+
+def tokenizer() -> PreTrainedTokenizerFast:
+    words = Tokenizer(WordLevel({word: index for index, word in enumerate(WORDS)}, unk_token="a"))
+    words.pre_tokenizer = Whitespace()
+    return PreTrainedTokenizerFast(tokenizer_object=words, eos_token="<eos>", pad_token="<eos>")
+
+
+def model(family: str, tied: bool, rows: int = len(WORDS)):
+    torch.manual_seed(0)
+    if family == "gpt2":
+        return GPT2LMHeadModel(GPT2Config(vocab_size=rows, n_embd=16, n_layer=1, n_head=2, tie_word_embeddings=tied))
+    return LlamaForCausalLM(
+        LlamaConfig(
+            vocab_size=rows,
+            hidden_size=16,
+            intermediate_size=16,
+            num_hidden_layers=1,
+            num_attention_heads=2,
+            tie_word_embeddings=tied,
+        )
+    )
+
+
+@pytest.mark.parametrize("tied", [True, False])
+@pytest.mark.parametrize("family", ["llama", "gpt2"])
+@pytest.mark.parametrize("spare", [0, 3, 50])
+def test_rows_are_added_and_no_two_are_alike(family: str, tied: bool, spare: int) -> None:
+    lm, words = model(family, tied, len(WORDS) + spare), tokenizer()
+    old = [matrix[: len(WORDS)].detach().clone() for matrix in matrices(lm)]
+    new = extend_vocabulary(lm, words, latent_span(8))
+    assert new == list(range(6, 16)) and len(words) == 16
+    assert words.convert_ids_to_tokens(new) == latent_span(8)
+    assert len(matrices(lm)) == (1 if tied else 2)
+    for matrix, before in zip(matrices(lm), old, strict=True):
+        assert matrix.shape[0] == max(16, len(WORDS) + spare)  # spare rows are used, never cut
+        assert torch.equal(matrix[: len(WORDS)], before)
+        assert torch.pdist(matrix[new].detach()).min() > 0.1 * before.std()
+        assert matrix[new].detach().std() == pytest.approx(float(before.std()), rel=0.5)
+    if not tied:
+        assert not torch.equal(*[matrix[new] for matrix in matrices(lm)])
+
+
+@pytest.mark.parametrize("noise", [0.5, 0.01])
+def test_noise_is_in_standard_deviations_of_the_old_rows(noise: float) -> None:
+    """One seed, two sizes of noise: the rows lie on one line through the mean of the old ones."""
+    starts = []
+    for size in (noise, 1.0):
+        lm = model("llama", True)
+        mean = matrices(lm)[0][: len(WORDS)].mean(0)
+        new = extend_vocabulary(lm, tokenizer(), latent_span(8), seed=3, noise=size)
+        starts.append(matrices(lm)[0][new] - mean)
+    torch.testing.assert_close(starts[0], noise * starts[1])
+
+
+@pytest.mark.parametrize("tied", [True, False])
+def test_latents_start_at_the_rows_of_their_text(tied: bool) -> None:
+    lm, words = model("llama", tied), tokenizer()
+    new = extend_vocabulary(lm, words, latent_span(4), noise=0)  # without noise all new rows are the old ones' mean
+    special = special_ids(words)
+    before = [matrix.detach().clone() for matrix in matrices(lm)]
+    start_from_text(lm, new, special, [(0, [1, 2]), (3, [3, 3]), (0, [2, 4])])
+    for matrix, was in zip(matrices(lm), before, strict=True):
+        moved = (matrix != was).any(1).nonzero()[:, 0].tolist()
+        assert moved == [special.latent(0), special.latent(3)]  # the others stand for nothing
+        half = ((was[1] + 2 * was[2] + was[4]) / 4 - was[3]) / 2  # from the middle of the two to the first
+        stretched = half * was[:6].std(0).norm() / half.norm()
+        assert torch.allclose(matrix[moved[0]], was[:6].mean(0) + stretched, atol=1e-6)
+        assert torch.allclose(matrix[moved[1]], was[:6].mean(0) - stretched, atol=1e-6)
+
+
+def test_a_tenth_of_the_noise_tells_latents_of_the_same_text_apart() -> None:
+    lm, words = model("llama", True), tokenizer()
+    new = extend_vocabulary(lm, words, latent_span(2))
+    [matrix], special = matrices(lm), special_ids(words)
+    was = matrix.detach().clone()
+    start_from_text(lm, new, special, [(0, [1]), (1, [1])])
+    mean = was[:6].mean(0)
+    for latent in special.latent_ids:
+        assert torch.allclose(matrix[latent], mean + 0.1 * (was[latent] - mean), atol=1e-6)
+
+
+def test_latents_that_were_there_keep_their_rows() -> None:
+    lm, words = model("llama", True), tokenizer()
+    extend_vocabulary(lm, words, latent_span(2))
+    was = matrices(lm)[0].detach().clone()
+    start_from_text(lm, [], special_ids(words), [(0, [1]), (1, [2])])
+    assert torch.equal(matrices(lm)[0], was)
+
+
+def test_extending_again_with_the_same_codebook_changes_nothing() -> None:
+    lm, words = model("llama", False), tokenizer()
+    extend_vocabulary(lm, words, latent_span(8))
+    before = {name: value.clone() for name, value in lm.state_dict().items()}
+    assert extend_vocabulary(lm, words, latent_span(8), seed=1) == []
+    assert all(torch.equal(value, before[name]) for name, value in lm.state_dict().items())
+    assert len(words) == 16
+
+
+def test_another_codebook_is_refused() -> None:
+    lm, words = model("llama", False), tokenizer()
+    extend_vocabulary(lm, words, latent_span(8))
+    with pytest.raises(InputError, match="codebook of 8, the data has 4"):
+        extend_vocabulary(lm, words, latent_span(4))
+
+
+def test_ids_of_the_extended_tokenizer() -> None:
+    lm, words = model("llama", True), tokenizer()
+    extend_vocabulary(lm, words, latent_span(2))
+    special = special_ids(words)
+    assert (special.eos, special.bo_latent, special.eo_latent, special.first_latent) == (0, 6, 7, 8)
+    assert special.codebook_size == 2
+
+
+def test_generation_stops_at_our_end_of_solution_too() -> None:
+    lm = model("llama", True)
+    lm.generation_config.eos_token_id = 3
+    extend_vocabulary(lm, tokenizer(), [])
+    assert lm.generation_config.eos_token_id == [3, 0]

@@ -1,0 +1,147 @@
+from pathlib import Path
+
+import pytest
+
+from mixlm.data.tables import as_dataset
+from mixlm.data.template import Template
+from mixlm.errors import InputError
+from mixlm.methods import build_method
+from mixlm.model.special_tokens import SpecialIds
+from mixlm.run import Run
+from mixlm.training.inputs import leave_out_long
+from mixlm.training.options import TrainingOptions
+from mixlm.training.preflight import check_start, checkpoint_step, warn_of_schedule
+from mixlm.training.train import train
+from tests.tiny_data import write_raw, write_scratch
+
+
+ALL_IDS = SpecialIds(eos=0, pause=1, bo_thought=2, thought=3, eo_thought=4)
+
+
+def saved(folder: Path, method: str, **arguments: str) -> str:
+    """Write as much of a finished run as is read before the model is opened."""
+    folder.mkdir()
+    Run(folder, method, Template(), ALL_IDS, arguments=arguments).save()
+    return str(folder)
+
+
+def start_from(model: str, method: str, options: dict | None = None, template: Template | None = None, **training):
+    """Check a start; return what the user is told."""
+    said: list[str] = []
+    method = build_method(method, options or {})
+    check_start(model, method, template or Template(), TrainingOptions(method.name, **training), said.append)
+    return said
+
+
+@pytest.mark.parametrize("method", ["cot", "sol-only", "pause", "coconut-no-thought", "pause-as-thought", "icot"])
+@pytest.mark.parametrize("before", ["coconut", "coconut-no-curriculum"])
+def test_a_run_with_thoughts_is_no_plain_language_model(before: str, method: str, tmp_path: Path) -> None:
+    model = saved(tmp_path / "first", before, model="gpt2")
+    message = f"{model}: reasons in continuous thoughts .method '{before}'.* start '{method}' from .* .gpt2.$"
+    with pytest.raises(InputError, match=message):
+        start_from(model, method)
+
+
+@pytest.mark.parametrize(
+    ("before", "method"), [("cot", "coconut"), ("coconut", "coconut"), ("pause-as-thought", "cot"), ("cot", "icot")]
+)
+def test_other_runs_can_be_started_from(before: str, method: str, tmp_path: Path) -> None:
+    assert start_from(saved(tmp_path / "first", before), method) == []
+
+
+def test_another_template_is_noted(tmp_path: Path) -> None:
+    model = saved(tmp_path / "first", "cot")
+    said = start_from(model, "coconut", template=Template(solution="\nA: {answer}"))
+    assert len(said) == 1 and said[0].startswith(f"note: {model} was trained with another template")
+
+
+@pytest.mark.parametrize("method", ["coconut", "coconut-no-curriculum"])
+def test_thoughts_need_the_cache_that_recomputation_drops(method: str) -> None:
+    with pytest.raises(InputError, match=f"--activation-checkpointing: method '{method}' needs the key-value cache"):
+        start_from("gpt2", method, activation_checkpointing=True)
+    assert start_from("gpt2", "pause-as-thought", activation_checkpointing=True) == []
+
+
+def test_thoughts_need_whole_matrices(monkeypatch) -> None:
+    monkeypatch.setenv("ACCELERATE_USE_FSDP", "true")
+    with pytest.raises(InputError, match="method 'coconut' makes .* when it is sharded; launch it with ddp.yaml"):
+        start_from("gpt2", "coconut")
+    assert start_from("gpt2", "assorted") == []
+
+
+def test_an_adapter_cannot_hold_the_classifier() -> None:
+    with pytest.raises(InputError, match="stop=learned: an adapter cannot hold the classifier"):
+        start_from("gpt2", "coconut", {"stop": "learned"}, lora_rank=4)
+    assert start_from("gpt2", "coconut", {}, lora_rank=4) == []
+
+
+@pytest.mark.parametrize(
+    ("method", "options", "training", "end"),
+    [
+        ("coconut", {"first_epochs": 0.0}, {"epochs": 9}, 90),
+        ("coconut", {"first_epochs": 0.0}, {"steps": 90}, 90),
+        ("coconut", {"first_epochs": 0.0}, {"epochs": 9.1}, None),
+        ("coconut", {"first_epochs": 0.0}, {"steps": 91}, None),
+        ("icot", {"per_epoch": 1.0}, {"epochs": 3}, 50),
+        ("icot", {"per_epoch": 1.0, "remove_all_beyond": 2}, {"epochs": 3}, None),
+        ("assorted-curriculum", {}, {"steps": 8}, 8),
+        ("assorted-curriculum", {}, {"epochs": 1}, None),
+        ("cot", {}, {"steps": 1}, None),
+        ("coconut-no-curriculum", {}, {"steps": 1}, None),
+    ],
+)
+def test_a_last_stage_that_is_never_trained_is_said(
+    method: str, options: dict, training: dict, end: int | None
+) -> None:
+    """Ten steps are an epoch. A last stage that begins at step n is first trained by a training of n + 1 steps."""
+    said: list[str] = []
+    bound = build_method(method, options).bind(ALL_IDS, 2).restore({"longest": 5})
+    warn_of_schedule(bound, 10, TrainingOptions(method, **training), said.append)
+    assert len(said) == (end is not None)
+    if end is not None:
+        total = training.get("steps") or 10 * training["epochs"]
+        assert said[0].startswith(f"warning: the last stage of '{method}' begins at step {end}, epoch {end / 10:g}, ")
+        assert f"training ends at step {total}; give more --epochs" in said[0]
+
+
+def test_a_checkpoints_step_is_read_from_its_name() -> None:
+    assert checkpoint_step("out-3/checkpoints/checkpoint-120") == 120
+
+
+def rows_of(*lengths: int):
+    """Rows of one prompt token, the rest trace, one solution token."""
+    listed = [
+        {"row": row, "prompt_ids": [1], "trace_ids": [2] * (length - 2), "solution_ids": [0], "step_lengths": []}
+        for row, length in enumerate(lengths)
+    ]
+    return as_dataset(listed, "rows")
+
+
+def test_rows_without_room_for_what_the_method_adds_are_left_out() -> None:
+    kept, left_out = leave_out_long(rows_of(5, 8, 9, 10), 10, extra=2)
+    assert (kept["row"][:], left_out) == ([0, 1], 2)
+    assert leave_out_long(rows_of(5, 8, 9, 10), 10)[1] == 0
+
+
+def test_no_room_for_the_method_is_told_from_long_samples() -> None:
+    message = (
+        "no sample has room for the 6 tokens that the method adds: the shortest has 5 of at most 10; .*fewer pauses"
+    )
+    with pytest.raises(InputError, match=message):
+        leave_out_long(rows_of(5, 8), 10, extra=6)
+    with pytest.raises(InputError, match=r"every sample is longer than 4 tokens \(the shortest: 5\)"):
+        leave_out_long(rows_of(5, 8), 4, extra=6)
+
+
+@pytest.mark.parametrize(
+    ("method", "options", "added"),
+    [("pause", {"count": 120}, 120), ("coconut", {"stages": 6, "thoughts_per_step": 20}, 122)],
+)
+def test_pauses_or_thoughts_that_leave_no_room_stop_the_command(
+    method: str, options: dict, added: int, tmp_path: Path
+) -> None:
+    """The model's context is 128."""
+    training = TrainingOptions(method, options, steps=1, batch_size=4)
+    with pytest.raises(InputError, match=f"no sample has room for the {added} tokens"):
+        train(str(write_raw(tmp_path)), str(write_scratch(tmp_path)), tmp_path / "run", training)
+    assert not (tmp_path / "run").exists()

@@ -1,0 +1,62 @@
+import json
+
+import pytest
+
+from mixlm.errors import InputError
+from pipelines.grid.attempts import Attempts
+
+
+def write(path, *records):
+    path.write_text("".join(json.dumps(record) + "\n" for record in records))
+    return Attempts(path)
+
+
+def attempt(part, seconds, cpu_seconds, identity="one"):
+    return {"part": part, "identity": identity, "command": "x", "seconds": seconds, "cpu_seconds": cpu_seconds}
+
+
+def test_seconds_are_the_sum_over_attempts_and_parts_of_a_kind(tmp_path):
+    parts = [attempt("train cot-0", 3, 2), attempt("train cot-1", 50, 50), attempt("train cot-0", 4, 1)]
+    parts += [attempt("train late-0", 10, 5), attempt("data train", 1, 1), attempt("evaluate late-0", 2, 1.5)]
+    attempts = write(tmp_path / "parts.jsonl", *parts)
+    kinds = {"train cot-0": "train", "train late-0": "train", "evaluate late-0": "evaluate", "train no-0": "train"}
+    assert attempts.seconds(kinds) == {"train": {"wall": 17, "cpu": 8}, "evaluate": {"wall": 2, "cpu": 1.5}}
+
+
+def test_an_attempt_is_noted_with_its_time_whether_it_ends_well_or_not(tmp_path):
+    attempts = Attempts(tmp_path / "parts.jsonl")
+    with attempts.noted("train a-0", "one", "mixlm-train a") as record:
+        record["cpu_seconds"] = 1.5
+    with pytest.raises(InputError, match="broken"), attempts.noted("train a-0", "one", "mixlm-train a"):
+        raise InputError("broken")
+    lines = [json.loads(line) for line in (tmp_path / "parts.jsonl").read_text().splitlines()]
+    assert [line["cpu_seconds"] for line in lines] == [0.0, 1.5, 0.0]
+    assert {(line["part"], line["identity"], line["command"]) for line in lines} == {
+        ("train a-0", "one", "mixlm-train a")
+    }
+    assert all(line["seconds"] >= 0 for line in lines)
+    assert Attempts(tmp_path / "parts.jsonl").seconds({"train a-0": "train"})["train"]["cpu"] == 1.5
+
+
+def test_what_was_tried_is_known_even_of_an_attempt_that_never_ended(tmp_path):
+    path = tmp_path / "parts.jsonl"
+    with Attempts(path).noted("train a-0", "one", "x"):
+        assert Attempts(path).identity("train a-0") == "one"
+    attempts = Attempts(path)
+    with attempts.noted("train a-0", "two", "x"):
+        pass
+    assert attempts.identity("train a-0") == "two"
+    assert attempts.identity("train b-0") is None
+
+
+def test_lines_without_identity_are_trusted(tmp_path):
+    old = {"part": "train a-0", "command": "x", "seconds": 1.0, "cpu_seconds": 1.0}
+    assert write(tmp_path / "parts.jsonl", old).identity("train a-0") is None
+
+
+@pytest.mark.parametrize("broken", ['{"part": "tr', "5", '{"part": "a"}', '{"seconds": 1, "cpu_seconds": 1}'])
+def test_a_broken_line_is_named_by_its_number(tmp_path, broken):
+    path = tmp_path / "parts.jsonl"
+    path.write_text(json.dumps(attempt("a", 1, 1)) + f"\n{broken}\n")
+    with pytest.raises(InputError, match="parts.jsonl:2: is no attempt"):
+        Attempts(path)

@@ -1,0 +1,74 @@
+import pytest
+
+from pipelines.shared.progress import PlainProgress, progress_bar
+
+
+class Clock:
+    """A clock that is set by hand."""
+
+    def __init__(self):
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def lines_of(reports: list[tuple[float, tuple]]) -> list[str]:
+    lines, clock = [], Clock()
+    progress = PlainProgress("training", lines.append, clock)
+    for seconds, arguments in reports:
+        clock.now = 100 + seconds
+        progress.report(*arguments)
+    progress.finish()
+    return lines
+
+
+def test_a_line_every_ten_seconds_with_rate_and_time_left_and_one_at_the_end():
+    reports = [(0, (1, 100)), (5, (11, 100)), (10, (21, 100, {"loss": 1.23456})), (12, (25, 100)), (49.5, (100, 100))]
+    assert lines_of(reports) == [
+        "training: 21/100, 2/s, 0:39 left loss 1.235",
+        "training: 100/100, 2/s",
+    ]
+
+
+def test_rate_after_a_resume_counts_the_steps_of_this_process_alone():
+    assert lines_of([(0, (1001, 1200)), (20, (1101, 1200))]) == ["training: 1101/1200, 5/s, 0:19 left"]
+
+
+def test_work_of_unknown_length_shows_its_count_and_ends_with_a_line():
+    assert lines_of([(0, (1,)), (20, (21,)), (21, (23,))]) == ["training: 21, 1/s", "training: 23, 1.05/s"]
+
+
+def test_work_that_never_reports_says_nothing():
+    assert lines_of([]) == []
+
+
+def test_time_left_in_minutes():
+    assert lines_of([(0, (0, 1000)), (10, (5, 1000)), (20, (1000, 1000))])[0] == "training: 5/1000, 0.5/s, 33:10 left"
+
+
+def test_off_a_terminal_it_is_plain_lines_on_stderr(capsys):
+    with progress_bar("work") as report:
+        report(1, 2)
+        report(2, 2, {"loss": 0.5})
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.startswith("work: 2/2")
+    assert captured.err.endswith("loss 0.5\n")
+
+
+def test_on_a_terminal_it_is_a_bar_beside_which_stdout_stays_clean(monkeypatch, capsys):
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    with progress_bar("outer") as outer, progress_bar("inner") as inner:
+        outer(1, 2)
+        inner(3, 3, {"loss": 0.25})
+        print("a result")
+    captured = capsys.readouterr()
+    assert captured.out == "a result\n"
+    assert "inner" in captured.err
+
+
+def test_an_error_inside_goes_through():
+    with pytest.raises(KeyError), progress_bar("work") as report:
+        report(1, 2)
+        raise KeyError("x")
