@@ -1,10 +1,11 @@
 """mixlm analyze: what latents and thoughts do, each analysis a table and a plot."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import click
 
+from mixlm.tasks import CheckMode
 from pipelines.shared.command import command
 
 
@@ -28,7 +29,7 @@ _positive = click.IntRange(min=1)
 @click.option("--also", multiple=True, metavar="RUN", help="Further run for the sweep, e.g. one with another c.")
 @click.option("--split", help="Part of DATA.  [default: valid of an encoded dataset, else train]")
 @click.option("--limit", type=_positive, help="Take the first rows only.")
-@click.option("--check", default="exact", show_default=True, type=click.Choice(["exact", "number", "math", "maze"]))
+@click.option("--check", default="exact", show_default=True, type=click.Choice(get_args(CheckMode)))
 @click.option(
     "--max-new-tokens",
     type=_positive,

@@ -1,17 +1,18 @@
 """mixlm evaluate: accuracy and length of a run's answers, with latents decoded freely or in given numbers."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import click
 
+from mixlm.tasks import CheckMode
 from pipelines.shared.command import command
 from pipelines.shared.options import decoding_options
 from pipelines.shared.progress import progress_bar
 
 
 _CHECKS, _FILE, _positive = (
-    click.Choice(["exact", "number", "math", "maze"]),
+    click.Choice(get_args(CheckMode)),
     click.Path(path_type=Path),
     click.IntRange(min=1),
 )

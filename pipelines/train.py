@@ -1,10 +1,11 @@
 """mixlm-train: fine-tune a language model on a mix of latent and text tokens."""
 
 from dataclasses import fields
-from typing import Any
+from typing import Any, get_args
 
 import click
 
+from mixlm.tasks import CheckMode
 from mixlm.training.options import TrainingOptions
 from pipelines.shared.command import command, say
 from pipelines.shared.options import template_of, template_options
@@ -79,9 +80,7 @@ _rate = click.FloatRange(min=0, min_open=True)
     "Checkpoint to keep: the last, or the best on the validation rows.",
     type=click.Choice(["last", "loss", "accuracy"]),
 )
-@_option(
-    "check", "How answers are compared for --select accuracy.", type=click.Choice(["exact", "number", "math", "maze"])
-)
+@_option("check", "How answers are compared for --select accuracy.", type=click.Choice(get_args(CheckMode)))
 @_option("report_to", "Experiment tracker.", type=click.Choice(["none", "tensorboard", "trackio", "wandb"]))
 @_option("save_dtype", "Dtype of the saved weights.", type=click.Choice(["float32", "bfloat16", "float16"]))
 @template_options

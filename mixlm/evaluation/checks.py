@@ -1,15 +1,13 @@
-"""Finding the answer in what a model wrote, and comparing it with the right one."""
+"""Comparing the answer of a model with the right one: the one truth of what is right, for every task."""
 
 import re
 from collections.abc import Callable, Iterable
 from fractions import Fraction
-from typing import Literal, get_args
 
 from mixlm.errors import InputError
 from mixlm.evaluation.math_check import equal_math, require_math_verify
-
-
-CheckMode = Literal["exact", "number", "math", "maze"]
+from mixlm.tasks import CheckMode
+from mixlm.tasks.maze.plan import verify
 
 
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d{1,3})?(/\d+)?", re.IGNORECASE)
@@ -33,13 +31,7 @@ def check_answer(gold: str, answer: str | None, mode: CheckMode = "exact", quest
             is no maze.
     """
     require_check(mode)
-    if answer is None:
-        return False
-    if mode == "maze":
-        from mixlm.tasks.maze.task import check
-
-        return check(question, answer)
-    return _CHECKS[mode](gold, answer)
+    return answer is not None and CHECKS[mode](gold, answer, question)
 
 
 def require_check(mode: CheckMode, questions: Iterable[str] = ()) -> None:
@@ -48,12 +40,12 @@ def require_check(mode: CheckMode, questions: Iterable[str] = ()) -> None:
     Raises:
         InputError: As ``check_answer``.
     """
-    if mode not in get_args(CheckMode):
-        raise InputError(f"--check '{mode}': no such check; choose from {', '.join(get_args(CheckMode))}")
+    if mode not in CHECKS:
+        raise InputError(f"--check '{mode}': no such check; choose from {', '.join(CHECKS)}")
     if mode == "math":
         require_math_verify()
     for question in questions if mode == "maze" else ():
-        check_answer("", "", mode, question)
+        verify(question, "")
 
 
 def read_number(text: str) -> Fraction | None:
@@ -69,20 +61,24 @@ def read_number(text: str) -> Fraction | None:
     return Fraction(number) / int(divisor or 1) if int(divisor or 1) else None
 
 
-def _equal_text(gold: str, answer: str) -> bool:
+def _equal_text(gold: str, answer: str, question: str = "") -> bool:
     return gold.split() == answer.split()
 
 
-def _equal_number(gold: str, answer: str) -> bool:
+def _equal_number(gold: str, answer: str, question: str = "") -> bool:
     wanted = read_number(gold)
     if wanted is None:
         return _equal_text(gold, answer)
     return read_number(answer) == wanted
 
 
-def _equal_math(gold: str, answer: str) -> bool:
+def _equal_math(gold: str, answer: str, question: str = "") -> bool:
     require_math_verify()
     return _equal_text(gold, answer) or equal_math(_as_latex(gold), _as_latex(answer))
+
+
+def _solves_maze(gold: str, answer: str, question: str) -> bool:
+    return verify(question, answer).feasible
 
 
 def _as_latex(text: str) -> str:
@@ -90,8 +86,9 @@ def _as_latex(text: str) -> str:
     return text if _MARKED.search(text) else f"${text}$"
 
 
-_CHECKS: dict[str, Callable[[str, str], bool]] = {
+CHECKS: dict[CheckMode, Callable[[str, str, str], bool]] = {
     "exact": _equal_text,
     "number": _equal_number,
     "math": _equal_math,
+    "maze": _solves_maze,
 }

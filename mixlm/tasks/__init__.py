@@ -1,19 +1,21 @@
-"""Data sets and generated tasks, one file each: load or generate rows, find an answer in a text, check it.
+"""Data sets and generated tasks: where their rows come from, and how their answers are checked.
 
 A task is a module, or an object with the same names:
 
-- ``SPLITS``: names of its splits, which share no question; ``CHECK``: how its answers are compared.
+- ``SPLITS``: names of its splits, which share no question; ``CHECK``: the name of the check of its answers.
 - ``generate(rows, split, seed, *, option=..)`` of a synthetic task, ``load(split, *, option=..)`` of a published one;
   both yield rows with ``question``, ``steps``, ``answer`` and the task's own columns.
-- ``extract_answer(text)`` and ``check``.
+
+Which answers are right is known in one place for all tasks, ``mixlm.evaluation.checks``.
 """
 
 from importlib import import_module
-from typing import Any
+from typing import Any, Literal
 
 from mixlm.errors import InputError
 
 
+CheckMode = Literal["exact", "number", "math", "maze"]
 TASKS = {
     "chain-arithmetic": "mixlm.tasks.chain_arithmetic",
     "maze": "mixlm.tasks.maze.task",

@@ -21,7 +21,7 @@ from mixlm.errors import InputError
 from mixlm.tasks.splits import SPLITS, split_of
 
 
-__all__ = ["CHECK", "SPLITS", "check", "extract_answer", "generate", "split_of"]
+__all__ = ["CHECK", "SPLITS", "generate", "split_of"]
 
 CHECK = "exact"
 _OPERATORS = "+-"
@@ -65,21 +65,6 @@ def generate(
         if split_of(row["question"]) == split:
             given += 1
             yield row
-
-
-def extract_answer(text: str) -> str | None:
-    """Return the answer in a text that ends ``.. gives 3 .`` or ``### 3``; None if the text has no word.
-
-    >>> extract_answer("so now 8 + 5 gives 3 .\\n### 3")
-    '3'
-    """
-    words = text.replace(" .", "").split()
-    return words[-1] if words else None
-
-
-def check(gold: str, answer: str | None) -> bool:
-    """Tell whether ``answer`` is the number ``gold``."""
-    return answer == gold
 
 
 def _require(name: str, value: int, least: int) -> None:

@@ -46,7 +46,7 @@ class TrainingOptions:
         save_every: Steps between checkpoints; 0: none.
         eval_every: Steps between evaluations; 0: none, unless ``select`` needs them.
         select: Which checkpoint is kept: "last", or the best on the validation rows by "loss" or "accuracy".
-        check: How answers are compared for that accuracy: "exact", "number" or "math".
+        check: How answers are compared for that accuracy: "exact", "number", "math" or "maze".
         report_to: Experiment tracker: "none", "tensorboard", "trackio", "wandb".
         save_dtype: Of the saved weights.
     """

@@ -2,15 +2,13 @@ r"""Finding the answer in a mathematical solution: after "The answer is", after 
 
 import re
 
-from mixlm.evaluation.checks import check_answer
-
 
 _SENTENCE = re.compile(r".*\bthe answer is:?(.*)", re.IGNORECASE | re.DOTALL)
 _BOX = re.compile(r"\\(?:boxed|fbox)\s*")
 _BARE = re.compile(r"[^\s$]+")
 
 
-def extract_answer(text: str) -> str | None:
+def marked_answer(text: str) -> str | None:
     r"""Return the answer that a text marks; None if it marks none.
 
     The last "The answer is" counts before the last "###" or "####", and that before the last box; a box after either
@@ -19,9 +17,9 @@ def extract_answer(text: str) -> str | None:
     Args:
         text: A published solution, or what a model wrote.
 
-    >>> extract_answer("so $x = \\boxed{\\frac{1}{2}}$.")
+    >>> marked_answer("so $x = \\boxed{\\frac{1}{2}}$.")
     '\\frac{1}{2}'
-    >>> extract_answer("16 * 47 = 752\n#### 752\nThe answer is: 752")
+    >>> marked_answer("16 * 47 = 752\n#### 752\nThe answer is: 752")
     '752'
     """
     if found := _SENTENCE.fullmatch(text):
@@ -40,11 +38,6 @@ def last_boxed(text: str) -> str | None:
         if (content := _content(text, box.end())) is not None:
             return content.strip()
     return None
-
-
-def check(gold: str, answer: str | None) -> bool:
-    """Tell whether ``answer`` equals ``gold`` as mathematics."""
-    return check_answer(gold, answer, "math")
 
 
 def _opened(text: str) -> str | None:

@@ -23,12 +23,10 @@ from pathlib import Path
 
 from mixlm.data.reading import Row
 from mixlm.errors import InputError
-from mixlm.tasks.mathematics.answer_marks import check, extract_answer, last_boxed
+from mixlm.tasks.mathematics.answer_marks import last_boxed
 from mixlm.tasks.sources import Source, text_of
 from mixlm.tasks.splits import drawn
 
-
-__all__ = ["CHECK", "SPLITS", "check", "extract_answer", "load"]
 
 SPLITS = ("train", "valid", "test")
 CHECK = "math"

@@ -20,12 +20,12 @@ from pathlib import Path
 from typing import Literal
 
 from mixlm.data.reading import Row
-from mixlm.tasks.mathematics.answer_marks import check, extract_answer
+from mixlm.tasks.mathematics.answer_marks import marked_answer
 from mixlm.tasks.mathematics.solved import SPLITS, Solved, rows_of
 from mixlm.tasks.sources import Source, text_of
 
 
-__all__ = ["CHECK", "SPLITS", "check", "extract_answer", "load"]
+__all__ = ["CHECK", "SPLITS", "load"]
 
 CHECK = "math"
 _TASK = "dart-math"
@@ -61,4 +61,4 @@ def _solved(row: Row, where: str) -> Solved:
     question = text_of(row, ("query",), where, "DART-Math")
     response = text_of(row, ("response",), where, "DART-Math")
     steps = [line.strip() for line in response.split("\n") if line.strip()]
-    return Solved(question, steps, extract_answer(response), question, {})
+    return Solved(question, steps, marked_answer(response), question, {})

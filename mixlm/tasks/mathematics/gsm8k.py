@@ -22,7 +22,6 @@ from pathlib import Path
 from typing import Literal
 
 from mixlm.errors import InputError
-from mixlm.evaluation.checks import check_answer
 from mixlm.tasks.sources import Source, text_of
 from mixlm.tasks.splits import drawn
 
@@ -67,7 +66,7 @@ def load(
     chosen = rows.keys() if split == "official-test" else _questions(split, rows.keys(), held_out, source)
     for question, (where, solution) in rows.items():
         if question in chosen:
-            answer = extract_answer(solution)
+            answer = official_answer(solution)
             if answer is None:
                 raise InputError(f"{where}: 'answer' has no '#### N'; give GSM8K's official train.jsonl")
             yield {"question": question, "steps": steps_of(solution, trace), "answer": answer}
@@ -86,19 +85,14 @@ def steps_of(solution: str, trace: str = "text") -> list[str]:
     return [line.strip() for line in _MARK.sub("", body).split("\n") if line.strip()]
 
 
-def extract_answer(text: str) -> str | None:
+def official_answer(solution: str) -> str | None:
     """Return the number after the last ``####`` without its commas; None if there is none.
 
-    >>> extract_answer("It costs 2 * 540 = $<<2*540=1080>>1080.\\n#### 1,080")
+    >>> official_answer("It costs 2 * 540 = $<<2*540=1080>>1080.\\n#### 1,080")
     '1080'
     """
-    _, mark, answer = text.rpartition("####")
+    _, mark, answer = solution.rpartition("####")
     return answer.strip().replace(",", "") if mark and answer.strip() else None
-
-
-def check(gold: str, answer: str | None) -> bool:
-    """Tell whether ``answer`` is the number ``gold``."""
-    return check_answer(gold, answer, "number")
 
 
 def _questions(split: str, questions: set[str], held_out: str | Path | None, source: str | Path | None) -> set[str]:

@@ -21,12 +21,9 @@ from pathlib import Path
 
 from mixlm.data.reading import Row
 from mixlm.errors import InputError
-from mixlm.tasks.mathematics.gsm8k import check, extract_answer
 from mixlm.tasks.sources import Source, text_of
 from mixlm.tasks.splits import drawn
 
-
-__all__ = ["CHECK", "SPLITS", "check", "extract_answer", "load"]
 
 SPLITS = ("train", "valid", "test", "official-test")
 CHECK = "number"

@@ -22,12 +22,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from mixlm.data.reading import Row
-from mixlm.tasks.mathematics.answer_marks import check, extract_answer
+from mixlm.tasks.mathematics.answer_marks import marked_answer
 from mixlm.tasks.mathematics.solved import SPLITS, Solved, rows_of
 from mixlm.tasks.sources import Source, text_of
 
 
-__all__ = ["CHECK", "SPLITS", "check", "extract_answer", "load"]
+__all__ = ["CHECK", "SPLITS", "load"]
 
 CHECK = "math"
 _TASK = "metamath"
@@ -60,4 +60,4 @@ def _solved(row: Row, where: str) -> Solved:
     steps = [line.strip() for line in (response.rpartition("The answer is")[0] or response).split("\n")]
     columns = {"type": str(row.get("type") or ""), "original_question": origin}
     steps = [step for step in steps if step and not step.startswith("####")]
-    return Solved(question, steps, extract_answer(response), origin, columns)
+    return Solved(question, steps, marked_answer(response), origin, columns)

@@ -19,8 +19,7 @@ from typing import Any, ClassVar
 
 from mixlm.data.reading import Row
 from mixlm.errors import InputError
-from mixlm.evaluation.checks import CheckMode, check_answer
-from mixlm.tasks.mathematics.answer_marks import extract_answer
+from mixlm.tasks import CheckMode
 from mixlm.tasks.sources import Source, text_of
 
 
@@ -75,14 +74,6 @@ class QuestionSet:
                 question = f"{text_of(row, (self.context,), where, self.name)} {question}"
             own = {name.lower(): _text(row[name]) for name in self.columns if row.get(name) is not None}
             yield {"question": question, "steps": [], "answer": answer, **own}
-
-    def extract_answer(self, text: str) -> str | None:
-        """Return the answer that a text marks, see ``answer_marks``; None if it marks none."""
-        return extract_answer(text)
-
-    def check(self, gold: str, answer: str | None) -> bool:
-        """Tell whether ``answer`` is ``gold``, compared as ``CHECK`` says."""
-        return check_answer(gold, answer, self.CHECK)
 
     def _answer(self, row: Row, where: str) -> str:
         value = next((row[name] for name in self.answers if row.get(name) is not None), None)

@@ -25,8 +25,8 @@ cell, ``from`` the cell before it, the key carried, the doors opened (``redblue`
 at least. ``none`` stands for no cell, key or door. ``back`` events read the plan from the goal to the start. Each word
 is one token of a byte-level BPE tokenizer built from the rows; with ``--separator ""`` an event is eight tokens.
 
-The answer is a shortest plan: cells to walk to, ``take``, ``open``; ``length`` counts its actions. ``check`` accepts
-any plan that obeys the rules, reaches the goal and stops there; ``verify`` says where one fails.
+The answer is a shortest plan: cells to walk to, ``take``, ``open``; ``length`` counts its actions. The check "maze"
+accepts any plan that obeys the rules, reaches the goal and stops there; ``verify`` says where one fails.
 
 A question belongs to one split for good, see ``splitting``.
 """
@@ -44,7 +44,7 @@ from mixlm.tasks.maze.search import Heuristic, Search, fewest_doors, search
 from mixlm.tasks.splits import SPLITS, split_of
 
 
-__all__ = ["CHECK", "SPLITS", "Verdict", "check", "extract_answer", "generate", "verify"]
+__all__ = ["CHECK", "SPLITS", "Verdict", "generate", "verify"]
 
 CHECK = "maze"
 Trace = Literal["search", "closed"]
@@ -98,25 +98,6 @@ def generate(
         found = search(maze, random.Random(f"{seed} {question}"), heuristic)
         steps, answer = _steps(found, trace, retrace), " ".join(found.plan)
         yield {"question": question, "steps": steps, "answer": answer, "length": len(found.plan)}
-
-
-def extract_answer(text: str) -> str | None:
-    """Return the plan after the last ``###``; None if there is none.
-
-    >>> extract_answer("close ad from ac none red 8 0 ### bb take ba")
-    'bb take ba'
-    """
-    _, mark, plan = text.rpartition("###")
-    return (plan.strip() or None) if mark else None
-
-
-def check(question: str, answer: str | None) -> bool:
-    """Tell whether ``answer`` is a feasible plan, not necessarily a shortest one.
-
-    Raises:
-        InputError: If the question describes no maze.
-    """
-    return verify(question, answer or "").feasible
 
 
 def _mazes(layout: Layout, needed: int, split: str, seed: int) -> Iterator[tuple[str, Maze]]:

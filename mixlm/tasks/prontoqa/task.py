@@ -21,7 +21,6 @@ is as likely and makes the other answer right.
 """
 
 import random
-import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -42,7 +41,7 @@ from mixlm.tasks.sources import find
 from mixlm.tasks.splits import SPLITS, require_split, split_of
 
 
-__all__ = ["CHECK", "SPLITS", "check", "extract_answer", "generate", "load"]
+__all__ = ["CHECK", "SPLITS", "generate", "load"]
 
 CHECK = "exact"
 ANSWERS = ("False", "True")
@@ -127,21 +126,6 @@ def load(split: str = "train", *, source: str | Path | None = None) -> Iterator[
             raise InputError(f"{source}: {len(rows)} rows, and the last 1,000 are the test; give the published file")
         rows = rows[-_TEST_ROWS:] if split == "test" else rows[:-_TEST_ROWS]
     yield from rows
-
-
-def extract_answer(text: str) -> str | None:
-    """Return the last "True" or "False" of a text; None if there is none.
-
-    >>> extract_answer("Alex is not shy.\\n### False")
-    'False'
-    """
-    found = re.findall(rf"\b(?:{'|'.join(ANSWERS)})\b", text)
-    return found[-1] if found else None
-
-
-def check(gold: str, answer: str | None) -> bool:
-    """Tell whether ``answer`` is ``gold``."""
-    return answer == gold
 
 
 def _shape(

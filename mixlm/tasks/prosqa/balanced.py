@@ -37,11 +37,11 @@ from typing import Any
 from mixlm.errors import InputError
 from mixlm.tasks.prosqa.graphs import Size
 from mixlm.tasks.prosqa.skeletons import draw_balanced_graph, require_room
-from mixlm.tasks.prosqa.text import CONCEPTS, Trace, check, draw_rows, extract_answer, require_names
+from mixlm.tasks.prosqa.text import CONCEPTS, Trace, draw_rows, require_names
 from mixlm.tasks.splits import SPLITS
 
 
-__all__ = ["CHECK", "SPLITS", "check", "extract_answer", "generate"]
+__all__ = ["CHECK", "SPLITS", "generate"]
 
 CHECK = "exact"
 

@@ -32,12 +32,12 @@ from typing import Any
 from mixlm.data.reading import read_rows
 from mixlm.errors import InputError
 from mixlm.tasks.prosqa.graphs import Size, draw_graph
-from mixlm.tasks.prosqa.text import CONCEPTS, Trace, check, draw_rows, extract_answer, require_names
+from mixlm.tasks.prosqa.text import CONCEPTS, Trace, draw_rows, require_names
 from mixlm.tasks.sources import find
 from mixlm.tasks.splits import SPLITS, require_split
 
 
-__all__ = ["CHECK", "SPLITS", "check", "extract_answer", "generate", "load"]
+__all__ = ["CHECK", "SPLITS", "generate", "load"]
 
 CHECK = "exact"
 _COLUMNS = {

@@ -1,4 +1,4 @@
-"""ProsQA's words: names, sentences and rows of a graph; the answer in a text."""
+"""ProsQA's words: names, sentences and rows of a graph."""
 
 import hashlib
 import random
@@ -22,7 +22,6 @@ CONCEPTS = tuple(
 ENTITIES = tuple("Alex Bob Carol Davis Eva Fae Gabriel Jack Max Oliver Polly Rex Sally Sam Stella Tom Wren".split())
 Trace = Literal["path", "search"]
 _FRUITLESS_DRAWS = 10_000
-_SENTENCE = re.compile(r"\b[A-Z][a-z]+ is an? ([a-z]+)\b")
 
 
 def draw_rows(
@@ -150,23 +149,6 @@ def search_edges(edges: Sequence[tuple[int, int]], root: int, target: int) -> li
 
     arrives(root)
     return followed
-
-
-def extract_answer(text: str) -> str | None:
-    """Return the concept that the last sentence about an entity names, or a text's only word; None without either.
-
-    >>> extract_answer("Tom is a terpus.\\nEvery terpus is a lempus.\\n### Tom is a lempus.")
-    'lempus'
-    """
-    if found := _SENTENCE.findall(text):
-        return found[-1]
-    words = text.replace("#", " ").split()
-    return words[0].rstrip(".") or None if len(words) == 1 else None
-
-
-def check(gold: str, answer: str | None) -> bool:
-    """Tell whether ``answer``, a sentence or a concept, names the concept of the sentence ``gold``."""
-    return answer is not None and extract_answer(answer) == extract_answer(gold)
 
 
 def _draw_names(rng: random.Random, graph: Graph, concepts: int) -> list[str]:

@@ -1,16 +1,19 @@
 import sys
 import threading
 from fractions import Fraction
+from typing import get_args
 
 import pytest
 
 from mixlm.data.template import extract_answer
 from mixlm.errors import InputError
 from mixlm.evaluation import math_check
-from mixlm.evaluation.checks import check_answer, read_number, require_check
+from mixlm.evaluation.checks import CHECKS, check_answer, read_number, require_check
+from mixlm.tasks import CheckMode
 
 
 DEFAULT = "\n### {answer}"
+CORRIDOR = "size 1 3 walls keys doors agent aa goal ac"
 
 
 @pytest.mark.parametrize(
@@ -84,13 +87,31 @@ def test_checks(mode, gold, answer, right):
     assert check_answer(gold, answer, mode) is right
 
 
-@pytest.mark.parametrize("mode", ["exact", "number", "math"])
+@pytest.mark.parametrize(
+    ("plan", "right"), [("ab ac", True), ("ab aa ab ac", True), ("ab", False), ("ab ac ad", False), ("", False)]
+)
+def test_a_plan_is_right_that_leads_to_the_goal_of_the_question_whatever_the_reference(plan, right):
+    assert check_answer("ab ac", plan, "maze", CORRIDOR) is right
+    assert check_answer("", plan, "maze", CORRIDOR) is right
+
+
+def test_a_question_that_is_no_maze_is_refused_before_any_answer():
+    require_check("maze", [CORRIDOR])
+    with pytest.raises(InputError, match="maze 'start 3': not 'size R C walls"):
+        require_check("maze", [CORRIDOR, "start 3"])
+
+
+@pytest.mark.parametrize("mode", CHECKS)
 def test_no_answer_is_wrong(mode):
-    assert check_answer("1", None, mode) is False
+    assert check_answer("1", None, mode, CORRIDOR) is False
+
+
+def test_every_name_of_a_check_has_its_check():
+    assert tuple(CHECKS) == get_args(CheckMode)
 
 
 def test_unknown_check_is_named():
-    with pytest.raises(InputError, match="--check 'fuzzy'.*exact, number, math"):
+    with pytest.raises(InputError, match="--check 'fuzzy'.*exact, number, math, maze"):
         require_check("fuzzy")
 
 

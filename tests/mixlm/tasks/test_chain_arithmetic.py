@@ -7,7 +7,7 @@ from mixlm.data.template import Template
 from mixlm.data.tokenization import tokenize_sample
 from mixlm.errors import InputError
 from mixlm.model.loading import build_tokenizer
-from mixlm.tasks.chain_arithmetic import SPLITS, check, extract_answer, generate, split_of
+from mixlm.tasks.chain_arithmetic import SPLITS, generate, split_of
 
 
 def running_total(question: str, modulus: int) -> int:
@@ -52,7 +52,7 @@ def test_more_words_make_a_step_longer_and_tell_nothing_more(words, filler):
         assert (row["question"], row["answer"]) == (short["question"], short["answer"])
         assert row["steps"] == [filler + step for step in short["steps"]]
         assert {len(step.split()) for step in row["steps"]} == {words}
-        assert extract_answer(" ".join(row["steps"])) == row["answer"]
+        assert row["steps"][-1].endswith(f" gives {row['answer']} .")
 
 
 @pytest.mark.parametrize("option", [{"words": 5}, {"operations": 0}, {"modulus": 1}])
@@ -111,13 +111,3 @@ def test_a_step_is_as_many_tokens_as_words_and_the_same_wherever_it_stands(words
         assert tokens["step_lengths"] == [words] * 6
         chunks |= {tuple(tokens["trace_ids"][start : start + words]) for start in range(0, 6 * words, words)}
     assert len(chunks) == 200
-
-
-def test_answer_is_found_and_checked():
-    row = next(generate(1))
-    assert extract_answer(" ".join(row["steps"])) == row["answer"]
-    assert extract_answer(f"{' '.join(row['steps'])}\n### {row['answer']}") == row["answer"]
-    assert extract_answer(" \n") is None
-    assert check("4", "4")
-    assert not check("4", "5")
-    assert not check("4", None)

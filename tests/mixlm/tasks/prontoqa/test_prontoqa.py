@@ -5,7 +5,7 @@ from itertools import islice
 import pytest
 
 from mixlm.errors import InputError
-from mixlm.tasks.prontoqa.task import SPLITS, check, extract_answer, generate, load
+from mixlm.tasks.prontoqa.task import SPLITS, generate, load
 from mixlm.tasks.prontoqa.words import CONCEPTS, FAMILIES, NAMES
 from tests.mixlm.tasks.prontoqa.prontoqa_reading import read_question
 
@@ -147,17 +147,6 @@ def test_without_the_data_both_remedies_are_named(monkeypatch):
     monkeypatch.delenv("MIXLM_DATA", raising=False)
     with pytest.raises(InputError, match="prontoqa_valid.json.* MIXLM_DATA .*--source"):
         list(load("valid"))
-
-
-def test_answer_is_the_last_truth_value_in_a_text():
-    row = next(generate(1))
-    assert extract_answer("\n".join([*row["steps"], f"### {row['answer']}"])) == row["answer"]
-    assert extract_answer("### True") == "True"
-    assert extract_answer("True or False: False.") == "False"
-    assert extract_answer("Truely untrue. Falsely") is None
-    assert check("True", "True")
-    assert not check("True", "False")
-    assert not check("True", None)
 
 
 def test_real_data_splits_share_no_question_nor_world(data_folder):
