@@ -96,6 +96,15 @@ def _random_model(config, seed: int):
         return AutoModelForCausalLM.from_config(config).eval()
 
 
+@pytest.fixture
+def two_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine on which transformers' trainer, started as one process, finds two GPUs."""
+    import torch
+
+    monkeypatch.setattr(torch.accelerator, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+
+
 @pytest.fixture(scope="session")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The ``bin`` folder of a virtual environment, outside the checkout, with the wheel built from this checkout.

@@ -1,13 +1,59 @@
-"""Passing on how far a training of transformers' trainer is."""
+"""What the trainers of both stages share."""
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from transformers import TrainerCallback, TrainingArguments
+import torch
+from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers.trainer_callback import PrinterCallback
+
+from vqvae.errors import InputError
 
 
+CHECKPOINTS = "checkpoints"  # folder, below that of the model
 LAST_FILE = "trainer_state.json"  # transformers' trainer writes it after all others
+ReportProgress = Callable[[int, int, dict[str, float]], None]
+
+
+def base_arguments(
+    out: Path, steps: int, batch_size: int, micro_batch_size: int = 0, save_every: int = 0, **own: Any
+) -> TrainingArguments:
+    """Return the arguments of transformers' trainer, of which ``batch_size`` samples make up a step, always.
+
+    Args:
+        out: Folder of the model; checkpoints go below it.
+        steps: Optimizer steps.
+        batch_size: Samples of one of them, over all processes.
+        micro_batch_size: Samples of one forward pass in one process; 0: all that fall to it.
+        save_every: Steps between checkpoints; 0: none.
+        own: What a stage adds, by transformers' names.
+
+    Raises:
+        InputError: If the processes cannot share a batch.
+    """
+    world = int(os.environ.get("WORLD_SIZE", "1"))
+    micro = micro_batch_size or max(batch_size // world, 1)
+    if batch_size % (micro * world):
+        raise InputError(f"--batch-size {batch_size} is no multiple of {world} processes x {micro} samples")
+    arguments = TrainingArguments(
+        output_dir=str(out / CHECKPOINTS),
+        max_steps=steps,
+        per_device_train_batch_size=micro,
+        per_device_eval_batch_size=micro,
+        gradient_accumulation_steps=batch_size // (micro * world),
+        dataloader_pin_memory=torch.cuda.is_available(),
+        use_cpu=not torch.accelerator.is_available(),  # several processes without it would not find each other
+        save_strategy="steps" if save_every else "no",
+        save_steps=save_every or 500,
+        remove_unused_columns=False,
+        disable_tqdm=True,
+        **own,
+    )
+    # In one process with many GPUs the trainer would take that many batches for a step, and split each by rows.
+    arguments._n_gpu = min(arguments.n_gpu, 1)
+    return arguments
 
 
 def last_checkpoint(folder: str | Path) -> str | None:
@@ -20,26 +66,43 @@ def last_checkpoint(folder: str | Path) -> str | None:
     return str(max(whole, key=lambda path: int(path.name.removeprefix("checkpoint-")))) if whole else None
 
 
-ReportProgress = Callable[[int, int, dict[str, float]], None]
-
-
-class ProgressCallback(TrainerCallback):
-    """Calls a function with (step, total steps, latest figures) after every step, in the main process.
+class QuietTrainer(Trainer):
+    """transformers' trainer, which prints nothing and says by a function how far it is.
 
     Args:
-        report: The function; None: nothing is called.
+        progress: Called with (step, total steps, latest figures) after every step, in the main process; None: nothing
+            is called.
+        callbacks: Others, called before it.
+        settings: Arguments of transformers' trainer.
     """
+
+    def __init__(
+        self, *, progress: ReportProgress | None, callbacks: Sequence[TrainerCallback] = (), **settings: Any
+    ) -> None:
+        super().__init__(callbacks=[*callbacks, _ProgressCallback(progress)], **settings)
+        self.remove_callback(PrinterCallback)
+
+
+class _ProgressCallback(TrainerCallback):
+    """Calls a function after every step."""
 
     def __init__(self, report: ReportProgress | None) -> None:
         self.report, self.figures = report, {}
 
     def on_log(
-        self, args: TrainingArguments, state: Any, control: Any, logs: dict | None = None, **kwargs: Any
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        logs: dict[str, Any] | None = None,
+        **kwargs: Any,
     ) -> None:
         """Keep the latest figures."""
         self.figures = {name: value for name, value in (logs or {}).items() if isinstance(value, float)}
 
-    def on_step_end(self, args: TrainingArguments, state: Any, control: Any, **kwargs: Any) -> None:
+    def on_step_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
         """Report one step."""
         if self.report is not None and state.is_world_process_zero:
             self.report(state.global_step, state.max_steps, self.figures)

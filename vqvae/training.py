@@ -1,6 +1,5 @@
 """Training the stage-1 model on transformers' trainer."""
 
-import os
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -9,19 +8,17 @@ from typing import Any
 import numpy as np
 import torch
 from torch.utils.data import Dataset
-from transformers import Trainer, TrainingArguments, set_seed
-from transformers.trainer_callback import PrinterCallback
+from transformers import TrainingArguments, set_seed
 
 from vqvae.chunks import PARTS, collate, count_chunks
 from vqvae.config import ChunkVQVAEConfig
 from vqvae.errors import InputError
 from vqvae.model import ChunkVQVAE
 from vqvae.options import VQVAETrainingOptions
-from vqvae.trainer_base import ProgressCallback, ReportProgress, last_checkpoint
+from vqvae.trainer_base import CHECKPOINTS, QuietTrainer, ReportProgress, base_arguments, last_checkpoint
 from vqvae.vocabulary import used_ids
 
 
-CHECKPOINTS = "checkpoints"
 Row = Mapping[str, Any]
 
 
@@ -127,7 +124,7 @@ class ChunkRows(Dataset):
         return self.rows[int(self.chosen[index])]
 
 
-class ChunkTrainer(Trainer):
+class ChunkTrainer(QuietTrainer):
     """transformers' trainer, with a k-means before the first step that quantises."""
 
     def __init__(
@@ -145,9 +142,8 @@ class ChunkTrainer(Trainer):
             train_dataset=data,
             data_collator=partial(collate, config=model.config),
             optimizers=(torch.optim.Adam(model.parameters(), lr=options.learning_rate), None),
-            callbacks=[ProgressCallback(progress)],
+            progress=progress,
         )
-        self.remove_callback(PrinterCallback)
 
     def training_step(self, model: Any, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> torch.Tensor:
         """Start the codebook when warm-up has just ended, then train one step."""
@@ -192,13 +188,11 @@ class ChunkTrainer(Trainer):
 
 def _arguments(out: Path, options: VQVAETrainingOptions) -> TrainingArguments:
     """Translate our options into those of transformers' trainer."""
-    world = int(os.environ.get("WORLD_SIZE", "1"))
-    if options.batch_size % world:
-        raise InputError(f"batch size {options.batch_size} is no multiple of {world} processes; change --batch-size")
-    arguments = TrainingArguments(
-        output_dir=str(out / CHECKPOINTS),
-        max_steps=options.steps,
-        per_device_train_batch_size=options.batch_size // world,
+    return base_arguments(
+        out,
+        options.steps,
+        options.batch_size,
+        save_every=options.save_every,
         learning_rate=options.learning_rate,
         lr_scheduler_type="cosine",
         warmup_steps=min(100, options.steps // 10),
@@ -206,16 +200,7 @@ def _arguments(out: Path, options: VQVAETrainingOptions) -> TrainingArguments:
         bf16=options.bf16,
         seed=options.seed,
         dataloader_num_workers=options.workers,
-        dataloader_pin_memory=torch.cuda.is_available(),
-        use_cpu=not torch.accelerator.is_available(),  # several processes without it would not find each other
         logging_steps=50,
-        save_strategy="steps" if options.save_every else "no",
-        save_steps=options.save_every or 500,
         save_total_limit=1,
         report_to="none",
-        remove_unused_columns=False,
-        disable_tqdm=True,
     )
-    # In one process with many GPUs the trainer would split every input by rows, which parts samples from their chunks.
-    arguments._n_gpu = min(arguments.n_gpu, 1)
-    return arguments

@@ -20,23 +20,16 @@ from mixlm.model.loading import open_model
 from mixlm.model.lora import add_adapter, merge_adapter
 from mixlm.model.stop import add_stop, save_stop
 from mixlm.model.vocabulary import extend_vocabulary, special_ids, start_from_text
-from mixlm.processes import Processes
 from mixlm.run import Run
 from mixlm.training.inputs import TrainingData, leave_out_long, open_data
 from mixlm.training.loss import MixedLoss
 from mixlm.training.mixed_dataset import MeasuredDataset, MixedDataset
 from mixlm.training.model_card import write_card
 from mixlm.training.options import TrainingOptions
-from mixlm.training.preflight import (
-    CHECKPOINTS,
-    check_folder,
-    check_start,
-    checkpoint_step,
-    claim_folder,
-    warn_of_schedule,
-)
+from mixlm.training.preflight import check_folder, check_start, checkpoint_step, claim_folder, warn_of_schedule
 from mixlm.training.schedule import Schedule
 from mixlm.training.trainer import MixedTrainer, ReportProgress
+from vqvae.trainer_base import CHECKPOINTS, base_arguments
 
 
 MEASURED_ROWS = 256
@@ -234,17 +227,12 @@ def measure_accuracy(run: Run, valid: Any, tokenizer: Any, options: TrainingOpti
 def trainer_arguments(path: Path, steps_per_epoch: int, options: TrainingOptions) -> TrainingArguments:
     """Translate our options into those of transformers' trainer."""
     os.environ["TENSORBOARD_LOGGING_DIR"] = str(path / "logs")
-    world = Processes.current().count
-    micro = options.micro_batch_size or max(options.batch_size // world, 1)
-    if options.batch_size % (micro * world):
-        raise InputError(f"--batch-size {options.batch_size} is no multiple of {world} processes x {micro} samples")
-    saving = options.save_every or (options.eval_every if options.select != "last" else 0)
-    return TrainingArguments(
-        output_dir=str(path / CHECKPOINTS),
-        max_steps=options.total_steps(steps_per_epoch),
-        per_device_train_batch_size=micro,
-        per_device_eval_batch_size=micro,
-        gradient_accumulation_steps=options.batch_size // (micro * world),
+    return base_arguments(
+        path,
+        options.total_steps(steps_per_epoch),
+        options.batch_size,
+        options.micro_batch_size,
+        options.save_every or (options.eval_every if options.select != "last" else 0),
         learning_rate=options.learning_rate,
         lr_scheduler_type=options.scheduler,
         warmup_steps=options.warmup_steps,
@@ -254,12 +242,8 @@ def trainer_arguments(path: Path, steps_per_epoch: int, options: TrainingOptions
         bf16=options.bf16,
         seed=options.seed,
         dataloader_num_workers=options.workers,
-        dataloader_pin_memory=torch.cuda.is_available(),
         ddp_find_unused_parameters=False,  # all are used; searching would take a classifier of thoughts for unused
-        use_cpu=not torch.accelerator.is_available(),  # several processes without it would not find each other
         logging_steps=options.log_every,
-        save_strategy="steps" if saving else "no",
-        save_steps=saving or 500,
         save_total_limit=2,
         eval_strategy="steps" if options.eval_every else "no",
         eval_steps=options.eval_every or None,
@@ -267,10 +251,8 @@ def trainer_arguments(path: Path, steps_per_epoch: int, options: TrainingOptions
         metric_for_best_model=None if options.select == "last" else f"eval_{options.select}",
         greater_is_better=options.select == "accuracy" if options.select != "last" else None,
         report_to=options.report_to,
-        remove_unused_columns=False,
         label_names=["labels"],
         prediction_loss_only=True,
-        disable_tqdm=True,
     )
 
 

@@ -5,8 +5,7 @@ from functools import partial
 from typing import Any
 
 import torch
-from transformers import Trainer, TrainingArguments
-from transformers.trainer_callback import PrinterCallback
+from transformers import TrainingArguments
 
 from mixlm.model.collator import Collator
 from mixlm.model.forward import scored_batch, scored_places
@@ -17,13 +16,13 @@ from mixlm.training.loss import MixedLoss
 from mixlm.training.mixed_dataset import EpochSampler, MixedDataset
 from mixlm.training.new_rows import NewRows, give_own_rate
 from mixlm.training.schedule import Schedule
-from vqvae.trainer_base import ProgressCallback, ReportProgress
+from vqvae.trainer_base import QuietTrainer, ReportProgress
 
 
 STOP_RATE = 1e-2  # least rate of the classifier: nothing but itself depends on it, and it starts from nothing
 
 
-class MixedTrainer(Trainer):
+class MixedTrainer(QuietTrainer):
     """Trains a causal LM on a ``MixedDataset``.
 
     Args:
@@ -61,9 +60,9 @@ class MixedTrainer(Trainer):
             eval_dataset=schedule.valid,
             data_collator=collator,
             compute_loss_func=self._loss_of,
-            callbacks=[schedule, ProgressCallback(progress)],
+            callbacks=[schedule],
+            progress=progress,
         )
-        self.remove_callback(PrinterCallback)
         # The loss is divided by the labels of the whole step, whatever the model's own forward accepts.
         self.model_accepts_loss_kwargs = False
 

@@ -15,7 +15,7 @@ from mixlm.model.collator import Collator
 from mixlm.model.loading import open_model, open_tokenizer
 from mixlm.run import load_run
 from mixlm.training.options import TrainingOptions
-from mixlm.training.train import train
+from mixlm.training.train import train, trainer_arguments
 from tests.interruption import Interrupted, interrupt_at
 from tests.tiny_data import write_encoded, write_raw, write_scratch
 
@@ -28,6 +28,11 @@ OPTIONS = TrainingOptions(
     batch_size=8,
     scheduler="constant",
 )
+
+
+def test_a_step_has_as_many_samples_with_two_gpus_in_one_process(tmp_path: Path, two_gpus: None) -> None:
+    arguments = trainer_arguments(tmp_path, 10, replace(OPTIONS, batch_size=32))
+    assert arguments.train_batch_size * arguments.gradient_accumulation_steps == 32
 
 
 @pytest.fixture
