@@ -7,7 +7,8 @@ import torch
 
 from mixlm.analysis.finding import Finding
 from mixlm.evaluation.losses import predictions
-from mixlm.methods.base import IGNORED, Method, Row, Trainable
+from mixlm.methods.base import Method, Row, Trainable
+from mixlm.model.special_tokens import IGNORED
 
 
 class Scored(NamedTuple):

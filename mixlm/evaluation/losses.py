@@ -10,6 +10,7 @@ from mixlm.methods.base import Method, Progress, Row, Trainable
 from mixlm.methods.mixing import row_generator
 from mixlm.model.collator import pad
 from mixlm.model.forward import scored_batch, scored_labels, scored_places
+from mixlm.model.special_tokens import IGNORED
 
 
 START = Progress(0, 1)
@@ -70,7 +71,7 @@ def teacher_forced_losses(
         for start in range(0, count, batch_size):
             batch = order[start : start + batch_size]
             total += summed_loss(model, batch)
-            labels += sum(label != -100 for sequence in batch for label in sequence.labels)
+            labels += sum(label != IGNORED for sequence in batch for label in sequence.labels)
             if progress:
                 progress(len(batch))
         losses[name] = {"loss": total / max(labels, 1), "tokens": labels, "nats": total / max(count, 1), "rows": count}

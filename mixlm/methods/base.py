@@ -8,10 +8,9 @@ import numpy as np
 
 from mixlm.data.tables import replaced_chunks
 from mixlm.errors import InputError
-from mixlm.model.special_tokens import SpecialIds
+from mixlm.model.special_tokens import IGNORED, SpecialIds
 
 
-IGNORED = -100  # the label that torch's cross-entropy leaves out
 Row = Mapping[str, Any]
 
 

@@ -1,13 +1,14 @@
 """From sequences to tensors: one sequence a row, or several packed into rows of bounded length."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 
+from mixlm.model.special_tokens import IGNORED
 
-Feature = dict[str, Any]
+
+Feature = dict[str, Sequence[int]]
 
 
 @dataclass(frozen=True)
@@ -36,13 +37,13 @@ def pad(features: Sequence[Feature], pad_id: int = 0) -> dict[str, torch.Tensor]
     """Stack sequences one a row, padded on the right.
 
     Returns:
-        ``input_ids``, ``labels`` (-100 on padding) and ``attention_mask``, each (sequences, longest); ``thoughts`` too
-        where a sequence has any.
+        ``input_ids``, ``labels`` (``IGNORED`` on padding) and ``attention_mask``, each (sequences, longest);
+        ``thoughts`` too where a sequence has any.
     """
     length = max(len(feature["input_ids"]) for feature in features)
     batch = {
         "input_ids": _stack([feature["input_ids"] for feature in features], length, pad_id),
-        "labels": _stack([feature["labels"] for feature in features], length, -100),
+        "labels": _stack([feature["labels"] for feature in features], length, IGNORED),
         "attention_mask": _stack([[1] * len(feature["input_ids"]) for feature in features], length, 0),
     }
     if any(any(feature.get("thoughts", ())) for feature in features):
@@ -57,8 +58,8 @@ def pack(features: Sequence[Feature], max_row_tokens: int, pad_id: int = 0) -> d
     places at the end of a row have position 0 each.
 
     Returns:
-        ``input_ids``, ``labels`` (-100 on padding), ``position_ids``, each (rows, longest row). The first label of a
-        sequence must be -100: the token before it belongs to another sequence.
+        ``input_ids``, ``labels`` (``IGNORED`` on padding), ``position_ids``, each (rows, longest row). The first label
+        of a sequence must be ``IGNORED``: the token before it belongs to another sequence.
     """
     rows = [
         [features[index] for index in row] for row in fit_rows([len(f["input_ids"]) for f in features], max_row_tokens)
@@ -66,7 +67,7 @@ def pack(features: Sequence[Feature], max_row_tokens: int, pad_id: int = 0) -> d
     length = max(sum(len(feature["input_ids"]) for feature in row) for row in rows)
     return {
         "input_ids": _stack([_join(feature["input_ids"] for feature in row) for row in rows], length, pad_id),
-        "labels": _stack([_join(feature["labels"] for feature in row) for row in rows], length, -100),
+        "labels": _stack([_join(feature["labels"] for feature in row) for row in rows], length, IGNORED),
         "position_ids": _stack(
             [_join(range(len(feature["input_ids"])) for feature in row) for row in rows], length, 0
         ),
@@ -92,7 +93,7 @@ def fit_rows(lengths: Sequence[int], max_row_tokens: int) -> list[list[int]]:
     return rows
 
 
-def _join(parts: Any) -> list[int]:
+def _join(parts: Iterable[Iterable[int]]) -> list[int]:
     return [token for part in parts for token in part]
 
 

@@ -2,34 +2,39 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
 
+from mixlm.model.special_tokens import IGNORED
 from mixlm.model.stop import stop_loss
 from mixlm.model.thoughts import bare, cut_up, run_passes
+
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 
 def scored_places(labels: torch.Tensor) -> torch.Tensor:
     """Return where a prediction is compared with a label: one place before each, (rows, length).
 
     Args:
-        labels: (rows, length), not shifted; -100 is not learned. The first of a row is never compared.
+        labels: (rows, length), not shifted; ``IGNORED`` is not learned. The first of a row is never compared.
     """
     places = torch.zeros_like(labels, dtype=torch.bool)
-    places[:, :-1] = labels[:, 1:] != -100
+    places[:, :-1] = labels[:, 1:] != IGNORED
     return places
 
 
 def scored_labels(labels: torch.Tensor) -> torch.Tensor:
     """Return the labels that predictions are compared with, (places,), in the order of ``scored_places``."""
     shifted = labels[:, 1:]
-    return shifted[shifted != -100]
+    return shifted[shifted != IGNORED]
 
 
 @contextmanager
-def logits_at(model: Any, places: torch.Tensor) -> Iterator[None]:
+def logits_at(model: "PreTrainedModel", places: torch.Tensor) -> Iterator[None]:
     """Let a causal LM compute its logits at ``places``, (rows, length), alone; they are (1, places, vocabulary).
 
     Prompts and padding have no labels, and their logits are the largest tensor of a step. What a model does to logits
@@ -48,7 +53,7 @@ def logits_at(model: Any, places: torch.Tensor) -> Iterator[None]:
 
 
 def thoughtful_batch(
-    model: Any,
+    model: "PreTrainedModel",
     input_ids: torch.Tensor,
     attention_mask: torch.Tensor,
     thoughts: torch.Tensor | None = None,
@@ -67,14 +72,14 @@ def thoughtful_batch(
         ``logits``, (rows, length, vocabulary), and with a classifier its ``stop_loss``.
     """
     cut = cut_up(input_ids, attention_mask, torch.zeros_like(input_ids) if thoughts is None else thoughts)
-    inputs: list[torch.Tensor] = []
-    logits = torch.cat([output.logits for output in run_passes(model, cut, inputs=inputs)], 1)
+    passes = [(output.logits, inputs) for output, inputs in run_passes(model, cut)]
+    logits, inputs = (torch.cat(parts, 1) for parts in zip(*passes, strict=True))
     output = {"logits": cut.restore(logits)}
-    return output if head is None else output | {"stop_loss": stop_loss(head, cut, torch.cat(inputs, 1))}
+    return output if head is None else output | {"stop_loss": stop_loss(head, cut, inputs)}
 
 
 def scored_batch(
-    model: Any, places: torch.Tensor, head: nn.Module | None = None, **batch: torch.Tensor
+    model: "PreTrainedModel", places: torch.Tensor, head: nn.Module | None = None, **batch: torch.Tensor
 ) -> dict[str, torch.Tensor]:
     """Run a batch of the collator, labels apart, for its loss.
 

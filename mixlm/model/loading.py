@@ -5,13 +5,17 @@ import json
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mixlm.errors import InputError
 from mixlm.model.special_tokens import is_project_token
 
 
-def tokenizer_fingerprint(tokenizer: Any) -> str:
+if TYPE_CHECKING:
+    from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerFast
+
+
+def tokenizer_fingerprint(tokenizer: "PreTrainedTokenizerFast") -> str:
     """Return a hash of the base vocabulary, merges, normaliser and pre-tokeniser.
 
     This project's own tokens play no part, so a run has the fingerprint of the model it started from.
@@ -35,7 +39,7 @@ def tokenizer_fingerprint(tokenizer: Any) -> str:
     return hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def save_base_tokenizer(tokenizer: Any, folder: Path) -> None:
+def save_base_tokenizer(tokenizer: "PreTrainedTokenizerFast", folder: Path) -> None:
     """Save a tokenizer without this project's tokens, which only a run has."""
     tokenizer.save_pretrained(folder)
     file = folder / "tokenizer.json"
@@ -44,7 +48,7 @@ def save_base_tokenizer(tokenizer: Any, folder: Path) -> None:
     file.write_text(json.dumps(parts, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
 
 
-def context_length(model: Any) -> int | None:
+def context_length(model: "PreTrainedModel") -> int | None:
     """Return how many tokens ``model`` can see at once; None if its architecture sets no limit."""
     return getattr(model.config.get_text_config(), "max_position_embeddings", None)
 
@@ -83,7 +87,7 @@ def _require_type(recipe: Any, where: str) -> None:
         raise InputError(f"{where}: a model from scratch needs the key 'model_type', for example 'llama'")
 
 
-def open_tokenizer(model: str, texts: Iterable[str] = ()):
+def open_tokenizer(model: str, texts: Iterable[str] = ()) -> "PreTrainedTokenizerFast":
     """Open the tokenizer of ``model``, or build one from ``texts`` for a model from scratch.
 
     Args:
@@ -108,7 +112,7 @@ def open_tokenizer(model: str, texts: Iterable[str] = ()):
     return tokenizer
 
 
-def build_tokenizer(texts: Iterable[str], vocab_size: int = 1024):
+def build_tokenizer(texts: Iterable[str], vocab_size: int = 1024) -> "PreTrainedTokenizerFast":
     """Build a byte-level BPE tokenizer from ``texts``, with one token that ends and pads.
 
     Any text decodes back to itself. The same texts give the same tokenizer.
@@ -134,7 +138,9 @@ def build_tokenizer(texts: Iterable[str], vocab_size: int = 1024):
     )
 
 
-def open_model(model: str, tokenizer: Any, seed: int = 0, attention: str | None = None):
+def open_model(
+    model: str, tokenizer: "PreTrainedTokenizerFast", seed: int = 0, attention: str | None = None
+) -> "PreTrainedModel":
     """Open ``model`` with fp32 weights, or make it from scratch for ``tokenizer``.
 
     Weights are fp32 whatever the checkpoint's dtype: updates of a small learning rate vanish in bf16 weights.
@@ -166,7 +172,7 @@ def open_model(model: str, tokenizer: Any, seed: int = 0, attention: str | None 
     return lm
 
 
-def _set_attention(lm: Any, attention: str) -> None:
+def _set_attention(lm: "PreTrainedModel", attention: str) -> None:
     """Choose how attention is computed."""
     import torch
 
@@ -180,7 +186,7 @@ def _set_attention(lm: Any, attention: str) -> None:
         raise InputError(f"--attention {attention}: {reason}; choose another, or leave it out") from None
 
 
-def scratch_config(model: str, tokenizer: Any):
+def scratch_config(model: str, tokenizer: "PreTrainedTokenizerFast") -> "PreTrainedConfig":
     """Return the configuration that the YAML ``model`` describes, sized to ``tokenizer``.
 
     Raises:
@@ -191,7 +197,7 @@ def scratch_config(model: str, tokenizer: Any):
     return described_config(read_scratch(model), model, vocab_size=len(tokenizer), **ids)
 
 
-def described_config(recipe: Mapping[str, Any], where: str, **fields: Any):
+def described_config(recipe: Mapping[str, Any], where: str, **fields: Any) -> "PreTrainedConfig":
     """Return the configuration that the description of a model from scratch stands for.
 
     Args:
@@ -227,7 +233,7 @@ def _alike(name: str, known: Iterable[str]) -> str:
     return f"; did you mean '{found[0]}'?" if found else ""
 
 
-def _plain(model: Any):
+def _plain(model: "PreTrainedModel") -> "PreTrainedModel":
     """Forget that weights came from a GGUF file: they are dequantised, yet transformers would not save them."""
     if getattr(model, "hf_quantizer", None) is None:
         return model
@@ -239,7 +245,7 @@ def _plain(model: Any):
     return plain
 
 
-def _open(auto_class: type, model: str, **options: Any):
+def _open(auto_class: type, model: str, **options: Any) -> Any:
     """Call ``from_pretrained``, on a GGUF file by its folder and name."""
     path = Path(model)
     if path.suffix == ".gguf":

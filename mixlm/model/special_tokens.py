@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 
 
+IGNORED = -100  # the label that torch's cross-entropy leaves out
 BO_LATENT, EO_LATENT = "<boLatent>", "<eoLatent>"
 PAUSE = "<pause>"
 BO_THOUGHT, THOUGHT, EO_THOUGHT = "<boThought>", "<thought>", "<eoThought>"

@@ -1,7 +1,7 @@
 """The classifier that tells a model's last thought (Coconut, section 3)."""
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
@@ -10,11 +10,15 @@ from torch.nn import functional as F
 from mixlm.model.thoughts import Cut
 
 
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+
 STOP = "thought_stop"  # the classifier's name among the model's modules
 STOP_FILE = "thought_stop.safetensors"
 
 
-def add_stop(model: Any) -> None:
+def add_stop(model: "PreTrainedModel") -> None:
     """Give a causal LM a binary classifier that says whether a thought is the last (Coconut, section 3).
 
     It is a linear map of the thought to a logit, 0 at first, and part of the model until ``save_stop`` takes it out.
@@ -25,7 +29,7 @@ def add_stop(model: Any) -> None:
     model.add_module(STOP, head.to(model.device))
 
 
-def save_stop(model: Any, folder: Path) -> None:
+def save_stop(model: "PreTrainedModel", folder: Path) -> None:
     """Write the classifier to ``folder`` and take it out of the model, which is then a plain causal LM again."""
     from safetensors.torch import save_file
 
@@ -34,7 +38,7 @@ def save_stop(model: Any, folder: Path) -> None:
     delattr(model, STOP)
 
 
-def load_stop(model: Any, folder: Path) -> None:
+def load_stop(model: "PreTrainedModel", folder: Path) -> None:
     """Read the classifier from ``folder``."""
     from safetensors.torch import load_file
 
@@ -42,7 +46,7 @@ def load_stop(model: Any, folder: Path) -> None:
     model.get_submodule(STOP).load_state_dict(load_file(folder / STOP_FILE))
 
 
-def is_last(model: Any, thoughts: torch.Tensor) -> torch.Tensor:
+def is_last(model: "PreTrainedModel", thoughts: torch.Tensor) -> torch.Tensor:
     """Return whether the model's classifier takes ``thoughts``, (rows, width), for the last of their rows, (rows,)."""
     head = model.get_submodule(STOP)
     return head(thoughts.to(head.weight.dtype))[:, 0] > 0

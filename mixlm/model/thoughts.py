@@ -15,11 +15,18 @@ last thought falls into the last pass, and padded on the left within each pass (
 from collections.abc import Iterator
 from dataclasses import dataclass
 from inspect import signature
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
 from torch.nn import functional as F
+
+from mixlm.model.special_tokens import IGNORED
+
+
+if TYPE_CHECKING:
+    from transformers import Cache, PreTrainedModel
+    from transformers.modeling_outputs import CausalLMOutputWithPast
 
 
 class ThoughtOutput(NamedTuple):
@@ -35,7 +42,7 @@ class ThoughtOutput(NamedTuple):
 
 
 def thought_forward(
-    model: Any,
+    model: "PreTrainedModel",
     input_ids: torch.Tensor,
     attention_mask: torch.Tensor,
     thought_mask: torch.Tensor,
@@ -48,20 +55,20 @@ def thought_forward(
         input_ids: (rows, length); what stands at thoughts and at padding is never read.
         attention_mask: (rows, length), 0 at padding, which may be on either side. Positions are counted from it.
         thought_mask: (rows, length), True where the input is a thought.
-        labels: (rows, length), not shifted, -100 where nothing is learned.
+        labels: (rows, length), not shifted, -100 (``IGNORED``) where nothing is learned.
 
     Raises:
         ValueError: If a row begins with a thought: there is no hidden state before it.
     """
     cut = cut_up(input_ids, attention_mask, thought_mask)
-    logits = torch.cat([output.logits for output in run_passes(model, cut)], 1)
+    logits = torch.cat([output.logits for output, _ in run_passes(model, cut)], 1)
     logits = cut.restore(logits)
     return ThoughtOutput(None if labels is None else mean_loss(logits, labels), logits)
 
 
 @torch.no_grad()
 def thought_generate(
-    model: Any,
+    model: "PreTrainedModel",
     input_ids: torch.Tensor,
     attention_mask: torch.Tensor,
     thought_mask: torch.Tensor,
@@ -86,7 +93,7 @@ def thought_generate(
     """
     cut = cut_up(input_ids, attention_mask, thought_mask)
     cache = new_cache(model)
-    *_, output = run_passes(model, cut, cache, **last_logits(model))
+    *_, (output, _) = run_passes(model, cut, cache, **last_logits(model))
     mask, written = cut.mask, input_ids.new_zeros(len(input_ids), 0)
     ended = torch.zeros(len(input_ids), dtype=torch.bool, device=input_ids.device)
     while written.shape[1] < max_new_tokens:
@@ -105,7 +112,7 @@ def thought_generate(
 
 @torch.no_grad()
 def fill_thoughts(
-    model: Any, input_ids: torch.Tensor, attention_mask: torch.Tensor, thought_mask: torch.Tensor
+    model: "PreTrainedModel", input_ids: torch.Tensor, attention_mask: torch.Tensor, thought_mask: torch.Tensor
 ) -> torch.Tensor:
     """Return the input embeddings of sequences with every thought filled in, (rows, length, width).
 
@@ -115,16 +122,14 @@ def fill_thoughts(
         ValueError: As ``thought_forward``.
     """
     cut = cut_up(input_ids, attention_mask, thought_mask)
-    inputs: list[torch.Tensor] = []
-    for _ in run_passes(model, cut, inputs=inputs, **last_logits(model)):
-        pass
+    inputs = [inputs for _, inputs in run_passes(model, cut, **last_logits(model))]
     return cut.restore(torch.cat(inputs, 1))
 
 
 def mean_loss(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
     """Return the mean cross-entropy over all labels of a batch; 0 if there is none."""
     losses = F.cross_entropy(logits[:, :-1].flatten(0, 1).float(), labels[:, 1:].flatten(), reduction="sum")
-    return losses / (labels[:, 1:] != -100).sum().clamp(min=1)
+    return losses / (labels[:, 1:] != IGNORED).sum().clamp(min=1)
 
 
 @dataclass(frozen=True)
@@ -215,9 +220,9 @@ def lay_out(real: np.ndarray, thoughts: np.ndarray) -> tuple[np.ndarray, list[in
 
 
 def run_passes(
-    model: Any, cut: Cut, cache: Any = None, inputs: list[torch.Tensor] | None = None, **options: Any
-) -> Iterator[Any]:
-    """Run the passes of a batch one after the other, each as the model's own output with hidden states.
+    model: "PreTrainedModel", cut: Cut, cache: "Cache | None" = None, **options: Any
+) -> Iterator[tuple["CausalLMOutputWithPast", torch.Tensor]]:
+    """Run the passes of a batch one after the other; yield the model's own output of each, and its input embeddings.
 
     Of several processes, each may have another number of passes. Only the first goes through the wrapper that
     synchronises them, which is enough: it adds up gradients when they are complete.
@@ -226,7 +231,6 @@ def run_passes(
         model: Causal LM.
         cut: The batch.
         cache: An empty key-value cache; by default a new one.
-        inputs: Receives the input embeddings of every pass.
         **options: Further arguments of the model.
     """
     cache = new_cache(model) if cache is None else cache
@@ -235,8 +239,6 @@ def run_passes(
         embeds = embed(cut.ids[:, start:end])
         if hidden is not None:
             embeds = torch.where(cut.thoughts[:, start:end, None], hidden[:, None].to(embeds.dtype), embeds)
-        if inputs is not None:
-            inputs.append(embeds)
         output = model(
             inputs_embeds=embeds,
             attention_mask=cut.mask[:, :end],
@@ -247,21 +249,21 @@ def run_passes(
             **options,
         )
         model, hidden = bare(model), output.hidden_states[-1][:, -1]
-        yield output
+        yield output, embeds
 
 
-def new_cache(model: Any) -> Any:
+def new_cache(model: "PreTrainedModel") -> "Cache":
     """Return an empty key-value cache for a causal LM."""
     from transformers import DynamicCache
 
     return DynamicCache(config=bare(model).config)
 
 
-def last_logits(model: Any) -> dict[str, int]:
+def last_logits(model: "PreTrainedModel") -> dict[str, int]:
     """Return the option that spares a model the logits of all but the last place of a pass, if it has one."""
     return {"logits_to_keep": 1} if "logits_to_keep" in signature(model.forward).parameters else {}
 
 
-def bare(model: Any) -> Any:
+def bare(model: "PreTrainedModel") -> "PreTrainedModel":
     """Return the causal LM inside the wrapper that synchronises several processes, if there is one."""
     return getattr(model, "module", model)

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from itertools import islice
-from typing import Any
+from typing import TYPE_CHECKING
 
 import torch
 
@@ -10,16 +10,24 @@ from mixlm.errors import InputError
 from mixlm.model.special_tokens import SpecialIds, project_tokens
 
 
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerFast
+
+
 MOST_CHUNKS = 500_000  # that rows start from; more would not move them
 
 
-def special_ids(tokenizer: Any) -> SpecialIds:
+def special_ids(tokenizer: "PreTrainedTokenizerFast") -> SpecialIds:
     """Return the ids of this project's tokens in ``tokenizer``."""
     return SpecialIds.from_names(tokenizer.eos_token_id, project_tokens(tokenizer.get_vocab()))
 
 
 def extend_vocabulary(
-    model: Any, tokenizer: Any, names: Sequence[str], seed: int = 0, noise: float = 1.0
+    model: "PreTrainedModel",
+    tokenizer: "PreTrainedTokenizerFast",
+    names: Sequence[str],
+    seed: int = 0,
+    noise: float = 1.0,
 ) -> list[int]:
     """Add the tokens ``names`` to tokenizer and model, in place.
 
@@ -59,7 +67,7 @@ def extend_vocabulary(
     return new
 
 
-def matrices(model: Any) -> list[torch.nn.Parameter]:
+def matrices(model: "PreTrainedModel") -> list[torch.nn.Parameter]:
     """Return the input and the output matrix of a causal LM, each ``(rows, width)``; one if they are tied."""
     found = [model.get_input_embeddings().weight]
     head = model.get_output_embeddings()
@@ -69,7 +77,7 @@ def matrices(model: Any) -> list[torch.nn.Parameter]:
 
 
 @torch.no_grad()
-def _start_rows(model: Any, new: Sequence[int], text_rows: int, seed: int, noise: float) -> None:
+def _start_rows(model: "PreTrainedModel", new: Sequence[int], text_rows: int, seed: int, noise: float) -> None:
     """Set the rows ``new`` to the mean of the first ``text_rows`` plus ``noise`` times their standard deviation."""
     generator = torch.Generator().manual_seed(seed)
     for matrix in matrices(model):
@@ -80,7 +88,7 @@ def _start_rows(model: Any, new: Sequence[int], text_rows: int, seed: int, noise
 
 @torch.no_grad()
 def start_from_text(
-    model: Any, new: Sequence[int], special: SpecialIds, chunks: Iterable[tuple[int, Sequence[int]]]
+    model: "PreTrainedModel", new: Sequence[int], special: SpecialIds, chunks: Iterable[tuple[int, Sequence[int]]]
 ) -> None:
     """Move the new rows of latents to the rows of the text that they stand for, in place.
 
@@ -112,7 +120,7 @@ def start_from_text(
         matrix[rows.to(matrix.device)] = started.to(matrix.device, matrix.dtype)
 
 
-def _end_with(model: Any, eos: int) -> None:
+def _end_with(model: "PreTrainedModel", eos: int) -> None:
     """Let plain ``generate`` stop at the end of our solutions too, beside the model's own ends."""
     ends = model.generation_config.eos_token_id
     ends = [ends] if isinstance(ends, int) else list(ends or [])

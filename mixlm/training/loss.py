@@ -25,7 +25,7 @@ class MixedLoss:
 
         Args:
             logits: Those at ``scored_places(labels)``, (places, vocabulary).
-            labels: (rows, length), not shifted; -100 is not learned.
+            labels: (rows, length), not shifted; ``IGNORED`` is not learned.
             training: Whose sums to add to: training's or evaluation's.
             count: Labels of the whole optimizer step, which the sum is divided by; None: those of this batch.
 

@@ -8,8 +8,9 @@ import torch
 from torch.utils.data import Dataset, Sampler
 
 from mixlm.errors import InputError
-from mixlm.methods.base import IGNORED, Method, Progress, Row, Trainable
+from mixlm.methods.base import Method, Progress, Row, Trainable
 from mixlm.methods.mixing import row_generator
+from mixlm.model.special_tokens import IGNORED
 
 
 class MixedDataset(Dataset):

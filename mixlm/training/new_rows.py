@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch.distributed.tensor import DTensor, distribute_tensor
 
+from mixlm.model.lora import adapter_rows
 from mixlm.model.vocabulary import matrices
 
 
@@ -67,8 +68,7 @@ class NewRows:
 
     def values(self) -> list[torch.Tensor]:
         """Return the rows as they are, (new tokens, width) for each distinct matrix; of all processes together."""
-        named = self.model.named_parameters()
-        deltas = [_whole(parameter) for name, parameter in named if "trainable_tokens_" in name]
+        deltas = [_whole(parameter) for parameter in adapter_rows(self.model)]
         return deltas or [_whole(matrix)[self.ids] for matrix in matrices(self.model)]
 
     def distance(self) -> float:

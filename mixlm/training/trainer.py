@@ -9,6 +9,8 @@ from transformers import TrainingArguments
 
 from mixlm.model.collator import Collator
 from mixlm.model.forward import scored_batch, scored_places
+from mixlm.model.lora import adapter_rows
+from mixlm.model.special_tokens import IGNORED
 from mixlm.model.stop import STOP
 from mixlm.model.thoughts import bare
 from mixlm.model.vocabulary import matrices
@@ -76,7 +78,8 @@ class MixedTrainer(QuietTrainer):
         count = num_items_in_batch if training else None
         loss = self.mixed_loss(outputs["logits"], labels, training, count)
         if "stop_loss" in outputs:  # one more decision for each thought, on the scale of the labels
-            loss = loss + outputs["stop_loss"] / (count if count is not None else (labels != -100).sum().clamp(min=1))
+            labelled = (labels != IGNORED).sum().clamp(min=1) if count is None else count
+            loss = loss + outputs["stop_loss"] / labelled
         return loss
 
     def _get_train_sampler(self, train_dataset: Any = None) -> EpochSampler:
@@ -85,12 +88,12 @@ class MixedTrainer(QuietTrainer):
     def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
         """Make the optimizer, with a rate of their own for the new rows."""
         optimizer = super().create_optimizer() if model is None else super().create_optimizer(model)
-        named = dict(self.model.named_parameters())
-        classifier = [value for name, value in named.items() if name.startswith(f"{STOP}.")]
+        named = self.model.named_parameters()
+        classifier = [value for name, value in named if name.startswith(f"{STOP}.")]
         self._give_group(optimizer, classifier, max(self.new_token_lr, STOP_RATE))
-        adapter_rows = [value for name, value in named.items() if "trainable_tokens_" in name]
-        self._give_group(optimizer, adapter_rows, self.new_token_lr)
-        if self.new_ids and not adapter_rows:
+        apart = adapter_rows(self.model)
+        self._give_group(optimizer, apart, self.new_token_lr)
+        if self.new_ids and not apart:
             ratio = self.new_token_lr / self.args.learning_rate
             give_own_rate(optimizer, lambda: matrices(self.model), self.new_ids, ratio)
         return optimizer
