@@ -8,7 +8,10 @@ from mixlm.errors import InputError
 from mixlm.generation.options import LatentMode, parse_latent_modes
 from mixlm.methods import Method, build_method
 from mixlm.tasks import open_task
+from pipelines.grid.commands import known_options
 from pipelines.grid.grid import COMMANDS, SPLITS, Entry, Grid
+from pipelines.shared.config_file import unknown_option
+from pipelines.shared.options import TEMPLATE_OPTIONS
 
 
 EVERY_LENGTH = "free,exact:0%,25%,50%,100%"  # the curve: decoded freely, then with given shares of latents
@@ -16,7 +19,6 @@ _SECTIONS = ("data", "model", "template", *COMMANDS, "methods", "seeds")
 _NEEDED = ("data", "model", "methods")
 _ENTRY = ("method", "options", "start", *COMMANDS)
 _TASK = ("task", "rows", "seed", "options")
-_TEMPLATE = ("prompt-template", "separator", "solution-template", "chat")
 _IN_ALL = {
     "out": "files go to the --out of mixlm compare",
     "config": "write the options of that file themselves",
@@ -29,17 +31,17 @@ _BEFORE_RUNS = {
     "seed": "write the section 'seeds'",
     "method": "write 'method' of an entry",
     "method-option": "write 'options' of an entry",
+    **dict.fromkeys(TEMPLATE_OPTIONS, "write it into the section 'template', for all methods alike"),
 }
-_RENDERING = dict.fromkeys(_TEMPLATE, "write it into the section 'template', for all methods alike")
 _ELSEWHERE = {  # options that compare sets itself, with the place of what decides them
-    "encode": {**_IN_ALL, **_BEFORE_RUNS, **_RENDERING},
-    "train": {**_IN_ALL, **_BEFORE_RUNS, **_RENDERING},
+    "encode": {**_IN_ALL, **_BEFORE_RUNS},
+    "train": {**_IN_ALL, **_BEFORE_RUNS},
     "evaluate": {**_IN_ALL, "split": "write the file as 'test' into the section 'data'"},
-}
-_OWN_OF_DATA = {
-    **dict.fromkeys(("rows", "seed"), "write it beside 'options'"),
-    "split": "each of the three is written to its file",
-    **_IN_ALL,
+    "data": {
+        **_IN_ALL,
+        **dict.fromkeys(("rows", "seed"), "write it beside 'options'"),
+        "split": "each of the three is written to its file",
+    },
 }
 
 
@@ -56,9 +58,9 @@ def read_grid(path: str | Path) -> Grid:
     data, model = _data(path, sections["data"]), sections["model"]
     if not isinstance(model, str | dict):
         raise InputError(f"{path}: 'model' is neither a name nor a mapping that describes a model from scratch")
-    template = _options(path, "template", sections.get("template"))
-    _refuse_unknown(path, "option of template", template, _TEMPLATE)
-    shared = {name: _options(path, name, sections.get(name)) for name in COMMANDS}
+    template = _flags(path, "template", sections.get("template"))
+    _refuse_unknown(path, "option of template", template, TEMPLATE_OPTIONS)
+    shared = {name: _options(path, name, sections.get(name), name) for name in COMMANDS}
     _set_check(shared, data)
     methods = _mapping(path, "methods", sections["methods"])
     entries = {label: _entry(path, label, given, shared) for label, given in methods.items()}
@@ -115,32 +117,45 @@ def _refuse_unknown(path: Path, kind: str, given: Mapping[str, Any], known: tupl
             raise InputError(f"{path}: the {kind} '{name}' is missing")
 
 
-def _options(path: Path, name: str, given: Any) -> dict[str, Any]:
-    """Return the options of a command, with ``-`` in their names.
+def _options(path: Path, name: str, given: Any, command: str) -> dict[str, Any]:
+    """Return options that a grid gives to a command, with ``-`` in their names.
 
     Args:
         path: The grid.
-        name: The section, the command's name first.
+        name: The section, for error messages.
         given: What stands in it.
+        command: The command, as for ``known_options``.
     """
-    command, options = name.partition(" ")[0], {}
-    elsewhere = _ELSEWHERE.get(command, {})
-    for option, value in _mapping(path, name, given).items():
-        flag = option.replace("_", "-")
+    options, elsewhere = _flags(path, name, given), _ELSEWHERE[command.split()[0]]
+    known = {key: option for key, option in known_options(command).items() if key.replace("_", "-") not in elsewhere}
+    for flag in options:
         if flag in elsewhere:
-            raise InputError(f"{path}: {name} cannot hold '{option}'; {elsewhere[flag]}")
-        if flag in options:
-            raise InputError(f"{path}: {name} has '{flag}' twice; leave one out")
-        options[flag] = _plain(path, f"'{option}' of {name}", value)
+            raise InputError(f"{path}: {name} cannot hold '{flag}'; {elsewhere[flag]}")
+        if flag.replace("-", "_") not in known:
+            raise InputError(f"{path}: {name}: {unknown_option(flag, known)}")
     return options
 
 
-def _plain(path: Path, name: str, value: Any) -> Any:
-    """Return a value that can be typed on a command line: text, a number, true or false, or a list of these."""
-    if not all(isinstance(one, str | int | float) for one in (value if isinstance(value, list) else [value])):
-        found = "is empty" if value is None else "is no text, number, true or false"
-        raise InputError(f"{path}: {name} {found}; give one value, or leave the line out")
-    return value
+def _flags(path: Path, name: str, given: Any) -> dict[str, Any]:
+    """Return the values in a section by the names of their options, with ``-`` for ``_``."""
+    flags: dict[str, Any] = {}
+    for option, value in _values(path, name, given).items():
+        flag = option.replace("_", "-")
+        if flag in flags:
+            raise InputError(f"{path}: {name} has '{flag}' twice; leave one out")
+        flags[flag] = value
+    return flags
+
+
+def _values(path: Path, name: str, given: Any) -> dict[str, Any]:
+    """Return a mapping of what can be typed on a command line: text, numbers, true and false, or lists of these."""
+    values = _mapping(path, name, given)
+    for key, value in values.items():
+        if not all(isinstance(one, str | int | float) for one in (value if isinstance(value, list) else [value])):
+            found = "is empty" if value is None else "is no text, number, true or false"
+            where = name.removeprefix("options of ")
+            raise InputError(f"{path}: '{key}' of {where} {found}; give one value, or leave the line out")
+    return values
 
 
 def _data(path: Path, data: Any) -> dict[str, Any]:
@@ -155,11 +170,7 @@ def _data(path: Path, data: Any) -> dict[str, Any]:
     for split in SPLITS:
         if split not in task.SPLITS:
             raise InputError(f"{path}: task '{data['task']}' has no split '{split}'; name the three files instead")
-    options = _mapping(path, "options of data", data.get("options"))
-    for name, value in options.items():
-        if name in _OWN_OF_DATA:
-            raise InputError(f"{path}: options of data cannot hold '{name}'; {_OWN_OF_DATA[name]}")
-        _plain(path, f"'{name}' of data", value)
+    options = _options(path, "options of data", data.get("options"), f"data {data['task']}")
     generated = hasattr(task, "generate") and not options.get("official")
     _check_rows(path, _mapping(path, "rows", data.get("rows")), SPLITS if generated else ())
     return data
@@ -192,14 +203,12 @@ def _entry(path: Path, label: str, given: Any, shared: Mapping[str, Mapping[str,
         raise InputError(f"{path}: '{label}' is no name for a method; take letters, digits, '.', '_' and '-'")
     given = _mapping(path, f"method '{label}'", given)
     _refuse_unknown(path, f"key of method '{label}'", given, _ENTRY)
-    options = _mapping(path, f"options of '{label}'", given.get("options"))
-    for name, value in options.items():
-        _plain(path, f"'{name}' of '{label}'", value)
+    options = _values(path, f"options of '{label}'", given.get("options"))
     try:
         method = build_method(str(given.get("method", label)), options)
     except InputError as error:
         raise InputError(f"{path}: '{label}': {error}") from None
-    own = {name: _options(path, f"{name} of '{label}'", given.get(name)) for name in COMMANDS}
+    own = {name: _options(path, f"{name} of '{label}'", given.get(name), name) for name in COMMANDS}
     latents = _latents(path, label, method, own["evaluate"].get("latents"), shared["evaluate"].get("latents"))
     settings = {name: {**shared[name], **own[name]} for name in COMMANDS}
     settings["evaluate"]["latents"] = latents

@@ -3,19 +3,16 @@
 import json
 import os
 import shlex
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from mixlm.errors import InputError
-from mixlm.tasks import open_task
+from pipelines.grid.commands import as_typed, known_options, text_of
 from pipelines.grid.grid import SPLITS, Entry, Grid, short_hash
 from pipelines.shared.jobs import Job
 
 
 MODEL = "model.yaml"
-_ONE_WAY = ("chat", "official", "skip-bad-rows")  # flags that are off unless given, and have no --no-..
 
 
 @dataclass(frozen=True)
@@ -94,7 +91,8 @@ class Plan:
         """Return one cell."""
         entry = self.grid.entries[label]
         answers = self.out / "answers" / f"{label}-{seed}.json"
-        arguments = ("evaluate", str(self._run(label, seed)), self.files["test"], *options_of(entry.evaluate))
+        options = as_typed("evaluate", entry.evaluate)
+        arguments = ("evaluate", str(self._run(label, seed)), self.files["test"], *options)
         evaluation = self._part(f"evaluate {label}-{seed}", (*arguments, "--out", str(answers)), answers)
         return Cell(entry, seed, (*self._data(), *self._training(label, seed), evaluation))
 
@@ -119,20 +117,20 @@ class Plan:
         data = self.grid.data
         if "task" not in data:
             return []
-        parts, seeded = [], hasattr(open_task(data["task"]), "generate")
+        parts, command = [], f"data {data['task']}"
         for split in SPLITS:
             rows = (data.get("rows") or {}).get(split)
             size = {"rows": rows} if rows else {}
-            draw = {"split": split, **({"seed": data.get("seed") or 0} if seeded else {})}
-            options = options_of(size, draw, data.get("options") or {})
-            arguments = ("data", data["task"], *options, "--out", self.files[split])
+            seed = {"seed": data.get("seed") or 0} if "seed" in known_options(command) else {}
+            options = as_typed(command, size, {"split": split}, seed, data.get("options") or {})
+            arguments = (*command.split(), *options, "--out", self.files[split])
             parts.append(self._part(f"data {split}", arguments, Path(self.files[split])))
         return parts
 
     def _training(self, label: str, seed: int) -> list[Part]:
         """Return what leads to the run of an entry: its encoding, the run that it starts from, its own training."""
         entry, parts, model = self.grid.entries[label], [], self.model
-        source, given = self.files["train"], ("--valid", self.files["valid"], *options_of(self.grid.template))
+        source, given = self.files["train"], ("--valid", self.files["valid"], *as_typed("train", self.grid.template))
         if entry.needs_codes:
             parts.append(self._encoding(label, seed))
             source, given = str(parts[0].finished.parent), ()
@@ -140,9 +138,13 @@ class Plan:
             parts += self._training(entry.start, seed)
             model = str(self._run(entry.start, seed))
         run = self._run(label, seed)
-        method = ("--method", entry.method, *(f for k, v in entry.options.items() for f in ("-o", f"{k}={_text(v)}")))
+        method = (
+            "--method",
+            entry.method,
+            *(f for k, v in entry.options.items() for f in ("-o", f"{k}={text_of(v)}")),
+        )
         arguments = ("train", source, "--model", model, "--out", str(run), *method, *given)
-        arguments = (*arguments, *options_of(entry.train, {"seed": seed}))
+        arguments = (*arguments, *as_typed("train", entry.train, {"seed": seed}))
         return [*parts, self._part(f"train {label}-{seed}", arguments, run / "mixlm.json")]
 
     def _encoding(self, label: str, seed: int) -> Part:
@@ -151,24 +153,6 @@ class Plan:
         alike = next(e for e in self.grid.entries.values() if e.needs_codes and e.encode == entry.encode)
         folder = self.out / "encoded" / f"{alike.label}-{seed}"
         arguments = ("encode", self.files["train"], "--valid", self.files["valid"], "--model", self.model)
-        options = options_of(self.grid.template, entry.encode, {"seed": seed})
+        options = as_typed("encode", self.grid.template, entry.encode, {"seed": seed})
         arguments = (*arguments, "--out", str(folder), *options)
         return self._part(f"encode {alike.label}-{seed}", arguments, folder / "manifest.json")
-
-
-def options_of(*groups: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return options as a user types them: true and false as flags, false as none where a flag has no opposite."""
-    texts: list[str] = []
-    for name, value in {name: value for group in groups for name, value in group.items()}.items():
-        flag = name.replace("_", "-")
-        if isinstance(value, bool):
-            texts += [f"--{flag}"] if value else [f"--no-{flag}"] if flag not in _ONE_WAY else []
-        else:
-            texts += [f"--{flag}", _text(value)]
-    return tuple(texts)
-
-
-def _text(value: Any) -> str:
-    if isinstance(value, list):
-        return ",".join(map(_text, value))
-    return str(value).lower() if isinstance(value, bool) else str(value)

@@ -16,7 +16,7 @@ from mixlm.comparison.results import Result, append_line, checksums, make_result
 from mixlm.errors import InputError
 from mixlm.model.loading import described_config
 from pipelines.grid.attempts import Attempts
-from pipelines.grid.check import check_command
+from pipelines.grid.commands import check_command
 from pipelines.grid.folder import PARTS, RESULTS, claimed
 from pipelines.grid.plan import MODEL, Cell, Part, Plan
 from pipelines.shared.jobs import Runner, shown

@@ -1,6 +1,6 @@
 """``--config``: options of a command from a YAML file, or from a recipe that comes with the package."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -27,12 +27,12 @@ def config_option(function: Callable[..., Any]) -> Callable[..., Any]:
 def _read_config(ctx: click.Context, parameter: click.Parameter, path: Path | None) -> None:
     if path is None:
         return
-    options = _options_by_name(ctx.command)
+    options = options_by_name(ctx.command)
     values: dict[str, str | list[str]] = {}
     for key, value in _load_mapping(path).items():
         name = key.replace("-", "_") if isinstance(key, str) else key
         if name not in options:
-            raise click.UsageError(f"{path}: {_unknown(str(key), options)}", ctx)
+            raise click.UsageError(f"{path}: {unknown_option(str(key), options)}", ctx)
         option = options[name]
         if option.name in values:
             raise click.UsageError(f"{path}: '{key}' is given twice", ctx)
@@ -41,7 +41,7 @@ def _read_config(ctx: click.Context, parameter: click.Parameter, path: Path | No
     ctx.default_map = {**(ctx.default_map or {}), **values}
 
 
-def _options_by_name(command: click.Command) -> dict[str, click.Option]:
+def options_by_name(command: click.Command) -> dict[str, click.Option]:
     """Return a command's options by their long names, ``_`` for ``-``."""
     options = [parameter for parameter in command.params if isinstance(parameter, click.Option)]
     return {
@@ -67,7 +67,8 @@ def _load_mapping(path: Path) -> dict[Any, Any]:
     return values or {}
 
 
-def _unknown(key: str, options: dict[str, click.Option]) -> str:
+def unknown_option(key: str, options: Mapping[str, click.Option]) -> str:
+    """Return what to say of an option that is none of ``options``, as ``options_by_name`` gives them."""
     close = get_close_matches(key.replace("-", "_"), options)
     known = close or sorted(options)
     question = "did you mean" if close else "the options are"

@@ -39,6 +39,7 @@ _TEMPLATE = {
     "separator": ("separator", "Stands between steps.  [default: \\n]"),
     "solution_template": ("solution", "Solution, with the field {answer}.  [default: \\n### {answer}]"),
 }
+TEMPLATE_OPTIONS = tuple(name.replace("_", "-") for name in (*_TEMPLATE, "chat"))
 
 
 def template_options(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -12,7 +12,7 @@ from click.testing import CliRunner
 from mixlm.errors import InputError
 from mixlm.tasks import TASKS, open_task
 from pipelines import data as task_command
-from pipelines.grid.check import check_command
+from pipelines.grid.commands import check_command
 from pipelines.shared.docstrings import notes_of
 from pipelines.shared.jobs import Job
 

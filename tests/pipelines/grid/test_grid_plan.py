@@ -6,12 +6,12 @@ import pytest
 import yaml
 
 from mixlm.errors import InputError
-from pipelines.grid.check import check_command
+from pipelines.grid.commands import check_command
 from pipelines.grid.parse import read_grid
-from pipelines.grid.plan import Plan, options_of
+from pipelines.grid.plan import Plan
 
 
-RESULTS = Path(__file__).parents[2] / "docs" / "results"
+RESULTS = Path(__file__).parents[3] / "docs" / "results"
 GRID = {
     "data": {"task": "chain-arithmetic", "rows": {"train": 60, "valid": 4, "test": 5}, "options": {"operations": 2}},
     "model": {"model_type": "llama", "hidden_size": 32},
@@ -194,12 +194,3 @@ def test_other_parts_are_done_when_their_file_is_there(plan):
     part.finished.parent.mkdir(parents=True)
     part.finished.write_text("{}")
     assert part.done()
-
-
-def test_options_as_a_user_types_them():
-    given = {"batch_size": 8, "separator": "", "bf16": True, "pack": False, "chat": False, "lengths": [1, 2.5, True]}
-    assert options_of(given, {"learning-rate": 1e-05}) == (
-        *("--batch-size", "8", "--separator", "", "--bf16", "--no-pack", "--lengths", "1,2.5,true"),
-        *("--learning-rate", "1e-05"),
-    )
-    assert options_of({"seed": 1}, {"seed": 2}) == ("--seed", "2")

@@ -15,9 +15,7 @@ pytest.importorskip("matplotlib")
 bench = pytest.fixture(make_bench)
 
 
-START = (
-    "from pipelines import side_by_side; side_by_side.command_of = lambda job: [*{fake}, job.name, *job.arguments]; "
-)
+START = "from pipelines.shared import jobs; jobs.command_of = lambda job: [*{fake}, job.name, *job.arguments]; "
 # A job started in the background of a shell inherits that SIGINT is ignored, and these tests may run in one.
 START += "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
 START += "from pipelines.cli import main; main()"
@@ -99,11 +97,18 @@ def test_a_wrong_evaluation_can_be_mended_without_training_again(bench):
     assert bench.log() == ["evaluate cot-0"]
 
 
-def test_wrong_options_of_any_cell_are_found_before_anything_is_written(bench):
-    late = {"methods": {**GRID["methods"], "late": {"method": "coconut", "train": {"stepz": 3}}}}
+@pytest.mark.parametrize(
+    ("train", "message"),
+    [
+        ({"stepz": 3}, "train of 'late': unknown option 'stepz'; did you mean steps"),
+        ({"steps": "many"}, "train late-0: Invalid value for '--steps': 'many'"),
+    ],
+)
+def test_wrong_options_of_any_cell_are_found_before_anything_is_written(bench, train, message):
+    late = {"methods": {**GRID["methods"], "late": {"method": "coconut", "train": train}}}
     refused = bench.compare(**late)
     assert refused.exit_code == 1 and bench.log() == [] and not Path("out").exists()
-    assert refused.stderr.startswith("Error: grid.yaml: train late-0: No such option '--stepz'")
+    assert refused.stderr.startswith(f"Error: grid.yaml: {message}")
 
 
 @pytest.mark.parametrize(
