@@ -113,7 +113,7 @@ def require_math_verify() -> None:
         InputError: If it is not.
     """
     if find_spec("math_verify") is None:
-        raise InputError("--check math needs math-verify; install it with: pip install 'mixlm[math]'")
+        raise InputError("--check math needs math-verify; install it with: pip install math-verify")
 
 
 def _start(limit: float) -> subprocess.Popen:

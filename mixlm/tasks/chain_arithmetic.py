@@ -10,7 +10,7 @@ A step is always the same number of words, eight by default. Under a byte-level 
 as many tokens, and with ``--separator ""`` the same ones wherever it stands. There are ``2 * modulus ** 2`` different
 steps: 200. More words make a trace longer and tell nothing more, as language does.
 
-A question belongs to one split for good, see ``splitting``.
+A question belongs to one split for good, see ``splits``.
 """
 
 import random
@@ -18,10 +18,10 @@ from collections.abc import Iterator
 from itertools import cycle, islice
 
 from mixlm.errors import InputError
-from mixlm.tasks.splits import SPLITS, split_of
+from mixlm.tasks.splits import SPLITS, require_split, split_of
 
 
-__all__ = ["CHECK", "SPLITS", "generate", "split_of"]
+__all__ = ["CHECK", "SPLITS", "generate"]
 
 CHECK = "exact"
 _OPERATORS = "+-"
@@ -46,8 +46,9 @@ def generate(
         Rows with ``question``, ``steps`` and ``answer``.
 
     Raises:
-        InputError: If an option is too small, or there are not that many different questions.
+        InputError: If there is no such split, an option is too small, or there are not that many different questions.
     """
+    require_split(split)
     _require("operations", operations, 1)
     _require("modulus", modulus, 2)
     _require("words", words, _CORE)

@@ -25,10 +25,11 @@ from mixlm.data.reading import Row
 from mixlm.errors import InputError
 from mixlm.tasks.mathematics.answer_marks import last_boxed
 from mixlm.tasks.sources import Source, text_of
-from mixlm.tasks.splits import drawn
+from mixlm.tasks.splits import SPLITS, drawn, require_split
 
 
-SPLITS = ("train", "valid", "test")
+__all__ = ["CHECK", "SPLITS", "load"]
+
 CHECK = "math"
 VALID_ROWS = 500
 _TASK = "math"
@@ -55,8 +56,9 @@ def load(split: str = "train", *, source: str | Path | None = None) -> Iterator[
         Rows with ``question``, ``steps``, ``answer``, ``subject`` and ``level``.
 
     Raises:
-        InputError: If there is nothing to read, or a solution has no box.
+        InputError: If there is no such split, there is nothing to read, or a solution has no box.
     """
+    require_split(split)
     published = "test" if split == "test" else "train"
     rows = [_row(row, where) for where, row in _read(published, source)]
     valid = set()

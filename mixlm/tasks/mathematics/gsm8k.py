@@ -23,7 +23,7 @@ from typing import Literal
 
 from mixlm.errors import InputError
 from mixlm.tasks.sources import Source, text_of
-from mixlm.tasks.splits import drawn
+from mixlm.tasks.splits import drawn, require_split
 
 
 SPLITS = ("train", "valid", "test", "official-test")
@@ -56,9 +56,11 @@ def load(
         Rows with ``question``, ``steps`` and ``answer``.
 
     Raises:
-        InputError: If a file is not given or not there, a row has no question or no ``#### N``, or a question of
-            ``held_out`` is not in ``source``: by another spelling it could stand in two splits.
+        InputError: If there is no such split, a file is not given or not there, a row has no question or no
+            ``#### N``, or a question of ``held_out`` is not in ``source``: by another spelling it could stand in two
+            splits.
     """
+    require_split(split, SPLITS)
     rows = {
         text_of(row, ("question",), where, _TASK): (where, text_of(row, ("answer",), where, _TASK))
         for where, row in (_TEST if split == "official-test" else _TRAIN).rows(source)

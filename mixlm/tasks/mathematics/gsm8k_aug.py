@@ -22,7 +22,7 @@ from pathlib import Path
 from mixlm.data.reading import Row
 from mixlm.errors import InputError
 from mixlm.tasks.sources import Source, text_of
-from mixlm.tasks.splits import drawn
+from mixlm.tasks.splits import drawn, require_split
 
 
 SPLITS = ("train", "valid", "test", "official-test")
@@ -51,8 +51,10 @@ def load(
         Rows with ``question``, ``steps`` and ``answer``.
 
     Raises:
-        InputError: If a file is not given or not there, or a row is not in one of the two layouts.
+        InputError: If there is no such split, a file is not given or not there, or a row is not in one of the two
+            layouts.
     """
+    require_split(split, SPLITS)
     if split == "official-test":
         yield from _rows(_OFFICIAL_TEST, source)
         return

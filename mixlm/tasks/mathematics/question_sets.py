@@ -21,6 +21,7 @@ from mixlm.data.reading import Row
 from mixlm.errors import InputError
 from mixlm.tasks import CheckMode
 from mixlm.tasks.sources import Source, text_of
+from mixlm.tasks.splits import require_split
 
 
 @dataclass(frozen=True)
@@ -66,8 +67,9 @@ class QuestionSet:
             Rows with ``question``, ``steps``, which is empty, ``answer`` and the set's own columns.
 
         Raises:
-            InputError: If there is nothing to read, or a row has no question or no answer.
+            InputError: If there is no such split, there is nothing to read, or a row has no question or no answer.
         """
+        require_split(split, self.SPLITS)
         for where, row in Source(self.name, self.file, self.hub).rows(source):
             question, answer = text_of(row, self.questions, where, self.name), self._answer(row, where)
             if self.context and row.get(self.context) is not None:

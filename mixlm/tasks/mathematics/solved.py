@@ -8,12 +8,10 @@ from pathlib import Path
 from mixlm.data.reading import read_rows
 from mixlm.errors import InputError
 from mixlm.tasks.sources import text_of
-from mixlm.tasks.splits import is_valid
+from mixlm.tasks.splits import is_valid, require_split
 
 
 SPLITS = ("train", "valid")
-
-
 _QUESTIONS = ("question", "query", "problem")
 _log = logging.getLogger(__name__)
 
@@ -49,8 +47,9 @@ def rows_of(
         task: What messages call the task.
 
     Raises:
-        InputError: If ``exclude`` cannot be read, or no row marks its answer.
+        InputError: If there is no such split, ``exclude`` cannot be read, or no row marks its answer.
     """
+    require_split(split, SPLITS)
     banned = {text_of(row, _QUESTIONS, where, "questions") for where, row in read_rows(exclude)} if exclude else set()
     given = unmarked = 0
     for row in solved:

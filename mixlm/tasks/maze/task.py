@@ -28,7 +28,7 @@ is one token of a byte-level BPE tokenizer built from the rows; with ``--separat
 The answer is a shortest plan: cells to walk to, ``take``, ``open``; ``length`` counts its actions. The check "maze"
 accepts any plan that obeys the rules, reaches the goal and stops there; ``verify`` says where one fails.
 
-A question belongs to one split for good, see ``splitting``.
+A question belongs to one split for good, see ``splits``.
 """
 
 import random
@@ -41,7 +41,7 @@ from mixlm.tasks.maze.draw import Layout, draw_maze
 from mixlm.tasks.maze.grid import Maze, render_maze
 from mixlm.tasks.maze.plan import Verdict, verify
 from mixlm.tasks.maze.search import Heuristic, Search, fewest_doors, search
-from mixlm.tasks.splits import SPLITS, split_of
+from mixlm.tasks.splits import SPLITS, require_split, split_of
 
 
 __all__ = ["CHECK", "SPLITS", "Verdict", "generate", "verify"]
@@ -86,13 +86,12 @@ def generate(
         Rows with ``question``, ``steps``, ``answer`` and ``length``.
 
     Raises:
-        InputError: If there are no such mazes, or not that many.
+        InputError: If there is no such split, there are no such mazes, or not that many.
     """
+    require_split(split)
     layout = Layout(room_rows, room_columns, room_size, doors, loops)
     if not 0 <= needed <= doors:
         raise InputError(f"--needed {needed}: there are {doors} doors; give 0 to {doors}")
-    if split not in SPLITS:
-        raise InputError(f"--split {split}: choose from {', '.join(SPLITS)}")
     for question, maze in islice(_mazes(layout, needed, split, seed), rows):
         # The trace has draws of its own: its options have no part in which mazes are drawn.
         found = search(maze, random.Random(f"{seed} {question}"), heuristic)

@@ -12,7 +12,7 @@ Published rows are those of Coconut (Hao et al. 2024): 9,000 and 200 of five hop
 task's authors, github.com/asaparov/prontoqa (Apache-2.0), fictional ontologies, sentences in random order. "valid" is
 the 200, "test" the last 1,000 of the 9,000, "train" the others.
 
-Generated rows have the words, the forms, the worlds (see ``prontoqa_worlds``) and the frequencies of the published
+Generated rows have the words, the forms, the worlds (see ``worlds``) and the frequencies of the published
 ones. A world, whatever is asked of it and however its sentences are put and ordered, belongs to one split for good.
 
 Published and generated rows alike can be answered by a look: of the two classes that have the property in question or

@@ -20,7 +20,7 @@ each by as many steps, and
   distance from it, common neighbours, number of walks.
 
 What is left is to follow the edges in their direction from the entity asked about: that comes of the draw and holds
-for all options. What combines edges with and without direction is kept even as far as ``prosqa_skeletons`` says.
+for all options. What combines edges with and without direction is kept even as far as ``skeletons`` says.
 
 Graphs are as large as ProsQA's and harder to walk: of random walks from the entity that avoid dead ends of one edge,
 18 % arrive, in ProsQA 43 %. They differ in that two in five concepts are below both entities, hardly ever is there a

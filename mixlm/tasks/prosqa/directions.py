@@ -1,6 +1,6 @@
 """Directing a skeleton of prosqa-balanced: an order of its nodes, and further edges that fit two orders of it at once.
 
-Entities 0 and 1 are above everything, candidates 2 and 3 below; see ``prosqa_skeletons``.
+Entities 0 and 1 are above everything, candidates 2 and 3 below; see ``skeletons``.
 """
 
 import itertools
@@ -116,7 +116,7 @@ class Placing:
         return True
 
 
-class World:
+class Orientation:
     """A skeleton directed one way by an order of its nodes, to which edges can be added.
 
     Attributes:
@@ -156,7 +156,7 @@ class World:
     def lead_with(self, one: int, other: int) -> int | None:
         """Return what ``lead`` would be with another edge; None if it cannot be added.
 
-        Entities remain entities, and the world remains whole. Candidates, last in the order, remain leaves.
+        Entities remain entities, and it remains whole. Candidates, last in the order, remain leaves.
         """
         parent, child = self._directed(one, other)
         if child in self._entities:
@@ -183,13 +183,13 @@ class World:
         return (one, other) if self._place[one] < self._place[other] else (other, one)
 
 
-def add_edges(rng: random.Random, skeleton: Skeleton, worlds: Sequence[World], number: int) -> bool:
-    """Join pairs of nodes until both entities have equally many below them in either world.
+def add_edges(rng: random.Random, skeleton: Skeleton, orientations: Sequence[Orientation], number: int) -> bool:
+    """Join pairs of nodes until both entities have equally many below them in either orientation.
 
     Args:
         rng: Source of the draw.
         skeleton: To which the edges are added.
-        worlds: It, directed one way and another; they remain whole.
+        orientations: It, directed one way and another; they remain whole.
         number: Of edges to add, or more if it takes more, or as many as there is room for.
 
     Returns:
@@ -197,27 +197,27 @@ def add_edges(rng: random.Random, skeleton: Skeleton, worlds: Sequence[World], n
     """
     pairs = shuffled(rng, itertools.combinations(range(len(skeleton.neighbours)), 2))
     waiting = dict.fromkeys(pair for pair in pairs if pair[1] not in skeleton.neighbours[pair[0]])
-    gap, added = sum(abs(world.lead()) for world in worlds), True
+    gap, added = sum(abs(orientation.lead()) for orientation in orientations), True
     while added:
         added = False
         for pair in [*waiting]:
             if number <= 0 and not gap:
                 return True
-            after = _gap_with(worlds, pair)
+            after = _gap_with(orientations, pair)
             if after is None:  # nor can it be added when there are more edges
                 del waiting[pair]
             elif (after < gap or after == gap < number) and skeleton.join_evenly(*pair):
-                for world in worlds:
-                    world.add(*pair)
+                for orientation in orientations:
+                    orientation.add(*pair)
                 del waiting[pair]
                 number, gap, added = number - 1, after, True
     return not gap
 
 
-def _gap_with(worlds: Sequence[World], pair: tuple[int, int]) -> int | None:
+def _gap_with(orientations: Sequence[Orientation], pair: tuple[int, int]) -> int | None:
     gap = 0
-    for world in worlds:
-        lead = world.lead_with(*pair)
+    for orientation in orientations:
+        lead = orientation.lead_with(*pair)
         if lead is None:
             return None
         gap += abs(lead)

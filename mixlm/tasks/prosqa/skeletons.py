@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from mixlm.errors import InputError
-from mixlm.tasks.prosqa.directions import CANDIDATES, ENTITIES, Placing, Skeleton, World, add_edges, join
+from mixlm.tasks.prosqa.directions import CANDIDATES, ENTITIES, Orientation, Placing, Skeleton, add_edges, join
 from mixlm.tasks.prosqa.graphs import MEAN_PARENTS, Graph, Size, poisson
 
 
@@ -95,8 +95,8 @@ def draw_twins(rng: random.Random, size: Size, extra_edges: int = 0) -> Twins | 
     (length,) = rng.choices(lengths, [_SHARES.get(length, 1) for length in lengths])
     for _ in range(_TRIES):
         skeleton = _draw_skeleton(rng, size, length)
-        straight = _draw_world(rng, skeleton, 0) if skeleton else None
-        crossed = _draw_world(rng, skeleton, 1) if straight else None
+        straight = _orient(rng, skeleton, 0) if skeleton else None
+        crossed = _orient(rng, skeleton, 1) if straight else None
         if crossed:
             number = poisson(rng, _MORE_EDGES * len(skeleton.neighbours)) + extra_edges
             if add_edges(rng, skeleton, (straight, crossed), number):
@@ -153,7 +153,7 @@ def _join_nodes(rng: random.Random, neighbours: list[list[int]], nodes: Sequence
     return entities
 
 
-def _draw_world(rng: random.Random, skeleton: Skeleton, crossed: int) -> World | None:
+def _orient(rng: random.Random, skeleton: Skeleton, crossed: int) -> Orientation | None:
     order = Placing(skeleton, crossed).draw(rng)
-    world = World(skeleton, crossed, order) if order else None
-    return world if world and world.is_whole() else None
+    oriented = Orientation(skeleton, crossed, order) if order else None
+    return oriented if oriented and oriented.is_whole() else None

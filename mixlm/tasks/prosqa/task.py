@@ -16,12 +16,12 @@ Published rows: github.com/facebookresearch/coconut, folder ``data`` (MIT), in t
 about, ``target`` the right candidate and ``neg_target`` the wrong one.
 
 Generated rows have the published words and graphs drawn by the paper's Algorithm 1, with the choices that the
-published rows show where the paper has none; see ``prosqa_graphs``. A graph belongs to one split for good, whatever is
+published rows show where the paper has none; see ``graphs``. A graph belongs to one split for good, whatever is
 asked about it and in whichever order it is told.
 
 Published and generated rows alike can be answered by a look. The right candidate is the farthest leaf there is and the
 wrong one is any leaf of the other entity: the candidate farther from its nearest entity is right in 92 % of the rows,
-the one farther from the other entities, directions left out, in 96 %. ``prosqa_balanced`` has no such cues.
+the one farther from the other entities, directions left out, in 96 %. ``prosqa-balanced`` has no such cues.
 """
 
 from collections.abc import Iterator

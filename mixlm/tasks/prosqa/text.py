@@ -19,7 +19,7 @@ CONCEPTS = tuple(
         "quim rem rom ror scrom shum ster stor ter tim tum vum wor wum yer yim yum zhor zum"
     ).split()
 )
-ENTITIES = tuple("Alex Bob Carol Davis Eva Fae Gabriel Jack Max Oliver Polly Rex Sally Sam Stella Tom Wren".split())
+NAMES = tuple("Alex Bob Carol Davis Eva Fae Gabriel Jack Max Oliver Polly Rex Sally Sam Stella Tom Wren".split())
 Trace = Literal["path", "search"]
 _FRUITLESS_DRAWS = 10_000
 
@@ -154,10 +154,10 @@ def search_edges(edges: Sequence[tuple[int, int]], root: int, target: int) -> li
 def _draw_names(rng: random.Random, graph: Graph, concepts: int) -> list[str]:
     children = {child for _, child in graph.edges}
     entities = graph.nodes - len(children)
-    people = iter(rng.sample(ENTITIES, entities))
+    people = iter(rng.sample(NAMES, entities))
     things = iter(rng.sample(CONCEPTS[:concepts], len(children)))
     return [next(things if node in children else people) for node in range(graph.nodes)]
 
 
 def _sentence(child: str, parent: str) -> str:
-    return f"{'' if child in ENTITIES else 'Every '}{child} is a {parent}."
+    return f"{'' if child in NAMES else 'Every '}{child} is a {parent}."

@@ -7,7 +7,8 @@ from mixlm.data.template import Template
 from mixlm.data.tokenization import tokenize_sample
 from mixlm.errors import InputError
 from mixlm.model.loading import build_tokenizer
-from mixlm.tasks.chain_arithmetic import SPLITS, generate, split_of
+from mixlm.tasks.chain_arithmetic import SPLITS, generate
+from mixlm.tasks.splits import split_of
 
 
 def running_total(question: str, modulus: int) -> int:

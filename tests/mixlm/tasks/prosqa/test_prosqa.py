@@ -11,7 +11,7 @@ from mixlm.errors import InputError
 from mixlm.tasks.prosqa import balanced as prosqa_balanced
 from mixlm.tasks.prosqa.graphs import children_of, distances_from
 from mixlm.tasks.prosqa.task import SPLITS, generate, load
-from mixlm.tasks.prosqa.text import CONCEPTS, ENTITIES, facts_of
+from mixlm.tasks.prosqa.text import CONCEPTS, NAMES, facts_of
 from mixlm.tasks.splits import split_of
 from tests.mixlm.tasks.prosqa.prosqa_features import candidate_features
 
@@ -89,7 +89,7 @@ def test_published_rows_read_back_by_the_same_rules_and_have_the_same_names(publ
     for row in published:
         read_back(row)
     names = {name for row in published for name in row["idx_to_symbol"]}
-    assert names == {*CONCEPTS, *ENTITIES} and len(CONCEPTS) == 38 and len(ENTITIES) == 17
+    assert names == {*CONCEPTS, *NAMES} and len(CONCEPTS) == 38 and len(NAMES) == 17
 
 
 def test_entities_are_the_nodes_without_parents_as_in_the_published_rows(generated, published):
@@ -161,7 +161,7 @@ def test_a_graph_is_in_one_split_whoever_asks_about_it_and_none_comes_twice(task
     assert all(len(found) == 60 for found in facts.values())
     for split, row in ((split, row) for split, found in rows.items() for row in found):
         *sentences, _ = re.split(r"(?<=\.) ", row["question"])
-        other_name = next(name for name in row["idx_to_symbol"] if name in ENTITIES and name not in row["answer"])
+        other_name = next(name for name in row["idx_to_symbol"] if name in NAMES and name not in row["answer"])
         retold = " ".join([*sentences[::-1], f"Is {other_name} a lempus or rempus?"])
         assert split_of(facts_of(retold)) == split
     assert not facts["train"] & facts["valid"] | facts["train"] & facts["test"] | facts["valid"] & facts["test"]
@@ -178,7 +178,7 @@ def test_sentences_come_in_an_order_that_tells_nothing_of_the_graph(generated):
 
 def test_few_names_are_enough_and_the_only_ones_used():
     rows = list(generate(50, concepts=10, **SMALL))
-    assert {name for row in rows for name in row["idx_to_symbol"]} <= {*CONCEPTS[:10], *ENTITIES}
+    assert {name for row in rows for name in row["idx_to_symbol"]} <= {*CONCEPTS[:10], *NAMES}
 
 
 @pytest.mark.parametrize("task", TASKS)
