@@ -5,10 +5,12 @@ import shutil
 import subprocess
 import sys
 import sysconfig
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+
+from tests import warm_python
 
 
 os.environ["OMP_NUM_THREADS"] = "1"  # tests run side by side; set before torch is imported
@@ -103,6 +105,13 @@ def two_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(torch.accelerator, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+
+
+@pytest.fixture(scope="session")
+def warm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A python that begins with the large libraries imported, for processes of which a test needs several."""
+    with warm_python.start(tmp_path_factory.mktemp("warm")) as executable:
+        yield str(executable)
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,6 @@
 import csv
 import json
-import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -30,16 +30,14 @@ def compare(*arguments):
 
 
 @pytest.fixture(scope="module")
-def toy(tmp_path_factory):
+def toy(tmp_path_factory, warm):
     """The folder and the output of a comparison by the real commands."""
     folder = tmp_path_factory.mktemp("compare")
     (folder / "toy.yaml").write_text(yaml.safe_dump(TOY, sort_keys=False))
-    before = Path.cwd()
-    os.chdir(folder)
-    try:
+    with pytest.MonkeyPatch.context() as patched:
+        patched.chdir(folder)
+        patched.setattr(sys, "executable", warm)
         done = compare("toy.yaml", "--jobs", "2")
-    finally:
-        os.chdir(before)
     assert done.exit_code == 0, done.output
     return folder / "toy", done.stdout
 

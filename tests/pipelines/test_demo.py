@@ -24,11 +24,13 @@ TOY = {
 
 
 @pytest.fixture(scope="module")
-def toy(tmp_path_factory):
+def toy(tmp_path_factory, warm):
     folder = tmp_path_factory.mktemp("demo")
     (folder / "toy.yaml").write_text(yaml.safe_dump(TOY))
     arguments = ["demo", "--out", str(folder / "out"), "--seed", "3", "--recipe", str(folder / "toy.yaml")]
-    result = CliRunner().invoke(main, arguments)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(sys, "executable", warm)
+        result = CliRunner().invoke(main, arguments)
     assert result.exit_code == 0, result.output
     return folder / "out", result.stdout
 
