@@ -72,40 +72,49 @@ _OUT = click.Option(["--out"], required=True, type=click.Path(dir_okay=False), h
 def task_command(name: str) -> click.Command:
     """Return the command that writes rows of the task ``name``.
 
-    Its options are the keyword-only parameters of the task's ``generate`` and ``load``, with their types and defaults,
-    and with what the docstrings say of them. A task with both generates rows unless ``--official`` is given.
+    Its options are the fields of the task's ``Options`` and the keyword-only parameters of its ``load``, with their
+    types and defaults, and with what the docstrings say of them. A task that has both generates rows unless
+    ``--official`` is given.
     """
     task = open_task(name)
-    generate, load = getattr(task, "generate", None), getattr(task, "load", None)
+    choices, load = getattr(task, "Options", None), getattr(task, "load", None)
 
     def write(out: str, rows: int | None, split: str, seed: int = 0, official: bool = False, **options: Any) -> None:
         """Write rows."""
         from mixlm.data.writing import write_rows
 
-        loads = load is not None and (official or generate is None)
-        _refuse_other(generate if loads else load, load if loads else generate)
-        options = {key: options[key] for key in own_parameters(load if loads else generate)}
+        loads = load is not None and (official or choices is None)
+        _refuse_other(choices if loads else load, load if loads else choices)
+        options = {key: options[key] for key in own_parameters(load if loads else choices)}
         if not loads and rows is None:
             raise click.UsageError("Missing option '--rows': how many to generate.")
-        drawn = load(split, **options) if loads else generate(rows, split, seed, **options)
+        drawn = load(split, **options) if loads else task.generate(rows, split, seed, choices(**options))
         click.echo(f"wrote {write_rows(out, drawn, rows)} rows to {out}")
 
-    made = command(name, help=_help(task, generate, load), short_help=_first_line(task))(write)
-    made.params = [*_shared(task, generate, load), *_own(generate, load), _OUT, *made.params]
+    made = command(name, help=_help(task, choices, load), short_help=_first_line(task))(write)
+    made.params = [*_shared(task, choices, load), *_own(choices, load), _OUT, *made.params]
     return made
 
 
-def own_parameters(function: Callable[..., Any] | None) -> dict[str, Parameter]:
-    """Return the keyword-only parameters of a task's function by name; none of a function that is not there."""
-    found = signature(function).parameters if function else {}
-    return {name: parameter for name, parameter in found.items() if parameter.kind is Parameter.KEYWORD_ONLY}
+def own_parameters(source: Callable[..., Any] | None) -> dict[str, Parameter]:
+    """Return the fields of a task's ``Options`` or the keyword-only parameters of its ``load``; none of neither."""
+    found = signature(source).parameters if source else {}
+    fields = isinstance(source, type)
+    return {name: given for name, given in found.items() if fields or given.kind is Parameter.KEYWORD_ONLY}
+
+
+def _notes(source: Callable[..., Any] | None) -> dict[str, str]:
+    """Return what the docstrings say of each of ``own_parameters``; a class has fields of those it is made from."""
+    if not isinstance(source, type):
+        return notes_of(getattr(source, "__doc__", None), "Args")
+    return dict(note for kind in source.__mro__[::-1] for note in notes_of(kind.__doc__, "Attributes").items())
 
 
 def _first_line(task: Any) -> str:
     return (task.__doc__ or "").strip().partition("\n")[0]
 
 
-def _help(task: Any, generate: Callable | None, load: Callable | None) -> str:
+def _help(task: Any, choices: type | None, load: Callable | None) -> str:
     """Return the first paragraph of the task's documentation, and where its rows come from."""
     about = (task.__doc__ or "").strip().partition("\n\n")[0]
     ways = {
@@ -113,10 +122,10 @@ def _help(task: Any, generate: Callable | None, load: Callable | None) -> str:
         (False, True): "Rows are those that were published.",
         (True, True): "Rows are generated, the same ones for the same options; with --official, those published.",
     }
-    return f"{about}\n\n{ways[generate is not None, load is not None]} The splits share no question."
+    return f"{about}\n\n{ways[choices is not None, load is not None]} The splits share no question."
 
 
-def _shared(task: Any, generate: Callable | None, load: Callable | None) -> list[click.Option]:
+def _shared(task: Any, choices: type | None, load: Callable | None) -> list[click.Option]:
     rows = click.Option(
         ["--rows"],
         type=click.IntRange(min=1),
@@ -126,18 +135,18 @@ def _shared(task: Any, generate: Callable | None, load: Callable | None) -> list
     which = {"default": task.SPLITS[0], "show_default": True, "type": click.Choice(task.SPLITS)}
     split = click.Option(["--split"], **which, help="Part of the task's rows.")
     options = [rows, split]
-    if generate:
+    if choices:
         options.append(click.Option(["--seed"], default=0, show_default=True, help="Seed of the draw."))
-    if generate and load:
+    if choices and load:
         options.append(click.Option(["--official"], is_flag=True, help="Write published rows."))
     return options
 
 
-def _own(*functions: Callable[..., Any] | None) -> list[click.Option]:
+def _own(*sources: Callable[..., Any] | None) -> list[click.Option]:
     made: dict[str, click.Option] = {}
-    for function in functions:
-        notes = notes_of(getattr(function, "__doc__", None), "Args")
-        for name, parameter in own_parameters(function).items():
+    for source in sources:
+        notes = _notes(source)
+        for name, parameter in own_parameters(source).items():
             made.setdefault(name, _option(name, parameter, notes.get(name, "")))
     return list(made.values())
 
@@ -168,6 +177,6 @@ def _refuse_other(unused: Callable[..., Any] | None, used: Callable[..., Any] | 
     context, kept = click.get_current_context(), own_parameters(used)
     for name in own_parameters(unused):
         if name not in kept and context.get_parameter_source(name) is not click.core.ParameterSource.DEFAULT:
-            generates = used.__name__ == "generate"
+            generates = isinstance(used, type)
             why = "is for published rows; add --official, or" if generates else "does nothing to published rows;"
             raise click.UsageError(f"--{name.replace('_', '-')} {why} leave it out")

@@ -3,8 +3,8 @@
 A task is a module, or an object with the same names:
 
 - ``SPLITS``: names of its splits, which share no question; ``CHECK``: the name of the check of its answers.
-- ``generate(rows, split, seed, *, option=..)`` of a synthetic task, ``load(split, *, option=..)`` of a published one;
-  both yield rows with ``question``, ``steps``, ``answer`` and the task's own columns.
+- ``generate(rows, split, seed, options)`` and the dataclass ``Options`` of a synthetic task, ``load(split, *, ..)`` of
+  a published one; both yield rows with ``question``, ``steps``, ``answer`` and the task's own columns.
 
 Which answers are right is known in one place for all tasks, ``mixlm.evaluation.checks``.
 """

@@ -15,6 +15,7 @@ A question belongs to one split for good, see ``splits``.
 
 import random
 from collections.abc import Iterator
+from dataclasses import dataclass
 from itertools import cycle, islice
 
 from mixlm.errors import InputError
@@ -29,8 +30,33 @@ _CORE = 6  # words of "3 + 4 gives 7 ."
 _FILLER = "we keep the total in mind and go on with the next of the operations , which is not hard : so now".split()
 
 
+@dataclass(frozen=True)
+class Options:
+    """What can be chosen about the rows.
+
+    Attributes:
+        operations: Additions and subtractions of a question; also the number of its steps.
+        modulus: Every number is below it.
+        words: Words of a step, at least 6; all above that carry nothing.
+    """
+
+    operations: int = 6
+    modulus: int = 10
+    words: int = 8
+
+    def __post_init__(self) -> None:
+        """Check that there are such rows.
+
+        Raises:
+            InputError: If an option is too small.
+        """
+        for name, least in (("operations", 1), ("modulus", 2), ("words", _CORE)):
+            if getattr(self, name) < least:
+                raise InputError(f"--{name} {getattr(self, name)}: give {least} or more")
+
+
 def generate(
-    rows: int, split: str = "train", seed: int = 0, *, operations: int = 6, modulus: int = 10, words: int = 8
+    rows: int, split: str = "train", seed: int = 0, options: Options = Options()
 ) -> Iterator[dict[str, str | list[str]]]:
     """Yield rows with different questions; the same arguments yield the same rows.
 
@@ -38,28 +64,23 @@ def generate(
         rows: How many.
         split: One of ``SPLITS``.
         seed: Of the draw.
-        operations: Additions and subtractions of a question; also the number of its steps.
-        modulus: Every number is below it.
-        words: Words of a step, at least 6; all above that carry nothing.
+        options: What the rows are like.
 
     Yields:
         Rows with ``question``, ``steps`` and ``answer``.
 
     Raises:
-        InputError: If there is no such split, an option is too small, or there are not that many different questions.
+        InputError: If there is no such split, or there are not that many different questions.
     """
     require_split(split)
-    _require("operations", operations, 1)
-    _require("modulus", modulus, 2)
-    _require("words", words, _CORE)
     rng = random.Random(seed)
-    possible = modulus * (len(_OPERATORS) * modulus) ** operations
+    possible = options.modulus * (len(_OPERATORS) * options.modulus) ** options.operations
     seen: set[str] = set()
     given = 0
     while given < rows:
         if len(seen) == possible:
             raise InputError(f"--rows {rows}: split '{split}' has {given} different questions; give more --operations")
-        row = _draw(rng, operations, modulus, words)
+        row = _draw(rng, options)
         if row["question"] in seen:
             continue
         seen.add(row["question"])
@@ -68,17 +89,12 @@ def generate(
             yield row
 
 
-def _require(name: str, value: int, least: int) -> None:
-    if value < least:
-        raise InputError(f"--{name} {value}: give {least} or more")
-
-
-def _draw(rng: random.Random, operations: int, modulus: int, words: int) -> dict[str, str | list[str]]:
-    total = rng.randrange(modulus)
-    question, steps, filler = [f"start {total}"], [], _filler(words - _CORE)
-    for _ in range(operations):
-        operator, operand = rng.choice(_OPERATORS), rng.randrange(modulus)
-        result = (total + operand if operator == "+" else total - operand) % modulus
+def _draw(rng: random.Random, options: Options) -> dict[str, str | list[str]]:
+    total = rng.randrange(options.modulus)
+    question, steps, filler = [f"start {total}"], [], _filler(options.words - _CORE)
+    for _ in range(options.operations):
+        operator, operand = rng.choice(_OPERATORS), rng.randrange(options.modulus)
+        result = (total + operand if operator == "+" else total - operand) % options.modulus
         question.append(f"{operator} {operand}")
         steps.append(f"{filler}{total} {operator} {operand} gives {result} .")
         total = result

@@ -1,5 +1,6 @@
 import json
 from collections.abc import Iterator
+from dataclasses import asdict, dataclass
 from inspect import cleandoc
 from pathlib import Path
 from types import SimpleNamespace
@@ -17,33 +18,43 @@ from pipelines.shared.docstrings import notes_of
 from pipelines.shared.jobs import Job
 
 
-def generate(
-    rows: int,
-    split: str = "train",
-    seed: int = 0,
-    *,
-    hops: int = 5,
-    rate: float = 0.5,
-    plain: bool = False,
-    order: Literal["mixed", "given"] = "mixed",
-    words: str | None = None,
-) -> Iterator[dict]:
-    """Yield rows.
+@dataclass(frozen=True)
+class Common:
+    """What other tasks have, too.
 
-    Args:
-        rows: How many.
-        split: Which.
-        seed: Of the draw.
-        hops: Steps of a proof,
-            premises included.
+    Attributes:
+        hops: Steps of a proof.
         rate: Share of distractors.
         plain: Leave distractors out.
+    """
+
+    hops: int = 5
+    rate: float = 0.5
+    plain: bool = False
+
+
+@dataclass(frozen=True)
+class Options(Common):
+    """What can be chosen.
+
+    Attributes:
+        hops: Steps of a proof,
+            premises included.
         order: Order of the premises.
         words: Where names come from.
     """
-    options = {"hops": hops, "rate": rate, "plain": plain, "order": order, "words": words}
+
+    order: Literal["mixed", "given"] = "mixed"
+    words: str | None = None
+
+
+def generate(rows: int, split: str, seed: int, options: Options) -> Iterator[dict]:
+    """Yield rows."""
     for number in range(rows):
-        yield {"question": f"{split} {seed} {number}", "steps": [], "answer": json.dumps(options)}
+        yield {"question": f"{split} {seed} {number}", "steps": [], "answer": json.dumps(asdict(options))}
+
+
+GENERATED = {"Options": Options, "generate": generate}
 
 
 def load(split: str = "train", *, hops: int = 5, source: str | Path | None = None) -> Iterator[dict]:
@@ -80,20 +91,20 @@ def run(tmp_path, monkeypatch):
 OUT = ("--out", "out.jsonl")
 
 
-def test_rows_are_generated_with_the_functions_own_defaults(run):
-    done, rows = run("--rows", "2", *OUT, generate=generate)
+def test_rows_are_generated_with_the_defaults_of_the_options(run):
+    done, rows = run("--rows", "2", *OUT, **GENERATED)
     assert (done.exit_code, done.output) == (0, "wrote 2 rows to out.jsonl\n")
     assert [row["question"] for row in rows] == ["train 0 0", "train 0 1"]
     options = {"hops": 5, "rate": 0.5, "plain": False, "order": "mixed", "words": None}
     assert json.loads(rows[0]["answer"]) == options
 
 
-def test_options_reach_the_function_with_their_types(run):
+def test_options_reach_the_task_with_their_types(run):
     options = ("--hops", "3", "--rate", "1", "--plain", "--order", "given", "--words", "w")
-    done, rows = run("--rows", "1", "--split", "test", "--seed", "4", *options, *OUT, generate=generate)
+    done, rows = run("--rows", "1", "--split", "test", "--seed", "4", *options, *OUT, **GENERATED)
     assert done.exit_code == 0 and rows[0]["question"] == "test 4 0"
     assert json.loads(rows[0]["answer"]) == {"hops": 3, "rate": 1.0, "plain": True, "order": "given", "words": "w"}
-    assert json.loads(run("--rows", "1", "--no-plain", *OUT, generate=generate)[1][0]["answer"])["plain"] is False
+    assert json.loads(run("--rows", "1", "--no-plain", *OUT, **GENERATED)[1][0]["answer"])["plain"] is False
 
 
 @pytest.mark.parametrize(
@@ -109,7 +120,7 @@ def test_options_reach_the_function_with_their_types(run):
     ],
 )
 def test_what_a_generated_task_does_not_take(run, arguments, message):
-    done, rows = run(*arguments, *OUT, generate=generate)
+    done, rows = run(*arguments, *OUT, **GENERATED)
     assert done.exit_code == 2 and message in done.stderr and rows is None
 
 
@@ -123,7 +134,7 @@ def test_published_rows_are_all_or_the_first(run):
 
 
 def test_a_task_with_both_generates_unless_told(run):
-    both = {"generate": generate, "load": load}
+    both = GENERATED | {"load": load}
     _, rows = run("--rows", "1", "--hops", "2", *OUT, **both)
     assert rows[0]["question"] == "train 0 0" and json.loads(rows[0]["answer"])["hops"] == 2
     _, rows = run("--official", "--hops", "2", *OUT, **both)
@@ -133,7 +144,7 @@ def test_a_task_with_both_generates_unless_told(run):
 
 
 def test_an_option_that_would_do_nothing_is_refused(run):
-    both = {"generate": generate, "load": load}
+    both = GENERATED | {"load": load}
     Path("out.jsonl").write_text("{}")
     done, rows = run("--rows", "1", "--source", "x", *OUT, **both)
     assert done.exit_code == 2 and rows == [{}]
@@ -144,7 +155,7 @@ def test_an_option_that_would_do_nothing_is_refused(run):
 
 
 def test_help_is_what_the_docstrings_say(run):
-    text = " ".join(run("--help", generate=generate, load=load)[0].output.split())
+    text = " ".join(run("--help", **GENERATED, load=load)[0].output.split())
     assert "Proofs in made-up worlds. Rows are generated" in text and "More on it" not in text
     assert "--hops INTEGER Steps of a proof, premises included. [default: 5]" in text
     assert "--plain / --no-plain Leave distractors out. [default: no-plain]" in text
@@ -158,10 +169,8 @@ def test_every_option_of_every_task_is_explained(name):
     command = task_command.task_command(name)
     options = [option for option in command.params if isinstance(option, click.Option)]
     assert not [option.name for option in options if not option.help]
-    functions = [getattr(open_task(name), kind, None) for kind in ("generate", "load")]
-    first, second = map(task_command.own_parameters, functions)
-    assert {*first, *second} <= {option.name for option in options}
-    assert all(first[shared].default == second[shared].default for shared in first.keys() & second.keys())
+    for source in (getattr(open_task(name), kind, None) for kind in ("Options", "load")):
+        assert task_command.own_parameters(source).keys() <= {option.name for option in options}
     assert command.get_short_help_str() and "\n" not in command.short_help
 
 

@@ -19,16 +19,16 @@ class Layout:
     Attributes:
         room_rows: Rooms from top to bottom.
         room_columns: Rooms from left to right.
-        room_size: Cells of a room's side.
+        room_size: Cells of a room's side. The walls between rooms are one cell thick.
         doors: Doors, each of its own colour, with as many keys.
-        loops: Chance of an opening between neighbouring rooms that are joined some other way.
+        loops: Chance of an opening between neighbouring rooms, beside those that join all rooms in a tree.
     """
 
-    room_rows: int
-    room_columns: int
-    room_size: int
-    doors: int
-    loops: float
+    room_rows: int = 3
+    room_columns: int = 3
+    room_size: int = 3
+    doors: int = 3
+    loops: float = 0.25
 
     def __post_init__(self) -> None:
         """Check that there are such mazes.

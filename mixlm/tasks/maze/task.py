@@ -26,84 +26,85 @@ at least. ``none`` stands for no cell, key or door. ``back`` events read the pla
 is one token of a byte-level BPE tokenizer built from the rows; with ``--separator ""`` an event is eight tokens.
 
 The answer is a shortest plan: cells to walk to, ``take``, ``open``; ``length`` counts its actions. The check "maze"
-accepts any plan that obeys the rules, reaches the goal and stops there; ``verify`` says where one fails.
+accepts any plan that obeys the rules, reaches the goal and stops there; ``plan.verify`` says where one fails.
 
 A question belongs to one split for good, see ``splits``.
 """
 
 import random
 from collections.abc import Iterator
+from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Literal
 
 from mixlm.errors import InputError
 from mixlm.tasks.maze.draw import Layout, draw_maze
 from mixlm.tasks.maze.grid import Maze, render_maze
-from mixlm.tasks.maze.plan import Verdict, verify
 from mixlm.tasks.maze.search import Heuristic, Search, fewest_doors, search
 from mixlm.tasks.splits import SPLITS, require_split, split_of
 
 
-__all__ = ["CHECK", "SPLITS", "Verdict", "generate", "verify"]
+__all__ = ["CHECK", "SPLITS", "Options", "generate"]
 
 CHECK = "maze"
-Trace = Literal["search", "closed"]
 _PATIENCE = 20_000  # mazes drawn in vain, one after another, until there are taken to be no more
 
 
-def generate(
-    rows: int,
-    split: str = "train",
-    seed: int = 0,
-    *,
-    room_rows: int = 3,
-    room_columns: int = 3,
-    room_size: int = 3,
-    doors: int = 3,
-    needed: int = 1,
-    loops: float = 0.25,
-    trace: Trace = "search",
-    heuristic: Heuristic = "keys",
-    retrace: bool = False,
-) -> Iterator[dict[str, Any]]:
+@dataclass(frozen=True)
+class Options(Layout):
+    """What can be chosen about the mazes and their traces, beside the layout.
+
+    Attributes:
+        needed: So many doors must be opened at least to reach the goal.
+        trace: search writes every state that A* creates or closes, closed those that it closes.
+        heuristic: A* counts rows and columns to the goal; keys counts them by way of the key and door still needed.
+        retrace: End the trace with the states of the plan, from the goal back to the start.
+    """
+
+    needed: int = 1
+    trace: Literal["search", "closed"] = "search"
+    heuristic: Heuristic = "keys"
+    retrace: bool = False
+
+    def __post_init__(self) -> None:
+        """Check that there are such mazes.
+
+        Raises:
+            InputError: If there are none.
+        """
+        super().__post_init__()
+        if not 0 <= self.needed <= self.doors:
+            raise InputError(f"--needed {self.needed}: there are {self.doors} doors; give 0 to {self.doors}")
+
+
+def generate(rows: int, split: str = "train", seed: int = 0, options: Options = Options()) -> Iterator[dict[str, Any]]:
     """Yield rows with different mazes, all of them solvable; the same arguments yield the same rows.
 
     Args:
         rows: How many.
         split: One of ``SPLITS``.
         seed: Of the draw.
-        room_rows: Rooms from top to bottom.
-        room_columns: Rooms from left to right.
-        room_size: Cells of a room's side. The walls between rooms are one cell thick.
-        doors: Doors, each of its own colour, with as many keys.
-        needed: So many doors must be opened at least to reach the goal.
-        loops: Chance of an opening between neighbouring rooms, beside those that join all rooms in a tree.
-        trace: search writes every state that A* creates or closes, closed those that it closes.
-        heuristic: A* counts rows and columns to the goal; keys counts them by way of the key and door still needed.
-        retrace: End the trace with the states of the plan, from the goal back to the start.
+        options: What the rows are like.
 
     Yields:
         Rows with ``question``, ``steps``, ``answer`` and ``length``.
 
     Raises:
-        InputError: If there is no such split, there are no such mazes, or not that many.
+        InputError: If there is no such split, or there are not that many mazes.
     """
     require_split(split)
-    layout = Layout(room_rows, room_columns, room_size, doors, loops)
-    if not 0 <= needed <= doors:
-        raise InputError(f"--needed {needed}: there are {doors} doors; give 0 to {doors}")
-    for question, maze in islice(_mazes(layout, needed, split, seed), rows):
+    for question, maze in islice(_mazes(options, split, seed), rows):
         # The trace has draws of its own: its options have no part in which mazes are drawn.
-        found = search(maze, random.Random(f"{seed} {question}"), heuristic)
-        steps, answer = _steps(found, trace, retrace), " ".join(found.plan)
+        found = search(maze, random.Random(f"{seed} {question}"), options.heuristic)
+        steps, answer = _steps(found, options), " ".join(found.plan)
         yield {"question": question, "steps": steps, "answer": answer, "length": len(found.plan)}
 
 
-def _mazes(layout: Layout, needed: int, split: str, seed: int) -> Iterator[tuple[str, Maze]]:
+def _mazes(options: Options, split: str, seed: int) -> Iterator[tuple[str, Maze]]:
     """Yield different solvable mazes of a split with their questions, until no more are found."""
     rng, seen, vain = random.Random(seed), set(), 0
     while vain < _PATIENCE:
-        maze = draw_maze(layout, rng)
+        maze = draw_maze(options, rng)
         question = render_maze(maze)
         if split_of(question) != split:
             continue
@@ -111,16 +112,16 @@ def _mazes(layout: Layout, needed: int, split: str, seed: int) -> Iterator[tuple
         if question in seen:
             continue
         least = fewest_doors(maze)
-        if least is not None and least >= needed:
+        if least is not None and least >= options.needed:
             vain = 0
             seen.add(question)
             yield question, maze
     raise InputError(
-        f"--split {split}: no more than {len(seen)} different mazes found that need {needed} doors; give fewer --rows,"
-        " more or larger rooms, or a smaller --needed or --loops"
+        f"--split {split}: no more than {len(seen)} different mazes found that need {options.needed} doors; "
+        "give fewer --rows, more or larger rooms, or a smaller --needed or --loops"
     )
 
 
-def _steps(found: Search, trace: Trace, retrace: bool) -> list[str]:
-    events = [event for event in found.events if trace == "search" or event.kind == "close"]
-    return [str(event) for event in [*events, *(found.back if retrace else ())]]
+def _steps(found: Search, options: Options) -> list[str]:
+    events = [event for event in found.events if options.trace == "search" or event.kind == "close"]
+    return [str(event) for event in [*events, *(found.back if options.retrace else ())]]

@@ -22,6 +22,7 @@ is as likely and makes the other answer right.
 
 import random
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from mixlm.data.reading import read_rows
@@ -41,7 +42,7 @@ from mixlm.tasks.sources import find
 from mixlm.tasks.splits import SPLITS, require_split, split_of
 
 
-__all__ = ["CHECK", "SPLITS", "generate", "load"]
+__all__ = ["CHECK", "SPLITS", "Options", "generate", "load"]
 
 CHECK = "exact"
 ANSWERS = ("False", "True")
@@ -50,24 +51,11 @@ _FORMS = ("plural", "plural", "Each", "Every")  # as often in the published rows
 _FRUITLESS_DRAWS = 10_000
 
 
-def generate(
-    rows: int,
-    split: str = "train",
-    seed: int = 0,
-    *,
-    hops: int = 5,
-    distractors: bool = True,
-    balanced: bool = False,
-    concepts: int | None = None,
-    families: int | None = None,
-    names: int = PUBLISHED_NAMES,
-) -> Iterator[dict[str, str | list[str]]]:
-    """Yield rows with different questions; the same arguments yield the same rows.
+@dataclass(frozen=True)
+class Options:
+    """What can be chosen about the rows.
 
-    Args:
-        rows: How many.
-        split: One of ``SPLITS``.
-        seed: Of the draw.
+    Attributes:
         hops: Rules from the entity's class to the property in question. A row has a step more.
         distractors: Give every class on the way a further parent and the entity a further class.
         balanced: Give the opposite property to a second entity, by as many hops, instead of to a class that nothing
@@ -76,15 +64,58 @@ def generate(
         families: Families of properties to choose from, such as hot, cold and temperate. By default the 13 of the
             published rows, or all that a world takes.
         names: Names of entities to choose from.
+    """
+
+    hops: int = 5
+    distractors: bool = True
+    balanced: bool = False
+    concepts: int | None = None
+    families: int | None = None
+    names: int = PUBLISHED_NAMES
+
+    def shape(self) -> Shape:
+        """Return the shape of the worlds.
+
+        Raises:
+            InputError: If an option is too small or too large.
+        """
+        if self.hops < 1:
+            raise InputError(f"--hops {self.hops}: give 1 or more")
+        least = Shape.least(self.hops, self.distractors, self.balanced)
+        usual = {"concepts": PUBLISHED_CONCEPTS, "families": PUBLISHED_FAMILIES}
+        given = {"concepts": self.concepts, "families": self.families, "names": self.names}
+        for (option, number), words in zip(given.items(), (CONCEPTS, FAMILIES, NAMES), strict=True):
+            if least[option] > len(words):
+                raise InputError(
+                    f"--hops {self.hops}: would take {least[option]} {option} and there are {len(words)}; give fewer"
+                )
+            if number is None:
+                given[option] = max(usual[option], least[option])
+            elif not least[option] <= number <= len(words):
+                raise InputError(f"--{option} {number}: give {least[option]} to {len(words)} for --hops {self.hops}")
+        return Shape(self.hops, self.distractors, self.balanced, **given)
+
+
+def generate(
+    rows: int, split: str = "train", seed: int = 0, options: Options = Options()
+) -> Iterator[dict[str, str | list[str]]]:
+    """Yield rows with different questions; the same arguments yield the same rows.
+
+    Args:
+        rows: How many.
+        split: One of ``SPLITS``.
+        seed: Of the draw.
+        options: What the rows are like.
 
     Yields:
         Rows with ``question``, ``steps`` and ``answer``.
 
     Raises:
-        InputError: If an option is too small or too large, or new questions are no longer found.
+        InputError: If there is no such split, an option is too small or too large, or new questions are no longer
+            found.
     """
     require_split(split)
-    shape = _shape(hops, distractors, balanced, concepts, families, names)
+    shape = options.shape()
     rng = random.Random(seed)
     seen: set[str] = set()
     fruitless = 0
@@ -126,26 +157,6 @@ def load(split: str = "train", *, source: str | Path | None = None) -> Iterator[
             raise InputError(f"{source}: {len(rows)} rows, and the last 1,000 are the test; give the published file")
         rows = rows[-_TEST_ROWS:] if split == "test" else rows[:-_TEST_ROWS]
     yield from rows
-
-
-def _shape(
-    hops: int, distractors: bool, balanced: bool, concepts: int | None, families: int | None, names: int
-) -> Shape:
-    if hops < 1:
-        raise InputError(f"--hops {hops}: give 1 or more")
-    least = Shape.least(hops, distractors, balanced)
-    usual = {"concepts": PUBLISHED_CONCEPTS, "families": PUBLISHED_FAMILIES}
-    given = {"concepts": concepts, "families": families, "names": names}
-    for (option, number), words in zip(given.items(), (CONCEPTS, FAMILIES, NAMES), strict=True):
-        if least[option] > len(words):
-            raise InputError(
-                f"--hops {hops}: would take {least[option]} {option} and there are {len(words)}; give fewer"
-            )
-        if number is None:
-            given[option] = max(usual[option], least[option])
-        elif not least[option] <= number <= len(words):
-            raise InputError(f"--{option} {number}: give {least[option]} to {len(words)} for --hops {hops}")
-    return Shape(hops, distractors, balanced, **given)
 
 
 def _row(rng: random.Random, world: World) -> dict[str, str | list[str]]:

@@ -31,59 +31,61 @@ A graph belongs to one split for good, whichever entity it is asked about and in
 """
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 from mixlm.errors import InputError
-from mixlm.tasks.prosqa.graphs import Size
 from mixlm.tasks.prosqa.skeletons import draw_balanced_graph, require_room
-from mixlm.tasks.prosqa.text import CONCEPTS, Trace, draw_rows, require_names
+from mixlm.tasks.prosqa.text import RowOptions, draw_rows
 from mixlm.tasks.splits import SPLITS
 
 
-__all__ = ["CHECK", "SPLITS", "generate"]
+__all__ = ["CHECK", "SPLITS", "Options", "generate"]
 
 CHECK = "exact"
 
 
-def generate(
-    rows: int,
-    split: str = "train",
-    seed: int = 0,
-    *,
-    min_nodes: int = 14,
-    max_nodes: int = 28,
-    min_path: int = 3,
-    max_path: int = 6,
-    extra_edges: int = 0,
-    concepts: int = len(CONCEPTS),
-    trace: Trace = "path",
-) -> Iterator[dict[str, Any]]:
+@dataclass(frozen=True)
+class Options(RowOptions):
+    """What can be chosen about the rows.
+
+    Attributes:
+        min_nodes: Entities and concepts of a graph at least; 10 or more.
+        max_nodes: Entities and concepts of a graph at most; a fifth fewer on average unless the paths need them.
+        min_path: Steps from an entity to its candidate at least, going the shortest way; 3 or more.
+        max_path: Steps from an entity to its candidate at most; 4 for 12 nodes, and one more for every 2 nodes.
+        extra_edges: Sentences to put in besides, as far as they fit; none of them opens a shorter or another way.
+    """
+
+    extra_edges: int = 0
+
+    def __post_init__(self) -> None:
+        """Check that there are such graphs, and names for them.
+
+        Raises:
+            InputError: If there are not.
+        """
+        require_room(self)
+        self.require_names()
+        if self.extra_edges < 0:
+            raise InputError(f"--extra-edges {self.extra_edges}: give 0 or more")
+
+
+def generate(rows: int, split: str = "train", seed: int = 0, options: Options = Options()) -> Iterator[dict[str, Any]]:
     """Yield rows about different graphs; the same arguments yield the same rows.
 
     Args:
         rows: How many.
         split: One of ``SPLITS``.
         seed: Of the draw.
-        min_nodes: Entities and concepts of a graph at least; 10 or more.
-        max_nodes: Entities and concepts of a graph at most; a fifth fewer on average unless the paths need them.
-        min_path: Steps from an entity to its candidate at least, going the shortest way; 3 or more.
-        max_path: Steps from an entity to its candidate at most; 4 for 12 nodes, and one more for every 2 nodes.
-        extra_edges: Sentences to put in besides, as far as they fit; none of them opens a shorter or another way.
-        concepts: Names of concepts to choose from.
-        trace: path writes a shortest path to the right concept, as the published rows do; search writes every sentence
-            that a depth-first search follows until it is there, taking them in the order in which they are told.
+        options: What the rows are like.
 
-    Yields:
+    Returns:
         Rows with ``question``, ``steps`` and ``answer``, and the other columns of ``prosqa``.
 
     Raises:
-        InputError: If there are no such graphs, or not that many.
+        InputError: If there is no such split, or there are not that many graphs.
     """
-    size = Size(min_nodes, max_nodes, min_path, max_path)
-    require_room(size)
-    require_names(max_nodes, concepts)
-    if extra_edges < 0:
-        raise InputError(f"--extra-edges {extra_edges}: give 0 or more")
-    draw = partial(draw_balanced_graph, size=size, extra_edges=extra_edges)
-    yield from draw_rows(rows, split, seed, draw, concepts, trace)
+    draw = partial(draw_balanced_graph, size=options, extra_edges=options.extra_edges)
+    return draw_rows(rows, split, seed, draw, options)

@@ -48,16 +48,16 @@ class Size:
     """How large a graph may be.
 
     Attributes:
-        min_nodes: Entities and concepts at least.
-        max_nodes: Entities and concepts at most.
-        min_path: Edges from the root to the target at least, going the shortest way.
-        max_path: Edges from the root to the target at most.
+        min_nodes: Entities and concepts of a graph at least.
+        max_nodes: Entities and concepts of a graph at most; a fifth fewer on average.
+        min_path: Steps from the entity to the right concept at least, going the shortest way.
+        max_path: Steps from the entity to the right concept at most.
     """
 
-    min_nodes: int
-    max_nodes: int
-    min_path: int
-    max_path: int
+    min_nodes: int = 14
+    max_nodes: int = 28
+    min_path: int = 3
+    max_path: int = 6
 
     def require(self, least_nodes: int, least_path: int) -> None:
         """Find out whether there are such graphs.

@@ -25,19 +25,20 @@ the one farther from the other entities, directions left out, in 96 %. ``prosqa-
 """
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from mixlm.data.reading import read_rows
 from mixlm.errors import InputError
-from mixlm.tasks.prosqa.graphs import Size, draw_graph
-from mixlm.tasks.prosqa.text import CONCEPTS, Trace, draw_rows, require_names
+from mixlm.tasks.prosqa.graphs import draw_graph
+from mixlm.tasks.prosqa.text import RowOptions, draw_rows
 from mixlm.tasks.sources import find
 from mixlm.tasks.splits import SPLITS, require_split
 
 
-__all__ = ["CHECK", "SPLITS", "generate", "load"]
+__all__ = ["CHECK", "SPLITS", "Options", "generate", "load"]
 
 CHECK = "exact"
 _COLUMNS = {
@@ -52,42 +53,36 @@ _COLUMNS = {
 }
 
 
-def generate(
-    rows: int,
-    split: str = "train",
-    seed: int = 0,
-    *,
-    min_nodes: int = 14,
-    max_nodes: int = 28,
-    min_path: int = 3,
-    max_path: int = 6,
-    concepts: int = len(CONCEPTS),
-    trace: Trace = "path",
-) -> Iterator[dict[str, Any]]:
+@dataclass(frozen=True)
+class Options(RowOptions):
+    """What can be chosen about the rows."""
+
+    def __post_init__(self) -> None:
+        """Check that there are such graphs, and names for them.
+
+        Raises:
+            InputError: If there are not.
+        """
+        self.require(least_nodes=4, least_path=1)
+        self.require_names()
+
+
+def generate(rows: int, split: str = "train", seed: int = 0, options: Options = Options()) -> Iterator[dict[str, Any]]:
     """Yield rows about different graphs; the same arguments yield the same rows.
 
     Args:
         rows: How many.
         split: One of ``SPLITS``.
         seed: Of the draw.
-        min_nodes: Entities and concepts of a graph at least.
-        max_nodes: Entities and concepts of a graph at most; a fifth fewer on average.
-        min_path: Steps from the entity to the right concept at least, going the shortest way.
-        max_path: Steps from the entity to the right concept at most.
-        concepts: Names of concepts to choose from.
-        trace: path writes a shortest path to the right concept, as the published rows do; search writes every sentence
-            that a depth-first search follows until it is there, taking them in the order in which they are told.
+        options: What the rows are like.
 
-    Yields:
+    Returns:
         Rows with ``question``, ``steps`` and ``answer``, and the columns of the published rows.
 
     Raises:
-        InputError: If there are no such graphs, or not that many.
+        InputError: If there is no such split, or there are not that many graphs.
     """
-    size = Size(min_nodes, max_nodes, min_path, max_path)
-    size.require(least_nodes=4, least_path=1)
-    require_names(max_nodes, concepts)
-    yield from draw_rows(rows, split, seed, partial(draw_graph, size=size), concepts, trace)
+    return draw_rows(rows, split, seed, partial(draw_graph, size=options), options)
 
 
 def load(split: str = "train", *, source: str | Path | None = None) -> Iterator[dict[str, Any]]:

@@ -4,11 +4,12 @@ import hashlib
 import random
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, Literal
 
 from mixlm.errors import InputError
-from mixlm.tasks.prosqa.graphs import Draw, Graph, children_of, draw_shortest_path
+from mixlm.tasks.prosqa.graphs import Draw, Graph, Size, children_of, draw_shortest_path
 from mixlm.tasks.splits import require_split, split_of
 
 
@@ -20,13 +21,38 @@ CONCEPTS = tuple(
     ).split()
 )
 NAMES = tuple("Alex Bob Carol Davis Eva Fae Gabriel Jack Max Oliver Polly Rex Sally Sam Stella Tom Wren".split())
-Trace = Literal["path", "search"]
 _FRUITLESS_DRAWS = 10_000
 
 
-def draw_rows(
-    rows: int, split: str, seed: int, draw: Draw, concepts: int, trace: Trace = "path"
-) -> Iterator[dict[str, Any]]:
+@dataclass(frozen=True)
+class RowOptions(Size):
+    """How large a graph is, and how it is told.
+
+    Attributes:
+        concepts: Names of concepts to choose from.
+        trace: path writes a shortest path to the right concept, as the published rows do; search writes every sentence
+            that a depth-first search follows until it is there, taking them in the order in which they are told.
+    """
+
+    concepts: int = len(CONCEPTS)
+    trace: Literal["path", "search"] = "path"
+
+    def require_names(self) -> None:
+        """Find out whether there are names for the nodes of every graph.
+
+        Raises:
+            InputError: If there are too few.
+        """
+        if self.concepts > len(CONCEPTS):
+            raise InputError(f"--concepts {self.concepts}: there are {len(CONCEPTS)} names of concepts; give no more")
+        if self.max_nodes - 2 > self.concepts:
+            raise InputError(
+                f"--max-nodes {self.max_nodes}: 2 entities and {self.max_nodes - 2} concepts, which have "
+                f"{self.concepts} names; give fewer, or up to {len(CONCEPTS)} --concepts"
+            )
+
+
+def draw_rows(rows: int, split: str, seed: int, draw: Draw, options: RowOptions) -> Iterator[dict[str, Any]]:
     """Yield rows about different graphs; the same arguments yield the same rows.
 
     Args:
@@ -34,8 +60,7 @@ def draw_rows(
         split: One of ``SPLITS``.
         seed: Of the draw.
         draw: Draws a graph, or None if that came to nothing.
-        concepts: Names of concepts to choose from.
-        trace: "path": a shortest path; "search": all that ``search_edges`` follows.
+        options: How the graphs are told.
 
     Yields:
         Rows with ``question``, ``steps`` and ``answer``, and the columns of the published rows.
@@ -48,7 +73,7 @@ def draw_rows(
     given = fruitless = 0
     while given < rows:
         graph = draw(rng)
-        row = write_row(rng, graph, concepts, trace) if graph else None
+        row = write_row(rng, graph, options) if graph else None
         facts = facts_of(row["question"]) if row else ""
         digest = hashlib.sha256(facts.encode()).digest()
         if not row or digest in seen:
@@ -65,25 +90,6 @@ def draw_rows(
             yield row
 
 
-def require_names(nodes: int, concepts: int) -> None:
-    """Find out whether there are names for the nodes of every graph.
-
-    Args:
-        nodes: Entities and concepts of the largest graph.
-        concepts: Names of concepts to choose from.
-
-    Raises:
-        InputError: If there are too few.
-    """
-    if concepts > len(CONCEPTS):
-        raise InputError(f"--concepts {concepts}: there are {len(CONCEPTS)} names of concepts; give no more")
-    if nodes - 2 > concepts:
-        raise InputError(
-            f"--max-nodes {nodes}: 2 entities and {nodes - 2} concepts, which have {concepts} names; give fewer, or "
-            f"up to {len(CONCEPTS)} --concepts"
-        )
-
-
 def facts_of(question: str) -> str:
     """Return the sentences of a question in alphabetical order, without what is asked.
 
@@ -97,22 +103,21 @@ def facts_of(question: str) -> str:
     return " ".join(sorted(facts))
 
 
-def write_row(rng: random.Random, graph: Graph, concepts: int, trace: Trace = "path") -> dict[str, Any]:
+def write_row(rng: random.Random, graph: Graph, options: RowOptions) -> dict[str, Any]:
     """Give the nodes names and put graph, path and answer in words.
 
     Args:
         rng: Draws the names, the order of the sentences and that of the candidates.
         graph: Nodes without parents become entities.
-        concepts: Names of concepts to choose from.
-        trace: What the steps are.
+        options: The names to choose from, and what the steps are.
     """
-    names = _draw_names(rng, graph, concepts)
+    names = _draw_names(rng, graph, options.concepts)
     told = list(graph.edges)
     rng.shuffle(told)
     candidates = [names[graph.target], names[graph.negative]]
     rng.shuffle(candidates)
     path = draw_shortest_path(rng, graph)
-    followed = search_edges(told, graph.root, graph.target) if trace == "search" else pairwise(path)
+    followed = search_edges(told, graph.root, graph.target) if options.trace == "search" else pairwise(path)
     facts = [_sentence(names[parent], names[child]) for parent, child in told]
     return {
         "question": " ".join([*facts, f"Is {names[graph.root]} a {' or '.join(candidates)}?"]),

@@ -7,8 +7,13 @@ from mixlm.data.template import Template
 from mixlm.data.tokenization import tokenize_sample
 from mixlm.errors import InputError
 from mixlm.model.loading import build_tokenizer
-from mixlm.tasks.chain_arithmetic import SPLITS, generate
+from mixlm.tasks import chain_arithmetic
+from mixlm.tasks.chain_arithmetic import SPLITS
 from mixlm.tasks.splits import split_of
+from tests.mixlm.tasks.generating import generator
+
+
+generate = generator(chain_arithmetic)
 
 
 def running_total(question: str, modulus: int) -> int:

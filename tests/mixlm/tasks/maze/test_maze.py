@@ -9,11 +9,14 @@ from mixlm.errors import InputError
 from mixlm.model.loading import build_tokenizer
 from mixlm.tasks.maze import task as maze
 from mixlm.tasks.maze.grid import parse_maze
+from mixlm.tasks.maze.plan import verify
 from mixlm.tasks.maze.search import fewest_doors
-from mixlm.tasks.maze.task import SPLITS, generate, verify
+from mixlm.tasks.maze.task import SPLITS
 from mixlm.tasks.splits import split_of
+from tests.mixlm.tasks.generating import generator
 
 
+generate = generator(maze)
 SMALL = {"room_rows": 2, "room_columns": 2, "room_size": 2, "doors": 1}
 
 
@@ -140,7 +143,6 @@ def test_splits_together_hold_every_maze_once(monkeypatch):
         ({"needed": 4}, "--needed 4: there are 3 doors; give 0 to 3"),
         ({"needed": -1}, "--needed -1: there are 3 doors; give 0 to 3"),
         ({"loops": 1.5}, "--loops 1.5: a chance; give 0 to 1"),
-        ({"split": "dev"}, "--split dev: choose from train, valid, test"),
     ],
 )
 def test_what_cannot_be_is_refused_in_one_line(options, message):

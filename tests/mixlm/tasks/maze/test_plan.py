@@ -3,12 +3,14 @@ import random
 import pytest
 
 from mixlm.errors import InputError
+from mixlm.tasks.maze import task as maze
 from mixlm.tasks.maze.grid import cell_name, parse_maze, render_maze
 from mixlm.tasks.maze.plan import Verdict, verify
 from mixlm.tasks.maze.search import successors
-from mixlm.tasks.maze.task import generate
+from tests.mixlm.tasks.generating import generator
 
 
+generate = generator(maze)
 # A r # b        A agent, b blue key, B blue door, r red key, R red door, G goal:
 #
 #   A . B r . # . G

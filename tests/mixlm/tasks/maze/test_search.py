@@ -3,12 +3,14 @@ from itertools import product
 
 import pytest
 
+from mixlm.tasks.maze import task as maze
 from mixlm.tasks.maze.draw import Layout, draw_maze
 from mixlm.tasks.maze.grid import parse_maze, render_maze
 from mixlm.tasks.maze.search import Event, fewest_doors, least_left, search
-from mixlm.tasks.maze.task import generate
+from tests.mixlm.tasks.generating import generator
 
 
+generate = generator(maze)
 STORY = "size 2 8 walls af bc keys red ad blue ba doors red bf blue ac agent aa goal ah"  # drawn in test_maze_plan.py
 CORRIDOR = "size 1 5 walls keys red aa doors red ad agent ab goal ae"  # r A . R G
 SIZES = [(1, 3, 2, 1), (2, 2, 2, 2), (3, 3, 1, 2), (2, 3, 3, 3)]

@@ -5,11 +5,14 @@ from itertools import islice
 import pytest
 
 from mixlm.errors import InputError
-from mixlm.tasks.prontoqa.task import SPLITS, generate, load
+from mixlm.tasks.prontoqa import task as prontoqa
+from mixlm.tasks.prontoqa.task import SPLITS, load
 from mixlm.tasks.prontoqa.words import CONCEPTS, FAMILIES, NAMES
+from tests.mixlm.tasks.generating import generator
 from tests.mixlm.tasks.prontoqa.prontoqa_reading import read_question
 
 
+generate = generator(prontoqa)
 SMALL = {"hops": 1, "distractors": False, "concepts": 3, "families": 2, "names": 2}
 SMALLEST = {**SMALL, "families": 1, "names": 1}
 

@@ -5,8 +5,10 @@ from itertools import product
 
 import pytest
 
-from mixlm.tasks.prontoqa.task import generate, load
+from mixlm.tasks.prontoqa import task as prontoqa
+from mixlm.tasks.prontoqa.task import load
 from mixlm.tasks.prontoqa.words import FAMILIES
+from tests.mixlm.tasks.generating import generator
 from tests.mixlm.tasks.prontoqa.prontoqa_reading import (
     Reading,
     Statement,
@@ -19,6 +21,7 @@ from tests.mixlm.tasks.prontoqa.prontoqa_reading import (
 )
 
 
+generate = generator(prontoqa)
 WIDE = {"concepts": 71, "families": 21}
 SHAPES = [
     {"hops": hops, "distractors": distractors, "balanced": balanced, **WIDE}

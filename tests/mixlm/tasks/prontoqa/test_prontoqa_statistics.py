@@ -12,10 +12,13 @@ from functools import cache
 
 import pytest
 
-from mixlm.tasks.prontoqa.task import SPLITS, generate, load
+from mixlm.tasks.prontoqa import task as prontoqa
+from mixlm.tasks.prontoqa.task import SPLITS, load
+from tests.mixlm.tasks.generating import generator
 from tests.mixlm.tasks.prontoqa.prontoqa_reading import Reading, proofs, read_question
 
 
+generate = generator(prontoqa)
 LIMIT = 4
 FEATURES = [
     "answer",

@@ -5,12 +5,14 @@ from itertools import product
 import pytest
 
 from mixlm.errors import InputError
-from mixlm.tasks.prosqa.balanced import generate
+from mixlm.tasks.prosqa import balanced as prosqa_balanced
 from mixlm.tasks.prosqa.graphs import Graph, Size, children_of, distances_from, shortest_ways
 from mixlm.tasks.prosqa.skeletons import Twins, draw_balanced_graph, draw_twins
 from mixlm.tasks.prosqa.text import search_edges
+from tests.mixlm.tasks.generating import generator
 
 
+generate = generator(prosqa_balanced)
 OFFICIAL, SMALL = Size(14, 28, 3, 6), Size(10, 12, 3, 4)
 QUESTIONS = list(product((0, 1), repeat=2))  # crossed, root
 

@@ -7,6 +7,7 @@ import pytest
 
 from mixlm.tasks.prosqa import balanced as prosqa_balanced
 from mixlm.tasks.prosqa import task as prosqa
+from tests.mixlm.tasks.generating import generator
 from tests.mixlm.tasks.prosqa.prosqa_features import candidate_features, root_features
 
 
@@ -116,8 +117,8 @@ def trees(train: Table, test: Table) -> float:
 @pytest.fixture(scope="module", params=[{}, SMALL], ids=["default", "small"])
 def balanced(request) -> tuple[Table, Table]:
     return (
-        Table(list(prosqa_balanced.generate(TRAINED, **request.param))),
-        Table(list(prosqa_balanced.generate(TESTED, seed=1, **request.param))),
+        Table(list(generator(prosqa_balanced)(TRAINED, **request.param))),
+        Table(list(generator(prosqa_balanced)(TESTED, seed=1, **request.param))),
     )
 
 

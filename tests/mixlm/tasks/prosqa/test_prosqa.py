@@ -9,15 +9,18 @@ import pytest
 from mixlm.analysis.prosqa_graph import ConceptGraph
 from mixlm.errors import InputError
 from mixlm.tasks.prosqa import balanced as prosqa_balanced
+from mixlm.tasks.prosqa import task as prosqa
 from mixlm.tasks.prosqa.graphs import children_of, distances_from
-from mixlm.tasks.prosqa.task import SPLITS, generate, load
+from mixlm.tasks.prosqa.task import SPLITS, load
 from mixlm.tasks.prosqa.text import CONCEPTS, NAMES, facts_of
 from mixlm.tasks.splits import split_of
+from tests.mixlm.tasks.generating import generator
 from tests.mixlm.tasks.prosqa.prosqa_features import candidate_features
 
 
+generate = generator(prosqa)
 SMALL = {"min_nodes": 10, "max_nodes": 12, "min_path": 3, "max_path": 4}
-TASKS = [generate, prosqa_balanced.generate]
+TASKS = [generate, generator(prosqa_balanced)]
 COLUMNS = ["question", "steps", "answer", "idx_to_symbol", "edges", "root", "target", "neg_target"]
 
 
