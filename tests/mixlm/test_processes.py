@@ -15,7 +15,8 @@ from tests.tiny_data import write_encoded, write_scratch
 PROGRAM = """
 import json, os, sys
 from pathlib import Path
-from mixlm import collator, training
+from mixlm.model import collator
+from mixlm.training import train as training
 from mixlm.training.options import TrainingOptions
 
 rank = int(os.environ.get("RANK", 0))

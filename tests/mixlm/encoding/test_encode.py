@@ -23,7 +23,7 @@ NUMBER_OF_FILES = {"train": 5, "valid": 1}
 PROGRAM = """
 import os, signal, sys
 from dataclasses import replace
-from mixlm import encoding
+from mixlm.encoding import encode as encoding
 from tests.encoding_work import OPTIONS
 
 if os.environ.get("DIES") == os.environ["RANK"]:

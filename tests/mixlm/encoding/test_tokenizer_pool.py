@@ -23,7 +23,7 @@ from tests.tiny_data import raw_rows
 
 PROGRAM = """
 import json, sys, time
-from tests.mixlm.test_tokenizing import tokenizing_of
+from tests.mixlm.encoding.test_tokenizer_pool import tokenizing_of
 
 if __name__ == "__main__":
     with tokenizing_of(sys.argv[1], processes=2) as work:

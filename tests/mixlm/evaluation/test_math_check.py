@@ -177,7 +177,7 @@ def test_close_leaves_no_process_and_a_later_check_starts_one(checker):
 
 
 def test_no_process_outlives_the_program_even_if_it_is_killed():
-    program = "from mixlm import math_check as c; c.equal_math('$1$', '$2$'); print(c._SHARED.pid, flush=True); {}"
+    program = "from mixlm.evaluation import math_check as c; c.equal_math('$1$', '$2$'); print(c._SHARED.pid, flush=True); {}"
     for end in ("", "import os, signal; os.kill(os.getpid(), signal.SIGKILL)"):
         done = subprocess.run([sys.executable, "-c", program.format(end)], stdout=subprocess.PIPE, text=True)
         wait_for_end(int(done.stdout))
@@ -204,7 +204,7 @@ def test_process_that_works_for_ever_ends_itself_when_nobody_is_left_to_kill_it(
 def test_forked_process_starts_its_own():
     program = (
         "import os\n"
-        "from mixlm import math_check as c\n"
+        "from mixlm.evaluation import math_check as c\n"
         "assert c.equal_math('$1$', '$1.0$')\n"
         "pid = c._SHARED.pid\n"
         "child = os.fork()\n"

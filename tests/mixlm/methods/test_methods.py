@@ -27,7 +27,7 @@ TOKENS = {
 
 def test_every_method_has_one_case_of_the_shared_tests() -> None:
     """A method is one class, one entry, one case."""
-    folder = Path(__file__).parent / "methods"
+    folder = Path(__file__).parent
     modules = {f"tests.mixlm.methods.{path.stem}" for path in folder.glob("test_*.py")}
     for module in modules:
         importlib.import_module(module)

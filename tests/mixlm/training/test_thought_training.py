@@ -177,8 +177,8 @@ import json, os, sys
 from pathlib import Path
 import torch
 torch.set_num_threads(1)
-from mixlm import collator
-from tests.mixlm.test_thought_training import OPTIONS, losses_of
+from mixlm.model import collator
+from tests.mixlm.training.test_thought_training import OPTIONS, losses_of
 from dataclasses import replace
 
 raw, scratch, out, method_options = sys.argv[1:]
