@@ -1,7 +1,6 @@
 """Commands of this project run as processes of their own, some at a time, with a bar for each."""
 
 import os
-import re
 import shlex
 import subprocess
 import sys
@@ -16,6 +15,7 @@ from typing import TextIO
 import click
 
 from mixlm.errors import InputError
+from pipelines.shared.progress import AS_JSON, PlainProgress, Reached, read_reached
 
 
 _OWN_SCRIPTS = {"encode": "mixlm-encode", "train": "mixlm-train", "generate": "mixlm-generate"}
@@ -39,10 +39,10 @@ class Job:
         return " ".join([_OWN_SCRIPTS.get(first, f"mixlm {first}"), *map(shlex.quote, rest)])
 
 
-_PROGRESS = re.compile(r"(?P<title>[^:]+): (?P<step>\d+)/(?P<total>\d+)\b.*")
 _LINES_OF_A_BUG = 30
 _MOST_BARS = 8  # with more commands than that, the bars of those that have ended make room
-Show = Callable[[str, str], None]  # the name of a job, and a line that it wrote to stderr
+_PAUSE = 20.0  # seconds between lines that tell how far a command is, where there are no bars
+Show = Callable[[str, Reached | str], None]  # the name of a job, and how far it is or a line that it wrote to stderr
 
 
 @dataclass
@@ -79,12 +79,7 @@ def run_jobs(jobs: Sequence[Job], at_once: int = 2) -> dict[str, Finished]:
 
 def environment() -> dict[str, str]:
     """Return the environment of a command: one thread, so that two commands do not fight over two cores."""
-    return {"OMP_NUM_THREADS": "1", "MIXLM_SECONDS_BETWEEN_LINES": _pace(), **os.environ}
-
-
-def _pace() -> str:
-    """Return the seconds between progress lines: few where they move a bar, more where they are printed."""
-    return "1" if sys.stderr.isatty() else "20"
+    return {"OMP_NUM_THREADS": "1", **os.environ}
 
 
 def command_of(job: Job) -> list[str]:
@@ -104,7 +99,7 @@ class Runner:
         inherited: Descriptors of files that the commands keep open too.
     """
 
-    show: Show = lambda name, line: None
+    show: Show = lambda name, news: None
     processes: list[subprocess.Popen] = field(default_factory=list)
     stopped: bool = False
     stop_on_failure: bool = True
@@ -120,7 +115,8 @@ class Runner:
         if self.stopped:
             return Finished("", 0.0)
         with tempfile.TemporaryFile("w+", encoding="utf-8") as output:
-            how = {"env": environment(), "process_group": 0, "pass_fds": self.inherited}  # Ctrl-C is for us
+            how = {"process_group": 0, "pass_fds": self.inherited}  # Ctrl-C is for us
+            how["env"] = {**environment(), AS_JSON: "1"}
             process = subprocess.Popen(command_of(job), stdout=output, stderr=subprocess.PIPE, text=True, **how)
             self.processes.append(process)
             if self.stopped:  # another command failed while this one was being started
@@ -137,11 +133,12 @@ class Runner:
     def _follow(self, job: Job, lines: TextIO) -> list[str]:
         """Show the lines as they come; return the last that are no progress."""
         tail: list[str] = []
-        for line in lines:
+        for line in map(str.rstrip, lines):
+            reached = read_reached(line)
             if not self.stopped:  # the last words of commands that were ended are of no interest
-                self.show(job.name, line.rstrip())
-            if not _PROGRESS.match(line):
-                tail = [*tail, line.rstrip()][-_LINES_OF_A_BUG:]
+                self.show(job.name, reached or line)
+            if not reached:
+                tail = [*tail, line][-_LINES_OF_A_BUG:]
         return tail
 
     def stop(self) -> None:
@@ -167,30 +164,49 @@ def _failure(job: Job, tail: Sequence[str]) -> str:
 
 @contextmanager
 def shown() -> Iterator[Show]:
-    """Yield what shows a line of a job: as a bar on a terminal, else as it is, with the name before it."""
-    if not sys.stderr.isatty():
-        yield lambda name, line: click.echo(f"  {name}: {line}", err=True)
-        return
+    """Yield what shows news of a job: bars and the lines above them on a terminal, else lines with the name before."""
+    if sys.stderr.isatty():
+        with _bars() as show:
+            yield show
+    else:
+        yield _lines()
+
+
+def _lines() -> Show:
+    told: dict[str, PlainProgress] = {}
+
+    def show(name: str, news: Reached | str) -> None:
+        """Print a line, or now and then how far the job is."""
+        if isinstance(news, str):
+            click.echo(f"  {name}: {news}", err=True)
+        else:
+            title = f"  {name}: {news.title}"
+            told.setdefault(title, PlainProgress(title, pause=_PAUSE)).advance(*news[1:])
+
+    return show
+
+
+@contextmanager
+def _bars() -> Iterator[Show]:
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     text = TextColumn("  {task.description}")
     columns = (text, BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True)) as progress:
-        bars: dict[str, int] = {}
+    with Progress(*columns, console=Console(stderr=True)) as bars:
+        known: dict[str, int] = {}
 
-        def show(name: str, line: str) -> None:
-            """Move the bar of a job, or print the line above the bars."""
-            found = _PROGRESS.match(line)
-            if not found:
-                progress.console.print(f"  {name}: {line}", markup=False, highlight=False)
+        def show(name: str, news: Reached | str) -> None:
+            """Move the bar of a job, or print a line above the bars."""
+            if isinstance(news, str):
+                bars.console.print(f"  {name}: {news}", markup=False, highlight=False)
                 return
-            if name not in bars:
-                ended = {task.id for task in progress.tasks if task.finished and len(bars) >= _MOST_BARS}
-                for one in [one for one, bar in bars.items() if bar in ended]:
-                    progress.remove_task(bars.pop(one))
-                bars[name] = progress.add_task(name, total=None)
-            title, step, total = found["title"], int(found["step"]), int(found["total"])
-            progress.update(bars[name], description=f"{name}: {title}", completed=step, total=total)
+            if name not in known:
+                ended = {task.id for task in bars.tasks if task.finished and len(known) >= _MOST_BARS}
+                for one in [one for one, bar in known.items() if bar in ended]:
+                    bars.remove_task(known.pop(one))
+                known[name] = bars.add_task(name, total=None)
+            description = f"{name}: {news.title}"
+            bars.update(known[name], description=description, completed=news.done, total=news.total)
 
         yield show

@@ -1,37 +1,62 @@
-"""Progress of long work: a bar with rate and time left on a terminal, a plain line now and then elsewhere."""
+"""Progress of long work: a bar on a terminal, now and then a line elsewhere, JSON for a process that shows it."""
 
+import json
+import math
 import os
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from typing import NamedTuple
 
 import click
 
 
-SECONDS_BETWEEN_LINES = float(os.environ.get("MIXLM_SECONDS_BETWEEN_LINES", "10"))
-Report = Callable[..., None]
+AS_JSON = "MIXLM_PROGRESS_AS_JSON"  # in the environment of a command whose progress another process shows
+_MARK = '{"reached": '
+Advance = Callable[..., None]
+
+
+class Reached(NamedTuple):
+    """How far some work is.
+
+    Attributes:
+        title: What is done.
+        done: How much of it.
+        total: How much there is.
+        figures: Shown beside it.
+    """
+
+    title: str
+    done: int
+    total: int
+    figures: Mapping[str, float] = {}
+
+
+def read_reached(line: str) -> Reached | None:
+    """Return what ``JsonProgress`` wrote; None if the line is another one."""
+    return Reached(*json.loads(line)["reached"]) if line.startswith(_MARK) else None
 
 
 @contextmanager
-def progress_bar(title: str) -> Iterator[Report]:
+def progress_bar(title: str) -> Iterator[Advance]:
     """Show how far some work is, on stderr.
 
     Yields:
-        A function ``report(step, total=None, figures={})``, to be called as often as one likes; ``figures`` are shown
+        A function ``advance(done, total, figures={})``, to be called as often as one likes; ``figures`` are shown
         beside the bar.
     """
-    if sys.stderr.isatty():
-        with _bar(title) as report:
-            yield report
+    if AS_JSON in os.environ:
+        yield JsonProgress(title).advance
+    elif sys.stderr.isatty():
+        with _bar(title) as advance:
+            yield advance
     else:
-        lines = PlainProgress(title)
-        yield lines.report
-        lines.finish()
+        yield PlainProgress(title).advance
 
 
 @contextmanager
-def _bar(title: str) -> Iterator[Report]:
+def _bar(title: str) -> Iterator[Advance]:
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -39,63 +64,84 @@ def _bar(title: str) -> Iterator[Report]:
     figures_column = TextColumn("{task.fields[figures]}", style="dim")
     # text that the command prints meanwhile goes above the bar, but stays on stdout where that is a file or a pipe
     redirect = {"console": Console(stderr=True), "redirect_stdout": sys.stdout.isatty()}
-    with Progress(*columns, TimeRemainingColumn(), figures_column, **redirect) as progress:
-        task = progress.add_task(title, total=None, rate="", figures="")
+    with Progress(*columns, TimeRemainingColumn(), figures_column, **redirect) as bars:
+        task = bars.add_task(title, total=None, rate="", figures="")
 
-        def report(step: int, total: int | None = None, figures: Mapping[str, float] | None = None) -> None:
+        def advance(done: int, total: int, figures: Mapping[str, float] = {}) -> None:
             """Move the bar."""
-            speed = progress.tasks[task].finished_speed or progress.tasks[task].speed
+            speed = bars.tasks[task].finished_speed or bars.tasks[task].speed
             rate = f"{speed:.3g}/s" if speed else ""
-            progress.update(task, completed=step, total=total, rate=rate, figures=_written(figures))
+            bars.update(task, completed=done, total=total, rate=rate, figures=_written(figures))
 
-        yield report
+        yield advance
+
+
+def _to_stderr(line: str) -> None:
+    click.echo(line, err=True)
 
 
 class PlainProgress:
-    """Progress as lines of text, one each ``SECONDS_BETWEEN_LINES`` at most, and one at the end.
+    """Progress as lines of text, one each ``pause`` seconds at most, and one at the end.
 
     Args:
         title: Starts every line.
         echo: Prints a line.
         clock: Tells the seconds.
+        pause: Seconds from one line to the next.
     """
 
     def __init__(
-        self, title: str, echo: Callable[[str], None] | None = None, clock: Callable[[], float] = time.monotonic
+        self,
+        title: str,
+        echo: Callable[[str], None] = _to_stderr,
+        clock: Callable[[], float] = time.monotonic,
+        pause: float = 10.0,
     ) -> None:
-        self.title, self.clock = title, clock
-        self.echo = echo or (lambda line: click.echo(line, err=True))
+        self.title, self.echo, self.clock, self.pause = title, echo, clock, pause
         self.first: tuple[int, float] | None = None
         self.shown = clock()
-        self.pending = ""
 
-    def report(self, step: int, total: int | None = None, figures: Mapping[str, float] | None = None) -> None:
-        """Tell that ``step`` of ``total`` are done."""
+    def advance(self, done: int, total: int, figures: Mapping[str, float] = {}) -> None:
+        """Tell that ``done`` of ``total`` are done."""
         now = self.clock()
-        self.first = self.first or (step, now)
-        done, seconds = step - self.first[0], now - self.first[1]
-        rate = done / seconds if done and seconds else 0.0
-        parts = [f"{step}/{total}" if total else str(step)]
+        self.first = self.first or (done, now)
+        if done == total or now - self.shown >= self.pause:
+            self.echo(self._line(Reached(self.title, done, total, figures), now))
+            self.shown = now
+
+    def _line(self, reached: Reached, now: float) -> str:
+        title, done, total, figures = reached
+        here, seconds = done - self.first[0], now - self.first[1]
+        rate = here / seconds if here and seconds else 0.0
+        parts = [f"{done}/{total}"]
         if rate:
             parts.append(f"{rate:.3g}/s")
-        if rate and total and step < total:
-            parts.append(f"{_minutes((total - step) / rate)} left")
-        self.pending = f"{self.title}: {', '.join(parts)} {_written(figures)}".rstrip()
-        if step == total or now - self.shown >= SECONDS_BETWEEN_LINES:
-            self._show(now)
-
-    def finish(self) -> None:
-        """Show the last report, where the end came before the total or the total is not known."""
-        if self.pending:
-            self._show(self.clock())
-
-    def _show(self, now: float) -> None:
-        self.echo(self.pending)
-        self.pending, self.shown = "", now
+        if rate and done < total:
+            parts.append(f"{_minutes((total - done) / rate)} left")
+        return f"{title}: {', '.join(parts)} {_written(figures)}".rstrip()
 
 
-def _written(figures: Mapping[str, float] | None) -> str:
-    return " ".join(f"{name} {value:.4g}" for name, value in (figures or {}).items())
+class JsonProgress(PlainProgress):
+    """Progress as lines for ``read_reached``: where it starts, then one a second at most, and the end.
+
+    Args:
+        title: What is done.
+        echo: Prints a line.
+        clock: Tells the seconds.
+    """
+
+    def __init__(
+        self, title: str, echo: Callable[[str], None] = _to_stderr, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        super().__init__(title, echo, clock, pause=1.0)
+        self.shown = -math.inf
+
+    def _line(self, reached: Reached, now: float) -> str:
+        return f"{_MARK}{json.dumps(reached, default=float)}}}"
+
+
+def _written(figures: Mapping[str, float]) -> str:
+    return " ".join(f"{name} {value:.4g}" for name, value in figures.items())
 
 
 def _minutes(seconds: float) -> str:

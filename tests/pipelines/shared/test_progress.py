@@ -1,6 +1,6 @@
 import pytest
 
-from pipelines.shared.progress import PlainProgress, progress_bar
+from pipelines.shared.progress import AS_JSON, JsonProgress, PlainProgress, Reached, progress_bar, read_reached
 
 
 class Clock:
@@ -18,8 +18,7 @@ def lines_of(reports: list[tuple[float, tuple]]) -> list[str]:
     progress = PlainProgress("training", lines.append, clock)
     for seconds, arguments in reports:
         clock.now = 100 + seconds
-        progress.report(*arguments)
-    progress.finish()
+        progress.advance(*arguments)
     return lines
 
 
@@ -35,10 +34,6 @@ def test_rate_after_a_resume_counts_the_steps_of_this_process_alone():
     assert lines_of([(0, (1001, 1200)), (20, (1101, 1200))]) == ["training: 1101/1200, 5/s, 0:19 left"]
 
 
-def test_work_of_unknown_length_shows_its_count_and_ends_with_a_line():
-    assert lines_of([(0, (1,)), (20, (21,)), (21, (23,))]) == ["training: 21, 1/s", "training: 23, 1.05/s"]
-
-
 def test_work_that_never_reports_says_nothing():
     assert lines_of([]) == []
 
@@ -48,9 +43,9 @@ def test_time_left_in_minutes():
 
 
 def test_off_a_terminal_it_is_plain_lines_on_stderr(capsys):
-    with progress_bar("work") as report:
-        report(1, 2)
-        report(2, 2, {"loss": 0.5})
+    with progress_bar("work") as advance:
+        advance(1, 2)
+        advance(2, 2, {"loss": 0.5})
     captured = capsys.readouterr()
     assert captured.out == ""
     assert captured.err.startswith("work: 2/2")
@@ -69,6 +64,29 @@ def test_on_a_terminal_it_is_a_bar_beside_which_stdout_stays_clean(monkeypatch, 
 
 
 def test_an_error_inside_goes_through():
-    with pytest.raises(KeyError), progress_bar("work") as report:
-        report(1, 2)
+    with pytest.raises(KeyError), progress_bar("work") as advance:
+        advance(1, 2)
         raise KeyError("x")
+
+
+def test_for_another_process_it_is_where_it_starts_a_line_a_second_and_the_end():
+    lines, clock = [], Clock()
+    progress = JsonProgress("work: a part", lines.append, clock)
+    for done in range(1, 6):
+        progress.advance(done, 5, {"loss": 1 / done})
+        clock.now += 0.6
+    assert list(map(read_reached, lines)) == [
+        Reached("work: a part", done, 5, {"loss": 1 / done}) for done in (1, 3, 5)
+    ]
+
+
+def test_a_command_whose_progress_another_process_shows_writes_it_for_that_process(monkeypatch, capsys):
+    monkeypatch.setenv(AS_JSON, "1")
+    with progress_bar("work") as advance:
+        advance(2, 2)
+    assert read_reached(capsys.readouterr().err) == Reached("work", 2, 2)
+
+
+@pytest.mark.parametrize("line", ["", "work: 1/2, 3/s", '["reached", 1, 2]', "Error: no"])
+def test_other_lines_are_no_progress(line):
+    assert read_reached(line) is None

@@ -1,0 +1,81 @@
+import shlex
+import sys
+
+import pytest
+
+from mixlm.errors import InputError
+from pipelines.shared import jobs
+from pipelines.shared.jobs import Job
+from pipelines.shared.progress import AS_JSON, JsonProgress, Reached
+
+
+def test_a_line_can_be_typed():
+    job = Job("encode", ("encode", "my traces.jsonl", "--separator", ""))
+    assert shlex.split(job.line()) == ["mixlm-encode", "my traces.jsonl", "--separator", ""]
+    assert Job("data", ("data", "convert", "a.jsonl")).line() == "mixlm data convert a.jsonl"
+
+
+def run_python(monkeypatch, sources):
+    monkeypatch.setattr(jobs, "command_of", lambda job: [sys.executable, "-c", sources[job.name]])
+    return jobs.run_jobs([Job(name, ("encode", name)) for name in sources])
+
+
+WAIT = """
+import pathlib, sys, time
+mine, other = map(pathlib.Path, {names})
+mine.touch()
+for _ in range(600):
+    if other.exists():
+        sys.exit(print(mine.name))
+    time.sleep(0.1)
+sys.exit("Error: alone")
+"""
+
+
+def test_two_commands_run_at_the_same_time(tmp_path, monkeypatch):
+    a, b = str(tmp_path / "a"), str(tmp_path / "b")
+    finished = run_python(monkeypatch, {"a": WAIT.format(names=[a, b]), "b": WAIT.format(names=[b, a])})
+    assert {name: one.output for name, one in finished.items()} == {"a": "a\n", "b": "b\n"}
+
+
+def test_a_command_that_fails_stops_the_others_and_is_named_with_its_reason(tmp_path, monkeypatch):
+    late = f"import time, pathlib; time.sleep(300); pathlib.Path({str(tmp_path / 'late')!r}).touch()"
+    last = "Error: bad.jsonl:3: no question", JsonProgress("training")._line(Reached("training", 1, 9), 0.0)
+    bad = f"import sys; print(*{last}, sep=chr(10), file=sys.stderr); sys.exit(1)"
+    with pytest.raises(InputError, match=r"^mixlm-encode bad: bad.jsonl:3: no question$"):
+        run_python(monkeypatch, {"late": late, "bad": bad, "later": late})
+    assert not (tmp_path / "late").exists()
+
+
+REPORTS = """
+import sys
+from pipelines.shared.progress import progress_bar
+with progress_bar("training: a part") as advance:
+    for step in range(1, 10):
+        advance(step, 9, {"loss": 0.5})
+print("left out 3 rows", file=sys.stderr)
+"""
+
+
+def test_progress_of_a_command_and_its_other_lines_are_plain_lines_with_its_name(monkeypatch, capsys):
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: False, raising=False)
+    run_python(monkeypatch, {"a": REPORTS})
+    told, other = capsys.readouterr().err.splitlines()
+    assert told.startswith("  a: training: a part: 9/9, ") and told.endswith("/s loss 0.5")
+    assert other == "  a: left out 3 rows"
+
+
+def test_on_a_terminal_progress_moves_a_bar_and_other_lines_stand_above(monkeypatch, capsys):
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    with jobs.shown() as show:
+        show("a", Reached("training", 3, 9))
+        show("a", "left out 3 rows")
+        show("a", Reached("training", 9, 9))
+    bars = capsys.readouterr().err.partition("  a: left out 3 rows\n")[2]
+    assert "a: training" in bars and "9/9" in bars
+
+
+def test_a_command_that_starts_alone_on_a_terminal_has_its_own_bar(monkeypatch):
+    monkeypatch.delenv(AS_JSON, raising=False)
+    assert AS_JSON not in jobs.environment()
