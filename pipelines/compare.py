@@ -36,13 +36,13 @@ def main(
     from pipelines.grid.parse import read_grid
     from pipelines.grid.plan import Plan
     from pipelines.grid.run import run_cells
-    from pipelines.reports.comparison import report
+    from pipelines.reports.comparison import print_results
 
     require_matplotlib()
     plan = Plan(read_grid(grid), out or Path(grid.stem))
     if against and against not in plan.grid.entries:
         raise click.UsageError(f"--against {against}: not in {grid}; it has {', '.join(plan.grid.entries)}")
     failed = run_cells(plan, plan.cells(only, seeds), jobs) if runs else []
-    report(plan, against)
+    print_results(plan, against)
     if failed:
         raise click.exceptions.Exit(1)

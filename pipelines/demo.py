@@ -11,14 +11,14 @@ import click
 
 from mixlm.errors import InputError
 from pipelines.demo_plan import (
-    METHODS,
-    MODEL,
+    MODEL_FILE,
+    MODELS,
     QUESTIONS,
     SCRIPT,
     SUMMARY,
     WORKED_ANSWERS,
-    Plan,
-    make_plan,
+    DemoPlan,
+    plan_demo,
     read_recipe,
 )
 from pipelines.shared.command import command
@@ -48,7 +48,7 @@ def main(out: Path, seed: int, recipe: Path) -> None:
     from pipelines.reports.demo import collect, print_comparison, write_summary
 
     settings = read_recipe(recipe)
-    plan = make_plan(settings, out, seed)
+    plan = plan_demo(settings, out, seed)
     started = time.monotonic()
     prepare(out, plan, settings["model"])
     seconds = run(plan)
@@ -69,7 +69,7 @@ Next, on traces of your own (JSON lines with question, steps and answer) and a m
   mixlm-generate run "a question" --explain"""
 
 
-def prepare(out: Path, plan: Plan, model: dict) -> None:
+def prepare(out: Path, plan: DemoPlan, model: dict) -> None:
     """Make the folder of the demo, without what an earlier demo left there, and write the model and the commands.
 
     Raises:
@@ -88,17 +88,17 @@ def prepare(out: Path, plan: Plan, model: dict) -> None:
             path.unlink(missing_ok=True)
     out.mkdir(parents=True, exist_ok=True)
     script.write_text(MARK + plan.script(), encoding="utf-8")
-    (out / MODEL).write_text(yaml.safe_dump(model, sort_keys=False), encoding="utf-8")
+    (out / MODEL_FILE).write_text(yaml.safe_dump(model, sort_keys=False), encoding="utf-8")
 
 
 def own_names() -> list[str]:
     """Return the files and folders that a demo writes, but the script, which marks its folder."""
-    data = ["train.jsonl", "valid.jsonl", "test.jsonl", QUESTIONS, MODEL, "encoded"]
-    results = [f"evaluation-{name}{suffix}" for name in METHODS for suffix in (".json", ".jsonl")]
-    return [*data, *METHODS, *results, SUMMARY]
+    data = ["train.jsonl", "valid.jsonl", "test.jsonl", QUESTIONS, MODEL_FILE, "encoded"]
+    results = [f"evaluation-{name}{suffix}" for name in MODELS for suffix in (".json", ".jsonl")]
+    return [*data, *MODELS, *results, SUMMARY]
 
 
-def run(plan: Plan) -> dict[str, float]:
+def run(plan: DemoPlan) -> dict[str, float]:
     """Run everything but the worked answers; returns the seconds of each command."""
     finished = part("A task: running totals, with other questions for training, validation and test.", plan.data)
     finished |= part(
@@ -119,7 +119,7 @@ def part(title: str, jobs: Sequence[Job]) -> dict[str, Finished]:
     return run_jobs(jobs)
 
 
-def show_answers(plan: Plan, out: Path) -> float:
+def show_answers(plan: DemoPlan, out: Path) -> float:
     """Let the mixed model answer a few questions on the terminal; returns the seconds that it took."""
     click.secho("\nThe first test questions, with the latents of the answers read back.", bold=True)
     click.echo(f"$ {plan.questions}\n$ {plan.answers.line()}")

@@ -10,14 +10,14 @@ from mixlm.errors import InputError
 from pipelines.shared.jobs import Job
 
 
-METHODS = {"cot": "cot", "assorted": "assorted", "random": "random-codes"}
-MODEL, SCRIPT, SUMMARY, QUESTIONS = "model.yaml", "commands.sh", "summary.json", "questions.jsonl"
+MODELS = {"cot": "cot", "assorted": "assorted", "random": "random-codes"}
+MODEL_FILE, SCRIPT, SUMMARY, QUESTIONS = "model.yaml", "commands.sh", "summary.json", "questions.jsonl"
 WORKED_ANSWERS = 3
 _SECTIONS = ("rows", "data", "model", "template", "encode", "train", "evaluate")
 
 
 @dataclass(frozen=True)
-class Plan:
+class DemoPlan:
     """All commands of a demo, in their order; those of one part do not wait for each other.
 
     Attributes:
@@ -59,7 +59,7 @@ def read_recipe(path: Path) -> dict[str, dict[str, Any]]:
     return recipe
 
 
-def make_plan(recipe: Mapping[str, Mapping[str, Any]], out: Path, seed: int) -> Plan:
+def plan_demo(recipe: Mapping[str, Mapping[str, Any]], out: Path, seed: int) -> DemoPlan:
     """Return the commands that ``recipe`` asks for.
 
     Args:
@@ -68,21 +68,21 @@ def make_plan(recipe: Mapping[str, Mapping[str, Any]], out: Path, seed: int) -> 
         seed: Of the rows, of stage 1, and of every training.
     """
     files = {split: str(out / f"{split}.jsonl") for split in recipe["rows"]}
-    model, seeded = ("--model", str(out / MODEL)), {"seed": seed}
+    model, seeded = ("--model", str(out / MODEL_FILE)), {"seed": seed}
     template = _options(recipe["template"])
     encoded = str(out / "encoded")
     train = _options(recipe["train"], seeded)
     task = _options(recipe["data"], seeded)
     paths = ("--valid", files["valid"], *model, "--out", encoded)
     mixed, questions = ("-o", "mix=uniform"), str(out / QUESTIONS)
-    return Plan(
+    return DemoPlan(
         data=tuple(_generation(split, rows, files[split], task) for split, rows in recipe["rows"].items()),
         first=(
             Job("encode", ("encode", files["train"], *paths, *template, *_options(recipe["encode"], seeded))),
             _training("cot", files["train"], out, (*model, *template), train),
         ),
         second=tuple(_training(name, encoded, out, (*model, *mixed), train) for name in ("assorted", "random")),
-        evaluation=tuple(_evaluation(name, files["test"], out, recipe["evaluate"]) for name in METHODS),
+        evaluation=tuple(_evaluation(name, files["test"], out, recipe["evaluate"]) for name in MODELS),
         questions=shlex.join(["head", "-n", str(WORKED_ANSWERS), files["test"]]) + f" > {shlex.quote(questions)}",
         answers=Job("answers", ("generate", str(out / "assorted"), "--input", questions, "--explain")),
     )
@@ -95,7 +95,7 @@ def _generation(split: str, rows: int, out: str, options: tuple[str, ...]) -> Jo
 
 def _training(name: str, data: str, out: Path, start: tuple[str, ...], options: tuple[str, ...]) -> Job:
     run = str(out / name)
-    return Job(f"train_{name}", ("train", data, "--method", METHODS[name], *start, "--out", run, *options))
+    return Job(f"train_{name}", ("train", data, "--method", MODELS[name], *start, "--out", run, *options))
 
 
 def _evaluation(name: str, data: str, out: Path, options: Mapping[str, Any]) -> Job:

@@ -2,11 +2,15 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from mixlm.analysis.finding import require_matplotlib
 from mixlm.comparison.summary import FREE, Point, Summary, pareto_front
 
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 _MARKERS = "osD^vP*X<>"
 _COLOURS = 10
@@ -49,7 +53,7 @@ def draw_pareto(summaries: Sequence[Summary], title: str, stem: Path) -> list[Pa
     return paths
 
 
-def _draw_method(axes: Any, summary: Summary, colour: str, marker: str) -> None:
+def _draw_method(axes: "Axes", summary: Summary, colour: str, marker: str) -> None:
     free = summary.points.get(FREE)
     shape = {"color": colour, "marker": marker, "markeredgecolor": "white", "markeredgewidth": 0.6}
     if free:
@@ -65,7 +69,7 @@ def _draw_method(axes: Any, summary: Summary, colour: str, marker: str) -> None:
         axes.plot([point.tokens for point in curve], heights, **shape, **line)
 
 
-def _draw_front(axes: Any, summaries: Sequence[Summary]) -> None:
+def _draw_front(axes: "Axes", summaries: Sequence[Summary]) -> None:
     by_label = {summary.label: summary.points[FREE] for summary in summaries if FREE in summary.points}
     front = [by_label[label] for label in pareto_front(summaries)]
     heights = [100 * point.accuracy.estimate for point in front]
@@ -75,7 +79,7 @@ def _draw_front(axes: Any, summaries: Sequence[Summary]) -> None:
         axes.plot([], [], ".-", color="0.4", linewidth=1, alpha=0.5, label=_CURVE)
 
 
-def _set_axes(axes: Any, tokens: Sequence[float]) -> None:
+def _set_axes(axes: "Axes", tokens: Sequence[float]) -> None:
     """Name the axes, and spread tokens of very different numbers."""
     from matplotlib.ticker import LogLocator
 
@@ -89,7 +93,7 @@ def _set_axes(axes: Any, tokens: Sequence[float]) -> None:
     axes.grid(alpha=0.2)
 
 
-def _add_legend(figure: Any, axes: Any) -> None:
+def _add_legend(figure: "Figure", axes: "Axes") -> None:
     """Explain the methods in their order, then the lines."""
     named = dict(zip(*reversed(axes.get_legend_handles_labels()), strict=True))
     last = [label for label in (_FRONT, _CURVE) if label in named]

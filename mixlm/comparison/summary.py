@@ -1,6 +1,6 @@
 """What the results of a grid say together: a row for each method, and paired tests between any two."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from typing import Any, NamedTuple
@@ -127,7 +127,7 @@ def _interval(matrix: np.ndarray) -> Interval:
     return bootstrap_interval(matrix)
 
 
-def _mean(values: Any) -> float:
+def _mean(values: Iterable[float]) -> float:
     return float(np.mean([*values]))
 
 

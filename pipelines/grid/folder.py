@@ -8,7 +8,7 @@ from pathlib import Path
 from mixlm.errors import InputError
 
 
-RESULTS, PARTS = "results.jsonl", "parts.jsonl"
+RESULTS, ATTEMPTS, MODEL = "results.jsonl", "parts.jsonl", "model.yaml"
 FOLDERS = ("data", "encoded", "runs", "answers")
 _LOCK = ".lock"
 
@@ -23,7 +23,7 @@ def claimed(out: Path) -> Iterator[int]:
     Raises:
         InputError: If another process works there, or the folder holds what is not from a comparison.
     """
-    ours = [out / name for name in (_LOCK, RESULTS, PARTS)]
+    ours = [out / name for name in (_LOCK, RESULTS, ATTEMPTS)]
     others = [path.name for path in out.iterdir() if path.name in FOLDERS] if out.is_dir() else []
     if others and not any(path.exists() for path in ours):
         raise InputError(f"{out}: has a folder '{others[0]}' that is not from mixlm compare; choose another --out")

@@ -11,7 +11,7 @@ from mixlm.methods import build_method
 
 
 SPLITS = ("train", "valid", "test")
-COMMANDS = ("encode", "train", "evaluate")
+ENTRY_COMMANDS = ("encode", "train", "evaluate")
 
 
 @dataclass(frozen=True)

@@ -9,15 +9,15 @@ from mixlm.generation.options import LatentMode, parse_latent_modes
 from mixlm.methods import Method, build_method
 from mixlm.tasks import open_task
 from pipelines.grid.commands import known_options
-from pipelines.grid.grid import COMMANDS, SPLITS, Entry, Grid
+from pipelines.grid.grid import ENTRY_COMMANDS, SPLITS, Entry, Grid
 from pipelines.shared.config_file import unknown_option
 from pipelines.shared.options import TEMPLATE_OPTIONS
 
 
 EVERY_LENGTH = "free,exact:0%,25%,50%,100%"  # the curve: decoded freely, then with given shares of latents
-_SECTIONS = ("data", "model", "template", *COMMANDS, "methods", "seeds")
+_SECTIONS = ("data", "model", "template", *ENTRY_COMMANDS, "methods", "seeds")
 _NEEDED = ("data", "model", "methods")
-_ENTRY = ("method", "options", "start", *COMMANDS)
+_ENTRY = ("method", "options", "start", *ENTRY_COMMANDS)
 _TASK = ("task", "rows", "seed", "options")
 _IN_ALL = {
     "out": "files go to the --out of mixlm compare",
@@ -60,7 +60,7 @@ def read_grid(path: str | Path) -> Grid:
         raise InputError(f"{path}: 'model' is neither a name nor a mapping that describes a model from scratch")
     template = _flags(path, "template", sections.get("template"))
     _refuse_unknown(path, "option of template", template, TEMPLATE_OPTIONS)
-    shared = {name: _options(path, name, sections.get(name), name) for name in COMMANDS}
+    shared = {name: _options(path, name, sections.get(name), name) for name in ENTRY_COMMANDS}
     _set_check(shared, data)
     methods = _mapping(path, "methods", sections["methods"])
     entries = {label: _entry(path, label, given, shared) for label, given in methods.items()}
@@ -208,9 +208,9 @@ def _entry(path: Path, label: str, given: Any, shared: Mapping[str, Mapping[str,
         method = build_method(str(given.get("method", label)), options)
     except InputError as error:
         raise InputError(f"{path}: '{label}': {error}") from None
-    own = {name: _options(path, f"{name} of '{label}'", given.get(name), name) for name in COMMANDS}
+    own = {name: _options(path, f"{name} of '{label}'", given.get(name), name) for name in ENTRY_COMMANDS}
     latents = _latents(path, label, method, own["evaluate"].get("latents"), shared["evaluate"].get("latents"))
-    settings = {name: {**shared[name], **own[name]} for name in COMMANDS}
+    settings = {name: {**shared[name], **own[name]} for name in ENTRY_COMMANDS}
     settings["evaluate"]["latents"] = latents
     start = given.get("start")
     if not isinstance(start, str | None):

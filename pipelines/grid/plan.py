@@ -8,11 +8,9 @@ from pathlib import Path
 
 from mixlm.errors import InputError
 from pipelines.grid.commands import as_typed, known_options, text_of
+from pipelines.grid.folder import MODEL
 from pipelines.grid.grid import SPLITS, Entry, Grid, short_hash
 from pipelines.shared.jobs import Job
-
-
-MODEL = "model.yaml"
 
 
 @dataclass(frozen=True)

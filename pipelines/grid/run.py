@@ -17,8 +17,8 @@ from mixlm.errors import InputError
 from mixlm.model.loading import described_config
 from pipelines.grid.attempts import Attempts
 from pipelines.grid.commands import check_command
-from pipelines.grid.folder import PARTS, RESULTS, claimed
-from pipelines.grid.plan import MODEL, Cell, Part, Plan
+from pipelines.grid.folder import ATTEMPTS, MODEL, RESULTS, claimed
+from pipelines.grid.plan import Cell, Part, Plan
 from pipelines.shared.jobs import Runner, shown
 
 
@@ -125,7 +125,7 @@ class _Work:
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
         self.runner = Runner(stop_on_failure=False)
-        self.attempts = Attempts(plan.out / PARTS)
+        self.attempts = Attempts(plan.out / ATTEMPTS)
         self.locks: dict[str, Lock] = defaultdict(Lock)
         self.writing = Lock()
         self.failures: set[str] = set()

@@ -18,7 +18,7 @@ from pipelines.grid.run import finished_results
 _FEWEST = 0.001
 
 
-def report(plan: Plan, against: str | None = None) -> None:
+def print_results(plan: Plan, against: str | None = None) -> None:
     """Print the table and the differences of what is finished, and write table, pairs and plot into the plan's folder.
 
     Args:

@@ -10,11 +10,11 @@ from rich.console import Console
 from rich.table import Table
 
 from mixlm.atomic_files import whole_file
-from pipelines.demo_plan import METHODS, SUMMARY
+from mixlm.comparison.summary import FREE
+from pipelines.demo_plan import MODELS, SUMMARY
 
 
 STAGE1 = ("used", "perplexity", "token_accuracy", "unigram_accuracy", "no_code_accuracy", "code_gap", "codebook_size")
-FREE = "free"
 
 
 def collect(out: Path) -> dict[str, Any]:
@@ -27,7 +27,7 @@ def collect(out: Path) -> dict[str, Any]:
     """
     codebook = _read(out / "encoded" / "manifest.json")["codebook"]
     usage = _read(out / "encoded" / "vqvae" / "usage.json")
-    figures = {name: _figures_of(_read(out / f"evaluation-{name}.json")["modes"]) for name in METHODS}
+    figures = {name: _figures_of(_read(out / f"evaluation-{name}.json")["modes"]) for name in MODELS}
     stage1 = {name: codebook[name] for name in STAGE1} | {"distinct_chunks": usage["distinct_chunks"]}
     return {**figures, "stage1": stage1}
 
@@ -68,7 +68,7 @@ def print_comparison(figures: Mapping[str, Any], rows: int) -> None:
     table = Table("model", "latents", box=None, pad_edge=False, padding=(0, 3, 0, 0))
     for title in ("accuracy", "95 % interval", "tokens", "latents an answer"):
         table.add_column(title, justify="right", no_wrap=True)
-    for name in METHODS:
+    for name in MODELS:
         for mode, measured in figures[name]["modes"].items():
             table.add_row(name if mode == FREE else "", mode, *_cells(measured))
     Console(highlight=False).print(table)

@@ -6,7 +6,7 @@ from click.testing import CliRunner
 
 from pipelines import demo
 from pipelines.cli import main
-from pipelines.demo_plan import METHODS, make_plan, read_recipe
+from pipelines.demo_plan import MODELS, plan_demo, read_recipe
 from tests.toy_recipe import DATA, ROWS, STAGES
 
 
@@ -37,7 +37,7 @@ def read(path):
 def test_summary_holds_what_the_evaluations_measured(toy):
     out, _ = toy
     summary = read(out / "summary.json")
-    for name in METHODS:
+    for name in MODELS:
         evaluation = read(out / f"evaluation-{name}.json")
         records = [json.loads(line) for line in (out / f"evaluation-{name}.jsonl").read_text().splitlines()]
         free = [record for record in records if record["latents"] == "free"]
@@ -46,7 +46,7 @@ def test_summary_holds_what_the_evaluations_measured(toy):
         assert summary[name]["tokens"] == pytest.approx(sum(one["tokens"]["total"] for one in free) / len(free))
         assert summary[name]["interval"] == evaluation["modes"]["free"]["interval"]
         assert summary[name]["modes"].keys() == evaluation["modes"].keys()
-        assert read(out / name / "mixlm.json")["method_name"] == METHODS[name]
+        assert read(out / name / "mixlm.json")["method_name"] == MODELS[name]
     assert summary["assorted"]["modes"]["exact:100%"]["latents"] == TOY["data"]["operations"]
     assert summary["assorted"]["modes"]["exact:0%"]["latents"] == 0
 
@@ -64,7 +64,7 @@ def test_summary_holds_what_stage_1_measured(toy):
 def test_seconds_of_every_command_are_told(toy):
     out, _ = toy
     seconds = read(out / "summary.json")["seconds"]
-    trainings, evaluations = ({f"{what}_{name}" for name in METHODS} for what in ("train", "evaluate"))
+    trainings, evaluations = ({f"{what}_{name}" for name in MODELS} for what in ("train", "evaluate"))
     data = {"data_train", "data_valid", "data_test"}
     assert seconds.keys() == {*data, "encode", *trainings, *evaluations, "answers", "total"}
     assert all(value > 0 for value in seconds.values()) and seconds["total"] >= max(seconds.values())
@@ -88,7 +88,7 @@ def test_three_test_questions_are_answered(toy):
 
 def test_a_folder_of_an_earlier_demo_starts_anew_and_keeps_what_is_not_the_demos(tmp_path):
     out, recipe = tmp_path / "demo", read_recipe(demo.RECIPE)
-    plan = make_plan(recipe, out, seed=0)
+    plan = plan_demo(recipe, out, seed=0)
     demo.prepare(out, plan, recipe["model"])
     (out / "encoded").mkdir()
     (out / "encoded" / "manifest.json").write_text("{}")
@@ -116,7 +116,7 @@ def test_a_recipe_without_a_section_is_refused_before_anything_is_written(tmp_pa
 
 def test_commands_of_the_recipe_are_valid_and_the_codebook_smaller_than_its_task(tmp_path):
     recipe = read_recipe(demo.RECIPE)
-    plan = make_plan(recipe, tmp_path, seed=1)
+    plan = plan_demo(recipe, tmp_path, seed=1)
     for job in (*plan.data, *plan.first, *plan.second, *plan.evaluation, plan.answers):
         name, *rest = job.arguments
         command = main.get_command(None, name)

@@ -4,7 +4,7 @@ import pytest
 
 from mixlm.errors import InputError
 from pipelines.grid.commands import as_typed, check_command, known_options
-from pipelines.grid.grid import COMMANDS
+from pipelines.grid.grid import ENTRY_COMMANDS
 from pipelines.grid.parse import _ELSEWHERE
 from pipelines.shared.jobs import Job
 from pipelines.shared.options import TEMPLATE_OPTIONS
@@ -32,7 +32,7 @@ def test_a_flag_without_an_opposite_is_left_out_where_it_is_false():
     assert as_typed("data prontoqa", {"official": True}) == ("--official",)
 
 
-@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("command", ENTRY_COMMANDS)
 def test_what_is_written_elsewhere_is_an_option_of_a_command_of_the_grid(command):
     known = known_options(command).keys() | {"config", "help"}
     shared = known_options("encode").keys() | known_options("train").keys() | known
