@@ -1,7 +1,7 @@
 """Cutting token ids into chunks and windows, and gathering windows into batches."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -10,6 +10,7 @@ from vqvae.config import ChunkVQVAEConfig
 
 
 PARTS = ("prompt_ids", "trace_ids", "solution_ids")
+TokenRow = Mapping[str, Sequence[int] | np.ndarray]  # the ids of each part of a sample
 
 
 def windows(ids: Sequence[int], config: ChunkVQVAEConfig) -> list[list[int]]:
@@ -44,11 +45,6 @@ def cut_windows(lengths: np.ndarray, config: ChunkVQVAEConfig) -> tuple[np.ndarr
     return (np.cumsum(lengths) - lengths)[owner] + inside, np.minimum(config.window, whole[owner] - inside)
 
 
-def count_chunks(ids: Sequence[int], config: ChunkVQVAEConfig) -> int:
-    """Return how many whole chunks ``ids`` has."""
-    return len(ids) // config.chunk_length
-
-
 def pad_right(sequences: Sequence[Sequence[int]], width: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
     """Stack sequences: ids (n, longest or ``width``), padded by 0 on the right, and their lengths (n,)."""
     lengths = [*map(len, sequences)]
@@ -68,7 +64,7 @@ def last_tokens(ids: torch.Tensor, lengths: torch.Tensor, most: int) -> tuple[to
 
 
 def collate(
-    rows: Sequence[Mapping[str, Any]], config: ChunkVQVAEConfig, parts: Sequence[str] = PARTS
+    rows: Sequence[TokenRow], config: ChunkVQVAEConfig, parts: Sequence[str] = PARTS
 ) -> dict[str, torch.Tensor]:
     """Gather all chunks of some samples into the inputs of ``ChunkVQVAE.forward``.
 
@@ -95,3 +91,17 @@ def collate(
         "sample": torch.from_numpy(owner),
         "trace": torch.from_numpy(part == [*parts].index("trace_ids")),
     }
+
+
+class Chunks(NamedTuple):
+    """The ``n`` chunks of some windows, in order.
+
+    Attributes:
+        targets: (n, L) rows of the compact vocabulary.
+        vectors: (n, L / r, d) what f_enc makes of them, unquantised.
+        window: (n,) which window each is of.
+    """
+
+    targets: torch.Tensor
+    vectors: torch.Tensor
+    window: torch.Tensor

@@ -1,79 +1,48 @@
 """The configuration of the stage-1 model."""
 
+from copy import deepcopy
 from typing import Any
 
 import numpy as np
 from transformers import PreTrainedConfig
 
 from vqvae.errors import InputError
+from vqvae.options import VQVAEModelOptions
 
 
-class ChunkVQVAEConfig(PreTrainedConfig):
-    """Shape and recipe of a ``ChunkVQVAE``.
-
-    The defaults of shape are the paper's (Token Assorted, section 4 and appendix A). The paper says nothing of how its
-    codebook was kept alive; the defaults of ``quantizer`` and below are the recipe that held in our experiments.
+class ChunkVQVAEConfig(VQVAEModelOptions, PreTrainedConfig):
+    """Shape and recipe of a ``ChunkVQVAE``: what a user can choose, and what only its training knows.
 
     Attributes:
-        chunk_length: Tokens of a chunk, L.
-        compression_rate: Tokens that one code stands for, r; divides L.
-        codebook_size: Number of codes, K.
-        code_dim: Width of a codebook vector, d.
-        hidden_size: Width of encoder, decoder and prompt encoder.
-        num_layers: Blocks of each of the three.
-        num_heads: Attention heads of a block.
-        initializer_range: Standard deviation of fresh weights; None: 1 / (2 sqrt(hidden_size)), 0.02 at the paper's
-            width. Narrow models learn far slower from 0.02.
-        context: "chunk": each chunk is encoded alone; "trace": its encoder also sees the chunks before it.
-        max_length: Longest run of tokens that the encoder sees at once, with ``context="trace"``.
-        condition_on_prompt: Whether the decoder is given g(P); else it has the code alone.
-        max_prompt_length: Prompts longer than this are cut from the left for g(P).
         vocab_size: Ids of the language model's vocabulary are below this.
         compact_size: Rows of the token table: the ids that the corpus uses, and one for all others.
-        quantizer: "ema": codebook vectors follow the mean of what they stand for; "gradient": the paper's codebook
-            loss.
-        commitment_weight: Weight of the commitment loss, beta.
-        ema_decay: Decay of the moving averages of "ema".
-        dead_code_share: A code is dead, and is replaced, if it stands for fewer vectors a step than this share of the
-            average code.
-        dead_code_threshold: The same in vectors a step; set by training, which knows how many vectors a step has.
-        warmup_steps: Steps without quantising, after which the codebook starts at the k-means of encoded chunks.
-        kmeans: Whether the codebook starts so, or at random.
-        softmax_samples: In training, rows of the vocabulary that stand for those not in the batch, where there are
-            more than four times as many; else, and for all figures, every row counts. 0: always every row.
+        dead_code_threshold: A code is dead if it stands for fewer vectors a step than this.
         fingerprint: Of the tokenizer whose ids it speaks.
-        code_dropout: Share of chunks that training decodes from a learned "no code" vector. It lets the trained
-            decoder tell what it knows without a code; 0 leaves those figures out.
     """
 
     model_type = "chunk-vqvae"
 
-    chunk_length: int = 16
-    compression_rate: int = 16
-    codebook_size: int = 1024
-    code_dim: int = 64
-    hidden_size: int = 512
-    num_layers: int = 2
-    num_heads: int = 4
-    initializer_range: float | None = None
-    context: str = "chunk"
-    max_length: int = 256
-    condition_on_prompt: bool = True
-    max_prompt_length: int = 256
     vocab_size: int = 0
     compact_size: int = 0
-    quantizer: str = "ema"
-    commitment_weight: float = 0.25
-    ema_decay: float = 0.95
-    dead_code_share: float = 0.15
     dead_code_threshold: float = 0.0
-    warmup_steps: int = 200
-    kmeans: bool = True
-    code_dropout: float = 0.1
-    softmax_samples: int = 4096
     fingerprint: str = ""
 
     def __post_init__(self, **kwargs: Any) -> None:
+        """Decide what follows from other choices, and check the shape.
+
+        Raises:
+            InputError: If the parts do not fit each other.
+        """
+        moving = self.quantizer == "ema"
+        self.compression_rate = self.chunk_length if self.compression_rate is None else self.compression_rate
+        self.kmeans = moving if self.kmeans is None else self.kmeans
+        self.warmup_steps = 0 if self.warmup_steps is None and not moving else self.warmup_steps
+        self.check()
+        # Standard deviation of fresh weights: 0.02 at the paper's width; narrow models learn far slower from 0.02.
+        self.initializer_range = 0.5 * self.hidden_size**-0.5
+        super().__post_init__(**kwargs)
+
+    def check(self) -> None:
         """Check the shape.
 
         Raises:
@@ -94,18 +63,30 @@ class ChunkVQVAEConfig(PreTrainedConfig):
             raise InputError(f"quantizer '{self.quantizer}': choose ema or gradient")
         if self.context == "trace" and self.max_length < self.chunk_length:
             raise InputError(f"max length {self.max_length} holds no chunk of {self.chunk_length} tokens")
-        if self.initializer_range is None:
-            self.initializer_range = 0.5 * self.hidden_size**-0.5
-        super().__post_init__(**kwargs)
+
+    def for_training(self, steps: int) -> "ChunkVQVAEConfig":
+        """Return a copy in which what follows from the number of training steps is decided.
+
+        Raises:
+            InputError: If the parts do not fit each other any more.
+        """
+        config = deepcopy(self)
+        config.check()
+        config.warmup_steps = steps // 3 if config.warmup_steps is None else config.warmup_steps
+        return config
 
     @property
     def codes_per_chunk(self) -> int:
         """Codes of one chunk, L / r."""
         return self.chunk_length // self.compression_rate
 
-    def count_codes(self, lengths: np.ndarray) -> np.ndarray:
-        """Return how many codes traces of ``lengths`` (n,) have, (n,); a tail shorter than a chunk has none."""
-        return lengths // self.chunk_length * self.codes_per_chunk
+    def count_chunks(self, lengths: int | np.ndarray) -> int | np.ndarray:
+        """Return how many whole chunks sequences of ``lengths`` (any) have."""
+        return lengths // self.chunk_length
+
+    def count_codes(self, lengths: int | np.ndarray) -> int | np.ndarray:
+        """Return how many codes traces of ``lengths`` (any) have; a tail shorter than a chunk has none."""
+        return self.count_chunks(lengths) * self.codes_per_chunk
 
     @property
     def samples_softmax(self) -> bool:
@@ -115,6 +96,4 @@ class ChunkVQVAEConfig(PreTrainedConfig):
     @property
     def window(self) -> int:
         """Longest run of tokens that is encoded at once: a multiple of L."""
-        if self.context == "chunk":
-            return self.chunk_length
-        return self.max_length // self.chunk_length * self.chunk_length
+        return self.chunk_length if self.context == "chunk" else self.count_chunks(self.max_length) * self.chunk_length

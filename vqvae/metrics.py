@@ -1,19 +1,15 @@
 """Does a codebook live, and do its codes carry anything? Figures on held-out chunks of traces."""
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch.nn import functional as F
 
-from vqvae.chunks import collate, count_chunks
+from vqvae.chunks import TokenRow, collate
 from vqvae.errors import InputError
 from vqvae.layers import evaluating
 from vqvae.model import ChunkVQVAE
-
-
-Row = Mapping[str, Any]
 
 
 def entropy(counts: torch.Tensor) -> float:
@@ -31,7 +27,7 @@ def perplexity(counts: torch.Tensor) -> float:
 
 
 def evaluate_vqvae(
-    model: ChunkVQVAE, rows: Sequence[Row], batch_size: int = 32, seed: int = 0
+    model: ChunkVQVAE, rows: Sequence[TokenRow], batch_size: int = 32, seed: int = 0
 ) -> dict[str, float | None]:
     """Measure a model on the chunks of the traces of ``rows``.
 
@@ -70,11 +66,11 @@ def evaluate_vqvae(
     return sums.report()
 
 
-def _batches(rows: Sequence[Row], model: ChunkVQVAE, batch_size: int) -> Iterator[dict[str, torch.Tensor]]:
+def _batches(rows: Sequence[TokenRow], model: ChunkVQVAE, batch_size: int) -> Iterator[dict[str, torch.Tensor]]:
     """Yield inputs of ``ChunkVQVAE.forward`` that hold the chunks of traces alone."""
     for start in range(0, len(rows), batch_size):
         chosen = [rows[index] for index in range(start, min(start + batch_size, len(rows)))]
-        chosen = [row for row in chosen if count_chunks(row["trace_ids"], model.config)]
+        chosen = [row for row in chosen if model.config.count_chunks(len(row["trace_ids"]))]
         if chosen:
             batch = collate(chosen, model.config, parts=("trace_ids",))
             yield {name: value.to(model.device) for name, value in batch.items()}
@@ -94,16 +90,10 @@ class _Sums:
     def add(self, batch: dict[str, torch.Tensor], generator: torch.Generator) -> None:
         """Add the chunks of one batch."""
         model, config = self.model, self.model.config
-        rows = model.vocabulary.compact(batch["input_ids"])
-        valid = torch.arange(rows.shape[1] // config.chunk_length, device=rows.device) < (
-            batch["lengths"] // config.chunk_length
-        ).unsqueeze(1)
-        targets = rows.reshape(len(rows), -1, config.chunk_length)[valid]
-        encoded = model.encode_windows(batch["input_ids"], batch["lengths"])
+        targets, encoded, window = model.chunks(batch["input_ids"], batch["lengths"])
         codes = model.quantizer.nearest(encoded.flatten(0, 1)).reshape(encoded.shape[:2])
         random = torch.randint(config.codebook_size, codes.shape, generator=generator).to(codes.device)
-        owner = batch["sample"][:, None].expand(valid.shape)[valid]
-        prompts = model.encode_prompts(batch["prompt_ids"], batch["prompt_lengths"])[owner]
+        prompts = model.encode_prompts(batch["prompt_ids"], batch["prompt_lengths"])[batch["sample"][window]]
         inputs = {
             "right": model.quantizer.look_up(codes),
             "random": model.quantizer.look_up(random),

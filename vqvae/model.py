@@ -41,7 +41,7 @@ from transformers import AutoConfig, AutoModel, PreTrainedModel
 from transformers.utils import ModelOutput
 from vector_quantize_pytorch import VectorQuantize
 
-from vqvae.chunks import cut_windows, last_tokens
+from vqvae.chunks import Chunks, cut_windows, last_tokens
 from vqvae.config import ChunkVQVAEConfig
 from vqvae.layers import CausalTransformer, evaluating
 from vqvae.quantizer import ChunkQuantizer
@@ -89,6 +89,7 @@ class ChunkVQVAE(PreTrainedModel):
     _keep_in_fp32_modules_strict = {"quantizer"}
 
     def __init__(self, config: ChunkVQVAEConfig, token_ids: Sequence[int] | None = None) -> None:
+        config.check()
         super().__init__(config)
         width, shape = config.hidden_size, (config.hidden_size, config.num_layers, config.num_heads)
         self.vocabulary = CompactVocabulary(config.compact_size)
@@ -133,11 +134,9 @@ class ChunkVQVAE(PreTrainedModel):
         Returns:
             Losses, codes and logits over all chunks of all windows, in order.
         """
-        rows = self.vocabulary.compact(input_ids)
-        valid = self._valid_chunks(lengths, rows.shape[1])
-        targets = rearrange(rows, "w (c l) -> w c l", l=self.config.chunk_length)[valid]
-        vectors = self._encode_rows(rows, valid)
-        chosen = self._quantised_chunks(trace, valid)
+        targets, vectors, window = self.chunks(input_ids, lengths)
+        everything = trace is None or self.config.quantizer == "gradient"
+        chosen = torch.ones_like(window, dtype=torch.bool) if everything else trace[window]
         quantized = self.quantizer(rearrange(vectors[chosen], "n k d -> (n k) d"))
         vectors = vectors.float().index_put((chosen,), quantized.vectors.view(-1, *vectors.shape[1:]).float())
         codes = targets.new_full(vectors.shape[:2], -1)
@@ -145,8 +144,8 @@ class ChunkVQVAE(PreTrainedModel):
         if self.training and self.config.code_dropout:
             drop = torch.rand(len(targets), device=vectors.device) < self.config.code_dropout
             vectors = torch.where(drop[:, None, None], self.no_code, vectors)
-        owner = repeat(sample, "w -> w c", c=valid.shape[1])[valid]
-        hidden = self._decode_hidden(vectors, self.encode_prompts(prompt_ids, prompt_lengths)[owner])
+        prompts = self.encode_prompts(prompt_ids, prompt_lengths)[sample[window]]
+        hidden = self._decode_hidden(vectors, prompts)
         logits, reconstruction = self._reconstruct(hidden, targets)
         loss = reconstruction + quantized.codebook_loss + self.config.commitment_weight * quantized.commitment_loss
         return ChunkVQVAEOutput(
@@ -163,34 +162,22 @@ class ChunkVQVAE(PreTrainedModel):
 
         Training on a large vocabulary samples it, and there are no logits.
         """
+        head = (self.tokens.weight, self.head_bias)
         if self.training and self.config.samples_softmax:
-            head = (self.tokens.weight, self.head_bias)
-            return None, sampled_cross_entropy(
-                hidden.flatten(0, 1), *head, targets.flatten(), self.config.softmax_samples
-            )
-        logits = F.linear(hidden, self.tokens.weight, self.head_bias)
+            flat = hidden.flatten(0, 1)
+            return None, sampled_cross_entropy(flat, *head, targets.flatten(), self.config.softmax_samples)
+        logits = F.linear(hidden, *head)
         return logits, F.cross_entropy(rearrange(logits, "n l v -> (n l) v").float(), targets.flatten())
 
-    def _quantised_chunks(self, trace: torch.Tensor | None, valid: torch.Tensor) -> torch.Tensor:
-        """Return which of the valid chunks are quantised, (n,)."""
-        everything = trace is None or self.config.quantizer == "gradient"
-        return torch.ones_like(valid)[valid] if everything else repeat(trace, "w -> w c", c=valid.shape[1])[valid]
-
-    def _valid_chunks(self, lengths: torch.Tensor, width: int) -> torch.Tensor:
-        """Return which chunks of windows of ``width`` tokens are real, (w, T / L)."""
-        length = self.config.chunk_length
-        return torch.arange(width // length, device=lengths.device) < (lengths // length)[:, None]
-
-    def _encode_rows(self, rows: torch.Tensor, valid: torch.Tensor) -> torch.Tensor:
-        """Return f_enc of the valid chunks of windows ``rows`` (w, T): (n, L / r, d)."""
-        hidden = self.encoder(self.tokens(rows))
-        hidden = rearrange(hidden, "w (c l) d -> w c l d", l=self.config.chunk_length)[valid]
-        return self.to_code(reduce(hidden, "n (k r) d -> n k d", "max", r=self.config.compression_rate))
-
-    def encode_windows(self, input_ids: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
-        """Return the vectors (n, L / r, d), unquantised, of windows of full ids (w, T) with ``lengths`` (w,)."""
-        rows = self.vocabulary.compact(input_ids)
-        return self._encode_rows(rows, self._valid_chunks(lengths, rows.shape[1]))
+    def chunks(self, input_ids: torch.Tensor, lengths: torch.Tensor) -> Chunks:
+        """Cut windows of full ids (w, T), of which ``lengths`` (w,) count, into chunks, and encode them."""
+        rows, length = self.vocabulary.compact(input_ids), self.config.chunk_length
+        whole = torch.arange(rows.shape[1] // length, device=lengths.device) < (lengths // length)[:, None]
+        window, place = whole.nonzero(as_tuple=True)
+        targets = rearrange(rows, "w (c l) -> w c l", l=length)[window, place]
+        hidden = rearrange(self.encoder(self.tokens(rows)), "w (c l) d -> w c l d", l=length)[window, place]
+        pooled = reduce(hidden, "n (k r) d -> n k d", "max", r=self.config.compression_rate)
+        return Chunks(targets, self.to_code(pooled), window)
 
     def encode_prompts(self, prompt_ids: torch.Tensor, prompt_lengths: torch.Tensor) -> torch.Tensor:
         """Return g(P) of prompts of full ids (b, P) with ``prompt_lengths`` (b,): (b, width).
@@ -263,7 +250,7 @@ class ChunkVQVAE(PreTrainedModel):
                 width = self.config.window if self.config.context == "chunk" else int(tokens.max())
                 places = first[:, None] + torch.arange(width, device=self.device)
                 block = flat[places.clamp(max=len(flat) - 1)].long()  # beyond its end a window is not looked at
-                found.append(self.quantizer.nearest(self.encode_windows(block, tokens).flatten(0, 1)))
+                found.append(self.quantizer.nearest(self.chunks(block, tokens).vectors.flatten(0, 1)))
         return torch.cat(found).cpu().numpy() if found else np.zeros(0, dtype=np.int64)
 
     @torch.no_grad()

@@ -1,11 +1,66 @@
-"""What a user can choose about training stage 1."""
+"""What a user can choose about stage 1. Read by commands, so nothing is imported here."""
 
 from dataclasses import dataclass
 
 
+@dataclass
+class VQVAEModelOptions:
+    """Shape and recipe of the model.
+
+    The defaults of shape are the paper's (Token Assorted, section 4 and appendix A). The paper says nothing of how its
+    codebook was kept alive; the defaults of ``quantizer`` and below are the recipe that held in our experiments.
+
+    Attributes:
+        chunk_length: Tokens of a chunk, L.
+        compression_rate: Tokens that one code stands for, r; divides L. None: L.
+        codebook_size: Number of codes, K.
+        code_dim: Width of a codebook vector, d.
+        hidden_size: Width of encoder, decoder and prompt encoder.
+        num_layers: Blocks of each of the three.
+        num_heads: Attention heads of a block.
+        context: "chunk": each chunk is encoded alone; "trace": its encoder also sees the chunks before it.
+        max_length: Longest run of tokens that the encoder sees at once, with ``context="trace"``.
+        condition_on_prompt: Whether the decoder is given g(P); else it has the code alone.
+        max_prompt_length: Prompts longer than this are cut from the left for g(P).
+        quantizer: "ema": codebook vectors follow the mean of what they stand for; "gradient": the paper's codebook
+            loss.
+        commitment_weight: Weight of the commitment loss, beta.
+        ema_decay: Decay of the moving averages of "ema".
+        dead_code_share: A code is dead, and is replaced, if it stands for fewer vectors a step than this share of the
+            average code.
+        warmup_steps: Steps without quantising, after which the codebook starts. None: a third of all with "ema", none
+            with "gradient".
+        kmeans: Whether the codebook starts at the k-means of encoded chunks, or at random. None: with "ema".
+        code_dropout: Share of chunks that training decodes from a learned "no code" vector. It lets the trained
+            decoder tell what it knows without a code; 0 leaves those figures out.
+        softmax_samples: In training, rows of the vocabulary that stand for those not in the batch, where there are
+            more than four times as many; else, and for all figures, every row counts. 0: always every row.
+    """
+
+    chunk_length: int = 16
+    compression_rate: int | None = None
+    codebook_size: int = 1024
+    code_dim: int = 64
+    hidden_size: int = 512
+    num_layers: int = 2
+    num_heads: int = 4
+    context: str = "chunk"
+    max_length: int = 256
+    condition_on_prompt: bool = True
+    max_prompt_length: int = 256
+    quantizer: str = "ema"
+    commitment_weight: float = 0.25
+    ema_decay: float = 0.95
+    dead_code_share: float = 0.15
+    warmup_steps: int | None = None
+    kmeans: bool | None = None
+    code_dropout: float = 0.1
+    softmax_samples: int = 4096
+
+
 @dataclass(frozen=True)
 class VQVAETrainingOptions:
-    """How to train stage 1.
+    """How to train it.
 
     Attributes:
         steps: Optimizer steps; the paper takes 100,000.
@@ -23,7 +78,7 @@ class VQVAETrainingOptions:
     batch_size: int = 32
     learning_rate: float = 1e-3
     seed: int = 0
-    save_every: int = 0
+    save_every: int = 500
     bf16: bool = False
     workers: int = 0
     vectors_per_code: int = 10

@@ -35,7 +35,7 @@ class ChunkQuantizer(nn.Module):
     def __init__(self, config: ChunkVQVAEConfig) -> None:
         super().__init__()
         moving = config.quantizer == "ema"
-        self.warmup_steps, self.kmeans, self.moving = config.warmup_steps, config.kmeans, moving
+        self.warmup_steps, self.kmeans, self.moving = config.warmup_steps or 0, config.kmeans, moving
         self.vq = VectorQuantize(
             config.code_dim,
             config.codebook_size,
@@ -48,23 +48,37 @@ class ChunkQuantizer(nn.Module):
             rotation_trick=False,
         )
         self.register_buffer("steps", torch.zeros((), dtype=torch.int64))
+        self.register_load_state_dict_post_hook(ChunkQuantizer._ask_again)
+        self._ask_again()
+
+    def _ask_again(self, *loaded: object) -> None:
+        """Forget what was read from the buffers; once it is true, a GPU is not asked again in every step."""
+        self._is_warm, self._has_codebook = False, not self.kmeans
 
     @property
     def warming_up(self) -> bool:
         """Whether vectors still pass unquantised."""
-        return int(self.steps) < self.warmup_steps
+        self._is_warm = self._is_warm or int(self.steps) >= self.warmup_steps
+        return not self._is_warm
 
     @property
     def needs_codebook(self) -> bool:
         """Whether the next step is the first to quantise and the codebook still waits for its k-means."""
-        return self.kmeans and not self.warming_up and not bool(self.vq._codebook.initted)
+        if not self._has_codebook and not self.warming_up:
+            self._has_codebook = bool(self._library_codebook.initted)
+        return not self._has_codebook and not self.warming_up
+
+    @property
+    def _library_codebook(self) -> nn.Module:
+        """What the library has no public name for: whether the codebook has started, and its k-means."""
+        return self.vq._codebook
 
     def start_codebook(self, vectors: torch.Tensor, seed: int) -> None:
         """Set the codebook to the k-means of ``vectors`` (n, d), by its own random numbers."""
         devices = [vectors.device] if vectors.is_cuda else []
         with torch.random.fork_rng(devices):
             torch.manual_seed(seed)
-            self.vq._codebook.init_embed_(vectors.float()[None])
+            self._library_codebook.init_embed_(vectors.float()[None])
 
     def forward(self, vectors: torch.Tensor) -> Quantized:
         """Quantise ``vectors``, (n, d); in training mode also update averages and count the step."""

@@ -1,16 +1,17 @@
 """Training the stage-1 model on transformers' trainer."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 from torch.utils.data import Dataset
 from transformers import TrainingArguments, set_seed
 
-from vqvae.chunks import PARTS, collate, count_chunks
+from vqvae.chunks import PARTS, TokenRow, collate
 from vqvae.config import ChunkVQVAEConfig
 from vqvae.errors import InputError
 from vqvae.model import ChunkVQVAE
@@ -19,11 +20,8 @@ from vqvae.trainer_base import CHECKPOINTS, QuietTrainer, ReportProgress, base_a
 from vqvae.vocabulary import used_ids
 
 
-Row = Mapping[str, Any]
-
-
 def train_vqvae(
-    rows: Sequence[Row],
+    rows: Sequence[TokenRow],
     config: ChunkVQVAEConfig,
     out: str | Path,
     options: VQVAETrainingOptions | None = None,
@@ -37,7 +35,7 @@ def train_vqvae(
 
     Args:
         rows: Tokenized rows; those whose trace has no whole chunk are left out.
-        config: Shape and recipe; the corpus's vocabulary and the dead-code threshold are set here.
+        config: Shape and recipe; the model has a copy with what training decides.
         out: Folder to write.
         options: How to train.
         progress: Called with (step, total steps, figures) after every step.
@@ -51,6 +49,7 @@ def train_vqvae(
             batch that the processes cannot share.
     """
     options = options or VQVAETrainingOptions()
+    config = config.for_training(options.steps)
     data = ChunkRows(rows, config)
     check_codebook(data, config)
     check_warmup(config, options)
@@ -111,15 +110,15 @@ class ChunkRows(Dataset):
         trace_chunks: Number of chunks of their traces.
     """
 
-    def __init__(self, rows: Sequence[Row], config: ChunkVQVAEConfig) -> None:
-        counts = np.fromiter((count_chunks(row["trace_ids"], config) for row in rows), dtype=np.int64)
+    def __init__(self, rows: Sequence[TokenRow], config: ChunkVQVAEConfig) -> None:
+        counts = config.count_chunks(np.fromiter((len(row["trace_ids"]) for row in rows), dtype=np.int64))
         self.rows, self.chosen, self.trace_chunks = rows, np.flatnonzero(counts), int(counts.sum())
 
     def __len__(self) -> int:
         """Return the number of rows."""
         return len(self.chosen)
 
-    def __getitem__(self, index: int) -> Row:
+    def __getitem__(self, index: int) -> TokenRow:
         """Return one row."""
         return self.rows[int(self.chosen[index])]
 
@@ -145,7 +144,9 @@ class ChunkTrainer(QuietTrainer):
             progress=progress,
         )
 
-    def training_step(self, model: Any, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> torch.Tensor:
+    def training_step(
+        self, model: nn.Module, inputs: dict[str, torch.Tensor], *args: Any, **kwargs: Any
+    ) -> torch.Tensor:
         """Start the codebook when warm-up has just ended, then train one step."""
         plain = self.accelerator.unwrap_model(model)
         if plain.quantizer.needs_codebook:
@@ -178,8 +179,8 @@ class ChunkTrainer(QuietTrainer):
         for start in range(0, len(order), self.options.batch_size):
             rows = [self.train_dataset[index] for index in order[start : start + self.options.batch_size]]
             batch = collate(rows, model.config, parts=("trace_ids",))
-            vectors = model.encode_windows(batch["input_ids"].to(model.device), batch["lengths"].to(model.device))
-            found.append(vectors.float().flatten(0, 1))
+            chunks = model.chunks(batch["input_ids"].to(model.device), batch["lengths"].to(model.device))
+            found.append(chunks.vectors.float().flatten(0, 1))
             total += len(found[-1])
             if total >= wanted:
                 break

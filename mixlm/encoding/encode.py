@@ -33,7 +33,6 @@ from mixlm.errors import InputError
 from mixlm.model.loading import is_scratch, open_tokenizer, save_base_tokenizer
 from mixlm.processes import Processes
 from vqvae import ChunkVQVAE, ChunkVQVAEConfig, evaluate_vqvae, train_vqvae
-from vqvae.chunks import count_chunks
 
 
 ReportProgress = Callable[[int, int, dict[str, float]], None]
@@ -178,7 +177,7 @@ class _Encoding:
             name: getattr(config, name) for name in ("chunk_length", "compression_rate", "codebook_size")
         }
         split, rows = self._rows_to_measure(config)
-        whole = [row for row in rows if count_chunks(row["trace_ids"], config)]
+        whole = [row for row in rows if config.count_chunks(len(row["trace_ids"]))]
         self.manifest["codebook"] = {**evaluate_vqvae(vqvae, whole[:MEASURED]), "measured_on": split}
         write_manifest(self.out, self.manifest)
         shutil.rmtree(self.out / "vqvae" / "checkpoints", ignore_errors=True)
@@ -191,7 +190,7 @@ class _Encoding:
         for split in ("valid", "train"):
             tables, left = [], MEASURED
             for table in self._tables(self.corpus.shards(split)):
-                if any(count_chunks(row["trace_ids"], config) for row in TokenRows([table.rows])):
+                if any(config.count_chunks(len(row["trace_ids"])) for row in TokenRows([table.rows])):
                     tables.append(table.rows)
                     left -= table.rows.num_rows
                 if left <= 0:

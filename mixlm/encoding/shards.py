@@ -37,7 +37,7 @@ def count_table(table: TokenTable, config: ChunkVQVAEConfig) -> dict[str, int]:
         trace and solution of the longest sample.
     """
     prompts, traces, solutions = (lists_of(table.rows, part)[1] for part in PARTS)
-    chunks = int((traces // config.chunk_length).sum())
+    chunks = int(config.count_chunks(traces).sum())
     figures = {
         "samples": len(traces),
         "skipped_rows": table.skipped,

@@ -1,4 +1,5 @@
 import math
+from unittest.mock import Mock
 
 import pytest
 import torch
@@ -80,6 +81,19 @@ def test_evaluation_changes_nothing() -> None:
     first = evaluate_vqvae(model, random_rows(5))
     assert model.training and evaluate_vqvae(model, random_rows(5)) == first
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+
+
+def test_a_failure_in_the_middle_leaves_the_mode_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A row without a prompt fails in evaluation; encoding fails on a device that is out of memory."""
+    rows = [{"trace_ids": IDS, "solution_ids": [3]}]
+    for training in (True, False):
+        model = tiny_model().train(training)
+        with pytest.raises(KeyError):
+            evaluate_vqvae(model, rows)
+        with monkeypatch.context() as patch, pytest.raises(RuntimeError):
+            patch.setattr(model.quantizer, "nearest", Mock(side_effect=RuntimeError))
+            model.encode_traces([IDS])
+        assert all(module.training is training for module in model.modules()) and torch.is_grad_enabled()
 
 
 def test_traces_without_a_whole_chunk_are_said() -> None:

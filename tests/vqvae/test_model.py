@@ -18,12 +18,23 @@ def test_full_ids_go_in_and_out() -> None:
     assert model.vocabulary.full(rows).tolist() == [[3, 5, -1, 89], [-1, -1, 21, 8]]
 
 
+def test_chunks_are_cut_in_order_without_padding() -> None:
+    """Windows of two and of one chunk of 4: what each chunk is to be rebuilt as, its vectors, its window."""
+    model = tiny_model(context="trace")
+    ids = torch.tensor([[3, 5, 8, 13, 21, 34, 55, 89], [89, 55, 34, 21, 0, 0, 0, 0]])
+    found = model.chunks(ids, torch.tensor([8, 4]))
+    assert found.targets.tolist() == [[0, 1, 2, 3], [4, 5, 6, 7], [7, 6, 5, 4]]
+    assert found.window.tolist() == [0, 0, 1]
+    alone = [model.chunks(ids[:1], torch.tensor([8])), model.chunks(ids[1:, :4], torch.tensor([4]))]
+    torch.testing.assert_close(found.vectors, torch.cat([one.vectors for one in alone]))
+
+
 def test_the_three_losses_by_hand() -> None:
     """Reconstruction in nats a token; codebook and commitment loss as mean squared distance; beta weights the last."""
     model = tiny_model(quantizer="gradient", commitment_weight=0.3, code_dropout=0.0).train()
     batch = collate(random_rows(3), model.config)
     out = model(**batch)
-    encoded = model.encode_windows(batch["input_ids"], batch["lengths"])
+    encoded = model.chunks(batch["input_ids"], batch["lengths"]).vectors
     distance = torch.cdist(encoded.flatten(0, 1), model.quantizer.vq.codebook)
     codes = distance.argmin(-1)
     assert torch.equal(out.codes.flatten(), codes)
@@ -95,11 +106,11 @@ def test_a_code_depends_on_no_later_token(context: str, length: int) -> None:
     """L > r: a chunk may be cut after any multiple of r = 2 tokens."""
     model = tiny_model(chunk_length=length, context=context)
     ids = torch.tensor([IDS + IDS[:4]])
-    encoded = model.encode_windows(*_as_windows(model, ids))
+    encoded = model.chunks(*_as_windows(model, ids)).vectors
     for token in range(12):
         changed = ids.clone()
         changed[0, token] = 3 if ids[0, token] != 3 else 5
-        other = model.encode_windows(*_as_windows(model, changed))
+        other = model.chunks(*_as_windows(model, changed)).vectors
         differs = (encoded != other).any(-1).flatten()
         assert not differs[: token // 2].any()
         assert differs[token // 2]
@@ -109,7 +120,7 @@ def test_context_decides_whether_earlier_chunks_are_seen() -> None:
     first, second = torch.tensor([[3, 5, 8, 13, 21, 34, 55, 89]]), torch.tensor([[5, 3, 8, 13, 21, 34, 55, 89]])
     for context, seen in (("chunk", False), ("trace", True)):
         model = tiny_model(context=context)
-        one, other = (model.encode_windows(*_as_windows(model, ids)).flatten(0, 1) for ids in (first, second))
+        one, other = (model.chunks(*_as_windows(model, ids)).vectors.flatten(0, 1) for ids in (first, second))
         assert bool((one[2:] != other[2:]).any()) == seen
 
 

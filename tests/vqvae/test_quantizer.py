@@ -1,5 +1,6 @@
 import pytest
 import torch
+from vector_quantize_pytorch import VectorQuantize
 
 from tests.vqvae_rows import tiny_config
 from vqvae.quantizer import ChunkQuantizer
@@ -83,3 +84,32 @@ def test_a_batch_without_vectors_counts_as_a_step() -> None:
     found = quantizer(torch.zeros(0, 2))
     assert found.codes.shape == (0,) and found.commitment_loss == 0
     assert quantizer.steps == 1
+
+
+def test_once_it_has_started_no_buffer_is_read_back() -> None:
+    """On a GPU the step would wait for it. A buffer on the meta device cannot be read."""
+    quantizer = ChunkQuantizer(tiny_config(code_dim=2, kmeans=True, warmup_steps=1)).train()
+    vectors = torch.randn(20, 2)
+    quantizer(vectors)
+    quantizer.start_codebook(vectors, seed=0)
+    assert not quantizer.needs_codebook
+    started = quantizer.state_dict()
+    quantizer.steps, quantizer.vq._codebook.initted = (torch.ones((), device="meta") for _ in range(2))
+    assert not quantizer.warming_up and not quantizer.needs_codebook
+    quantizer.steps, quantizer.vq._codebook.initted = started["steps"], started["vq._codebook.initted"]
+    fresh = ChunkQuantizer(tiny_config(code_dim=2, kmeans=True, warmup_steps=1)).train()
+    quantizer.load_state_dict(fresh.state_dict())
+    assert quantizer.warming_up and not quantizer.needs_codebook
+    quantizer(vectors)
+    assert not quantizer.warming_up and quantizer.needs_codebook
+
+
+def test_the_library_keeps_its_codebook_where_we_look_for_it() -> None:
+    """Private names of vector-quantize-pytorch: the k-means of a codebook and whether it has run."""
+    library = VectorQuantize(2, 1, kmeans_init=True)._codebook
+    vectors = torch.tensor([[0.0, 0.0], [9.0, 0.0], [0.0, 9.0]]).repeat(10, 1)
+    assert not bool(library.initted)
+    library.init_embed_(vectors[None])
+    assert bool(library.initted)
+    assert library.embed[0, 0].tolist() == pytest.approx([3.0, 3.0])  # of one code: the mean
+    assert bool(VectorQuantize(2, 1)._codebook.initted)

@@ -130,8 +130,8 @@ def test_dead_codes_are_judged_by_the_average_code_of_a_step(tmp_path: Path) -> 
     """20 traces of 8 tokens, batch 4: 4 x 2 chunks x 2 codes = 16 vectors a step on 8 codes; a tenth of 2 is 0.2."""
     rows = [{"prompt_ids": [3], "trace_ids": [3, 5, 8, 13, 3, 5, 8, 13], "solution_ids": [3]}] * 20
     config = tiny_config(dead_code_share=0.1)
-    train_vqvae(rows, config, tmp_path, OPTIONS)
-    assert config.dead_code_threshold == pytest.approx(0.2)
+    model = train_vqvae(rows, config, tmp_path, OPTIONS)
+    assert model.config.dead_code_threshold == pytest.approx(0.2)
 
 
 @pytest.mark.parametrize(
