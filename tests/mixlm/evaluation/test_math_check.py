@@ -177,7 +177,8 @@ def test_close_leaves_no_process_and_a_later_check_starts_one(checker):
 
 
 def test_no_process_outlives_the_program_even_if_it_is_killed():
-    program = "from mixlm.evaluation import math_check as c; c.equal_math('$1$', '$2$'); print(c._SHARED.pid, flush=True); {}"
+    imported = "from mixlm.evaluation import math_check as c"
+    program = imported + "; c.equal_math('$1$', '$2$'); print(c._SHARED.pid, flush=True); {}"
     for end in ("", "import os, signal; os.kill(os.getpid(), signal.SIGKILL)"):
         done = subprocess.run([sys.executable, "-c", program.format(end)], stdout=subprocess.PIPE, text=True)
         wait_for_end(int(done.stdout))
