@@ -1,21 +1,65 @@
-"""Reading rows from files and the Hub."""
+"""Rows of files, folders and Hub datasets, in order or by their number."""
 
 import codecs
 import json
-from collections.abc import Iterator
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mixlm.errors import InputError
 
 
-Row = dict[str, Any]
-BOM = codecs.BOM_UTF8
-KINDS = (".jsonl", ".json", ".parquet")
+if TYPE_CHECKING:
+    import numpy as np
+    from datasets import Dataset
+    from pyarrow.parquet import ParquetFile
 
 
-def read_rows(source: str | Path, split: str = "train") -> Iterator[tuple[str, Row]]:
+STRIDE = 1000  # rows between two places of a .jsonl file that are remembered, and rows taken at once elsewhere
+RawRow = dict[str, Any]
+
+
+def read_rows(source: str | Path, split: str = "train") -> Iterator[tuple[str, RawRow]]:
     """Yield the rows of ``source``, each with a name for error messages such as ``traces.jsonl:17``.
+
+    Args:
+        source: See ``open_raw``.
+        split: See ``open_raw``.
+
+    Raises:
+        InputError: If there is nothing to read, or a row is no JSON object.
+    """
+    return map(_raised, open_raw(source, split))
+
+
+def _raised(named: tuple[str, RawRow | InputError]) -> tuple[str, RawRow]:
+    where, row = named
+    if isinstance(row, InputError):
+        raise row
+    return where, row
+
+
+class RawRows(ABC):
+    """Rows numbered from 0. Objects can be sent to other processes, which open the source themselves."""
+
+    @abstractmethod
+    def __len__(self) -> int:
+        """Return the number of rows, malformed ones included."""
+
+    @abstractmethod
+    def read(self, numbers: Sequence[int]) -> Iterator[tuple[int, str, RawRow | InputError]]:
+        """Yield each row of ``numbers``, ascending: its number, its name in messages, and the row or what ails it."""
+
+    def __iter__(self) -> Iterator[tuple[str, RawRow | InputError]]:
+        """Yield every row in order: its name in messages, and the row or what ails it."""
+        return ((where, row) for _, where, row in self.read(range(len(self))))
+
+
+def open_raw(source: str | Path, split: str = "train") -> RawRows:
+    """Open ``source``.
 
     Args:
         source: A ``.jsonl``, ``.json`` (a list of objects) or ``.parquet`` file, a folder that ``datasets`` can load,
@@ -23,142 +67,183 @@ def read_rows(source: str | Path, split: str = "train") -> Iterator[tuple[str, R
         split: Of a folder or Hub dataset.
 
     Raises:
-        InputError: If there is nothing to read, or a row is no JSON object.
-    """
-    return map(_raised, try_rows(source, split))
-
-
-def try_rows(source: str | Path, split: str = "train") -> Iterator[tuple[str, Row | InputError]]:
-    """Yield the rows of ``source`` as ``read_rows`` does, with the error in place of a row that is no JSON object.
-
-    Args:
-        source: See ``read_rows``.
-        split: See ``read_rows``.
-
-    Raises:
         InputError: If there is nothing to read.
     """
-    kind = kind_of(source)
-    if kind == "dataset":
-        return _read_dataset(str(source), split)
-    return {".jsonl": _read_jsonl, ".json": _read_json, ".parquet": _read_parquet}[kind](Path(source))
-
-
-def kind_of(source: str | Path) -> str:
-    """Return how ``source`` is read: ".jsonl", ".json", ".parquet", or "dataset" for a folder or Hub dataset.
-
-    Raises:
-        InputError: If it is a file of another kind, or such a file is not there.
-    """
     path = Path(source)
-    if path.is_file() and path.suffix not in KINDS:
+    kinds = {".jsonl": _LineRows, ".json": _ListRows, ".parquet": _ParquetRows}
+    if path.is_file() and path.suffix not in kinds:
         raise InputError(f"{path}: cannot read '{path.suffix}' files; give .jsonl, .json or .parquet")
-    if not path.is_file() and path.suffix in KINDS:
+    if not path.is_file() and path.suffix in kinds:
         raise InputError(f"{path}: no such file")
-    return path.suffix if path.is_file() else "dataset"
+    return kinds[path.suffix](path) if path.is_file() else _DatasetRows(str(source), split)
 
 
-def _raised(numbered: tuple[str, Row | InputError]) -> tuple[str, Row]:
-    where, row = numbered
-    if isinstance(row, InputError):
-        raise row
-    return where, row
+class _LineRows(RawRows):
+    """Rows of a .jsonl file. Blank lines are none."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @cached_property
+    def _index(self) -> tuple[int, "np.ndarray"]:
+        """The number of rows, and of every ``STRIDE``-th the byte at which its line begins and the line's number."""
+        import numpy as np
+
+        offset, length, places = 0, 0, []
+        with self.path.open("rb") as lines:
+            for number, line in enumerate(lines, 1):
+                if not line.isspace():
+                    if length % STRIDE == 0:
+                        places.append((offset, number))
+                    length += 1
+                offset += len(line)
+        return length, np.array(places, dtype=np.int64).reshape(-1, 2)
+
+    def __len__(self) -> int:
+        """Return the number of rows."""
+        return self._index[0]
+
+    def __iter__(self) -> Iterator[tuple[str, RawRow | InputError]]:
+        """Yield every row, without a look at how many there are."""
+        for number, line in self._lines():
+            yield self._row(number, line)
+
+    def read(self, numbers: Sequence[int]) -> Iterator[tuple[int, str, RawRow | InputError]]:
+        """Begin at the last place remembered before the first row, and read only the rows asked for as JSON."""
+        wanted = iter(numbers)
+        following = next(wanted, None)
+        if following is None:
+            return
+        stride = int(following) // STRIDE
+        for row, (number, line) in enumerate(self._lines(*self._index[1][stride].tolist()), stride * STRIDE):
+            if row == following:
+                yield row, *self._row(number, line)
+                following = next(wanted, None)
+                if following is None:
+                    return
+
+    def _lines(self, offset: int = 0, number: int = 1) -> Iterator[tuple[int, bytes]]:
+        """Yield the lines that are not blank with their numbers, from the byte at which a line of number begins."""
+        with self.path.open("rb") as lines:
+            lines.seek(offset)
+            for line in lines:
+                if not line.isspace():
+                    yield number, line
+                number += 1
+
+    def _row(self, number: int, line: bytes) -> tuple[str, RawRow | InputError]:
+        where = f"{self.path}:{number}"
+        try:
+            return where, _as_row(json.loads(line.removeprefix(codecs.BOM_UTF8).decode()), where)
+        except UnicodeDecodeError:
+            return where, InputError(f"{where}: not UTF-8 text; save the file as UTF-8")
+        except json.JSONDecodeError as error:
+            return where, InputError(f"{where}: not valid JSON ({error.msg}); put one object on each line")
 
 
-def _read_jsonl(path: Path) -> Iterator[tuple[str, Row | InputError]]:
-    for number, line in json_lines(path):
-        where = f"{path}:{number}"
-        yield where, parse_line(line, where)
+class _ListRows(RawRows):
+    """Rows of a .json file, which each process reads whole."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @cached_property
+    def _rows(self) -> list[Any]:
+        try:
+            rows = json.loads(self.path.read_text(encoding="utf-8-sig"))
+        except (json.JSONDecodeError, UnicodeDecodeError) as error:
+            raise InputError(f"{self.path}: not valid JSON ({error}); for one object a line name it .jsonl") from None
+        if not isinstance(rows, list):
+            raise InputError(f"{self.path}: holds no list; a .json file must be a list of objects")
+        return rows
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"path": self.path}
+
+    def __len__(self) -> int:
+        """Return the number of rows."""
+        return len(self._rows)
+
+    def read(self, numbers: Sequence[int]) -> Iterator[tuple[int, str, RawRow | InputError]]:
+        """Take rows from the list."""
+        for number in map(int, numbers):
+            where = f"{self.path}:{number + 1}"
+            yield number, where, _as_row(self._rows[number], where)
 
 
-def json_lines(path: Path, offset: int = 0, number: int = 1) -> Iterator[tuple[int, bytes]]:
-    """Yield the lines of a file that are not blank, each with its number.
-
-    Args:
-        path: The file.
-        offset: Byte at which a line begins.
-        number: Number of that line.
-    """
-    with path.open("rb") as lines:
-        lines.seek(offset)
-        for line in lines:
-            if not line.isspace():
-                yield number, line
-            number += 1
-
-
-def parse_line(line: bytes, where: str) -> Row | InputError:
-    """Read one line as a JSON object; return the error where it is none."""
-    try:
-        return as_row(json.loads(line.removeprefix(BOM).decode()), where)
-    except UnicodeDecodeError:
-        return InputError(f"{where}: not UTF-8 text; save the file as UTF-8")
-    except json.JSONDecodeError as error:
-        return InputError(f"{where}: not valid JSON ({error.msg}); put one object on each line")
-
-
-def as_row(row: Any, where: str) -> Row | InputError:
+def _as_row(row: Any, where: str) -> RawRow | InputError:
     """Return a value of JSON if it is an object, else the error."""
     if isinstance(row, dict):
         return row
     return InputError(f"{where}: is no JSON object; each row is an object such as {{'question': .., 'steps': ..}}")
 
 
-def _read_json(path: Path) -> Iterator[tuple[str, Row | InputError]]:
-    for number, row in enumerate(load_list(path), 1):
-        where = f"{path}:{number}"
-        yield where, as_row(row, where)
+class _ParquetRows(RawRows):
+    """Rows of a Parquet file."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        about, self.starts = self._open().metadata, [0]
+        for group in range(about.num_row_groups):
+            self.starts.append(self.starts[-1] + about.row_group(group).num_rows)
+
+    def __len__(self) -> int:
+        """Return the number of rows."""
+        return self.starts[-1]
+
+    def read(self, numbers: Sequence[int]) -> Iterator[tuple[int, str, RawRow]]:
+        """Read the row groups that the rows lie in."""
+        import numpy as np
+
+        numbers, file = np.asarray(numbers), self._open()
+        for group, (start, end) in enumerate(pairwise(self.starts)):
+            if not len(_within(numbers, start, end)):
+                continue
+            for batch in file.iter_batches(STRIDE, row_groups=[group]):
+                chosen = _within(numbers, start, start + len(batch))
+                rows = batch.take(chosen - start).to_pylist()
+                yield from ((int(n), f"{self.path}:{n + 1}", row) for n, row in zip(chosen, rows, strict=True))
+                start += len(batch)
+
+    def _open(self) -> "ParquetFile":
+        import pyarrow
+        from pyarrow import parquet
+
+        try:
+            return parquet.ParquetFile(self.path)
+        except pyarrow.ArrowInvalid:
+            raise InputError(f"{self.path}: not a Parquet file") from None
 
 
-def load_list(path: Path) -> list[Any]:
-    """Read a file that holds a JSON list.
-
-    Raises:
-        InputError: If it holds none.
-    """
-    try:
-        rows = json.loads(path.read_text(encoding="utf-8-sig"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: not valid JSON ({error}); for one object a line name it .jsonl") from None
-    if not isinstance(rows, list):
-        raise InputError(f"{path}: holds no list; a .json file must be a list of objects")
-    return rows
+def _within(numbers: "np.ndarray", start: int, end: int) -> "np.ndarray":
+    """Return those of ascending ``numbers`` from ``start`` to before ``end``."""
+    first, last = numbers.searchsorted((start, end))
+    return numbers[first:last]
 
 
-def _read_parquet(path: Path) -> Iterator[tuple[str, Row]]:
-    number = 0
-    for batch in open_parquet(path).iter_batches():
-        for row in batch.to_pylist():
-            number += 1
-            yield f"{path}:{number}", row
+class _DatasetRows(RawRows):
+    """Rows of a dataset folder or a dataset of the Hub."""
+
+    def __init__(self, source: str, split: str) -> None:
+        self.source, self.data = source, _load_split(source, split)
+
+    def __len__(self) -> int:
+        """Return the number of rows."""
+        return len(self.data)
+
+    def __iter__(self) -> Iterator[tuple[str, RawRow]]:
+        """Yield every row."""
+        return ((f"{self.source}:{number}", row) for number, row in enumerate(self.data, 1))
+
+    def read(self, numbers: Sequence[int]) -> Iterator[tuple[int, str, RawRow]]:
+        """Select some rows at a time."""
+        for start in range(0, len(numbers), STRIDE):
+            chosen = [int(number) for number in numbers[start : start + STRIDE]]
+            for number, row in zip(chosen, self.data.select(chosen), strict=True):
+                yield number, f"{self.source}:{number + 1}", row
 
 
-def open_parquet(path: Path) -> Any:
-    """Open a Parquet file.
-
-    Raises:
-        InputError: If it is none.
-    """
-    import pyarrow
-    from pyarrow import parquet
-
-    try:
-        return parquet.ParquetFile(path)
-    except pyarrow.ArrowInvalid:
-        raise InputError(f"{path}: not a Parquet file") from None
-
-
-def _read_dataset(source: str, split: str) -> Iterator[tuple[str, Row]]:
-    for number, row in enumerate(load_split(source, split), 1):
-        yield f"{source}:{number}", row
-
-
-def load_split(source: str, split: str) -> Any:
-    """Open a folder or Hub dataset.
-
-    Raises:
-        InputError: If there is none, or no such split.
-    """
+def _load_split(source: str, split: str) -> "Dataset":
     from datasets import load_dataset
 
     name, _, configuration = (source, "", "") if Path(source).is_dir() else source.partition(":")

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from mixlm.data.reading import try_rows
+from mixlm.data.reading import open_raw
 from mixlm.errors import InputError
 
 
@@ -74,15 +74,15 @@ def read_samples(
     """Yield the samples of ``source``.
 
     Args:
-        source: See ``read_rows``.
-        split: See ``read_rows``.
+        source: See ``mixlm.data.reading.open_raw``.
+        split: See ``mixlm.data.reading.open_raw``.
         skip_bad_rows: Yield the error of a malformed row in its place instead of raising it; None: nobody can ask for
             that.
 
     Raises:
-        InputError: As ``read_rows`` and ``to_sample``.
+        InputError: As ``open_raw`` and ``to_sample``.
     """
-    for where, row in try_rows(source, split):
+    for where, row in open_raw(source, split):
         yield try_sample(row, where, skip_bad_rows)
 
 

@@ -35,7 +35,7 @@ def convert(source: str, out: str | Path) -> int:
     """Write the rows of any accepted layout as question, steps and answer.
 
     Args:
-        source: See ``mixlm.data.reading.read_rows``.
+        source: See ``mixlm.data.reading.open_raw``.
         out: The JSONL file.
 
     Returns:
@@ -55,7 +55,7 @@ def split(source: str, train: str | Path, valid: str | Path, share: float = 0.1,
     Rows with equal questions are drawn together, so no question comes to stand in both files.
 
     Args:
-        source: See ``mixlm.data.reading.read_rows``.
+        source: See ``mixlm.data.reading.open_raw``.
         train: JSONL file of the rows that are not drawn.
         valid: JSONL file of the rows that are drawn.
         share: Share of the questions to draw; at least one is drawn and at least one is not.

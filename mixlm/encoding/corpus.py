@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from mixlm.data.numbered_rows import open_numbered
+from mixlm.data.reading import open_raw
 from mixlm.data.samples import Sample, try_sample
 from mixlm.encoding.options import EncodingOptions
 from mixlm.errors import InputError
@@ -40,7 +40,7 @@ class Corpus:
     """The rows of an encoded dataset before they are read.
 
     Args:
-        traces: Anything that ``mixlm.data.reading.read_rows`` reads.
+        traces: Anything that ``mixlm.data.reading.open_raw`` opens.
         options: Tell what is held out, and how large a shard is.
 
     Raises:
@@ -49,10 +49,10 @@ class Corpus:
 
     def __init__(self, traces: str, options: EncodingOptions) -> None:
         self.traces, self.options = traces, options
-        train = open_numbered(traces)
+        train = open_raw(traces)
         if not len(train):
             raise InputError(f"{traces}: holds no samples")
-        self.sources = {"train": train, "valid": open_numbered(options.valid) if options.valid else train}
+        self.sources = {"train": train, "valid": open_raw(options.valid) if options.valid else train}
         held = 0 if options.valid else min(round(len(train) * options.valid_fraction), MOST_VALID)
         order = np.random.default_rng(options.training.seed).permutation(len(train)) if held else np.zeros(0, int)
         self.held_out = np.sort(order[:held])

@@ -55,7 +55,7 @@ def encode_dataset(
     and share the shards; codes are the same for any number of them. The last one to finish completes the manifest.
 
     Args:
-        traces: Anything that ``mixlm.data.reading.read_rows`` reads.
+        traces: Anything that ``mixlm.data.reading.open_raw`` opens.
         model: Names the tokenizer: folder, Hub id, ``.gguf`` file, or ``.yaml`` of a model from scratch.
         out: Folder to write; must not hold anything but an encoding of the same arguments.
         options: Everything else.

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pyarrow
 
-from mixlm.data.numbered_rows import NumberedRows
+from mixlm.data.reading import RawRows
 from mixlm.data.samples import Sample, try_sample
 from mixlm.data.tables import row_table
 from mixlm.data.template import Template
@@ -121,9 +121,7 @@ class Tokenizing:
 class _Worker:
     """What a process needs for tokenising."""
 
-    def __init__(
-        self, sources: dict[str, NumberedRows], tokenizer: Any, template: Template, skip_bad_rows: bool
-    ) -> None:
+    def __init__(self, sources: dict[str, RawRows], tokenizer: Any, template: Template, skip_bad_rows: bool) -> None:
         self.sources, self.tokenizer, self.template, self.skip = sources, tokenizer, template, skip_bad_rows
 
     def table(self, split: str, numbers: np.ndarray) -> TokenTable:

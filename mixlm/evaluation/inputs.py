@@ -15,7 +15,7 @@ def open_rows(source: str, run: Run, tokenizer: Any, split: str | None = None, l
     """Open ``source`` for evaluating ``run``.
 
     Args:
-        source: An encoded dataset, whose rows have codes, or anything that ``mixlm.data.reading.read_rows`` reads.
+        source: An encoded dataset, whose rows have codes, or anything that ``mixlm.data.reading.open_raw`` opens.
         run: The run; its template renders raw rows.
         tokenizer: The run's tokenizer.
         split: Which part to read; by default "valid" of an encoded dataset and "train", the only one that a file has,

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from mixlm.data.reading import Row, read_rows
+from mixlm.data.reading import RawRow, read_rows
 from mixlm.errors import InputError
 
 
@@ -41,7 +41,7 @@ class Source:
     Attributes:
         task: What error messages call the task.
         file: Name below the folder of real data.
-        hub: Hub datasets with the same rows, as ``mixlm.data.reading.read_rows`` takes them, each with its split; one
+        hub: Hub datasets with the same rows, as ``mixlm.data.reading.open_raw`` takes them, each with its split; one
             after the other they are the file. Empty: none is known.
         option: The option that names another file.
     """
@@ -69,7 +69,7 @@ class Source:
                 raise
             return error
 
-    def rows(self, given: str | Path | None = None) -> Iterator[tuple[str, Row]]:
+    def rows(self, given: str | Path | None = None) -> Iterator[tuple[str, RawRow]]:
         """Yield the rows, each with a name for error messages.
 
         Args:
@@ -87,7 +87,7 @@ class Source:
         for split in ["train"] if Path(place).is_file() else splits:
             yield from read_rows(place, split)
 
-    def _from_hub(self, not_here: InputError) -> Iterator[tuple[str, Row]]:
+    def _from_hub(self, not_here: InputError) -> Iterator[tuple[str, RawRow]]:
         for name, split in self.hub:
             try:
                 yield from read_rows(name, split)
@@ -95,7 +95,7 @@ class Source:
                 raise InputError(f"{not_here}; the Hub was asked too: {error}") from None
 
 
-def text_of(row: Row, names: tuple[str, ...], where: str, task: str) -> str:
+def text_of(row: RawRow, names: tuple[str, ...], where: str, task: str) -> str:
     """Return the first of the columns ``names`` that a row has, as text without white space around it.
 
     Args:

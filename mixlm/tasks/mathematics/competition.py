@@ -21,7 +21,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from mixlm.data.reading import Row
+from mixlm.data.reading import RawRow
 from mixlm.errors import InputError
 from mixlm.tasks.mathematics.answer_marks import last_boxed
 from mixlm.tasks.sources import Source, text_of
@@ -67,7 +67,7 @@ def load(split: str = "train", *, source: str | Path | None = None) -> Iterator[
     yield from (row for row in rows if (row["question"] in valid) == (split == "valid"))
 
 
-def _read(split: str, given: str | Path | None) -> Iterator[tuple[str, Row]]:
+def _read(split: str, given: str | Path | None) -> Iterator[tuple[str, RawRow]]:
     files = Path(given).glob(f"{split}/*/*.json") if given is not None else ()
     if ordered := sorted(files, key=lambda path: (path.parent.name, len(path.stem), path.stem)):
         return ((str(path), _problem(path)) for path in ordered)
@@ -75,7 +75,7 @@ def _read(split: str, given: str | Path | None) -> Iterator[tuple[str, Row]]:
     return Source(_TASK, f"math/{split}.jsonl", hub).rows(given)
 
 
-def _problem(path: Path) -> Row:
+def _problem(path: Path) -> RawRow:
     try:
         row = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
@@ -85,7 +85,7 @@ def _problem(path: Path) -> Row:
     return row
 
 
-def _row(row: Row, where: str) -> dict[str, str | list[str]]:
+def _row(row: RawRow, where: str) -> dict[str, str | list[str]]:
     solution = text_of(row, ("solution",), where, "MATH")
     answer = last_boxed(solution)
     if answer is None:

@@ -19,7 +19,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
-from mixlm.data.reading import Row
+from mixlm.data.reading import RawRow
 from mixlm.tasks.mathematics.answer_marks import marked_answer
 from mixlm.tasks.mathematics.solved import SPLITS, Solved, rows_of
 from mixlm.tasks.sources import Source, text_of
@@ -57,7 +57,7 @@ def load(
     yield from rows_of((_solved(row, where) for where, row in place.rows(source)), split, exclude, _TASK)
 
 
-def _solved(row: Row, where: str) -> Solved:
+def _solved(row: RawRow, where: str) -> Solved:
     question = text_of(row, ("query",), where, "DART-Math")
     response = text_of(row, ("response",), where, "DART-Math")
     steps = [line.strip() for line in response.split("\n") if line.strip()]

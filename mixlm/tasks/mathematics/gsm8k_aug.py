@@ -19,7 +19,7 @@ The splits are those of the task gsm8k: "test" is the 500 rows of ``valid.txt``,
 from collections.abc import Iterator
 from pathlib import Path
 
-from mixlm.data.reading import Row
+from mixlm.data.reading import RawRow
 from mixlm.errors import InputError
 from mixlm.tasks.sources import Source, text_of
 from mixlm.tasks.splits import drawn, require_split
@@ -86,7 +86,7 @@ def _rows(source: Source, given: str | Path | None) -> Iterator[dict[str, str | 
         yield {"question": question, "steps": steps, "answer": answer.replace(",", "")}
 
 
-def _read_text(path: Path) -> Iterator[tuple[str, Row]]:
+def _read_text(path: Path) -> Iterator[tuple[str, RawRow]]:
     with path.open(encoding="utf-8") as lines:
         for number, line in enumerate(lines, 1):
             question, bars, response = line.partition("||")

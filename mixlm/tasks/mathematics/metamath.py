@@ -21,7 +21,7 @@ assorted method had the answers rewritten by a larger model and did not publish 
 from collections.abc import Iterator
 from pathlib import Path
 
-from mixlm.data.reading import Row
+from mixlm.data.reading import RawRow
 from mixlm.tasks.mathematics.answer_marks import marked_answer
 from mixlm.tasks.mathematics.solved import SPLITS, Solved, rows_of
 from mixlm.tasks.sources import Source, text_of
@@ -53,7 +53,7 @@ def load(
     yield from rows_of((_solved(row, where) for where, row in _SOURCE.rows(source)), split, exclude, _TASK)
 
 
-def _solved(row: Row, where: str) -> Solved:
+def _solved(row: RawRow, where: str) -> Solved:
     question = text_of(row, ("query",), where, "MetaMathQA")
     response = text_of(row, ("response",), where, "MetaMathQA")
     origin = text_of(row, ("original_question", "query"), where, "MetaMathQA")

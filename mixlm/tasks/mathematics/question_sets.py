@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
-from mixlm.data.reading import Row
+from mixlm.data.reading import RawRow
 from mixlm.errors import InputError
 from mixlm.tasks import CheckMode
 from mixlm.tasks.sources import Source, text_of
@@ -77,7 +77,7 @@ class QuestionSet:
             own = {name.lower(): _text(row[name]) for name in self.columns if row.get(name) is not None}
             yield {"question": question, "steps": [], "answer": answer, **own}
 
-    def _answer(self, row: Row, where: str) -> str:
+    def _answer(self, row: RawRow, where: str) -> str:
         value = next((row[name] for name in self.answers if row.get(name) is not None), None)
         if answer := _text(value) if value is not None else "":
             return answer

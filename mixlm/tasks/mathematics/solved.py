@@ -43,7 +43,7 @@ def rows_of(
     Args:
         solved: All rows.
         split: "valid", the rows made from one question in a hundred, whose hash decides, or "train", the others.
-        exclude: File of questions, see ``mixlm.data.reading.read_rows``; rows made from them are left out.
+        exclude: File of questions, see ``mixlm.data.reading.open_raw``; rows made from them are left out.
         task: What messages call the task.
 
     Raises:

@@ -1,8 +1,12 @@
 import json
+import pickle
 
+import numpy as np
+import pyarrow
 import pytest
+from pyarrow import parquet
 
-from mixlm.data.reading import read_rows, try_rows
+from mixlm.data.reading import STRIDE, open_raw, read_rows
 from mixlm.errors import InputError
 
 
@@ -10,6 +14,7 @@ ROWS = [
     {"question": "1 + 1?", "steps": ["1 and 1", "make 2"], "answer": "2"},
     {"question": "Größe ≥ 3?", "steps": [], "answer": "3"},
 ]
+COUNT = 2 * STRIDE + 7
 
 
 def write_jsonl(path, rows=ROWS, between: str = "\n"):
@@ -18,9 +23,6 @@ def write_jsonl(path, rows=ROWS, between: str = "\n"):
 
 
 def write_parquet(path, rows=ROWS):
-    import pyarrow
-    from pyarrow import parquet
-
     parquet.write_table(pyarrow.Table.from_pylist(rows), path)
     return path
 
@@ -105,7 +107,67 @@ def test_a_missing_dataset_is_one_line(tmp_path):
 def test_trying_goes_on_after_a_damaged_line(tmp_path):
     path = tmp_path / "rows.jsonl"
     path.write_text('{"a": 1}\n{"a"\n"text"\n{"a": 4}\n')
-    rows = [row for _, row in try_rows(path)]
+    rows = [row for _, row in open_raw(path)]
     assert [rows[0], rows[3]] == [{"a": 1}, {"a": 4}]
     assert [str(row).split(": ")[0] for row in rows[1:3]] == [f"{path}:2", f"{path}:3"]
     assert all(isinstance(row, InputError) for row in rows[1:3])
+
+
+def write_lines(folder):
+    """A file with a byte order mark, blank lines and lines of many lengths."""
+    lines = (
+        json.dumps({"n": i, "text": "ü" * (i % 7)}, ensure_ascii=False) + "\n" * (1 + i % 3) for i in range(COUNT)
+    )
+    (folder / "rows.jsonl").write_text("".join(lines), encoding="utf-8-sig")
+    return folder / "rows.jsonl"
+
+
+def write_list(folder):
+    (folder / "rows.json").write_text(json.dumps([{"n": i} for i in range(COUNT)]))
+    return folder / "rows.json"
+
+
+def write_groups(folder):
+    table = pyarrow.table({"n": range(COUNT)})
+    parquet.write_table(table, folder / "rows.parquet", row_group_size=300)
+    return folder / "rows.parquet"
+
+
+def write_folder(folder):
+    (folder / "set").mkdir()
+    return write_groups(folder / "set").parent
+
+
+@pytest.fixture(params=[write_lines, write_list, write_groups, write_folder])
+def source(request, tmp_path):
+    return request.param(tmp_path)
+
+
+def test_rows_by_number_are_those_of_reading_the_whole_source(source):
+    rows, everything = open_raw(source), list(open_raw(source))
+    assert len(rows) == len(everything) == COUNT
+    for numbers in ([0], [COUNT - 1], [5, 299, 300, 301, STRIDE, COUNT - 1], range(STRIDE - 2, STRIDE + 2), []):
+        assert list(rows.read(np.array(numbers, dtype=int))) == [(i, *everything[i]) for i in numbers]
+    assert [row["n"] for _, _, row in rows.read(range(COUNT))] == list(range(COUNT))
+
+
+def test_another_process_reads_the_same(source):
+    rows = open_raw(source)
+    sent = pickle.loads(pickle.dumps(rows))
+    assert list(sent.read([3, 1500])) == list(rows.read([3, 1500])) and len(sent) == COUNT
+
+
+def test_a_damaged_row_is_an_error_in_its_place(tmp_path):
+    path = tmp_path / "rows.jsonl"
+    path.write_bytes(b'{"a": 1}\n\n{"a"\n[7]\n{"a": "\xff"}\n{"a": 5}\n')
+    found = list(open_raw(path).read(range(5)))
+    assert [row for *_, row in found if not isinstance(row, InputError)] == [{"a": 1}, {"a": 5}]
+    messages = [str(row) for *_, row in found[1:4]]
+    assert [message.split(": ")[0] for message in messages] == [f"{path}:3", f"{path}:4", f"{path}:5"]
+    assert "not UTF-8 text" in messages[2]
+
+
+def test_a_file_without_rows_has_none(tmp_path):
+    (tmp_path / "rows.jsonl").write_text("\n\n")
+    rows = open_raw(tmp_path / "rows.jsonl")
+    assert len(rows) == 0 and list(rows.read([])) == []
