@@ -2,7 +2,6 @@
 
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 import yaml
@@ -43,18 +42,25 @@ if distributed.is_initialized():
 
 
 def launch(
-    folder: Path, program: str, arguments: list[str], configuration: str = "ddp", count: int = 2, **environment: str
+    python: str,
+    folder: Path,
+    program: str,
+    arguments: list[str],
+    configuration: str = "ddp",
+    count: int = 2,
+    **more: str,
 ) -> subprocess.CompletedProcess:
     """Run ``program`` in ``count`` processes.
 
     Args:
+        python: The interpreter.
         folder: Where to put the program and its configuration.
         program: Python code.
         arguments: Its arguments.
         configuration: "ddp", or "fsdp2" for that of ``pipelines/launch``; accelerate's launcher starts several
             processes on CPUs in no other case, so torch's does.
         count: Number of processes; 1: without a launcher.
-        environment: Further variables.
+        more: Further variables of the environment.
     """
     file = folder / "program.py"
     file.write_text(f"SHARD = {configuration == 'fsdp2' and count > 1}\n{SHARD_ON_CPU}\n{program}\n{LEAVE}")
@@ -63,6 +69,6 @@ def launch(
         settings = yaml.safe_load((ROOT / "pipelines" / "launch" / "fsdp2.yaml").read_text())
         (folder / "launch.yaml").write_text(yaml.safe_dump({**settings, "use_cpu": True, "num_processes": count}))
         launcher = ["-m", "accelerate.commands.launch", "--config_file", str(folder / "launch.yaml")]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", **environment}
-    command = [sys.executable, *launcher, str(file), *arguments]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", **more}
+    command = [python, *launcher, str(file), *arguments]
     return subprocess.run(command, capture_output=True, text=True, timeout=300, env=environment)

@@ -74,7 +74,8 @@ def fork(listener: socket.socket, connection: socket.socket) -> dict:
     if child:
         threading.Thread(target=end_with_caller, args=(connection, child), daemon=True).start()
         _, status = os.waitpid(child, 0)
-        connection.sendall(f"{os.waitstatus_to_exitcode(status)}\n".encode())
+        with contextlib.suppress(BrokenPipeError):
+            connection.sendall(f"{os.waitstatus_to_exitcode(status)}\n".encode())
         os._exit(0)
     for stream, given in zip(STREAMS, streams, strict=True):
         os.dup2(given, stream)
@@ -112,6 +113,10 @@ def run(call: dict) -> None:
 
 def call(address: str, arguments: list[str]) -> None:
     """Have the server run ``python ARGUMENTS``, and end as that does."""
+    if arguments[0] == "-u":
+        arguments = arguments[1:]
+    if arguments[0].startswith("-") and arguments[0] not in ("-c", "-m"):
+        os.execv(sys.executable, [sys.executable, *arguments])
     with socket.socket(socket.AF_UNIX) as connection:
         connection.connect(address)
         socket.send_fds(connection, [b"."], STREAMS)

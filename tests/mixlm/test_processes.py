@@ -44,9 +44,9 @@ Path(f"{out}.{rank}.json").write_text(json.dumps({"seen": seen, "losses": losses
 ASSORTED = {"method": "assorted", "method_options": {"mix": "uniform"}}
 
 
-def run(folder: Path, data: Path, out: str, options: dict, configuration: str = "ddp", count: int = 2, **cut: str):
-    arguments = [str(data), str(write_scratch(folder)), str(folder / out), json.dumps(options)]
-    return launch(folder, PROGRAM, arguments, configuration, count, **cut)
+def run(python: str, folder: Path, out: str, options: dict, configuration: str = "ddp", count: int = 2, **cut: str):
+    arguments = [str(folder / "encoded"), str(write_scratch(folder)), str(folder / out), json.dumps(options)]
+    return launch(python, folder, PROGRAM, arguments, configuration, count, **cut)
 
 
 def reports(folder: Path, out: str, count: int) -> list[dict]:
@@ -61,18 +61,19 @@ def assert_equal_weights(one: Path, other: Path, tolerance: float = 2e-4) -> Non
 
 
 @pytest.fixture(scope="module")
-def one(tmp_path_factory):
+def one(tmp_path_factory, warm):
     """A folder with data and the run of one process."""
     folder = tmp_path_factory.mktemp("one")
-    done = run(folder, write_encoded(folder), "one", ASSORTED, count=1)
+    write_encoded(folder)
+    done = run(warm, folder, "one", ASSORTED, count=1)
     assert done.returncode == 0, done.stderr[-6000:]
     return folder
 
 
 @pytest.mark.parametrize("configuration", ["ddp", "fsdp2"])
-def test_two_processes_draw_and_learn_what_one_does(one: Path, configuration: str) -> None:
+def test_two_processes_draw_and_learn_what_one_does(one: Path, configuration: str, warm: str) -> None:
     """Seven steps of 8 samples, an epoch being 5: every sample is drawn the same, and loss and weights agree."""
-    done = run(one, one / "encoded", configuration, ASSORTED, configuration)
+    done = run(warm, one, configuration, ASSORTED, configuration)
     assert done.returncode == 0, done.stderr[-6000:]
     (alone,), ranks = reports(one, "one", 1), reports(one, configuration, 2)
     for step in range(7):
@@ -84,19 +85,19 @@ def test_two_processes_draw_and_learn_what_one_does(one: Path, configuration: st
     assert_equal_weights(one / "one", one / configuration)
 
 
-def test_sharded_training_goes_on_from_its_checkpoint(one: Path) -> None:
-    done = run(one, one / "encoded", "cut", {**ASSORTED, "save_every": 2}, "fsdp2", CUT="5")
+def test_sharded_training_goes_on_from_its_checkpoint(one: Path, warm: str) -> None:
+    done = run(warm, one, "cut", {**ASSORTED, "save_every": 2}, "fsdp2", CUT="5")
     assert done.returncode != 0 and not (one / "cut" / "mixlm.json").is_file()
-    done = run(one, one / "encoded", "cut", {**ASSORTED, "save_every": 2}, "fsdp2")
+    done = run(warm, one, "cut", {**ASSORTED, "save_every": 2}, "fsdp2")
     assert done.returncode == 0, done.stderr[-6000:]
     assert len(reports(one, "cut", 2)[0]["seen"]) <= 4 * 4  # three steps and one read ahead, half of 8 samples each
     assert_equal_weights(one / "one", one / "cut")
 
 
-def test_the_shards_of_an_adapter_are_put_together(one: Path) -> None:
+def test_the_shards_of_an_adapter_are_put_together(one: Path, warm: str) -> None:
     options = {**ASSORTED, "lora_rank": 2}
     for out, count in (("adapted", 1), ("adapted-2", 2)):
-        done = run(one, one / "encoded", out, options, "fsdp2", count)
+        done = run(warm, one, out, options, "fsdp2", count)
         assert done.returncode == 0, done.stderr[-6000:]
     losses = [reports(one, out, 1)[0]["losses"] for out in ("adapted", "adapted-2")]
     torch.testing.assert_close(*losses, atol=1e-4, rtol=0)

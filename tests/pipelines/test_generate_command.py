@@ -145,12 +145,12 @@ main()
 """
 
 
-def test_two_processes_share_a_file_of_questions(run, questions, tmp_path):
+def test_two_processes_share_a_file_of_questions(run, questions, tmp_path, warm):
     options = ["--latents", "exact:2", "--max-new-tokens", "8"]
     outs = [tmp_path / "one.jsonl", tmp_path / "two.jsonl"]
     call(run.path, "--input", questions, "--output", outs[0], *options)
     arguments = [str(run.path), "--input", str(questions), "--output", str(outs[1]), *options]
-    done = launch(tmp_path, SHARED, arguments)
+    done = launch(warm, tmp_path, SHARED, arguments)
     assert done.returncode == 0, done.stderr[-2000:]
     assert done.stdout.count(f"wrote {outs[1]}: 4 answers") == 1
     assert lines_of(outs[1]) == lines_of(outs[0])

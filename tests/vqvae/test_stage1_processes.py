@@ -24,10 +24,10 @@ save_file(model.state_dict(), f"{sys.argv[1]}/rank-{os.environ['RANK']}.safetens
 """
 
 
-def test_processes_share_one_codebook(tmp_path: Path) -> None:
+def test_processes_share_one_codebook(tmp_path: Path, warm: str) -> None:
     """Two processes, k-means, dead codes and batches of different numbers of chunks: the same model on both."""
     out = tmp_path / "out"
-    done = launch(tmp_path, TRAIN, [str(out)])
+    done = launch(warm, tmp_path, TRAIN, [str(out)])
     assert done.returncode == 0, done.stderr[-3000:]
     first, second = (load_file(out / f"rank-{rank}.safetensors") for rank in (0, 1))
     assert first.keys() == second.keys()
@@ -53,10 +53,10 @@ def train_well(out: str | Path, seed: int) -> ChunkVQVAE:
     return train_vqvae(counting_rows(400), config, out, options)
 
 
-def test_several_processes_learn_as_well_as_one(tmp_path: Path) -> None:
+def test_several_processes_learn_as_well_as_one(tmp_path: Path, warm: str) -> None:
     """What a code carries, and how well chunks are rebuilt, lie where other seeds of one process lie."""
     held = counting_rows(60, seed=1)
-    done = launch(tmp_path, TRAIN_WELL, [str(tmp_path / "two")])
+    done = launch(warm, tmp_path, TRAIN_WELL, [str(tmp_path / "two")])
     assert done.returncode == 0, done.stderr[-3000:]
     two = evaluate_vqvae(ChunkVQVAE.from_pretrained(tmp_path / "two"), held)
     one = [evaluate_vqvae(train_well(tmp_path / f"one-{seed}", seed), held) for seed in range(4)]

@@ -257,14 +257,14 @@ def test_a_half_precision_encoder_writes_codes_of_the_same_codebook(fresh, encod
     assert sum(equal) > len(equal) / 2
 
 
-def encode_in_two(work, out: str, **environment: str) -> subprocess.CompletedProcess:
+def encode_in_two(warm, work, out: str, **environment: str) -> subprocess.CompletedProcess:
     """Encode by the program above in two processes."""
     arguments = [str(work.traces), str(work.model), str(work.folder / out)]
-    return launch(work.folder, PROGRAM, arguments, **environment)
+    return launch(warm, work.folder, PROGRAM, arguments, **environment)
 
 
-def test_two_processes_train_and_write_one_dataset(fresh):
-    done = encode_in_two(fresh, "encoded")
+def test_two_processes_train_and_write_one_dataset(fresh, warm):
+    done = encode_in_two(warm, fresh, "encoded")
     assert done.returncode == 0, done.stderr[-2000:]
     out = fresh.folder / "encoded"
     before, said = contents(out), []
@@ -275,12 +275,12 @@ def test_two_processes_train_and_write_one_dataset(fresh):
         assert row["codes"] == vqvae.encode(torch.tensor([row["trace_ids"]]))[0].tolist()
 
 
-def test_shards_of_two_processes_are_those_of_one_also_after_one_has_died(fresh, encoded):
+def test_shards_of_two_processes_are_those_of_one_also_after_one_has_died(fresh, encoded, warm):
     """Each writes every other shard; a process that is killed leaves what one more call completes."""
-    done = encode_in_two(fresh, "both", VQVAE=str(encoded / "vqvae"))
+    done = encode_in_two(warm, fresh, "both", VQVAE=str(encoded / "vqvae"))
     assert done.returncode == 0, done.stderr[-2000:]
     assert tables(fresh.folder / "both") == tables(encoded)
-    done = encode_in_two(fresh, "one", VQVAE=str(encoded / "vqvae"), DIES="1")
+    done = encode_in_two(warm, fresh, "one", VQVAE=str(encoded / "vqvae"), DIES="1")
     assert done.returncode != 0 and not read_manifest(fresh.folder / "one")["complete"]
     written = contents(fresh.folder / "one")
     out = fresh.encode("one", vqvae=str(encoded / "vqvae"))

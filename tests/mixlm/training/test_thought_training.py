@@ -3,7 +3,6 @@
 import json
 import os
 import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -196,7 +195,9 @@ Path(f"{out}.{rank}.json").write_text(json.dumps([losses, widths]))
 
 
 @pytest.mark.parametrize("options", [LEARNED, CONSTANT], ids=["learned", "constant"])
-def test_two_processes_follow_the_losses_of_one(options: dict, raw: str, scratch: str, tmp_path: Path) -> None:
+def test_two_processes_follow_the_losses_of_one(
+    options: dict, raw: str, scratch: str, tmp_path: Path, warm: str
+) -> None:
     """Also where the two have batches with other numbers of thoughts, and so of passes, in one step."""
     program = tmp_path / "program.py"
     program.write_text(PROGRAM)
@@ -204,7 +205,7 @@ def test_two_processes_follow_the_losses_of_one(options: dict, raw: str, scratch
     for name, command in (("one", []), ("two", launcher)):
         arguments = [str(program), raw, scratch, str(tmp_path / name), json.dumps(options)]
         done = subprocess.run(
-            [sys.executable, *command, *arguments],
+            [warm, *command, *arguments],
             capture_output=True,
             text=True,
             timeout=180,

@@ -1,7 +1,6 @@
 import json
 import os
 import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -114,22 +113,19 @@ def test_attention_and_compilation_do_not_change_what_is_learned(encoded: Path, 
         assert_same_weights(tmp_path / name, tmp_path / "plain", atol=2e-4, rtol=1e-3)
 
 
-def test_a_missing_compiler_is_told_in_one_line(encoded: Path, scratch: Path, tmp_path: Path) -> None:
+WITHOUT_COMPILER = """
+from torch._inductor import config
+config.cpp.cxx = (None, "/no/such/compiler")
+from pipelines.train import main
+main()
+"""
+
+
+def test_a_missing_compiler_is_told_in_one_line(encoded: Path, scratch: Path, tmp_path: Path, warm: str) -> None:
     arguments = [str(encoded), "--model", str(scratch), "--out", str(tmp_path / "run"), "--method", "cot"]
-    command = [
-        sys.executable,
-        "-m",
-        "pipelines",
-        "train",
-        *arguments,
-        "--steps",
-        "1",
-        "--batch-size",
-        "8",
-        "--compile",
-    ]
-    without = {"CXX": "/no/such/compiler", "TORCHINDUCTOR_CACHE_DIR": str(tmp_path / "cache")}
-    done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, **without})
+    command = [warm, "-c", WITHOUT_COMPILER, *arguments, "--steps", "1", "--batch-size", "8", "--compile"]
+    cache = {"TORCHINDUCTOR_CACHE_DIR": str(tmp_path / "cache")}
+    done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, **cache})
     last = done.stderr.splitlines()[-1]
     assert done.returncode == 1 and "Traceback" not in done.stderr
     assert last.startswith("Error: --compile: ") and last.endswith("; install a C++ compiler, or leave it out")
@@ -170,7 +166,9 @@ def test_flex_attention_without_a_gpu_is_refused(encoded: Path, scratch: Path, t
 
 
 @pytest.mark.parametrize("tied", ["false", "true"])
-def test_a_run_loads_where_this_project_cannot_be_imported(tied: str, encoded: Path, tmp_path: Path) -> None:
+def test_a_run_loads_where_this_project_cannot_be_imported(
+    tied: str, encoded: Path, tmp_path: Path, warm: str
+) -> None:
     scratch = write_scratch(tmp_path)
     scratch.write_text(scratch.read_text() + f"tie_word_embeddings: {tied}\n")
     train(encoded, scratch, tmp_path / "run", OPTIONS)
@@ -187,7 +185,7 @@ grew, text = out.shape[1] > ids.shape[1], tokenizer.decode(span, skip_special_to
 print(model.config.vocab_size, len(tokenizer), grew, len(span), text)
 """
     done = subprocess.run(
-        [sys.executable, "-c", program, str(tmp_path / "run")],
+        [warm, "-c", program, str(tmp_path / "run")],
         capture_output=True,
         text=True,
         cwd=tmp_path,
