@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mixlm.errors import InputError
 from mixlm.generation.options import LatentMode, parse_latent_modes
@@ -13,6 +13,9 @@ from pipelines.grid.grid import ENTRY_COMMANDS, SPLITS, Entry, Grid
 from pipelines.shared.config_file import unknown_option
 from pipelines.shared.options import TEMPLATE_OPTIONS
 
+
+if TYPE_CHECKING:
+    from yaml import Node
 
 EVERY_LENGTH = "free,exact:0%,25%,50%,100%"  # the curve: decoded freely, then with given shares of latents
 _SECTIONS = ("data", "model", "template", *ENTRY_COMMANDS, "methods", "seeds")
@@ -83,7 +86,7 @@ def _load(path: Path) -> dict[str, Any]:
     return _mapping(path, "a grid", sections)
 
 
-def _refuse_twice(path: Path, node: Any) -> None:
+def _refuse_twice(path: Path, node: "Node | None") -> None:
     """Refuse a key that stands twice in a mapping; YAML itself would keep the last and drop the other in silence."""
     if node is None or node.id == "scalar":
         return

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mixlm.errors import InputError
+from mixlm.run import INFO_NAME
 from pipelines.grid.commands import as_typed, known_options, text_of
 from pipelines.grid.folder import MODEL
 from pipelines.grid.grid import SPLITS, Entry, Grid, short_hash
@@ -143,7 +144,7 @@ class Plan:
         )
         arguments = ("train", source, "--model", model, "--out", str(run), *method, *given)
         arguments = (*arguments, *as_typed("train", entry.train, {"seed": seed}))
-        return [*parts, self._part(f"train {label}-{seed}", arguments, run / "mixlm.json")]
+        return [*parts, self._part(f"train {label}-{seed}", arguments, run / INFO_NAME)]
 
     def _encoding(self, label: str, seed: int) -> Part:
         """Return stage 1; entries with the same options share it, under the label of the first of them."""

@@ -11,6 +11,7 @@ from rich.table import Table
 
 from mixlm.atomic_files import whole_file
 from mixlm.comparison.summary import FREE
+from mixlm.encoding.usage import USAGE
 from pipelines.demo_plan import MODELS, SUMMARY
 
 
@@ -26,7 +27,7 @@ def collect(out: Path) -> dict[str, Any]:
         held-out traces.
     """
     codebook = _read(out / "encoded" / "manifest.json")["codebook"]
-    usage = _read(out / "encoded" / "vqvae" / "usage.json")
+    usage = _read(out / "encoded" / "vqvae" / USAGE)
     figures = {name: _figures_of(_read(out / f"evaluation-{name}.json")["modes"]) for name in MODELS}
     stage1 = {name: codebook[name] for name in STAGE1} | {"distinct_chunks": usage["distinct_chunks"]}
     return {**figures, "stage1": stage1}

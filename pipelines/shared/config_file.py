@@ -36,7 +36,7 @@ def _read_config(ctx: click.Context, parameter: click.Parameter, path: Path | No
         option = options[name]
         if option.name in values:
             raise click.UsageError(f"{path}: '{key}' is given twice", ctx)
-        values[option.name] = _as_typed(value, option, f"{path}: '{key}'", ctx)
+        values[option.name] = _formed(value, option, f"{path}: '{key}'", ctx)
     ctx.meta[CONFIG] = path
     ctx.default_map = {**(ctx.default_map or {}), **values}
 
@@ -75,7 +75,7 @@ def unknown_option(key: str, options: Mapping[str, click.Option]) -> str:
     return f"unknown option '{key}'; {question} {', '.join(name.replace('_', '-') for name in known)}"
 
 
-def _as_typed(value: Any, option: click.Option, what: str, ctx: click.Context) -> str | list[str]:
+def _formed(value: Any, option: click.Option, what: str, ctx: click.Context) -> str | list[str]:
     """Check the form of a value; its type is click's to check."""
     several = option.multiple or option.nargs != 1
     if several and isinstance(value, str):
