@@ -29,11 +29,10 @@ from mixlm.data.template import Template
 from mixlm.model.collator import Collator
 from mixlm.model.loading import build_tokenizer
 from mixlm.run import Run
-from mixlm.training.loss import MixedLoss
+from mixlm.training.new_rows import NewRows
 from mixlm.training.options import TrainingOptions
 from mixlm.training.schedule import Schedule
-from mixlm.training.train import trainer_arguments
-from mixlm.training.trainer import MixedTrainer
+from mixlm.training.trainer import MixedTrainer, trainer_arguments
 
 
 SAMPLES = (GSM8K * 2)[: 6 * BATCH]  # whole batches, so that both trainers read all of them
@@ -58,16 +57,9 @@ def ours(samples: list[dict[str, list[int]]], out: Path) -> MixedTrainer:
     data = sequences(samples, "cot")
     arguments = trainer_arguments(out, data.steps_per_epoch, TrainingOptions("cot", batch_size=BATCH))
     schedule = Schedule(data, None, Run(out, "cot", Template(), SPECIAL, 0, 0, 0))
-    return MixedTrainer(
-        model=random_model(),
-        args=arguments,
-        data=data,
-        schedule=schedule,
-        collator=Collator(pack=True),
-        loss=MixedLoss(SPECIAL),
-        new_ids=[],
-        new_token_lr=0.0,
-    )
+    model, collator = random_model(), Collator(pack=True)
+    rows = NewRows(model, [], 0.0)
+    return MixedTrainer(schedule, rows, model=model, args=arguments, data_collator=collator, progress=None)
 
 
 def theirs(samples: list[dict[str, list[int]]], out: Path, rows_at_once: int) -> Any:

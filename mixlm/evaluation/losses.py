@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch.nn import functional as F
 
+from mixlm.data.tables import PARTS
 from mixlm.methods.base import Method, Progress, Row, Trainable
 from mixlm.methods.mixing import row_generator
 from mixlm.model.collator import pad
@@ -31,9 +32,7 @@ def reference_sequences(
         "m=0": the whole trace as text; "m=all": every code in place of its text, only if the rows have codes. A method
         without codes has one form, "own".
     """
-    parts = ("prompt_ids", "trace_ids", "solution_ids")
-    longest = None if context is None else context - method.extra_tokens()
-    rows = [row for row in rows if longest is None or sum(len(row[part]) for part in parts) <= longest]
+    rows = [row for row in rows if context is None or _most_tokens(method, row) <= context]
     if not method.needs_codes:
         return {"own": [method.sequence(row, progress, row_generator(0, 0, place)) for place, row in enumerate(rows)]}
     known = all("codes" in row for row in rows)
@@ -41,6 +40,10 @@ def reference_sequences(
     if known:
         sequences["m=all"] = [method.sequence_with(row, len(row["codes"])) for row in rows]
     return sequences
+
+
+def _most_tokens(method: Method, row: Row) -> int:
+    return sum(len(row[part]) for part in PARTS) + method.extra_tokens(len(row["trace_ids"]))
 
 
 def teacher_forced_losses(

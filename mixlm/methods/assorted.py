@@ -1,9 +1,9 @@
 """Token Assorted: latents in place of the first m tokens of the trace, m drawn at random."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 
@@ -59,7 +59,7 @@ class Assorted(Method):
         """Allow one span of latents at the start of an answer."""
         return Grammar("prefix")
 
-    def extra_tokens(self) -> int:
+    def extra_tokens(self, trace: int) -> int:
         """Return the most that delimiters can add: one code in place of its r tokens takes three."""
         return max(3 - self.compression_rate, 0)
 
@@ -137,17 +137,6 @@ class AssortedPoisson(AssortedAll):
         """Check the options."""
         require(0 <= self.probability <= 1, "probability", self.probability, "a number from 0 to 1")
 
-    def fit(self, rows: Sequence[Row], seed: int) -> dict[str, Any]:
-        """Find the most codes of a trace, which bound the number of runs."""
-        state = {"most_codes": max(len(row["codes"]) for row in rows)}
-        self.restore(state)
-        return state
-
-    def restore(self, state: Mapping[str, Any]) -> "AssortedPoisson":
-        """Take the most codes of a trace."""
-        self.most_codes = state.get("most_codes", 0)
-        return self
-
     def sequence(self, row: Row, progress: Progress, rng: np.random.Generator) -> Trainable:
         """Return a sequence in which a random part of the chunks is latent; loss on everything after P."""
         chunks = len(row["codes"]) * self.compression_rate // self.chunk_length
@@ -173,7 +162,7 @@ class AssortedPoisson(AssortedAll):
         """Allow spans of latents anywhere."""
         return Grammar("anywhere")
 
-    def extra_tokens(self) -> int:
+    def extra_tokens(self, trace: int) -> int:
         """Return what is added if every other chunk is latent, and its delimiters take more room than it saves."""
-        runs = (self.most_codes * self.compression_rate // self.chunk_length + 1) // 2
+        runs = (trace // self.chunk_length + 1) // 2
         return runs * max(self.chunk_length // self.compression_rate + 2 - self.chunk_length, 0)

@@ -160,8 +160,8 @@ class Method:
         """Whether a classifier is trained that ends the thoughts."""
         return False
 
-    def extra_tokens(self) -> int:
-        """Return how much longer than P, C and S together a sequence can be, in tokens."""
+    def extra_tokens(self, trace: int) -> int:
+        """Return how many tokens longer than P, C and S together a sequence can be, given ``trace`` tokens of C."""
         return 0
 
     def latents_of(self, row: Row) -> int:

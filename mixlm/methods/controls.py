@@ -108,7 +108,7 @@ class DropPrefix(Control):
         """Allow no latents."""
         return Grammar("none")
 
-    def extra_tokens(self) -> int:
+    def extra_tokens(self, trace: int) -> int:
         """Return 0."""
         return 0
 
@@ -172,7 +172,7 @@ class FrequentNgrams(Control):
         """Allow one span at the start, with text in it."""
         return Grammar("mixed")
 
-    def extra_tokens(self) -> int:
+    def extra_tokens(self, trace: int) -> int:
         """Return the delimiters: nothing in between need be shorter than its text."""
         return 2
 

@@ -44,6 +44,6 @@ class Pause(Method):
         """Return P and the pauses."""
         return [*super().prompt(prompt_ids, progress, thoughts), *[self.special.pause] * self.count]
 
-    def extra_tokens(self) -> int:
+    def extra_tokens(self, trace: int) -> int:
         """Return the number of pauses."""
         return self.count

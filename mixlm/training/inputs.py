@@ -1,16 +1,23 @@
 """The rows that a training run reads: an encoded dataset, or a raw file for a method without codes."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
 from mixlm.data.reading import read_rows
 from mixlm.data.samples import to_sample
+from mixlm.data.tables import PARTS
 from mixlm.data.template import Template
 from mixlm.data.tokenization import tokenize_rows
 from mixlm.encoding.dataset import EncodedData, is_encoded, load_encoded
 from mixlm.errors import InputError
 from mixlm.methods.base import Method
 from mixlm.model.loading import is_scratch, open_tokenizer, tokenizer_fingerprint
+from mixlm.training.options import TrainingOptions
+
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+    from transformers import PreTrainedTokenizerFast
 
 
 @dataclass
@@ -18,16 +25,16 @@ class TrainingData:
     """Tokenized rows and how they came to be.
 
     Attributes:
-        train: Rows to learn from, a ``datasets.Dataset``.
+        train: Rows to learn from.
         valid: Rows to measure on; None without.
         tokenizer: The base tokenizer.
         template: How samples were rendered.
         encoded: The encoded dataset they come from; None for a raw file.
     """
 
-    train: Any
-    valid: Any
-    tokenizer: Any
+    train: "Dataset"
+    valid: "Dataset | None"
+    tokenizer: "PreTrainedTokenizerFast"
     template: Template
     encoded: EncodedData | None = None
 
@@ -42,21 +49,29 @@ class TrainingData:
         return tokenizer_fingerprint(self.tokenizer)
 
 
-def open_data(source: str, model: str, method: Method, template: Template, valid: str | None = None) -> TrainingData:
+def open_data(source: str, model: str, method: Method, options: TrainingOptions) -> TrainingData:
     """Open ``source`` for training ``model`` with ``method``.
 
     Args:
         source: An encoded dataset, or any file of traces for a method without codes.
         model: Names the tokenizer; a model from scratch takes the encoded dataset's, or builds one from the file.
         method: Tells whether codes are needed.
-        template: Renders a raw file; an encoded dataset brings its own.
-        valid: Raw file of validation rows, for a raw ``source``.
+        options: Bring template and validation rows for a raw file, and tell whether rows are measured on.
 
     Raises:
-        InputError: If codes are needed and there are none, or the tokenizer is not the one that encoded.
+        InputError: If codes or validation rows are needed and there are none, or the tokenizer is not the one that
+            encoded.
     """
-    if is_encoded(source):
-        return _open_encoded(load_encoded(source), model)
+    data = (
+        _open_encoded(load_encoded(source), model) if is_encoded(source) else _open_raw(source, model, method, options)
+    )
+    if options.eval_every and data.valid is None:
+        raise InputError("--eval-every needs validation rows; give --valid FILE, or encode with --valid-fraction")
+    return data
+
+
+def _open_raw(source: str, model: str, method: Method, options: TrainingOptions) -> TrainingData:
+    template, valid = options.template, options.valid
     if method.needs_codes:
         raise InputError(
             f"{source}: method '{method.name}' needs codes, and this is no encoded dataset; "
@@ -83,32 +98,30 @@ def _open_encoded(data: EncodedData, model: str) -> TrainingData:
     return TrainingData(data.train, data.valid, tokenizer, data.template, data)
 
 
-def leave_out_long(rows: Any, longest: int, extra: int = 0) -> tuple[Any, int]:
-    """Leave out the rows that are longer than ``longest`` tokens.
+def leave_out_long(rows: "Dataset", longest: int, method: Method, kind: str = "sample") -> "Dataset":
+    """Leave out the rows of which a method may make a sequence of more than ``longest`` tokens.
 
     Args:
-        rows: A ``datasets.Dataset`` of tokenized rows.
+        rows: Tokenized rows.
         longest: Tokens of the longest sequence.
-        extra: Tokens that a method may add to prompt, trace and solution.
-
-    Returns:
-        The rows kept, and the number left out.
+        method: The method, bound; it may add tokens to prompt, trace and solution.
+        kind: What errors call a row.
 
     Raises:
         InputError: If none is short enough.
     """
-    parts = ("prompt_ids", "trace_ids", "solution_ids")
-    lengths = [sum(map(len, row)) for row in zip(*(rows[part] for part in parts), strict=True)]
-    kept = [index for index, length in enumerate(lengths) if length + extra <= longest]
-    if not kept and min(lengths) <= longest:
-        raise InputError(
-            f"no sample has room for the {extra} tokens that the method adds: the shortest has {min(lengths)} of at "
-            f"most {longest}; ask for fewer pauses or thoughts (mixlm methods shows the options)"
-        )
-    if not kept:
-        raise InputError(
-            f"every sample is longer than {longest} tokens (the shortest: {min(lengths)}); raise --max-length"
-        )
-    if len(kept) == len(lengths):
-        return rows, 0
-    return rows.select(kept), len(lengths) - len(kept)
+    parts = zip(*(rows[part] for part in PARTS), strict=True)
+    sizes = [
+        (len(prompt) + len(trace) + len(solution), method.extra_tokens(len(trace)))
+        for prompt, trace, solution in parts
+    ]
+    kept = [index for index, size in enumerate(sizes) if sum(size) <= longest]
+    if kept:
+        return rows if len(kept) == len(sizes) else rows.select(kept)
+    length, extra = min(sizes)
+    if length > longest:
+        raise InputError(f"every {kind} is longer than {longest} tokens (the shortest: {length}); raise --max-length")
+    raise InputError(
+        f"no {kind} has room for the {extra} tokens that the method adds: the shortest has {length} of at most "
+        f"{longest}; ask for fewer pauses or thoughts (mixlm methods shows the options)"
+    )

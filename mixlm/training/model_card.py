@@ -17,7 +17,7 @@ pipeline_tag: text-generation
 
 # {title}
 
-A causal language model fine-tuned with [mixlm](https://pypi.org/project/mixlm/) by the method `{method}` ({source}).
+A causal language model fine-tuned with mixlm by the method `{method}` ({source}).
 
 | | |
 |---|---|

@@ -3,9 +3,23 @@
 import sys
 from dataclasses import asdict, dataclass, field
 from importlib.util import find_spec
-from typing import Any
+from typing import Any, get_args
 
+from mixlm.data.template import Template
 from mixlm.errors import InputError
+from mixlm.evaluation.checks import require_check
+from mixlm.tasks import CheckMode
+
+
+CHOICES = {
+    "new_token_start": ("mean", "text"),
+    "select": ("last", "loss", "accuracy"),
+    "check": get_args(CheckMode),
+    "report_to": ("none", "tensorboard", "trackio", "wandb"),
+    "save_dtype": ("float32", "bfloat16", "float16"),
+}
+_COUNTS = ("steps", "micro_batch_size", "warmup_steps", "lora_rank", "max_row_tokens", "max_length", "workers")
+LEAST = {"batch_size": 1, "log_every": 1, **dict.fromkeys((*_COUNTS, "save_every", "eval_every", "seed"), 0)}
 
 
 @dataclass(frozen=True)
@@ -15,6 +29,8 @@ class TrainingOptions:
     Attributes:
         method: Key of ``mixlm.methods.METHODS``.
         method_options: The method's own options.
+        template: Renders a raw file; an encoded dataset brings its own.
+        valid: File of validation rows, for a raw file.
         learning_rate: Peak rate of everything but new rows.
         new_token_lr: Peak rate of new vocabulary rows; None: the greater of ``learning_rate`` and 1e-3. A rate of
             1e-5, usual for fine-tuning, hardly moves a row from its random start.
@@ -53,6 +69,8 @@ class TrainingOptions:
 
     method: str
     method_options: dict[str, Any] = field(default_factory=dict)
+    template: Template = field(default_factory=Template)
+    valid: str | None = None
     learning_rate: float = 1e-5
     new_token_lr: float | None = None
     new_token_noise: float = 1.0
@@ -89,24 +107,42 @@ class TrainingOptions:
         """Check what no library below would explain.
 
         Raises:
-            InputError: If epochs are no number, batch sizes do not divide, a tracker is not installed, flash attention
-                is to run in fp32, the start of new rows is unknown, or a checkpoint is to be selected without
-                evaluations.
+            InputError: If a value is none of its option's, batch sizes do not divide, a tracker or a check is not
+                installed, flash attention is to run in fp32, or there are no evaluated checkpoints to select from.
         """
+        self._check_values()
         if not 0 < self.epochs < float("inf"):
             raise InputError(f"--epochs {self.epochs}: give a number above 0, or --steps")
         if self.micro_batch_size and self.batch_size % self.micro_batch_size:
             raise InputError(
                 f"--batch-size {self.batch_size} is no multiple of --micro-batch-size {self.micro_batch_size}"
             )
-        if self.new_token_start not in ("mean", "text"):
-            raise InputError(f"--new-token-start {self.new_token_start}: not known; give mean or text")
         if self.report_to != "none" and find_spec(self.report_to) is None:
             raise InputError(f"--report-to {self.report_to}: not installed; pip install {self.report_to}")
         if self.flash and not self.bf16:
             raise InputError(f"--attention {self.attention}: computes in 16 bits only; add --bf16")
         if self.select != "last" and not self.eval_every:
             raise InputError(f"--select {self.select} needs --eval-every STEPS, to have checkpoints to choose from")
+        if self.select != "last" and self.save_every % self.eval_every:
+            raise InputError(
+                f"--save-every {self.save_every} is no multiple of --eval-every {self.eval_every}, and "
+                f"--select {self.select} chooses among checkpoints that were evaluated; change one of the two"
+            )
+        if self.select == "accuracy":
+            require_check(self.check)
+
+    def _check_values(self) -> None:
+        """Check every option by itself."""
+        for name, known in CHOICES.items():
+            if getattr(self, name) not in known:
+                raise InputError(f"{_flag(name)} {getattr(self, name)}: not known; give {' or '.join(known)}")
+        for name, least in LEAST.items():
+            if getattr(self, name) < least:
+                raise InputError(f"{_flag(name)} {getattr(self, name)}: give a number from {least} up")
+        for name in ("learning_rate", "new_token_lr"):
+            rate = getattr(self, name)
+            if rate is not None and not rate > 0:
+                raise InputError(f"{_flag(name)} {rate}: give a rate above 0")
 
     @property
     def row_rate(self) -> float:
@@ -131,5 +167,9 @@ class TrainingOptions:
         return self.steps or max(round(self.epochs * steps_per_epoch), 1)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the options as plain values."""
-        return asdict(self)
+        """Return the options as plain values; the template, which a run holds beside them, is left out."""
+        return {name: value for name, value in asdict(self).items() if name != "template"}
+
+
+def _flag(name: str) -> str:
+    return f"--{name}".replace("_", "-")

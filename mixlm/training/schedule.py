@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from transformers import TrainerCallback, TrainingArguments
+from torch.optim import Optimizer
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from mixlm.methods.base import Progress
 from mixlm.run import Run
@@ -34,26 +35,31 @@ class Schedule(TrainerCallback):
         """The stage of the last step; None for a method without a schedule."""
         return self.method.stage(self.run.progress) if self.end else None
 
-    def period(self, step: int) -> int:
-        """Return the number of the optimizer that takes step ``step``."""
-        return self.method.optimizer_period(Progress(step, self.data.steps_per_epoch))
-
     def follow(self, steps: int) -> None:
         """Take notice that ``steps`` steps have been taken."""
         self.run.step = max(steps - 1, 0)
         if self.valid is not None:
             self.valid.set_step(self.run.step)
 
-    def on_train_begin(self, args: TrainingArguments, state: Any, control: Any, **kwargs: Any) -> None:
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
         """Take up a resumed run where it stopped."""
         self.follow(state.global_step)
 
-    def on_epoch_begin(self, args: TrainingArguments, state: Any, control: Any, **kwargs: Any) -> None:
+    def on_epoch_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
         """Set the epoch by the steps taken, which a resumed run knows exactly."""
         self.data.set_epoch(state.global_step // self.data.steps_per_epoch)
 
     def on_step_begin(
-        self, args: TrainingArguments, state: Any, control: Any, optimizer: Any = None, **kwargs: Any
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        optimizer: Optimizer | None = None,
+        **kwargs: Any,
     ) -> None:
         """Start the optimizer anew if the method wants it: without state it is as new; its rates go on."""
         before, now = (
@@ -62,6 +68,8 @@ class Schedule(TrainerCallback):
         if before.step >= 0 and self.method.optimizer_period(before) != self.method.optimizer_period(now):
             getattr(optimizer, "optimizer", optimizer).state.clear()
 
-    def on_step_end(self, args: TrainingArguments, state: Any, control: Any, **kwargs: Any) -> None:
+    def on_step_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
         """Take notice of the step."""
         self.follow(state.global_step)

@@ -15,13 +15,14 @@ from tests.tiny_data import write_encoded, write_scratch
 PROGRAM = """
 import json, os, sys
 from pathlib import Path
-from mixlm.model import collator
-from mixlm.training import train as training
+from mixlm.model.collator import Collator
 from mixlm.training.options import TrainingOptions
+from mixlm.training.train import train
+from mixlm.training.trainer import MixedTrainer
 
 rank = int(os.environ.get("RANK", 0))
 seen, kinds = [], set()
-plain = collator.Collator.__call__
+plain = Collator.__call__
 
 def watched(self, features):
     seen.extend(feature["input_ids"] for feature in features)
@@ -32,12 +33,12 @@ def progress(step, total, figures):
     if step == int(os.environ.get("CUT", -1)):
         os._exit(1)
 
-TRAINERS, build = [], training._build_trainer
-training._build_trainer = lambda *a, **k: TRAINERS.append(build(*a, **k)) or TRAINERS[0]
-collator.Collator.__call__ = watched
+TRAINERS, begin = [], MixedTrainer.train
+MixedTrainer.train = lambda self, **options: TRAINERS.append(self) or begin(self, **options)
+Collator.__call__ = watched
 data, scratch, out = sys.argv[1:4]
 options = dict(learning_rate=1e-2, steps=7, batch_size=8, scheduler="constant_with_warmup", log_every=1)
-training.train(data, scratch, out, TrainingOptions(**{**options, **json.loads(sys.argv[4])}), progress=progress)
+train(data, scratch, out, TrainingOptions(**{**options, **json.loads(sys.argv[4])}), progress=progress)
 losses = [entry["loss"] for entry in TRAINERS[0].state.log_history if "loss" in entry]
 Path(f"{out}.{rank}.json").write_text(json.dumps({"seen": seen, "losses": losses, "kinds": sorted(kinds)}))
 """

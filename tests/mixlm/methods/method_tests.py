@@ -122,7 +122,7 @@ class MethodTests:
 
     def test_no_sequence_is_longer_than_stated(self) -> None:
         """The trainer leaves room for ``extra_tokens`` beyond P, C and S."""
-        (row,), most = recoded([ROW], self.method()), 12 + self.method().extra_tokens()
+        (row,), most = recoded([ROW], self.method()), 12 + self.method().extra_tokens(len(ROW["trace_ids"]))
         for step in {step for step, _ in self.schedule}:
             for seed in range(50):
                 progress, rng = Progress(step, self.steps_per_epoch), np.random.default_rng(seed)
@@ -206,7 +206,7 @@ class MethodTests:
         run = train(source, scratch, tmp_path / "run", self.training())
         encoded = METHODS[self.name].needs_codes
         rows = list(
-            load_encoded(source).train if encoded else open_data(source, scratch, run.method, run.template).train
+            load_encoded(source).train if encoded else open_data(source, scratch, run.method, self.training()).train
         )
         model, tokenizer = run.load_model(), run.tokenizer()
         assert run.step + 1 == self.training_steps > run.method.schedule_end(run.steps_per_epoch)

@@ -2,13 +2,13 @@ import pytest
 import torch
 from torch import nn
 
-from mixlm.training.new_rows import NewRows, give_own_rate
+from mixlm.training.new_rows import NewRows
 
 
 class Toy(nn.Module):
     """A tied or untied language model of two matrices."""
 
-    def __init__(self, tied: bool) -> None:
+    def __init__(self, tied: bool = True) -> None:
         super().__init__()
         torch.manual_seed(0)
         self.embed, self.head = nn.Embedding(6, 4), nn.Linear(4, 6, bias=False)
@@ -32,13 +32,13 @@ def distinct(model: Toy) -> list[nn.Parameter]:
 @pytest.mark.parametrize("kind", [torch.optim.AdamW, torch.optim.Adam, torch.optim.SGD])
 def test_scaled_steps_equal_separate_parameters(kind: type) -> None:
     """Rows 4 and 5 at ten times the rate = rows 4 and 5 as parameters of their own with ten times the rate."""
-    torch.manual_seed(0)
-    start, gradients = torch.randn(6, 4), torch.randn(30, 6, 4)
+    model = Toy()
+    whole = model.embed.weight
+    start, gradients = whole.detach().clone(), torch.randn(30, 6, 4)
     options = {} if kind is torch.optim.Adam else {"weight_decay": 0.1}
 
-    whole = nn.Parameter(start.clone())
     optimizer = kind([whole], lr=1e-2, **options)
-    give_own_rate(optimizer, lambda: [whole], [4, 5], 10.0)
+    NewRows(model, [4, 5], rate=1e-1).give_own_rate(optimizer)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 1 / (1 + step))
 
     old, new = nn.Parameter(start[:4].clone()), nn.Parameter(start[4:].clone())
@@ -57,7 +57,7 @@ def test_scaled_steps_equal_separate_parameters(kind: type) -> None:
 @pytest.mark.parametrize("tied", [True, False])
 def test_distance_is_the_mean_over_rows_and_matrices(tied: bool) -> None:
     model = Toy(tied)
-    watch = NewRows(model, [4, 5])
+    watch = NewRows(model, [4, 5], rate=1e-2)
     assert watch.distance() == 0.0
     with torch.no_grad():
         for matrix in distinct(model):

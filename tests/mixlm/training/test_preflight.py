@@ -5,7 +5,7 @@ import pytest
 from mixlm.data.tables import as_dataset
 from mixlm.data.template import Template
 from mixlm.errors import InputError
-from mixlm.methods import build_method
+from mixlm.methods import Method, build_method
 from mixlm.model.special_tokens import SpecialIds
 from mixlm.run import Run
 from mixlm.training.inputs import leave_out_long
@@ -117,10 +117,15 @@ def rows_of(*lengths: int):
     return as_dataset(listed, "rows")
 
 
+def pauses(count: int) -> Method:
+    """A method that adds ``count`` tokens to every row."""
+    return build_method("pause", {"count": count})
+
+
 def test_rows_without_room_for_what_the_method_adds_are_left_out() -> None:
-    kept, left_out = leave_out_long(rows_of(5, 8, 9, 10), 10, extra=2)
-    assert (kept["row"][:], left_out) == ([0, 1], 2)
-    assert leave_out_long(rows_of(5, 8, 9, 10), 10)[1] == 0
+    rows = rows_of(5, 8, 9, 10)
+    assert leave_out_long(rows, 10, pauses(2))["row"][:] == [0, 1]
+    assert leave_out_long(rows, 10, pauses(0)) is rows
 
 
 def test_no_room_for_the_method_is_told_from_long_samples() -> None:
@@ -128,9 +133,9 @@ def test_no_room_for_the_method_is_told_from_long_samples() -> None:
         "no sample has room for the 6 tokens that the method adds: the shortest has 5 of at most 10; .*fewer pauses"
     )
     with pytest.raises(InputError, match=message):
-        leave_out_long(rows_of(5, 8), 10, extra=6)
+        leave_out_long(rows_of(5, 8), 10, pauses(6))
     with pytest.raises(InputError, match=r"every sample is longer than 4 tokens \(the shortest: 5\)"):
-        leave_out_long(rows_of(5, 8), 4, extra=6)
+        leave_out_long(rows_of(5, 8), 4, pauses(6))
 
 
 @pytest.mark.parametrize(

@@ -209,7 +209,7 @@ def test_two_processes_follow_the_losses_of_one(
             capture_output=True,
             text=True,
             timeout=180,
-            env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+            env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])},
         )
         assert done.returncode == 0, done.stderr[-3000:]
     one = json.loads((tmp_path / "one.0.json").read_text())[0]

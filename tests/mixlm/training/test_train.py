@@ -14,7 +14,8 @@ from mixlm.model.collator import Collator
 from mixlm.model.loading import open_model, open_tokenizer
 from mixlm.run import load_run
 from mixlm.training.options import TrainingOptions
-from mixlm.training.train import train, trainer_arguments
+from mixlm.training.train import train
+from mixlm.training.trainer import trainer_arguments
 from tests.interruption import Interrupted, interrupt_at
 from tests.tiny_data import write_encoded, write_raw, write_scratch
 
