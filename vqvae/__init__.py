@@ -4,6 +4,7 @@ from importlib import import_module
 from typing import Any
 
 
+PARTS = ("prompt_ids", "trace_ids", "solution_ids")  # the columns of a tokenized sample
 _HOMES = {
     "ChunkVQVAE": "vqvae.model",
     "ChunkVQVAEConfig": "vqvae.config",
@@ -13,7 +14,7 @@ _HOMES = {
     "evaluate_vqvae": "vqvae.metrics",
     "train_vqvae": "vqvae.training",
 }
-__all__ = sorted(_HOMES)  # noqa: PLE0605
+__all__ = sorted([*_HOMES, "PARTS"])  # noqa: PLE0605
 
 
 def __getattr__(name: str) -> Any:

@@ -6,10 +6,10 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
+from vqvae import PARTS
 from vqvae.config import ChunkVQVAEConfig
 
 
-PARTS = ("prompt_ids", "trace_ids", "solution_ids")
 TokenRow = Mapping[str, Sequence[int] | np.ndarray]  # the ids of each part of a sample
 
 

@@ -11,7 +11,8 @@ from torch import nn
 from torch.utils.data import Dataset
 from transformers import TrainingArguments, set_seed
 
-from vqvae.chunks import PARTS, TokenRow, collate
+from vqvae import PARTS
+from vqvae.chunks import TokenRow, collate
 from vqvae.config import ChunkVQVAEConfig
 from vqvae.errors import InputError
 from vqvae.model import ChunkVQVAE

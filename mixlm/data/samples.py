@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from mixlm.data.reading import open_raw
+from mixlm.data.reading import RawRow, read_rows
 from mixlm.errors import InputError
 
 
@@ -15,8 +15,8 @@ LAYOUTS = (
     "question + answer that ends in '#### N'; query + response; messages; "
     "question + response with <think> .. </think>"
 )
-_QUESTIONS = ("question", "query", "prompt", "problem", "instruction")
-_RESPONSES = ("response", "completion", "solution", "output", "answer")
+QUESTIONS = ("question", "query", "prompt", "problem", "instruction")
+RESPONSES = ("response", "completion", "solution", "output", "answer")
 _THINK = re.compile(r"<think>(.*?)</think>", re.DOTALL)
 _META_MATH = re.compile(r"(.*)\n?The answer is:?\s*(.+?)\s*$", re.DOTALL)
 _LAST_MARK = re.compile(r"\n?####[^\n]*\s*$")
@@ -54,7 +54,7 @@ def to_sample(row: Mapping[str, Any], where: str = "row") -> Sample:
     row = {name: value for name, value in row.items() if value is not None}
     if "messages" in row:
         return _from_messages(row, where)
-    question = _text(row, _first(row, _QUESTIONS, where), where)
+    question = _text(row, _first(row, QUESTIONS, where), where)
     if "steps" in row:
         steps = row["steps"]
         if not isinstance(steps, list | tuple) or not all(isinstance(step, str) for step in steps):
@@ -63,32 +63,25 @@ def to_sample(row: Mapping[str, Any], where: str = "row") -> Sample:
     if "reasoning" in row:
         steps = _lines(_text(row, "reasoning", where))
         return Sample(question, steps, _text(row, "answer", where), columns=row)
-    response = _text(row, _first(row, _RESPONSES, where), where)
+    response = _text(row, _first(row, RESPONSES, where), where)
     steps, answer = _split_response(response, where)
     return Sample(question, steps, answer, columns=row)
 
 
-def read_samples(
-    source: str | Path, split: str = "train", skip_bad_rows: bool | None = None
-) -> Iterator[Sample | InputError]:
+def read_samples(source: str | Path, split: str = "train") -> Iterator[Sample]:
     """Yield the samples of ``source``.
 
     Args:
         source: See ``mixlm.data.reading.open_raw``.
         split: See ``mixlm.data.reading.open_raw``.
-        skip_bad_rows: Yield the error of a malformed row in its place instead of raising it; None: nobody can ask for
-            that.
 
     Raises:
         InputError: As ``open_raw`` and ``to_sample``.
     """
-    for where, row in open_raw(source, split):
-        yield try_sample(row, where, skip_bad_rows)
+    return (to_sample(row, where) for where, row in read_rows(source, split))
 
 
-def try_sample(
-    row: Mapping[str, Any] | InputError, where: str, skip_bad_rows: bool | None = None
-) -> Sample | InputError:
+def try_sample(row: RawRow | InputError, where: str, skip_bad_rows: bool) -> Sample | InputError:
     """Read a row as ``to_sample`` does, or return its error if bad rows are to be left out.
 
     Raises:
@@ -101,8 +94,7 @@ def try_sample(
     except InputError as error:
         if skip_bad_rows:
             return error
-        remedy = ", or leave such rows out with --skip-bad-rows" if skip_bad_rows is not None else ""
-        raise InputError(f"{error}{remedy}") from None
+        raise InputError(f"{error}, or leave such rows out with --skip-bad-rows") from None
 
 
 def _first(row: Mapping[str, Any], names: tuple[str, ...], where: str) -> str:

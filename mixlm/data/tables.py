@@ -1,16 +1,31 @@
-"""The columns of a tokenized row, what its codes replace, and rows as Arrow tables."""
+"""Tokenized rows: their columns, what their codes replace, and tables of them."""
 
 from collections.abc import Mapping, Sequence
 from itertools import chain
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pyarrow
 
 from mixlm.errors import InputError
+from vqvae import PARTS
 
 
-def replaced_chunks(row: Mapping[str, Any], compression_rate: int) -> list[tuple[int, Sequence[int]]]:
+if TYPE_CHECKING:
+    import pyarrow
+    from datasets import Dataset
+
+
+Row = Mapping[str, Any]  # a tokenized row
+COLUMNS = ("row", *PARTS, "step_lengths", "question", "answer")  # of every row; its codes and own columns follow
+ID_COLUMNS = (*PARTS, "step_lengths", "codes")  # lists of integers
+
+
+def tokens_of(row: Row) -> int:
+    """Return how many tokens prompt, trace and solution have together."""
+    return sum(len(row[part]) for part in PARTS)
+
+
+def replaced_chunks(row: Row, compression_rate: int) -> list[tuple[int, Sequence[int]]]:
     """Return each code of a row with the r trace tokens that it replaces.
 
     Args:
@@ -24,41 +39,22 @@ def replaced_chunks(row: Mapping[str, Any], compression_rate: int) -> list[tuple
     return [(code, trace[place * rate : (place + 1) * rate]) for place, code in enumerate(row["codes"])]
 
 
-def lists_of(rows: pyarrow.Table, name: str) -> tuple[np.ndarray, np.ndarray]:
-    """Return the values of a column of lists, end to end, and the length of each list."""
-    values, ends = flat_lists(rows, name)
-    return values[ends[0] : ends[-1]], np.diff(ends).astype(np.int64)
-
-
-PARTS = ("prompt_ids", "trace_ids", "solution_ids")
-
-
-def flat_lists(table: pyarrow.Table, name: str) -> tuple[np.ndarray, np.ndarray]:
-    """Return the values of a column of lists end to end, and where each list begins; the last place is the end."""
-    column = table.column(name).combine_chunks()
-    column = column.chunk(0) if isinstance(column, pyarrow.ChunkedArray) else column
-    return column.values.to_numpy(), column.offsets.to_numpy()
-
-
-ID_COLUMNS = ("prompt_ids", "trace_ids", "solution_ids", "step_lengths", "codes")
-
-
-def as_dataset(rows: Sequence[dict[str, Any]], source: str):
-    """Return tokenized rows as a ``datasets.Dataset``.
+def as_dataset(rows: Sequence[Row], source: str) -> "Dataset":
+    """Return rows as a ``datasets.Dataset``.
 
     Raises:
         InputError: If there are none.
     """
     from datasets import Dataset
-    from datasets.table import InMemoryTable
+    from datasets.table import InMemoryTable  # the one way to keep 32-bit integers and copy nothing
 
     if not rows:
         raise InputError(f"{source}: holds no samples")
     return Dataset(InMemoryTable(row_table(rows)))
 
 
-def row_table(rows: Sequence[dict[str, Any]], names: Sequence[str] = ()):
-    """Return tokenized rows as a ``pyarrow.Table``: ids and lengths are lists of 32-bit integers.
+def row_table(rows: Sequence[Row], names: Sequence[str] = ()) -> "pyarrow.Table":
+    """Return rows as a table: ids and lengths are lists of 32-bit integers.
 
     Args:
         rows: The rows, all of them with the same lists; any text that a row lacks is null.
@@ -76,9 +72,24 @@ def row_table(rows: Sequence[dict[str, Any]], names: Sequence[str] = ()):
     return pyarrow.table(columns)
 
 
-def list_array(flat: np.ndarray, lengths: Sequence[int] | np.ndarray):
-    """Return lists of these ``lengths``, laid end to end in ``flat``, as a ``pyarrow.ListArray``."""
+def list_array(flat: np.ndarray, lengths: Sequence[int] | np.ndarray) -> "pyarrow.ListArray":
+    """Return lists of these ``lengths``, laid end to end in ``flat``, as a column."""
     import pyarrow
 
     ends = np.cumsum([0, *lengths], dtype=np.int32)
     return pyarrow.ListArray.from_arrays(pyarrow.array(ends), pyarrow.array(flat, pyarrow.int32()))
+
+
+def lists_of(table: "pyarrow.Table", name: str) -> tuple[np.ndarray, np.ndarray]:
+    """Return the values of a column of lists, end to end, and the length of each list."""
+    values, ends = flat_lists(table, name)
+    return values[ends[0] : ends[-1]], np.diff(ends).astype(np.int64)
+
+
+def flat_lists(table: "pyarrow.Table", name: str) -> tuple[np.ndarray, np.ndarray]:
+    """Return the values of a column of lists end to end, and where each list begins; the last place is the end."""
+    import pyarrow
+
+    column = table.column(name).combine_chunks()
+    column = column.chunk(0) if isinstance(column, pyarrow.ChunkedArray) else column
+    return column.values.to_numpy(), column.offsets.to_numpy()

@@ -4,28 +4,29 @@ import json
 import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import accumulate, count, islice
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from mixlm.data.samples import Sample, read_samples
-from mixlm.data.tables import ID_COLUMNS, as_dataset
+from mixlm.data.samples import QUESTIONS, RESPONSES, Sample, read_samples
+from mixlm.data.tables import COLUMNS, ID_COLUMNS, as_dataset
 from mixlm.data.template import Template
 from mixlm.errors import InputError
 
 
-BLOCK = 1000  # samples that one call of the tokenizer takes: a call costs as much as many short texts
-_TAKEN = {
-    *("row", "question", "answer", *ID_COLUMNS),
-    *("steps", "reasoning", "query", "prompt", "problem", "instruction", "messages"),
-    *("response", "completion", "solution", "output"),
-}
+if TYPE_CHECKING:
+    from datasets import Dataset
+    from transformers import BatchEncoding, PreTrainedTokenizerBase
 
 
-def tokenize_text(tokenizer: Any, text: str) -> list[int]:
+_BLOCK = 1000  # samples that one call of the tokenizer takes: a call costs as much as many short texts
+_TAKEN = {*COLUMNS, *ID_COLUMNS, *QUESTIONS, *RESPONSES, "steps", "reasoning", "messages"}
+
+
+def tokenize_text(tokenizer: "PreTrainedTokenizerBase", text: str) -> list[int]:
     """Return the ids of ``text`` alone; the name of a special token in it stays text."""
     return tokenizer(text, add_special_tokens=False, split_special_tokens=True)["input_ids"]
 
 
-def tokenize_prompt(tokenizer: Any, template: Template, sample: Sample | str) -> list[int]:
+def tokenize_prompt(tokenizer: "PreTrainedTokenizerBase", template: Template, sample: Sample | str) -> list[int]:
     """Return the ids of P: begin of sequence, if the tokenizer starts texts with it, then the rendered prompt.
 
     Args:
@@ -49,14 +50,14 @@ def tokenize_prompt(tokenizer: Any, template: Template, sample: Sample | str) ->
     return [*starting_ids(tokenizer), *tokenize_text(tokenizer, template.render_prompt(sample.question))]
 
 
-def starting_ids(tokenizer: Any) -> list[int]:
+def starting_ids(tokenizer: "PreTrainedTokenizerBase") -> list[int]:
     """Return what the tokenizer itself puts before a text: its begin-of-sequence id, or nothing."""
     bos = tokenizer.bos_token_id
     whole = tokenizer("a")["input_ids"]
     return [bos] if bos is not None and whole[:1] == [bos] else []
 
 
-def _tokenize_chat(tokenizer: Any, sample: Sample) -> list[int]:
+def _tokenize_chat(tokenizer: "PreTrainedTokenizerBase", sample: Sample) -> list[int]:
     """Return the ids of a chat up to the assistant's turn.
 
     The template is rendered around placeholders; its own markup is tokenised with special tokens, what users wrote
@@ -78,7 +79,7 @@ def _tokenize_chat(tokenizer: Any, sample: Sample) -> list[int]:
     return [*ids, *(tokenizer(rest, add_special_tokens=False)["input_ids"] if rest else [])]
 
 
-def _render_chat(tokenizer: Any, turns: Sequence[dict[str, str]], question: str) -> str:
+def _render_chat(tokenizer: "PreTrainedTokenizerBase", turns: Sequence[dict[str, str]], question: str) -> str:
     from jinja2 import TemplateError
 
     try:
@@ -93,17 +94,14 @@ def _short(question: str) -> str:
     return repr(textwrap.shorten(question, 60, placeholder=" .."))
 
 
-def tokenize_sample(tokenizer: Any, template: Template, sample: Sample) -> dict[str, list[int]]:
-    """Return ``prompt_ids``, ``trace_ids``, ``solution_ids`` (with end of sequence) and ``step_lengths`` of a sample.
+def _tokenize_block(
+    tokenizer: "PreTrainedTokenizerBase", template: Template, block: Sequence[Sample]
+) -> Iterator[dict[str, list[int]]]:
+    """Yield the ids of the parts of each sample, with end of sequence, and its ``step_lengths``.
 
     P, C and S are tokenised separately. A token of C belongs to the step that its first character lies in, a separator
-    to the step before it, so the step lengths sum to the length of C.
+    to the step before it, so the step lengths sum to the length of C. One call of the tokenizer serves all of a kind.
     """
-    return next(_tokenize_block(tokenizer, template, [sample]))
-
-
-def _tokenize_block(tokenizer: Any, template: Template, block: Sequence[Sample]) -> Iterator[dict[str, list[int]]]:
-    """Yield what ``tokenize_sample`` returns for each sample; one call of the tokenizer serves all of a kind."""
     prompts = _tokenize_prompts(tokenizer, template, block)
     traces = _tokenize_texts(tokenizer, map(template.render_trace, block), return_offsets_mapping=True)
     solutions = _tokenize_texts(tokenizer, map(template.render_solution, block))["input_ids"]
@@ -117,7 +115,9 @@ def _tokenize_block(tokenizer: Any, template: Template, block: Sequence[Sample])
         }
 
 
-def _tokenize_prompts(tokenizer: Any, template: Template, block: Sequence[Sample]) -> list[list[int]]:
+def _tokenize_prompts(
+    tokenizer: "PreTrainedTokenizerBase", template: Template, block: Sequence[Sample]
+) -> list[list[int]]:
     """Return what ``tokenize_prompt`` returns for each sample."""
     if template.chat or any(len(sample.messages or ()) > 1 for sample in block):
         return [tokenize_prompt(tokenizer, template, sample) for sample in block]
@@ -126,7 +126,7 @@ def _tokenize_prompts(tokenizer: Any, template: Template, block: Sequence[Sample
     return [[*start, *ids] for ids in _tokenize_texts(tokenizer, texts)["input_ids"]]
 
 
-def _tokenize_texts(tokenizer: Any, texts: Iterable[str], **settings: Any) -> Any:
+def _tokenize_texts(tokenizer: "PreTrainedTokenizerBase", texts: Iterable[str], **settings: Any) -> "BatchEncoding":
     """Return what the tokenizer says of each text, as ``tokenize_text`` has it."""
     settings |= {"add_special_tokens": False, "split_special_tokens": True, "return_attention_mask": False}
     return tokenizer([*texts], return_token_type_ids=False, **settings)
@@ -144,7 +144,10 @@ def _step_lengths(steps: Sequence[str], separator: int, offsets: Iterable[tuple[
 
 
 def tokenize_samples(
-    tokenizer: Any, template: Template, samples: Iterable[Sample], numbers: Iterable[int] | None = None
+    tokenizer: "PreTrainedTokenizerBase",
+    template: Template,
+    samples: Iterable[Sample],
+    numbers: Iterable[int] | None = None,
 ) -> list[dict[str, Any]]:
     """Return a tokenized row for each sample: its number, the ids, question, answer, and its own further columns.
 
@@ -155,7 +158,7 @@ def tokenize_samples(
         numbers: Their numbers; None: 0, 1 and so on.
     """
     samples, numbers, rows = iter(samples), count() if numbers is None else iter(numbers), []
-    while block := [*islice(samples, BLOCK)]:
+    while block := [*islice(samples, _BLOCK)]:
         for sample, ids in zip(block, _tokenize_block(tokenizer, template, block), strict=True):
             about = {"question": sample.question, "answer": sample.answer, **own_columns(sample)}
             rows.append({"row": next(numbers), **ids, **about})
@@ -168,14 +171,10 @@ def own_columns(sample: Sample) -> dict[str, str]:
     return {name: value if isinstance(value, str) else json.dumps(value, default=str) for name, value in own.items()}
 
 
-def tokenize_rows(source: str, tokenizer: Any, template: Template, skip_bad_rows: bool | None = None):
+def tokenize_rows(source: str, tokenizer: "PreTrainedTokenizerBase", template: Template) -> "Dataset":
     """Read and tokenise a raw file, for methods without codes.
-
-    Returns:
-        A ``datasets.Dataset`` of tokenized rows.
 
     Raises:
         InputError: If a row is malformed, or there is none.
     """
-    samples = [sample for sample in read_samples(source, skip_bad_rows=skip_bad_rows) if isinstance(sample, Sample)]
-    return as_dataset(tokenize_samples(tokenizer, template, samples), source)
+    return as_dataset(tokenize_samples(tokenizer, template, read_samples(source)), source)

@@ -6,12 +6,9 @@ from typing import Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
 
-from mixlm.data.tables import replaced_chunks
+from mixlm.data.tables import Row, replaced_chunks
 from mixlm.errors import InputError
 from mixlm.model.special_tokens import IGNORED, SpecialIds
-
-
-Row = Mapping[str, Any]
 
 
 @dataclass(frozen=True)

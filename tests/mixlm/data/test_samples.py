@@ -2,7 +2,8 @@ import json
 
 import pytest
 
-from mixlm.data.samples import read_samples, to_sample
+from mixlm.data.reading import open_raw
+from mixlm.data.samples import read_samples, to_sample, try_sample
 from mixlm.errors import InputError
 
 
@@ -124,15 +125,15 @@ def test_a_malformed_row_is_named_with_what_is_wrong(row, message):
     assert "\n" not in str(caught.value)
 
 
-def test_bad_rows_stop_the_reading_or_are_yielded_as_errors(tmp_path):
+def test_bad_rows_stop_the_reading_or_become_errors(tmp_path):
     path = tmp_path / "rows.jsonl"
     lines = [json.dumps(LAYOUTS["steps"]), '{"question"', json.dumps({"text": "?"}), json.dumps(LAYOUTS["gsm8k"])]
     path.write_text("\n".join(lines))
-    with pytest.raises(InputError, match=r"rows.jsonl:2: .*--skip-bad-rows"):
-        list(read_samples(path, skip_bad_rows=False))
     with pytest.raises(InputError, match=r"rows.jsonl:2: ") as caught:
         list(read_samples(path))
     assert "--skip-bad-rows" not in str(caught.value)  # not all commands have it
-    found = list(read_samples(path, skip_bad_rows=True))
+    with pytest.raises(InputError, match=r"rows.jsonl:2: .*--skip-bad-rows"):
+        [try_sample(row, where, skip_bad_rows=False) for where, row in open_raw(path)]
+    found = [try_sample(row, where, skip_bad_rows=True) for where, row in open_raw(path)]
     assert [found[0].answer, found[3].answer] == ["72", "72"]
     assert [isinstance(sample, InputError) for sample in found] == [False, True, True, False]

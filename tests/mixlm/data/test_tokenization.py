@@ -13,7 +13,6 @@ from mixlm.data.tokenization import (
     starting_ids,
     tokenize_prompt,
     tokenize_rows,
-    tokenize_sample,
     tokenize_samples,
     tokenize_text,
 )
@@ -78,7 +77,7 @@ def test_a_literal_latent_has_the_ids_that_it_had_before_the_tokens_were_added()
 @given(TEXT, st.lists(TEXT, max_size=4), TEXT)
 def test_the_three_parts_decode_to_the_rendered_text_and_steps_cover_the_trace(question, steps, answer):
     sample, template = Sample(question, tuple(steps), answer), Template()
-    row = tokenize_sample(BYTES, template, sample)
+    (row,) = tokenize_samples(BYTES, template, [sample])
     ids = row["prompt_ids"] + row["trace_ids"] + row["solution_ids"]
     assert BYTES.decode(ids[:-1]) == "".join(template.render(sample))
     assert ids[-1] == BYTES.eos_token_id and BYTES.eos_token_id not in ids[:-1]
@@ -87,7 +86,7 @@ def test_the_three_parts_decode_to_the_rendered_text_and_steps_cover_the_trace(q
 
 def test_parts_are_tokenized_apart_even_where_a_token_could_join_them():
     tokenizer = merging_tokenizer(("\n", "a"), ("b", "\n"), ("b\n", "a"))
-    row = tokenize_sample(tokenizer, Template(solution="\n{answer}"), Sample("b", ("a", "b"), "a"))
+    (row,) = tokenize_samples(tokenizer, Template(solution="\n{answer}"), [Sample("b", ("a", "b"), "a")])
     texts = {part: tokenizer.convert_ids_to_tokens(row[f"{part}_ids"]) for part in ("prompt", "trace", "solution")}
     assert texts == {"prompt": ["b\n"], "trace": ["a", "\n", "b"], "solution": ["\na", "<eos>"]}
 
@@ -108,14 +107,14 @@ def test_a_token_belongs_to_the_step_of_its_first_character_and_a_separator_to_t
     merges, steps, tokens, lengths
 ):
     tokenizer = merging_tokenizer(*merges)
-    row = tokenize_sample(tokenizer, Template(), Sample("a", steps, "b"))
+    (row,) = tokenize_samples(tokenizer, Template(), [Sample("a", steps, "b")])
     assert tokenizer.convert_ids_to_tokens(row["trace_ids"]) == tokens
     assert row["step_lengths"] == lengths
 
 
 def test_begin_of_sequence_stands_once_before_the_prompt_if_the_tokenizer_puts_it_there():
     tokenizer, sample = starting_tokenizer(), Sample("7", ("3 + 4",), "7")
-    row = tokenize_sample(tokenizer, Template(), sample)
+    (row,) = tokenize_samples(tokenizer, Template(), [sample])
     assert row["prompt_ids"] == tokenizer("7\n")["input_ids"]
     ids = row["prompt_ids"] + row["trace_ids"] + row["solution_ids"]
     assert [place for place, token in enumerate(ids) if token == tokenizer.bos_token_id] == [0]
@@ -193,7 +192,6 @@ def test_a_raw_file_becomes_a_dataset_of_32_bit_ids(tmp_path):
     path.write_text("\n".join([*lines, "{"]))
     with pytest.raises(InputError, match="rows.jsonl:3"):
         tokenize_rows(str(path), BYTES, Template())
-    assert len(tokenize_rows(str(path), BYTES, Template(), skip_bad_rows=True)) == 2
     path.write_text("")
     with pytest.raises(InputError, match="holds no samples"):
         tokenize_rows(str(path), BYTES, Template())

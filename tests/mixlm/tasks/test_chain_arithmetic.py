@@ -4,7 +4,7 @@ import pytest
 
 from mixlm.data.samples import to_sample
 from mixlm.data.template import Template
-from mixlm.data.tokenization import tokenize_sample
+from mixlm.data.tokenization import tokenize_samples
 from mixlm.errors import InputError
 from mixlm.model.loading import build_tokenizer
 from mixlm.tasks import chain_arithmetic
@@ -112,8 +112,7 @@ def test_a_step_is_as_many_tokens_as_words_and_the_same_wherever_it_stands(words
     template = Template(separator="")
     tokenizer = build_tokenizer("".join(template.render(row)) for row in rows)
     chunks = set()
-    for row in rows:
-        tokens = tokenize_sample(tokenizer, template, row)
+    for tokens in tokenize_samples(tokenizer, template, rows):
         assert tokens["step_lengths"] == [words] * 6
         chunks |= {tuple(tokens["trace_ids"][start : start + words]) for start in range(0, 6 * words, words)}
     assert len(chunks) == 200

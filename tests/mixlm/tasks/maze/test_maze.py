@@ -4,7 +4,7 @@ import pytest
 
 from mixlm.data.samples import to_sample
 from mixlm.data.template import Template
-from mixlm.data.tokenization import tokenize_sample
+from mixlm.data.tokenization import tokenize_samples
 from mixlm.errors import InputError
 from mixlm.model.loading import build_tokenizer
 from mixlm.tasks.maze import task as maze
@@ -157,8 +157,7 @@ def test_a_word_is_a_token_and_an_event_eight_of_them(options):
     rows = [to_sample(row) for row in generate(40, **options)]
     template = Template(separator="")
     tokenizer = build_tokenizer("".join(template.render(row)) for row in rows)
-    for row in rows:
-        tokens = tokenize_sample(tokenizer, template, row)
+    for row, tokens in zip(rows, tokenize_samples(tokenizer, template, rows), strict=True):
         assert set(tokens["step_lengths"]) == {8}
         assert len(tokens["prompt_ids"]) == len(row.question.split()) + 1  # and the end of the line
         assert len(tokens["solution_ids"]) == len(row.answer.split()) + 3  # line, ###, end of sequence

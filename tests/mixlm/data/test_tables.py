@@ -1,0 +1,59 @@
+import numpy as np
+import pyarrow
+import pytest
+from datasets import Dataset
+
+from mixlm.data.tables import as_dataset, flat_lists, list_array, lists_of, replaced_chunks, row_table, tokens_of
+from mixlm.errors import InputError
+
+
+ROWS = [
+    {"row": 0, "prompt_ids": [1, 2], "trace_ids": [3, 4, 5], "solution_ids": [6], "id": "a"},
+    {"row": 2, "prompt_ids": [7], "trace_ids": [], "solution_ids": [8, 9]},
+]
+
+
+def test_rows_come_back_from_a_dataset_that_shares_the_memory_of_their_table(monkeypatch):
+    table = row_table(ROWS)
+    monkeypatch.setattr("mixlm.data.tables.row_table", lambda rows: table)
+    data = as_dataset(ROWS, "rows")
+    assert isinstance(data, Dataset)
+    assert [data[0], data[1]] == [ROWS[0], ROWS[1] | {"id": None}]
+    ours, theirs = (held.column("trace_ids").chunk(0).values.buffers()[1].address for held in (table, data.data))
+    assert ours == theirs
+    assert data.select([1])[0]["solution_ids"] == [8, 9]  # as training does
+
+
+def test_no_rows_make_no_dataset():
+    with pytest.raises(InputError, match="rows.jsonl: holds no samples"):
+        as_dataset([], "rows.jsonl")
+
+
+def test_ids_are_lists_of_32_bit_integers_and_all_else_is_text():
+    types = {field.name: str(field.type) for field in row_table(ROWS, ["question"]).schema}
+    ids = dict.fromkeys(("prompt_ids", "trace_ids", "solution_ids"), "list<item: int32>")
+    assert {name: kind.replace("element", "item") for name, kind in types.items()} == {
+        "question": "string",
+        "row": "int64",
+        "id": "string",
+        **ids,
+    }
+
+
+def test_lists_of_a_part_of_a_table_and_of_several_chunks():
+    table = pyarrow.concat_tables([row_table(ROWS), row_table(ROWS[:1])])
+    values, lengths = lists_of(table, "trace_ids")
+    assert (values.tolist(), lengths.tolist()) == ([3, 4, 5, 3, 4, 5], [3, 0, 3])
+    values, lengths = lists_of(table.slice(1, 1), "solution_ids")
+    assert (values.tolist(), lengths.tolist()) == ([8, 9], [2])
+    values, ends = flat_lists(row_table(ROWS), "prompt_ids")
+    assert [values[start:end].tolist() for start, end in zip(ends, ends[1:], strict=False)] == [[1, 2], [7]]
+    assert list_array(np.array([1, 2, 7]), [2, 0, 1]).to_pylist() == [[1, 2], [], [7]]
+
+
+def test_tokens_of_a_row_are_those_of_its_three_parts():
+    assert [tokens_of(row) for row in ROWS] == [6, 3]
+
+
+def test_codes_replace_whole_chunks_and_leave_the_tail():
+    assert replaced_chunks({"trace_ids": [1, 2, 3, 4, 5], "codes": [7, 9]}, 2) == [(7, [1, 2]), (9, [3, 4])]
