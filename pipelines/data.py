@@ -8,7 +8,7 @@ from typing import Any, Literal, get_args, get_origin
 
 import click
 
-from mixlm.tasks import TASKS, open_task
+from mixlm.tasks import TASKS, Task, open_task
 from pipelines.shared.command import command
 from pipelines.shared.docstrings import notes_of
 
@@ -110,11 +110,11 @@ def _notes(source: Callable[..., Any] | None) -> dict[str, str]:
     return dict(note for kind in source.__mro__[::-1] for note in notes_of(kind.__doc__, "Attributes").items())
 
 
-def _first_line(task: Any) -> str:
+def _first_line(task: Task) -> str:
     return (task.__doc__ or "").strip().partition("\n")[0]
 
 
-def _help(task: Any, choices: type | None, load: Callable | None) -> str:
+def _help(task: Task, choices: type | None, load: Callable | None) -> str:
     """Return the first paragraph of the task's documentation, and where its rows come from."""
     about = (task.__doc__ or "").strip().partition("\n\n")[0]
     ways = {
@@ -125,7 +125,7 @@ def _help(task: Any, choices: type | None, load: Callable | None) -> str:
     return f"{about}\n\n{ways[choices is not None, load is not None]} The splits share no question."
 
 
-def _shared(task: Any, choices: type | None, load: Callable | None) -> list[click.Option]:
+def _shared(task: Task, choices: type | None, load: Callable | None) -> list[click.Option]:
     rows = click.Option(
         ["--rows"],
         type=click.IntRange(min=1),

@@ -9,13 +9,23 @@ A task is a module, or an object with the same names:
 Which answers are right is known in one place for all tasks, ``mixlm.evaluation.checks``.
 """
 
+from collections.abc import Sequence
 from importlib import import_module
-from typing import Any, Literal
+from typing import Literal, Protocol
 
 from mixlm.errors import InputError
 
 
 CheckMode = Literal["exact", "number", "math", "maze"]
+
+
+class Task(Protocol):
+    """What every task has beside that which gives its rows."""
+
+    SPLITS: Sequence[str]
+    CHECK: CheckMode
+
+
 TASKS = {
     "chain-arithmetic": "mixlm.tasks.chain_arithmetic",
     "maze": "mixlm.tasks.maze.task",
@@ -39,7 +49,7 @@ TASKS = {
 }
 
 
-def open_task(name: str) -> Any:
+def open_task(name: str) -> Task:
     """Return the task called ``name``, imported only now.
 
     Raises:

@@ -18,6 +18,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import cycle, islice
 
+from mixlm.data.reading import RawRow
 from mixlm.errors import InputError
 from mixlm.tasks.splits import SPLITS, require_split, split_of
 
@@ -55,9 +56,7 @@ class Options:
                 raise InputError(f"--{name} {getattr(self, name)}: give {least} or more")
 
 
-def generate(
-    rows: int, split: str = "train", seed: int = 0, options: Options = Options()
-) -> Iterator[dict[str, str | list[str]]]:
+def generate(rows: int, split: str = "train", seed: int = 0, options: Options = Options()) -> Iterator[RawRow]:
     """Yield rows with different questions; the same arguments yield the same rows.
 
     Args:
@@ -89,7 +88,7 @@ def generate(
             yield row
 
 
-def _draw(rng: random.Random, options: Options) -> dict[str, str | list[str]]:
+def _draw(rng: random.Random, options: Options) -> RawRow:
     total = rng.randrange(options.modulus)
     question, steps, filler = [f"start {total}"], [], _filler(options.words - _CORE)
     for _ in range(options.operations):

@@ -44,7 +44,7 @@ _SUBJECTS = (
 )
 
 
-def load(split: str = "train", *, source: str | Path | None = None) -> Iterator[dict[str, str | list[str]]]:
+def load(split: str = "train", *, source: str | Path | None = None) -> Iterator[RawRow]:
     """Yield the rows of a split in the order in which they are published.
 
     Args:
@@ -85,7 +85,7 @@ def _problem(path: Path) -> RawRow:
     return row
 
 
-def _row(row: RawRow, where: str) -> dict[str, str | list[str]]:
+def _row(row: RawRow, where: str) -> RawRow:
     solution = text_of(row, ("solution",), where, "MATH")
     answer = last_boxed(solution)
     if answer is None:

@@ -37,7 +37,7 @@ def load(
     variant: Literal["uniform", "hard"] = "uniform",
     source: str | Path | None = None,
     exclude: str | Path | None = None,
-) -> Iterator[dict[str, str | list[str]]]:
+) -> Iterator[RawRow]:
     """Yield the rows of a split in the order of the published file.
 
     Args:

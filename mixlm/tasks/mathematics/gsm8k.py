@@ -21,6 +21,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
+from mixlm.data.reading import RawRow
 from mixlm.errors import InputError
 from mixlm.tasks.sources import Source, text_of
 from mixlm.tasks.splits import drawn, require_split
@@ -42,7 +43,7 @@ def load(
     trace: Literal["text", "equations"] = "text",
     source: str | Path | None = None,
     held_out: str | Path | None = None,
-) -> Iterator[dict[str, str | list[str]]]:
+) -> Iterator[RawRow]:
     """Yield the rows of a split in the order of the official file.
 
     Args:

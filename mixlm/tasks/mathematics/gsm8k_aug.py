@@ -37,7 +37,7 @@ _HELD_OUT = Source(_TASK, "gsm8k_icot/valid.txt", ((_HUB, "validation"),), "--he
 
 def load(
     split: str = "train", *, source: str | Path | None = None, held_out: str | Path | None = None
-) -> Iterator[dict[str, str | list[str]]]:
+) -> Iterator[RawRow]:
     """Yield the rows of a split in the order of the official file.
 
     Args:
@@ -73,7 +73,7 @@ def load(
             yield row
 
 
-def _rows(source: Source, given: str | Path | None) -> Iterator[dict[str, str | list[str]]]:
+def _rows(source: Source, given: str | Path | None) -> Iterator[RawRow]:
     place = source.locate(given)
     is_text = not isinstance(place, InputError) and Path(place).suffix == ".txt" and Path(place).is_file()
     for where, row in _read_text(Path(place)) if is_text else source.rows(given):

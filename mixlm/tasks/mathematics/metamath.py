@@ -36,7 +36,7 @@ _SOURCE = Source(_TASK, "metamath/MetaMathQA-395K.json", (("meta-math/MetaMathQA
 
 def load(
     split: str = "train", *, source: str | Path | None = None, exclude: str | Path | None = None
-) -> Iterator[dict[str, str | list[str]]]:
+) -> Iterator[RawRow]:
     """Yield the rows of a split in the order of the published file.
 
     Args:

@@ -56,7 +56,7 @@ class QuestionSet:
         """Let the object be documented by its set."""
         object.__setattr__(self, "__doc__", self.about)
 
-    def load(self, split: str = "test", *, source: str | Path | None = None) -> Iterator[dict[str, str | list[str]]]:
+    def load(self, split: str = "test", *, source: str | Path | None = None) -> Iterator[RawRow]:
         """Yield the rows in the order of the published file.
 
         Args:

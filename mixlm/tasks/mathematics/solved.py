@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from mixlm.data.reading import read_rows
+from mixlm.data.reading import RawRow, read_rows
 from mixlm.errors import InputError
 from mixlm.tasks.sources import text_of
 from mixlm.tasks.splits import is_valid, require_split
@@ -35,9 +35,7 @@ class Solved:
     columns: dict[str, str]
 
 
-def rows_of(
-    solved: Iterable[Solved], split: str, exclude: str | Path | None, task: str
-) -> Iterator[dict[str, str | list[str]]]:
+def rows_of(solved: Iterable[Solved], split: str, exclude: str | Path | None, task: str) -> Iterator[RawRow]:
     """Yield the rows of a split, and say on the log how many have no answer and are left out.
 
     Args:

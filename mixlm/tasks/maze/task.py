@@ -35,8 +35,9 @@ import random
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any, Literal
+from typing import Literal
 
+from mixlm.data.reading import RawRow
 from mixlm.errors import InputError
 from mixlm.tasks.maze.draw import Layout, draw_maze
 from mixlm.tasks.maze.grid import Maze, render_maze
@@ -77,7 +78,7 @@ class Options(Layout):
             raise InputError(f"--needed {self.needed}: there are {self.doors} doors; give 0 to {self.doors}")
 
 
-def generate(rows: int, split: str = "train", seed: int = 0, options: Options = Options()) -> Iterator[dict[str, Any]]:
+def generate(rows: int, split: str = "train", seed: int = 0, options: Options = Options()) -> Iterator[RawRow]:
     """Yield rows with different mazes, all of them solvable; the same arguments yield the same rows.
 
     Args:

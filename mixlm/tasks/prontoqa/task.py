@@ -25,7 +25,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from mixlm.data.reading import read_rows
+from mixlm.data.reading import RawRow, read_rows
 from mixlm.errors import InputError
 from mixlm.tasks.prontoqa.words import (
     CONCEPTS,
@@ -96,9 +96,7 @@ class Options:
         return Shape(self.hops, self.distractors, self.balanced, **given)
 
 
-def generate(
-    rows: int, split: str = "train", seed: int = 0, options: Options = Options()
-) -> Iterator[dict[str, str | list[str]]]:
+def generate(rows: int, split: str = "train", seed: int = 0, options: Options = Options()) -> Iterator[RawRow]:
     """Yield rows with different questions; the same arguments yield the same rows.
 
     Args:
@@ -133,7 +131,7 @@ def generate(
             )
 
 
-def load(split: str = "train", *, source: str | Path | None = None) -> Iterator[dict[str, str | list[str]]]:
+def load(split: str = "train", *, source: str | Path | None = None) -> Iterator[RawRow]:
     """Yield the rows of a split in the order of the published file.
 
     Args:
@@ -159,7 +157,7 @@ def load(split: str = "train", *, source: str | Path | None = None) -> Iterator[
     yield from rows
 
 
-def _row(rng: random.Random, world: World) -> dict[str, str | list[str]]:
+def _row(rng: random.Random, world: World) -> RawRow:
     conclusion, true = world.conclusion, rng.random() < 0.5
     asked = conclusion if true else conclusion._replace(negated=not conclusion.negated)
     sentences = {fact: _sentence(fact, rng.choice(_FORMS)) for fact in world.rules}
@@ -189,7 +187,7 @@ def _about_entity(fact: Fact) -> str:
     return f"{fact.subject} is {'not ' if fact.negated else ''}{predicate}."
 
 
-def _published(row: dict, where: str) -> dict[str, str | list[str]]:
+def _published(row: dict, where: str) -> RawRow:
     question, steps, answer = (row.get(name) for name in ("question", "steps", "answer"))
     if not isinstance(question, str) or not isinstance(steps, list) or answer not in ANSWERS:
         raise InputError(

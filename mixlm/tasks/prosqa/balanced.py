@@ -33,8 +33,8 @@ A graph belongs to one split for good, whichever entity it is asked about and in
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
+from mixlm.data.reading import RawRow
 from mixlm.errors import InputError
 from mixlm.tasks.prosqa.skeletons import draw_balanced_graph, require_room
 from mixlm.tasks.prosqa.text import RowOptions, draw_rows
@@ -72,7 +72,7 @@ class Options(RowOptions):
             raise InputError(f"--extra-edges {self.extra_edges}: give 0 or more")
 
 
-def generate(rows: int, split: str = "train", seed: int = 0, options: Options = Options()) -> Iterator[dict[str, Any]]:
+def generate(rows: int, split: str = "train", seed: int = 0, options: Options = Options()) -> Iterator[RawRow]:
     """Yield rows about different graphs; the same arguments yield the same rows.
 
     Args:

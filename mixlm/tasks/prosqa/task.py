@@ -28,9 +28,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
-from mixlm.data.reading import read_rows
+from mixlm.data.reading import RawRow, read_rows
 from mixlm.errors import InputError
 from mixlm.tasks.prosqa.graphs import draw_graph
 from mixlm.tasks.prosqa.text import RowOptions, draw_rows
@@ -67,7 +66,7 @@ class Options(RowOptions):
         self.require_names()
 
 
-def generate(rows: int, split: str = "train", seed: int = 0, options: Options = Options()) -> Iterator[dict[str, Any]]:
+def generate(rows: int, split: str = "train", seed: int = 0, options: Options = Options()) -> Iterator[RawRow]:
     """Yield rows about different graphs; the same arguments yield the same rows.
 
     Args:
@@ -85,7 +84,7 @@ def generate(rows: int, split: str = "train", seed: int = 0, options: Options = 
     return draw_rows(rows, split, seed, partial(draw_graph, size=options), options)
 
 
-def load(split: str = "train", *, source: str | Path | None = None) -> Iterator[dict[str, Any]]:
+def load(split: str = "train", *, source: str | Path | None = None) -> Iterator[RawRow]:
     """Yield the rows of a split in the order of the published file.
 
     Args:

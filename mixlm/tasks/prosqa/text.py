@@ -6,8 +6,9 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any, Literal
+from typing import Literal
 
+from mixlm.data.reading import RawRow
 from mixlm.errors import InputError
 from mixlm.tasks.prosqa.graphs import Draw, Graph, Size, children_of, draw_shortest_path
 from mixlm.tasks.splits import require_split, split_of
@@ -52,7 +53,7 @@ class RowOptions(Size):
             )
 
 
-def draw_rows(rows: int, split: str, seed: int, draw: Draw, options: RowOptions) -> Iterator[dict[str, Any]]:
+def draw_rows(rows: int, split: str, seed: int, draw: Draw, options: RowOptions) -> Iterator[RawRow]:
     """Yield rows about different graphs; the same arguments yield the same rows.
 
     Args:
@@ -103,7 +104,7 @@ def facts_of(question: str) -> str:
     return " ".join(sorted(facts))
 
 
-def write_row(rng: random.Random, graph: Graph, options: RowOptions) -> dict[str, Any]:
+def write_row(rng: random.Random, graph: Graph, options: RowOptions) -> RawRow:
     """Give the nodes names and put graph, path and answer in words.
 
     Args:
