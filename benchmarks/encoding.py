@@ -28,11 +28,12 @@ import torch
 from benchmarks.measuring import Figure, in_turns, seconds
 from benchmarks.training import GSM8K
 from mixlm.data.tables import lists_of
-from mixlm.encoding.corpus import Corpus
 from mixlm.encoding.encode import encode_dataset
 from mixlm.encoding.options import EncodingOptions
-from mixlm.encoding.shards import write_shard
-from mixlm.encoding.tokenizer_pool import Tokenizing, TokenTable, cores
+from mixlm.encoding.shard_files import write_shard
+from mixlm.encoding.sharding import Sharding
+from mixlm.encoding.token_tables import TokenTable
+from mixlm.encoding.tokenizer_pool import TokenizerPool, cores
 from mixlm.model.loading import build_tokenizer, open_tokenizer
 from vqvae import ChunkVQVAE, ChunkVQVAEConfig
 
@@ -90,9 +91,8 @@ class Parts:
         self.options = EncodingOptions(**given, processes=cores(), dtype=DTYPE, shard_rows=MANY // 5)
         self.vqvae = ChunkVQVAE.from_pretrained(self.options.vqvae, dtype=getattr(torch, DTYPE)).eval().to(DEVICE)
         self.files = {count: str(setting.traces(count)) for count in (FEW, MANY)}
-        self.tokenizing = Tokenizing(
-            Corpus(self.files[MANY], self.options), open_tokenizer(self.model), self.options.processes
-        )
+        sharding = Sharding(self.files[MANY], self.options)
+        self.pool = TokenizerPool(sharding, open_tokenizer(self.model), self.options)
         self.tables: list[TokenTable] = []
         self.best: int | None = None
 
@@ -112,7 +112,7 @@ class Parts:
         """Return the seconds of reading and tokenising."""
 
         def work() -> None:
-            self.tables = [*self.tokenizing.tables(self.tokenizing.corpus.shards("train"))]
+            self.tables = [*self.pool.tables(self.pool.sharding.shards("train"))]
 
         return self.share(work)
 
@@ -151,7 +151,7 @@ def figures(turns: int) -> Iterator[Figure]:
 def speed(setting: Setting, turns: int) -> Figure:
     """Measure encoding against its slowest part."""
     parts = Parts(setting)
-    with parts.tokenizing:
+    with parts.pool:
         parts.read()  # starts the processes
         slowest, whole, ratio = in_turns(parts.turn, turns, warm_ups=0)
     alone = ", ".join(f"{name} {took:.1f} s" for name, took in parts.last.items())

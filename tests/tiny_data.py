@@ -9,8 +9,8 @@ from mixlm.data.samples import to_sample
 from mixlm.data.tables import row_table
 from mixlm.data.template import Template
 from mixlm.data.tokenization import tokenize_samples
-from mixlm.encoding.dataset import FORMAT_VERSION, write_manifest
-from mixlm.encoding.shards import write_shard
+from mixlm.encoding.manifest import MANIFEST_VERSION, write_manifest
+from mixlm.encoding.shard_files import write_shard
 from mixlm.model.loading import build_tokenizer, tokenizer_fingerprint
 
 
@@ -64,7 +64,7 @@ def write_encoded(folder: Path, count: int = 40, valid: int = 8) -> Path:
     for split, part in shards.items():
         write_shard(path / f"{split}-00000.parquet", row_table(part, list(tokenized[0])))
     manifest = {
-        "format_version": FORMAT_VERSION,
+        "format_version": MANIFEST_VERSION,
         "complete": True,
         "fingerprint": tokenizer_fingerprint(tokenizer),
         "model": "model.yaml",

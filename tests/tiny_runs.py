@@ -12,8 +12,8 @@ from mixlm.data.samples import Sample
 from mixlm.data.tables import row_table
 from mixlm.data.template import Template
 from mixlm.data.tokenization import tokenize_samples
-from mixlm.encoding.dataset import FORMAT_VERSION, write_manifest
-from mixlm.encoding.shards import write_shard
+from mixlm.encoding.manifest import MANIFEST_VERSION, write_manifest
+from mixlm.encoding.shard_files import write_shard
 from mixlm.model.loading import build_tokenizer, tokenizer_fingerprint
 from mixlm.model.special_tokens import PAUSE, SpecialIds, latent_span
 from mixlm.model.vocabulary import special_ids
@@ -119,5 +119,5 @@ def write_encoded(path: Path, tokenizer: PreTrainedTokenizerFast, train: int, va
         if rows:
             write_shard(path / shards[split][0], row_table(rows, list(rows[0])))
     shape = {"chunk_length": 2, "compression_rate": 2, "codebook_size": CODES}
-    fixed = {"format_version": FORMAT_VERSION, "complete": True, "fingerprint": tokenizer_fingerprint(tokenizer)}
+    fixed = {"format_version": MANIFEST_VERSION, "complete": True, "fingerprint": tokenizer_fingerprint(tokenizer)}
     write_manifest(path, {**fixed, **shape, "template": Template().to_dict(), "shards": shards})

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from mixlm.analysis.finding import Finding
-from mixlm.encoding.usage import count_usage
+from mixlm.encoding.code_usage import count_usage
 from mixlm.errors import InputError
 
 

@@ -1,6 +1,5 @@
 """Results of the cells of a grid: one JSON line each, with all that tables and tests need."""
 
-import hashlib
 import json
 import os
 import platform
@@ -11,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from mixlm.atomic_files import checksum
 from mixlm.errors import InputError
 
 
@@ -20,19 +20,6 @@ _STAGE_1 = (
     *("codebook_size", "codes_used", "perplexity", "code_gap", "ce_right", "ce_random", "ce_none"),
     *("token_accuracy", "exact_chunks"),
 )
-
-
-def checksum(path: str | Path) -> str:
-    """Return the SHA-256 of a file as hexadecimal digits.
-
-    Raises:
-        InputError: If the file cannot be read.
-    """
-    try:
-        with open(path, "rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror}") from None
 
 
 def checksums(files: Mapping[str, str], before: Mapping[str, Mapping[str, str]] | None = None) -> dict[str, Any]:

@@ -13,29 +13,31 @@ from typing import Any
 
 import torch
 
-from mixlm.encoding.corpus import Corpus, Shard
-from mixlm.encoding.dataset import (
+from mixlm.encoding import TOKENIZER, VQVAE
+from mixlm.encoding.code_usage import write_usage
+from mixlm.encoding.dataset import open_vqvae
+from mixlm.encoding.manifest import (
     TOKENS,
-    check_folder,
-    first_manifest,
+    describe_arguments,
+    earlier_manifest,
     is_encoded,
-    open_vqvae,
+    manifest_to_fill,
     read_manifest,
-    same_tokenizer,
     write_manifest,
 )
-from mixlm.encoding.options import EncodingOptions, describe_arguments
-from mixlm.encoding.shards import add_counts, align_columns, encode_table, shard_counts, write_shard
-from mixlm.encoding.token_store import TokenRows, TokenStore
-from mixlm.encoding.tokenizer_pool import Tokenizing, TokenTable
-from mixlm.encoding.usage import write_usage
+from mixlm.encoding.options import EncodingOptions
+from mixlm.encoding.shard_files import add_counts, align_columns, encode_table, shard_counts, write_shard
+from mixlm.encoding.sharding import Shard, Sharding
+from mixlm.encoding.token_store import TokenStore
+from mixlm.encoding.token_tables import TokenRows, TokenTables
+from mixlm.encoding.tokenizer_pool import TokenizerPool
 from mixlm.errors import InputError
 from mixlm.model.loading import is_scratch, open_tokenizer, save_base_tokenizer
 from mixlm.processes import Processes
 from vqvae import ChunkVQVAE, ChunkVQVAEConfig, evaluate_vqvae, train_vqvae
+from vqvae.trainer_base import CHECKPOINTS, ReportProgress
 
 
-ReportProgress = Callable[[int, int, dict[str, float]], None]
 MEASURED = 1000  # rows on which the codebook is measured
 WRITTEN_BEHIND = 2  # shards that wait for the disk
 
@@ -70,16 +72,16 @@ def encode_dataset(
     """
     options, out, processes = options or EncodingOptions(), Path(out), Processes.current()
     arguments = describe_arguments(traces, model, options)
-    manifest = check_folder(out, arguments)
+    manifest = earlier_manifest(out, arguments)
     if manifest and manifest["complete"]:
         say(f"{out}: already encoded; nothing to do")
         return manifest
     processes.wait()  # before any of them writes what another would find
-    corpus = Corpus(traces, options)
-    tokenizer = open_tokenizer(model, corpus.texts() if is_scratch(model) else ())
-    manifest = same_tokenizer(manifest, tokenizer) or first_manifest(arguments, options, tokenizer)
-    with Tokenizing(corpus, tokenizer, options.processes) as tokenizing:
-        work = _Encoding(out, manifest, tokenizing, tokenizer, processes, progress)
+    sharding = Sharding(traces, options)
+    tokenizer = open_tokenizer(model, sharding.texts(options) if is_scratch(model) else ())
+    manifest = manifest_to_fill(manifest, arguments, options, tokenizer)
+    with TokenizerPool(sharding, tokenizer, options) as pool:
+        work = _Encoding(out, manifest, pool, options, processes, progress)
         try:
             work.make_vqvae()
         except InputError:
@@ -97,14 +99,16 @@ class _Encoding:
         self,
         out: Path,
         manifest: dict[str, Any],
-        tokenizing: Tokenizing,
-        tokenizer: Any,
+        pool: TokenizerPool,
+        options: EncodingOptions,
         processes: Processes,
         progress: Callable[[str], ReportProgress] | None,
     ) -> None:
-        self.out, self.manifest, self.tokenizer, self.processes = out, manifest, tokenizer, processes
-        self.tokenizing, self.corpus, self.options = tokenizing, tokenizing.corpus, tokenizing.corpus.options
+        self.out, self.manifest, self.options, self.processes = out, manifest, options, processes
+        self.pool, self.sharding, self.tokenizer = pool, pool.sharding, pool.tokenizer
         self.progress = progress if processes.first else None
+        self.vqvae_path = out / VQVAE
+        self.tokenized: TokenTables = pool
         self.store: TokenStore | None = None
 
     def make_vqvae(self) -> None:
@@ -123,20 +127,20 @@ class _Encoding:
         arguments = self.manifest["arguments"]
         given = {name: arguments[name] for name in ("traces", "model", "template", "valid", "checksums", "shard_rows")}
         identity = {**given, "fingerprint": self.manifest["fingerprint"], "skip": self.options.skip_bad_rows}
-        identity |= {"held_out": self.corpus.held_out.tolist()}
+        identity |= {"held_out": self.sharding.held_out.tolist()}
         if self.processes.first:
             TokenStore(self.out / TOKENS, identity)  # removes what is there of other rows, before anybody adds to it
         self.processes.wait()
-        self.store = TokenStore(self.out / TOKENS, identity)
-        self.store.fill(self.tokenizing, self.processes.share(self.corpus.shards()), self._bar("reading"))
+        self.tokenized = self.store = TokenStore(self.out / TOKENS, identity)
+        mine = self.processes.share(self.sharding.shards())
+        self.store.fill(self.pool, self._sizes(mine), self._bar("reading"))
         self.processes.wait()
-        rows = TokenRows(table.rows for table in self.store.tables(self.corpus.shards("train")))
+        rows = TokenRows(table.rows for table in self.store.tables(self.sharding.shards("train")))
         if not rows:
-            raise InputError(f"{self.corpus.traces}: holds no samples")
+            raise InputError(f"{self.sharding.traces}: holds no samples")
         shape = {**self.options.shape, "vocab_size": len(self.tokenizer), "fingerprint": self.manifest["fingerprint"]}
         report = self._bar("training the VQ-VAE")
-        vqvae = self.out / "vqvae"
-        train_vqvae(rows, ChunkVQVAEConfig(**shape), vqvae, self.options.training, report, self._claim)
+        train_vqvae(rows, ChunkVQVAEConfig(**shape), self.vqvae_path, self.options.training, report, self._claim)
 
     def _take_vqvae(self, folder: str) -> None:
         """Copy a model that was trained before, after a look whether it fits tokenizer and traces."""
@@ -153,14 +157,14 @@ class _Encoding:
             )
         self._claim()
         if self.processes.first:
-            given.save_pretrained(self.out / "vqvae")
+            given.save_pretrained(self.vqvae_path)
 
     def _claim(self) -> None:
         """Let one process write what the folder is: first of all the manifest, which makes it ours."""
         if self.processes.first:
             self.out.mkdir(parents=True, exist_ok=True)
             write_manifest(self.out, self.manifest)
-            save_base_tokenizer(self.tokenizer, self.out / "tokenizer")
+            save_base_tokenizer(self.tokenizer, self.out / TOKENIZER)
 
     def leave_nothing(self) -> None:
         """Remove what a call that is refused has written, if it had not yet begun to train."""
@@ -171,7 +175,7 @@ class _Encoding:
 
     def _measure(self) -> None:
         """Write shape and quality of the model into the manifest; its checkpoints have then done their work."""
-        vqvae = open_vqvae(self.out / "vqvae", getattr(torch, self.options.dtype)).to(self.processes.device())
+        vqvae = self._open_vqvae()
         config = vqvae.config
         self.manifest |= {
             name: getattr(config, name) for name in ("chunk_length", "compression_rate", "codebook_size")
@@ -180,7 +184,11 @@ class _Encoding:
         whole = [row for row in rows if config.count_chunks(len(row["trace_ids"]))]
         self.manifest["codebook"] = {**evaluate_vqvae(vqvae, whole[:MEASURED]), "measured_on": split}
         write_manifest(self.out, self.manifest)
-        shutil.rmtree(self.out / "vqvae" / "checkpoints", ignore_errors=True)
+        shutil.rmtree(self.vqvae_path / CHECKPOINTS, ignore_errors=True)
+
+    def _open_vqvae(self) -> ChunkVQVAE:
+        dtype = getattr(torch, self.options.dtype)
+        return open_vqvae(self.vqvae_path, dtype).to(self.processes.device())
 
     def _rows_to_measure(self, config: ChunkVQVAEConfig) -> tuple[str, TokenRows]:
         """Return the first validation rows, or training rows if no validation trace has a whole chunk, and the split.
@@ -189,7 +197,7 @@ class _Encoding:
         """
         for split in ("valid", "train"):
             tables, left = [], MEASURED
-            for table in self._tables(self.corpus.shards(split)):
+            for table in self.tokenized.tables(self.sharding.shards(split)):
                 if any(config.count_chunks(len(row["trace_ids"])) for row in TokenRows([table.rows])):
                     tables.append(table.rows)
                     left -= table.rows.num_rows
@@ -199,30 +207,30 @@ class _Encoding:
                 break
         return split, TokenRows(tables)
 
-    def _tables(self, shards: Iterable[Shard]) -> Iterator[TokenTable]:
-        """Yield the tokenized rows of shards: those on disk, if they are there."""
-        return (self.store or self.tokenizing).tables(shards)
-
     def write_shards(self) -> None:
         """Write those shards of this process's share that are not there yet."""
-        dtype = getattr(torch, self.options.dtype)
-        vqvae = open_vqvae(self.out / "vqvae", dtype).to(self.processes.device())
+        vqvae = self._open_vqvae()
         for split in ("train", "valid"):
-            mine = self.processes.share(self.corpus.shards(split))
+            mine = self.processes.share(self.sharding.shards(split))
             missing = [shard for shard in mine if not (self.out / shard.name).is_file()]
-            total = sum(len(self.corpus.numbers(shard)) for shard in mine)
-            done = total - sum(len(self.corpus.numbers(shard)) for shard in missing)
+            sizes = self._sizes(mine)
+            total = sum(sizes.values())
+            done = total - sum(sizes[shard] for shard in missing)
             report = self._bar(f"encoding {split}") if missing else None
             for shard in self._written(vqvae, missing):
-                done += len(self.corpus.numbers(shard))
+                done += sizes[shard]
                 if report:
                     report(done, total, {})
+
+    def _sizes(self, shards: Iterable[Shard]) -> dict[Shard, int]:
+        """Return how many rows each shard is made of."""
+        return {shard: len(self.sharding.numbers(shard)) for shard in shards}
 
     def _written(self, vqvae: ChunkVQVAE, shards: list[Shard]) -> Iterator[Shard]:
         """Encode and write shards; yield each of them once it is there."""
         waiting: deque[tuple[Shard, Future]] = deque()
         with ThreadPoolExecutor(1) as writer:
-            for shard, table in zip(shards, self._tables(shards), strict=True):
+            for shard, table in zip(shards, self.tokenized.tables(shards), strict=True):
                 rows, counts = encode_table(vqvae, table)
                 waiting.append((shard, writer.submit(write_shard, self.out / shard.name, rows, counts)))
                 if len(waiting) > WRITTEN_BEHIND:
@@ -232,7 +240,7 @@ class _Encoding:
 
     def finish(self) -> None:
         """Complete the manifest, if no other process has a shard still to write."""
-        names = {split: [shard.name for shard in self.corpus.shards(split)] for split in ("train", "valid")}
+        names = {split: [shard.name for shard in self.sharding.shards(split)] for split in ("train", "valid")}
         paths = {split: [self.out / name for name in names[split]] for split in names}
         if not all(path.is_file() for split in paths for path in paths[split]):
             return

@@ -1,9 +1,6 @@
-"""What a user can choose about encoding, and what of it decides the codes."""
+"""What a user can choose about encoding."""
 
-import hashlib
-import json
-from dataclasses import asdict, dataclass, field
-from pathlib import Path
+from dataclasses import dataclass, field
 from typing import Any
 
 from mixlm.data.template import Template
@@ -37,21 +34,3 @@ class EncodingOptions:
     dtype: str = "float32"
     skip_bad_rows: bool = False
     processes: int | None = None
-
-
-def describe_arguments(traces: str, model: str, options: EncodingOptions) -> dict[str, Any]:
-    """Return what decides the codes, as JSON values; files by their content.
-
-    Whether malformed rows are left out is not part of it: shards without such a row are the same either way, so a call
-    that one of them has stopped can go on without it.
-    """
-    arguments = {"traces": str(traces), "model": str(model), **asdict(options)}
-    arguments["training"].pop("save_every"), arguments["training"].pop("workers")
-    arguments.pop("skip_bad_rows"), arguments.pop("processes")
-    checksums = {}
-    for name in ("traces", "valid"):
-        path = Path(str(arguments[name]))
-        if path.is_file():
-            with path.open("rb") as file:
-                checksums[name] = hashlib.file_digest(file, "sha256").hexdigest()
-    return json.loads(json.dumps({**arguments, "checksums": checksums}))

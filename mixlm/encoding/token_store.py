@@ -2,43 +2,15 @@
 
 import json
 import shutil
-from bisect import bisect_right
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import accumulate
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow
 
 from mixlm.atomic_files import whole_file, whole_path
-from mixlm.data.tables import PARTS, flat_lists
-from mixlm.encoding.corpus import Shard
-from mixlm.encoding.tokenizer_pool import Tokenizing, TokenTable
-
-
-class TokenRows(Sequence[dict[str, np.ndarray]]):
-    """The ids of tables' rows: ``prompt_ids``, ``trace_ids`` and ``solution_ids``, without a copy of them.
-
-    Args:
-        tables: Tables of tokenized rows; of a file that is mapped into memory, no more is read than is asked for.
-    """
-
-    def __init__(self, tables: Iterable[pyarrow.Table]) -> None:
-        self.parts = [{part: flat_lists(table, part) for part in PARTS} for table in tables]
-        self.ends = [*accumulate(len(part["trace_ids"][1]) - 1 for part in self.parts)]
-
-    def __len__(self) -> int:
-        """Return the number of rows."""
-        return self.ends[-1] if self.ends else 0
-
-    def __getitem__(self, index: int) -> dict[str, np.ndarray]:
-        """Return one row."""
-        if not 0 <= index < len(self):
-            raise IndexError(index)
-        table = bisect_right(self.ends, index)
-        row = index - (self.ends[table - 1] if table else 0)
-        return {part: ids[ends[row] : ends[row + 1]] for part, (ids, ends) in self.parts[table].items()}
+from mixlm.encoding.sharding import Shard
+from mixlm.encoding.token_tables import TokenTable, TokenTables
 
 
 class TokenStore:
@@ -50,21 +22,26 @@ class TokenStore:
     """
 
     def __init__(self, folder: Path, identity: dict[str, Any]) -> None:
-        self.folder, self.about = folder, folder / "about.json"
-        if self.about.is_file() and json.loads(self.about.read_text(encoding="utf-8")) != identity:
+        self.folder, about = folder, folder / "about.json"
+        if about.is_file() and json.loads(about.read_text(encoding="utf-8")) != identity:
             self.discard()
         folder.mkdir(parents=True, exist_ok=True)
-        with whole_file(self.about) as file:
+        with whole_file(about) as file:
             json.dump(identity, file)
 
-    def fill(self, tokenizing: Tokenizing, shards: Sequence[Shard], report: Callable[..., None] | None) -> None:
-        """Tokenise those of ``shards`` that are not there yet."""
-        missing = [shard for shard in shards if not self._file(shard).is_file()]
-        total = sum(len(tokenizing.corpus.numbers(shard)) for shard in missing)
-        done = 0
-        for shard, table in zip(missing, tokenizing.tables(missing), strict=True):
+    def fill(self, source: TokenTables, sizes: dict[Shard, int], report: Callable[..., None] | None) -> None:
+        """Take from ``source`` those shards that are not there yet.
+
+        Args:
+            source: Has them.
+            sizes: Rows of each shard to take.
+            report: Called with (rows taken, rows to take, no figures) after each shard; None: nothing is called.
+        """
+        missing = [shard for shard in sizes if not self._file(shard).is_file()]
+        total, done = sum(sizes[shard] for shard in missing), 0
+        for shard, table in zip(missing, source.tables(missing), strict=True):
             self._write(shard, table)
-            done += table.rows.num_rows + table.skipped
+            done += sizes[shard]
             if report:
                 report(done, total, {})
 

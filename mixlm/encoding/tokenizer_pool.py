@@ -12,7 +12,7 @@ from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from itertools import islice
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow
@@ -22,44 +22,40 @@ from mixlm.data.samples import Sample, try_sample
 from mixlm.data.tables import row_table
 from mixlm.data.template import Template
 from mixlm.data.tokenization import tokenize_samples
-from mixlm.encoding.corpus import Corpus, Shard
+from mixlm.encoding.options import EncodingOptions
+from mixlm.encoding.sharding import Shard, Sharding
+from mixlm.encoding.token_tables import TokenTable
 from mixlm.errors import InputError
+
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
 
 
 BLOCK = 2000  # rows that one process tokenises at once
 WORTH_A_PROCESS = 10_000  # rows; fewer are tokenised sooner than a process has started
 
 
-class TokenTable(NamedTuple):
-    """Tokenized rows.
-
-    Attributes:
-        rows: One row a sample.
-        skipped: Malformed rows that were left out.
-    """
-
-    rows: pyarrow.Table
-    skipped: int
-
-
-class Tokenizing:
+class TokenizerPool:
     """Tokenises shards, in order, in several processes if there is enough to do. A context manager.
 
     Args:
-        corpus: What the shards are made of.
+        sharding: Tells the rows of a shard.
         tokenizer: The tokenizer.
-        processes: How many beside this one; None: one a core, if there are rows enough for it.
+        options: Tell how samples become text, and how many processes there are beside this one.
     """
 
-    def __init__(self, corpus: Corpus, tokenizer: Any, processes: int | None = None) -> None:
-        options = corpus.options
-        self.corpus, self.worker = corpus, _Worker(corpus.sources, tokenizer, options.template, options.skip_bad_rows)
-        most = cores() // int(os.environ.get("LOCAL_WORLD_SIZE", "1")) if processes is None else processes
-        self.processes = min(most, len(corpus.sources["train"]) // WORTH_A_PROCESS) if processes is None else most
+    def __init__(self, sharding: Sharding, tokenizer: "PreTrainedTokenizerFast", options: EncodingOptions) -> None:
+        sources = sharding.sources
+        self.sharding, self.tokenizer = sharding, tokenizer
+        self.worker = _Worker(sources, tokenizer, options.template, options.skip_bad_rows)
+        most = cores() // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+        useful = min(most, len(sources["train"]) // WORTH_A_PROCESS)
+        self.processes = useful if options.processes is None else options.processes
         self.pool: ProcessPoolExecutor | None = None
         self.folder: tempfile.TemporaryDirectory | None = None
 
-    def __enter__(self) -> "Tokenizing":
+    def __enter__(self) -> "TokenizerPool":
         """Start nothing yet: the processes start with the first table that is asked for."""
         return self
 
@@ -84,7 +80,7 @@ class Tokenizing:
 
     def _cut(self, shard: Shard) -> list[np.ndarray]:
         """Return the row numbers of a shard block by block; without rows it is one empty block."""
-        numbers = self.corpus.numbers(shard)
+        numbers = self.sharding.numbers(shard)
         return [numbers[start : start + BLOCK] for start in range(0, max(len(numbers), 1), BLOCK)]
 
     def _blocks(self, jobs: Iterable[tuple[Shard, np.ndarray]]) -> Iterator[TokenTable]:
@@ -121,7 +117,13 @@ class Tokenizing:
 class _Worker:
     """What a process needs for tokenising."""
 
-    def __init__(self, sources: dict[str, RawRows], tokenizer: Any, template: Template, skip_bad_rows: bool) -> None:
+    def __init__(
+        self,
+        sources: dict[str, RawRows],
+        tokenizer: "PreTrainedTokenizerFast",
+        template: Template,
+        skip_bad_rows: bool,
+    ) -> None:
         self.sources, self.tokenizer, self.template, self.skip = sources, tokenizer, template, skip_bad_rows
 
     def table(self, split: str, numbers: np.ndarray) -> TokenTable:

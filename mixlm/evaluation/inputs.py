@@ -5,7 +5,8 @@ from typing import Any
 
 from mixlm.data.samples import read_samples
 from mixlm.data.tokenization import tokenize_samples
-from mixlm.encoding.dataset import EncodedData, is_encoded, load_encoded
+from mixlm.encoding.dataset import EncodedData, load_encoded
+from mixlm.encoding.manifest import is_encoded
 from mixlm.errors import InputError
 from mixlm.methods.base import Row
 from mixlm.run import Run

@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from mixlm.encoding.usage import USAGE, read_usage
+from mixlm.encoding.code_usage import USAGE, read_usage
 from mixlm.errors import InputError
 from mixlm.run import Run
 

@@ -8,7 +8,8 @@ from mixlm.data.samples import to_sample
 from mixlm.data.tables import PARTS
 from mixlm.data.template import Template
 from mixlm.data.tokenization import tokenize_rows
-from mixlm.encoding.dataset import EncodedData, is_encoded, load_encoded
+from mixlm.encoding.dataset import EncodedData, load_encoded
+from mixlm.encoding.manifest import is_encoded
 from mixlm.errors import InputError
 from mixlm.methods.base import Method
 from mixlm.model.loading import is_scratch, open_tokenizer, tokenizer_fingerprint

@@ -1,6 +1,8 @@
+import re
+
 import pytest
 
-from mixlm.atomic_files import whole_file
+from mixlm.atomic_files import checksum, whole_file
 from mixlm.errors import InputError
 
 
@@ -37,3 +39,11 @@ def test_a_place_that_cannot_be_written_is_found_at_once(tmp_path):
     for path in (tmp_path / "missing" / "out.jsonl", tmp_path):
         with pytest.raises(InputError, match="cannot be written"), whole_file(path):
             raise AssertionError("the block must not run")
+
+
+def test_a_checksum_is_sha256_of_the_bytes(tmp_path):
+    (tmp_path / "a").write_bytes(b"abc")
+    assert checksum(tmp_path / "a") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+    for path in (tmp_path / "no", tmp_path):
+        with pytest.raises(InputError, match=f"^{re.escape(str(path))}: cannot be read"):
+            checksum(path)

@@ -5,7 +5,8 @@ from functools import partial
 
 import pytest
 
-from mixlm.encoding.dataset import load_encoded, read_manifest
+from mixlm.encoding.dataset import load_encoded
+from mixlm.encoding.manifest import read_manifest
 from pipelines.encode import main
 from pipelines.train import main as train_main
 from tests.calling import call_command

@@ -8,7 +8,6 @@ import pytest
 
 from mixlm.comparison.results import (
     append_line,
-    checksum,
     checksums,
     make_result,
     read_results,
@@ -52,14 +51,6 @@ def test_scores_of_ten_samples_whose_counts_have_one_digit():
     right = right_by_mode(answers({"free": drawn}))["free"]
     assert right == "9,0,1"
     assert scores({"samples": 10, "modes": {"free": {"right": right}}}, "free").tolist() == [0.9, 0.0, 0.1]
-
-
-def test_a_checksum_is_sha256_of_the_bytes(tmp_path):
-    (tmp_path / "a").write_bytes(b"abc")
-    assert checksum(tmp_path / "a") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
-    for path in (tmp_path / "no", tmp_path):
-        with pytest.raises(InputError, match=f"^{re.escape(str(path))}: cannot be read"):
-            checksum(path)
 
 
 def test_files_are_held_against_those_of_earlier_results(tmp_path):

@@ -7,8 +7,9 @@ import torch
 
 from mixlm.data.template import Template
 from mixlm.encoding import encode as encoding
-from mixlm.encoding.dataset import load_encoded, open_vqvae, read_manifest
+from mixlm.encoding.dataset import load_encoded, open_vqvae
 from mixlm.encoding.encode import WRITTEN_BEHIND
+from mixlm.encoding.manifest import read_manifest
 from mixlm.errors import InputError
 from mixlm.model.loading import open_tokenizer, tokenizer_fingerprint
 from mixlm.model.special_tokens import latent_span

@@ -4,8 +4,8 @@ import pytest
 
 from mixlm.data.template import Template
 from mixlm.encoding import encode as encoding
-from mixlm.encoding.dataset import read_manifest
 from mixlm.encoding.encode import encode_dataset
+from mixlm.encoding.manifest import read_manifest
 from mixlm.encoding.options import EncodingOptions
 from mixlm.errors import InputError
 from mixlm.model.loading import build_tokenizer

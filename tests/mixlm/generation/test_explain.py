@@ -4,7 +4,7 @@ import shutil
 import pytest
 import torch
 
-from mixlm.encoding.usage import read_usage
+from mixlm.encoding.code_usage import read_usage
 from mixlm.errors import InputError
 from mixlm.generation.explain import Reader
 from mixlm.model.special_tokens import latent_name

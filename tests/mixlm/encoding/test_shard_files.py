@@ -2,8 +2,8 @@ import torch
 from pyarrow import parquet
 
 from mixlm.data.tables import row_table
-from mixlm.encoding.shards import add_counts, align_columns, count_table, encode_table, shard_counts, write_shard
-from mixlm.encoding.tokenizer_pool import TokenTable
+from mixlm.encoding.shard_files import add_counts, align_columns, count_table, encode_table, shard_counts, write_shard
+from mixlm.encoding.token_tables import TokenTable
 from tests.vqvae_rows import random_rows, tiny_model
 from vqvae import ChunkVQVAEConfig
 

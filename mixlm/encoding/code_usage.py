@@ -11,10 +11,10 @@ from pyarrow import parquet
 
 from mixlm.atomic_files import whole_file
 from mixlm.data.tables import lists_of, replaced_chunks
+from mixlm.encoding import USAGE, VQVAE
 from mixlm.errors import InputError
 
 
-USAGE = "usage.json"
 MOST_CHUNKS = 5
 MOST_COUNTED = 500_000  # codes; more of them would not make the dictionary better, only fill the memory
 
@@ -58,7 +58,7 @@ def write_usage(out: Path, shards: Sequence[str], compression_rate: int, tokeniz
         totals[str(code)] = int(times.sum())
         texts[str(code)] = [[tokenizer.decode(chunks[place].tolist()), int(times[place])] for place in often]
     content = {"totals": totals, "distinct_chunks": len(np.unique(pairs[:, 1:], axis=0)), "chunks": texts}
-    with whole_file(out / "vqvae" / USAGE) as file:
+    with whole_file(out / VQVAE / USAGE) as file:
         file.write(json.dumps(content, ensure_ascii=False, indent=1) + "\n")
 
 

@@ -3,9 +3,9 @@ import json
 import pytest
 
 from mixlm.data.tables import row_table
-from mixlm.encoding import usage as code_usage
-from mixlm.encoding.shards import write_shard
-from mixlm.encoding.usage import count_usage, write_usage
+from mixlm.encoding import code_usage
+from mixlm.encoding.code_usage import count_usage, write_usage
+from mixlm.encoding.shard_files import write_shard
 
 
 ROWS = [

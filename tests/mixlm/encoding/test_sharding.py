@@ -3,8 +3,8 @@ import json
 import pytest
 
 from mixlm.data.template import Template
-from mixlm.encoding.corpus import MOST_VALID, Corpus, Shard
 from mixlm.encoding.options import EncodingOptions
+from mixlm.encoding.sharding import MOST_VALID, Shard, Sharding
 from mixlm.errors import InputError
 from vqvae import VQVAETrainingOptions
 
@@ -18,12 +18,16 @@ def write(path, rows):
     return path
 
 
-def corpus_of(source, **options) -> Corpus:
-    return Corpus(str(source), EncodingOptions(**options))
+def sharding_of(source, **options) -> Sharding:
+    return Sharding(str(source), EncodingOptions(**options))
 
 
-def rows_of(corpus: Corpus, split: str) -> list[list[int]]:
-    return [corpus.numbers(shard).tolist() for shard in corpus.shards(split)]
+def texts_of(source, **options) -> list[str]:
+    return list(sharding_of(source, **options).texts(EncodingOptions(**options)))
+
+
+def rows_of(sharding: Sharding, split: str) -> list[list[int]]:
+    return [sharding.numbers(shard).tolist() for shard in sharding.shards(split)]
 
 
 def flat(shards: list[list[int]]) -> list[int]:
@@ -36,13 +40,13 @@ def forty(tmp_path):
 
 
 def test_a_shard_is_a_fixed_range_of_rows_without_those_held_out(forty):
-    corpus = corpus_of(forty, valid_fraction=0.2, shard_rows=9)
-    train, valid = rows_of(corpus, "train"), rows_of(corpus, "valid")
+    sharding = sharding_of(forty, valid_fraction=0.2, shard_rows=9)
+    train, valid = rows_of(sharding, "train"), rows_of(sharding, "valid")
     assert len(flat(valid)) == 8 and flat(valid) == sorted(flat(valid))
     for number, start in enumerate(range(0, 40, 9)):
         expected = [row for row in range(start, min(start + 9, 40)) if row not in flat(valid)]
         assert train[number] == expected
-    assert [shard.name for shard in corpus.shards()] == [*(f"train-0000{i}.parquet" for i in range(5)), Valid.name]
+    assert [shard.name for shard in sharding.shards()] == [*(f"train-0000{i}.parquet" for i in range(5)), Valid.name]
 
 
 Valid = Shard("valid", 0)
@@ -51,31 +55,31 @@ Valid = Shard("valid", 0)
 def test_what_is_held_out_is_a_matter_of_the_seed(forty):
     def held(seed: int, shard_rows: int = 9) -> list[int]:
         training = VQVAETrainingOptions(seed=seed)
-        return flat(rows_of(corpus_of(forty, valid_fraction=0.2, training=training, shard_rows=shard_rows), "valid"))
+        return flat(rows_of(sharding_of(forty, valid_fraction=0.2, training=training, shard_rows=shard_rows), "valid"))
 
     assert held(0) == held(0, shard_rows=3) != held(1)
 
 
 def test_at_most_a_thousand_rows_are_held_out(tmp_path):
-    corpus = corpus_of(write(tmp_path / "many.jsonl", numbered(2 * MOST_VALID + 10)), valid_fraction=0.5)
-    assert len(flat(rows_of(corpus, "train"))) == MOST_VALID + 10
-    assert len(flat(rows_of(corpus, "valid"))) == MOST_VALID
+    sharding = sharding_of(write(tmp_path / "many.jsonl", numbered(2 * MOST_VALID + 10)), valid_fraction=0.5)
+    assert len(flat(rows_of(sharding, "train"))) == MOST_VALID + 10
+    assert len(flat(rows_of(sharding, "valid"))) == MOST_VALID
 
 
 def test_a_file_of_validation_samples_takes_the_place_of_the_share(tmp_path, forty):
     valid = write(tmp_path / "b.jsonl", numbered(3))
-    corpus = corpus_of(forty, valid=str(valid), valid_fraction=0.5, shard_rows=25)
-    assert rows_of(corpus, "train") == [list(range(25)), list(range(25, 40))]
-    assert rows_of(corpus, "valid") == [[0, 1, 2]] and len(corpus.sources["valid"]) == 3
+    sharding = sharding_of(forty, valid=str(valid), valid_fraction=0.5, shard_rows=25)
+    assert rows_of(sharding, "train") == [list(range(25)), list(range(25, 40))]
+    assert rows_of(sharding, "valid") == [[0, 1, 2]] and len(sharding.sources["valid"]) == 3
 
 
 def test_texts_are_those_of_training_samples_alone(tmp_path, forty):
-    corpus = corpus_of(forty, valid_fraction=0.2, template=Template(separator=" ; "))
-    held = flat(rows_of(corpus, "valid"))
+    options = {"valid_fraction": 0.2, "template": Template(separator=" ; ")}
+    held = flat(rows_of(sharding_of(forty, **options), "valid"))
     expected = [f"{i} + 1 ?\n{i} + 1 = {i + 1}\n### {i + 1}" for i in range(40) if i not in held]
-    assert list(corpus.texts()) == expected
+    assert texts_of(forty, **options) == expected
     other = write(tmp_path / "b.jsonl", [{"question": "zebra", "steps": [], "answer": "zebra"}])
-    assert not any("zebra" in text for text in corpus_of(forty, valid=str(other)).texts())
+    assert not any("zebra" in text for text in texts_of(forty, valid=str(other)))
 
 
 def test_a_malformed_row_keeps_its_place_and_is_left_out_if_asked_for(tmp_path):
@@ -83,12 +87,12 @@ def test_a_malformed_row_keeps_its_place_and_is_left_out_if_asked_for(tmp_path):
     source.write_text(
         '{"question": "a", "steps": [], "answer": "1"}\n{\n{"question": "c", "steps": [], "answer": "3"}\n'
     )
-    corpus = corpus_of(source, valid_fraction=0, skip_bad_rows=True)
-    assert rows_of(corpus, "train") == [[0, 1, 2]] and len(list(corpus.texts())) == 2
+    skipping = {"valid_fraction": 0, "skip_bad_rows": True}
+    assert rows_of(sharding_of(source, **skipping), "train") == [[0, 1, 2]] and len(texts_of(source, **skipping)) == 2
     with pytest.raises(InputError, match="bad.jsonl:2: not valid JSON .*--skip-bad-rows"):
-        list(corpus_of(source, valid_fraction=0).texts())
+        texts_of(source, valid_fraction=0)
 
 
 def test_a_file_without_samples_is_an_error(tmp_path):
     with pytest.raises(InputError, match="empty.jsonl: holds no samples"):
-        corpus_of(write(tmp_path / "empty.jsonl", []))
+        sharding_of(write(tmp_path / "empty.jsonl", []))

@@ -36,19 +36,23 @@ class Shard(NamedTuple):
         return f"{self.split}-{self.number:05d}.parquet"
 
 
-class Corpus:
-    """The rows of an encoded dataset before they are read.
+class Sharding:
+    """The rows of all shards by number, before any is read.
 
     Args:
         traces: Anything that ``mixlm.data.reading.open_raw`` opens.
         options: Tell what is held out, and how large a shard is.
+
+    Attributes:
+        sources: By split, where its rows are read.
+        held_out: (n,) numbers, ascending, of the training source's rows that are the validation rows.
 
     Raises:
         InputError: If there is nothing to read.
     """
 
     def __init__(self, traces: str, options: EncodingOptions) -> None:
-        self.traces, self.options = traces, options
+        self.traces, self.shard_rows, self.own_valid = traces, options.shard_rows, bool(options.valid)
         train = open_raw(traces)
         if not len(train):
             raise InputError(f"{traces}: holds no samples")
@@ -60,26 +64,26 @@ class Corpus:
     def shards(self, *splits: str) -> list[Shard]:
         """Return the shards of some splits in order, of all without arguments."""
         counts = {"train": len(self.sources["train"])}
-        counts["valid"] = len(self.sources["valid"]) if self.options.valid else len(self.held_out)
+        counts["valid"] = len(self.sources["valid"]) if self.own_valid else len(self.held_out)
         return [
             Shard(split, number)
             for split in splits or ("train", "valid")
-            for number in range(-(-counts[split] // self.options.shard_rows))
+            for number in range(-(-counts[split] // self.shard_rows))
         ]
 
     def numbers(self, shard: Shard) -> np.ndarray:
         """Return the numbers, ascending, of the rows of a shard's source that belong to it."""
-        start = shard.number * self.options.shard_rows
-        end = start + self.options.shard_rows
-        if shard.split == "valid" and not self.options.valid:
+        start = shard.number * self.shard_rows
+        end = start + self.shard_rows
+        if shard.split == "valid" and not self.own_valid:
             return self.held_out[start:end]
         numbers = np.arange(start, min(end, len(self.sources[shard.split])))
         return np.setdiff1d(numbers, self.held_out) if shard.split == "train" else numbers
 
-    def texts(self) -> Iterator[str]:
+    def texts(self, options: EncodingOptions) -> Iterator[str]:
         """Yield the rendered training samples, from which a tokenizer can be built."""
         for shard in self.shards("train"):
             for _, where, row in self.sources["train"].read(self.numbers(shard)):
-                sample = try_sample(row, where, self.options.skip_bad_rows)
+                sample = try_sample(row, where, options.skip_bad_rows)
                 if isinstance(sample, Sample):
-                    yield "".join(self.options.template.render(sample))
+                    yield "".join(options.template.render(sample))

@@ -10,7 +10,7 @@ from pyarrow import parquet
 
 from mixlm.atomic_files import whole_path
 from mixlm.data.tables import PARTS, list_array, lists_of
-from mixlm.encoding.tokenizer_pool import TokenTable
+from mixlm.encoding.token_tables import TokenTable
 from vqvae import ChunkVQVAE, ChunkVQVAEConfig
 
 

@@ -1,0 +1,135 @@
+"""The manifest of an encoded dataset: what it is, how it was made, and whether a call may go on with it."""
+
+import json
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mixlm.atomic_files import checksum, whole_file
+from mixlm.encoding import MANIFEST
+from mixlm.encoding.options import EncodingOptions
+from mixlm.errors import InputError
+from mixlm.model.loading import tokenizer_fingerprint
+from vqvae import ChunkVQVAEConfig
+from vqvae.options import VQVAEModelOptions
+
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
+
+MANIFEST_VERSION = 1
+TOKENS = ".mixlm-tokens"  # folder of what is tokenised already, until the end
+
+
+def is_encoded(path: str | Path) -> bool:
+    """Tell whether ``path`` is a folder with a manifest."""
+    return (Path(path) / MANIFEST).is_file()
+
+
+def read_manifest(path: str | Path) -> dict[str, Any]:
+    """Read the manifest of an encoded dataset, whole or not.
+
+    Raises:
+        InputError: If it is damaged or of a newer format.
+    """
+    file = Path(path) / MANIFEST
+    try:
+        manifest = json.loads(file.read_text(encoding="utf-8"))
+        version = manifest["format_version"]
+    except (ValueError, KeyError, TypeError):
+        raise InputError(f"{file}: damaged; encode again into another --out") from None
+    if version > MANIFEST_VERSION:
+        raise InputError(f"{file}: written by a newer mixlm (format {version}); update mixlm")
+    return manifest
+
+
+def write_manifest(path: Path, manifest: dict[str, Any]) -> None:
+    """Write the manifest in one step, so that it is never half there."""
+    with whole_file(path / MANIFEST) as file:
+        file.write(json.dumps(manifest, indent=2, ensure_ascii=False) + "\n")
+
+
+def describe_arguments(traces: str, model: str, options: EncodingOptions) -> dict[str, Any]:
+    """Return what decides the codes, as JSON values; files by their content.
+
+    Whether malformed rows are left out is not part of it: shards without such a row are the same either way, so a call
+    that one of them has stopped can go on without it.
+
+    Raises:
+        InputError: If there can be no model of the shape asked for.
+    """
+    arguments = {"traces": str(traces), "model": str(model), **asdict(options)}
+    config = ChunkVQVAEConfig(**options.shape).for_training(options.training.steps)
+    arguments["shape"] = {name: getattr(config, name) for name in options.shape}
+    arguments["training"].pop("save_every"), arguments["training"].pop("workers")
+    arguments.pop("skip_bad_rows"), arguments.pop("processes")
+    files = {name: Path(str(arguments[name])) for name in ("traces", "valid")}
+    checksums = {name: checksum(file) for name, file in files.items() if file.is_file()}
+    return json.loads(json.dumps({**arguments, "checksums": checksums}))
+
+
+def changed_arguments(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
+    """Return the names of arguments, of one call or both, that are not the same in both."""
+    return sorted(name for name in before.keys() | now.keys() if before.get(name) != now.get(name))
+
+
+def earlier_manifest(out: Path, arguments: dict[str, Any]) -> dict[str, Any] | None:
+    """Return the manifest of an earlier call with the same arguments, or None for a new folder.
+
+    Raises:
+        InputError: If the folder holds something else.
+    """
+    if is_encoded(out):
+        manifest = read_manifest(out)
+        before = manifest.get("arguments", {})
+        changed = changed_arguments(_with_defaults(before), _with_defaults(arguments))
+        if changed and not _has_work(out, before):
+            return None
+        if changed:
+            raise InputError(
+                f"{out}: encoded with another {', '.join(changed)}; give the same arguments, or another --out"
+            )
+        return manifest
+    if out.exists() and (not out.is_dir() or any(path.name != TOKENS for path in out.iterdir())):
+        raise InputError(f"{out}: exists and is no encoded dataset; choose another --out")
+    return None
+
+
+def _with_defaults(arguments: dict[str, Any]) -> dict[str, Any]:
+    """Return arguments with all of the model's shape: an older call did not know of every choice."""
+    config = ChunkVQVAEConfig(**arguments.get("shape", {}))
+    return {**arguments, "shape": {field.name: getattr(config, field.name) for field in fields(VQVAEModelOptions)}}
+
+
+def _has_work(out: Path, arguments: dict[str, Any]) -> bool:
+    """Tell whether a folder holds more than the copy of a model that was given: a model in training, or codes."""
+    return not arguments.get("vqvae") or any(out.glob("*.parquet"))
+
+
+def manifest_to_fill(
+    earlier: dict[str, Any] | None,
+    arguments: dict[str, Any],
+    options: EncodingOptions,
+    tokenizer: "PreTrainedTokenizerFast",
+) -> dict[str, Any]:
+    """Return the manifest of an interrupted call, if there is one, or that of a dataset that is to be encoded.
+
+    Raises:
+        InputError: If the tokenizer is another one than before the interruption.
+    """
+    fingerprint = tokenizer_fingerprint(tokenizer)
+    if earlier is None:
+        return {
+            "format_version": MANIFEST_VERSION,
+            "complete": False,
+            "fingerprint": fingerprint,
+            "model": arguments["model"],
+            "template": options.template.to_dict(),
+            "dtype": options.dtype,
+            "arguments": arguments,
+        }
+    if earlier["fingerprint"] != fingerprint:
+        raise InputError(
+            f"{earlier['model']}: its tokenizer has changed since encoding was interrupted; encode into another --out"
+        )
+    return earlier

@@ -1,0 +1,55 @@
+"""Tokenized rows as Arrow tables, one a shard, and the ids in them row by row."""
+
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import accumulate
+from typing import NamedTuple, Protocol
+
+import numpy as np
+import pyarrow
+
+from mixlm.data.tables import PARTS, flat_lists
+from mixlm.encoding.sharding import Shard
+
+
+class TokenTable(NamedTuple):
+    """The tokenized rows of a shard.
+
+    Attributes:
+        rows: One row a sample.
+        skipped: Malformed rows that were left out.
+    """
+
+    rows: pyarrow.Table
+    skipped: int
+
+
+class TokenTables(Protocol):
+    """Where the tokenized rows of shards come from: processes that tokenise them, or a folder."""
+
+    def tables(self, shards: Iterable[Shard]) -> Iterator[TokenTable]:
+        """Yield the tokenized rows of each shard."""
+
+
+class TokenRows(Sequence[dict[str, np.ndarray]]):
+    """The ids of tables' rows: ``prompt_ids``, ``trace_ids`` and ``solution_ids``, without a copy of them.
+
+    Args:
+        tables: Tables of tokenized rows; of a file that is mapped into memory, no more is read than is asked for.
+    """
+
+    def __init__(self, tables: Iterable[pyarrow.Table]) -> None:
+        self.parts = [{part: flat_lists(table, part) for part in PARTS} for table in tables]
+        self.ends = [*accumulate(len(part["trace_ids"][1]) - 1 for part in self.parts)]
+
+    def __len__(self) -> int:
+        """Return the number of rows."""
+        return self.ends[-1] if self.ends else 0
+
+    def __getitem__(self, index: int) -> dict[str, np.ndarray]:
+        """Return one row."""
+        if not 0 <= index < len(self):
+            raise IndexError(index)
+        table = bisect_right(self.ends, index)
+        row = index - (self.ends[table - 1] if table else 0)
+        return {part: ids[ends[row] : ends[row + 1]] for part, (ids, ends) in self.parts[table].items()}

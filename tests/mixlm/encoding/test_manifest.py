@@ -1,0 +1,69 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from mixlm.encoding.manifest import (
+    changed_arguments,
+    describe_arguments,
+    earlier_manifest,
+    read_manifest,
+    write_manifest,
+)
+from mixlm.encoding.options import EncodingOptions
+from mixlm.errors import InputError
+from tests.tiny_data import write_encoded
+from vqvae import VQVAETrainingOptions
+
+
+SHAPE = {"chunk_length": 4, "quantizer": "ema", "warmup_steps": None}
+
+
+def arguments_of(**changes: object) -> dict:
+    options = EncodingOptions(shape={**SHAPE, **changes}, training=VQVAETrainingOptions(steps=9))
+    return describe_arguments("traces.jsonl", "model", options)
+
+
+@pytest.fixture
+def encoded(tmp_path: Path) -> Path:
+    return write_encoded(tmp_path, count=6, valid=2)
+
+
+def test_a_manifest_is_replaced_in_one_step(encoded, monkeypatch):
+    before = (encoded / "manifest.json").read_text()
+
+    def power_cut(*args):
+        raise OSError("power cut")
+
+    monkeypatch.setattr("os.replace", power_cut)
+    with pytest.raises(OSError, match="power cut"):
+        write_manifest(encoded, {**read_manifest(encoded), "complete": False})
+    assert (encoded / "manifest.json").read_text() == before and json.loads(before)["complete"]
+
+
+def test_arguments_tell_what_follows_from_them():
+    assert arguments_of()["shape"] == {"chunk_length": 4, "quantizer": "ema", "warmup_steps": 3}
+    assert arguments_of(quantizer="gradient")["shape"]["warmup_steps"] == 0
+    assert arguments_of(warmup_steps=5)["shape"]["warmup_steps"] == 5
+
+
+def test_arguments_are_other_ones_if_one_differs_or_is_missing():
+    assert changed_arguments({"a": 1, "b": 2, "c": 3}, {"a": 1, "b": 3, "d": 4}) == ["b", "c", "d"]
+
+
+def test_a_call_that_did_not_know_of_a_choice_took_its_default(encoded):
+    """Made explicit since, it is the same as before; another value is not."""
+    before = arguments_of()
+    write_manifest(encoded, {**read_manifest(encoded), "arguments": before})
+    same = {**before, "shape": {**before["shape"], "context": "chunk", "kmeans": True, "compression_rate": 4}}
+    assert earlier_manifest(encoded, same)["arguments"] == before
+    for change in ({"context": "trace"}, {"kmeans": False}, {"compression_rate": 2}):
+        other = {**before, "shape": {**before["shape"], **change}}
+        with pytest.raises(InputError, match="encoded with another shape; give the same arguments"):
+            earlier_manifest(encoded, other)
+
+
+def test_a_manifest_that_does_not_tell_its_arguments_is_one_of_other_arguments(encoded):
+    assert "arguments" not in read_manifest(encoded)
+    with pytest.raises(InputError, match="encoded with another checksums, .*; give the same arguments, or another"):
+        earlier_manifest(encoded, arguments_of())
