@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from mixlm.data.template import Template
+from mixlm.encoding import VQVAE
 from mixlm.errors import InputError
 from mixlm.methods import Method, Progress, build_method
 from mixlm.model.special_tokens import SpecialIds
@@ -69,7 +70,7 @@ class Run:
     @property
     def vqvae_path(self) -> Path | None:
         """The folder of the stage-1 model, for reading latents back; None for a method without codes."""
-        path = self.path / "vqvae"
+        path = self.path / VQVAE
         return path if path.is_dir() else None
 
     def tokenizer(self):

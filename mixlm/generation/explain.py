@@ -6,7 +6,8 @@ from typing import Any
 
 import torch
 
-from mixlm.encoding.code_usage import USAGE, read_usage
+from mixlm.encoding import USAGE
+from mixlm.encoding.code_usage import read_usage
 from mixlm.errors import InputError
 from mixlm.run import Run
 

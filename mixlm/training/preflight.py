@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from mixlm.data.template import Template
+from mixlm.encoding.manifest import changed_arguments
 from mixlm.errors import InputError
 from mixlm.methods.base import Method
 from mixlm.run import INFO_NAME, load_run
@@ -25,8 +26,7 @@ def check_folder(path: Path, arguments: dict[str, Any]) -> Path:
     started = path / CHECKPOINTS / "arguments.json"
     if started.is_file():
         before = json.loads(started.read_text(encoding="utf-8"))
-        now = json.loads(json.dumps(arguments))
-        changed = sorted(name for name in before.keys() | now.keys() if before.get(name) != now.get(name))
+        changed = changed_arguments(before, json.loads(json.dumps(arguments)))
         if changed:
             raise InputError(
                 f"{path}: an unfinished run with another {', '.join(changed)}; "

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import torch
 from transformers import TrainerState, set_seed
 
+from mixlm.encoding import VQVAE
 from mixlm.errors import InputError
 from mixlm.evaluation.evaluate import evaluate
 from mixlm.methods import build_method
@@ -223,6 +224,6 @@ class _Finetuning:
         self.data.tokenizer.save_pretrained(run.path)
         if self.method.codes_mean_chunks:
             leave = shutil.ignore_patterns(CHECKPOINTS)
-            shutil.copytree(self.data.encoded.vqvae_path, run.path / "vqvae", dirs_exist_ok=True, ignore=leave)
+            shutil.copytree(self.data.encoded.vqvae_path, run.path / VQVAE, dirs_exist_ok=True, ignore=leave)
         write_card(run, state.log_history)
         run.save()

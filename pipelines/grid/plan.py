@@ -6,6 +6,7 @@ import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
+from mixlm.encoding import MANIFEST
 from mixlm.errors import InputError
 from mixlm.run import INFO_NAME
 from pipelines.grid.commands import as_typed, known_options, text_of
@@ -154,4 +155,4 @@ class Plan:
         arguments = ("encode", self.files["train"], "--valid", self.files["valid"], "--model", self.model)
         options = as_typed("encode", self.grid.template, entry.encode, {"seed": seed})
         arguments = (*arguments, "--out", str(folder), *options)
-        return self._part(f"encode {alike.label}-{seed}", arguments, folder / "manifest.json")
+        return self._part(f"encode {alike.label}-{seed}", arguments, folder / MANIFEST)

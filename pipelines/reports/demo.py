@@ -11,7 +11,7 @@ from rich.table import Table
 
 from mixlm.atomic_files import whole_file
 from mixlm.comparison.summary import FREE
-from mixlm.encoding.usage import USAGE
+from mixlm.encoding import MANIFEST, USAGE, VQVAE
 from pipelines.demo_plan import MODELS, SUMMARY
 
 
@@ -26,8 +26,8 @@ def collect(out: Path) -> dict[str, Any]:
         of an answer in free decoding, and the same for each of the ``modes``; "stage1": the figures of the codebook on
         held-out traces.
     """
-    codebook = _read(out / "encoded" / "manifest.json")["codebook"]
-    usage = _read(out / "encoded" / "vqvae" / USAGE)
+    codebook = _read(out / "encoded" / MANIFEST)["codebook"]
+    usage = _read(out / "encoded" / VQVAE / USAGE)
     figures = {name: _figures_of(_read(out / f"evaluation-{name}.json")["modes"]) for name in MODELS}
     stage1 = {name: codebook[name] for name in STAGE1} | {"distinct_chunks": usage["distinct_chunks"]}
     return {**figures, "stage1": stage1}
