@@ -33,8 +33,9 @@ def start(folder: Path, python: str = sys.executable) -> Iterator[Path]:
     address, warm = folder / "socket", folder / "python"
     warm.write_text(f'#!/bin/sh\nexec "{python}" -S "{__file__}" "{address}" "$@"\n')
     warm.chmod(0o755)
-    command = [python, __file__, str(address)]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=folder) as server:
+    how = {"cwd": folder, "env": {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}}
+    command, pipe = [python, __file__, str(address)], subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, **how) as server:
         assert server.stdout.readline() == "ready\n"
         yield warm
         server.stdin.close()
