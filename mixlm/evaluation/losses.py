@@ -6,8 +6,8 @@ from typing import Any
 import torch
 from torch.nn import functional as F
 
-from mixlm.data.tables import PARTS
-from mixlm.methods.base import Method, Progress, Row, Trainable
+from mixlm.data.tables import Row, tokens_of
+from mixlm.methods.base import Method, Progress, Trainable
 from mixlm.methods.mixing import row_generator
 from mixlm.model.collator import pad
 from mixlm.model.forward import scored_batch, scored_labels, scored_places
@@ -43,7 +43,7 @@ def reference_sequences(
 
 
 def _most_tokens(method: Method, row: Row) -> int:
-    return sum(len(row[part]) for part in PARTS) + method.extra_tokens(len(row["trace_ids"]))
+    return tokens_of(row) + method.extra_tokens(len(row["trace_ids"]))
 
 
 def teacher_forced_losses(

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from mixlm.data.reading import read_rows
 from mixlm.data.samples import to_sample
-from mixlm.data.tables import PARTS
+from mixlm.data.tables import PARTS, tokens_of
 from mixlm.data.template import Template
 from mixlm.data.tokenization import tokenize_rows
 from mixlm.encoding.dataset import EncodedData, load_encoded
@@ -111,11 +111,8 @@ def leave_out_long(rows: "Dataset", longest: int, method: Method, kind: str = "s
     Raises:
         InputError: If none is short enough.
     """
-    parts = zip(*(rows[part] for part in PARTS), strict=True)
-    sizes = [
-        (len(prompt) + len(trace) + len(solution), method.extra_tokens(len(trace)))
-        for prompt, trace, solution in parts
-    ]
+    parts = rows.select_columns(list(PARTS))
+    sizes = [(tokens_of(row), method.extra_tokens(len(row["trace_ids"]))) for row in parts]
     kept = [index for index, size in enumerate(sizes) if sum(size) <= longest]
     if kept:
         return rows if len(kept) == len(sizes) else rows.select(kept)

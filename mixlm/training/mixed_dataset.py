@@ -7,8 +7,9 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset, Sampler
 
+from mixlm.data.tables import Row
 from mixlm.errors import InputError
-from mixlm.methods.base import Method, Progress, Row, Trainable
+from mixlm.methods.base import Method, Progress, Trainable
 from mixlm.methods.mixing import row_generator
 from mixlm.model.special_tokens import IGNORED
 

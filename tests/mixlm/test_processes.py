@@ -33,8 +33,8 @@ def progress(step, total, figures):
     if step == int(os.environ.get("CUT", -1)):
         os._exit(1)
 
-TRAINERS, begin = [], MixedTrainer.train
-MixedTrainer.train = lambda self, **options: TRAINERS.append(self) or begin(self, **options)
+TRAINERS, learn = [], MixedTrainer.train
+MixedTrainer.train = lambda self, **options: TRAINERS.append(self) or learn(self, **options)
 Collator.__call__ = watched
 data, scratch, out = sys.argv[1:4]
 options = dict(learning_rate=1e-2, steps=7, batch_size=8, scheduler="constant_with_warmup", log_every=1)

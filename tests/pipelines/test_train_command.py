@@ -1,4 +1,5 @@
 import json
+import shlex
 from pathlib import Path
 
 import pytest
@@ -33,6 +34,17 @@ def test_trains_an_encoded_dataset_and_says_what_comes_next(tmp_path: Path, comm
     info = json.loads((tmp_path / "run" / "mixlm.json").read_text())
     assert info["method_name"] == "assorted" and info["method_options"]["mix"] == "uniform"
     assert info["arguments"]["steps"] == 2 and info["ids"]["codebook_size"] == 4
+
+
+def test_what_comes_next_can_be_pasted_into_a_shell(tmp_path: Path, common: list) -> None:
+    folder = tmp_path / "my data"
+    folder.mkdir()
+    raw = write_raw(folder)
+    common[3] = folder / "run"
+    said = run(raw, *common, "--method", "cot").output.splitlines()[-1]
+    generate, evaluate = (shlex.split(command) for command in said.removeprefix("next: ").split("   or   "))
+    assert generate == ["mixlm-generate", str(folder / "run"), "a question"]
+    assert evaluate == ["mixlm", "evaluate", str(folder / "run"), str(raw)]
 
 
 def test_trains_on_a_raw_file_without_codes(tmp_path: Path, common: list) -> None:
@@ -74,6 +86,11 @@ def test_mistakes_are_one_line_and_write_nothing(tmp_path: Path, common: list) -
             ("--micro-batch-size",),
         ),
         ((encoded, *common, "--method", "cot", "--select", "loss"), 1, ("--eval-every",)),
+        (
+            (encoded, *common, "--method", "cot", "--select", "loss", "--eval-every", 20, "--save-every", 30),
+            1,
+            ("--save-every 30", "--eval-every 20"),
+        ),
         ((raw, *common, "--method", "cot", "--prompt-template", "Q"), 1, ("--prompt-template", "{question}")),
     ]
     for arguments, code, parts in cases:

@@ -72,11 +72,6 @@ def test_latents_start_at_their_text(encoded: Path, scratch: Path, tmp_path: Pat
     assert len(first) > 2 and torch.allclose(apart / apart.norm(), means / means.norm(), atol=1e-5)
 
 
-def test_an_unknown_start_is_refused() -> None:
-    with pytest.raises(InputError, match="--new-token-start zero: not known; give mean or text"):
-        replace(OPTIONS, new_token_start="zero")
-
-
 @pytest.mark.parametrize(("stop", "start"), [(3, "mean"), (5, "mean"), (8, "mean"), (3, "text")])
 def test_a_resumed_run_equals_an_uninterrupted_one(
     stop: int, start: str, encoded: Path, scratch: Path, tmp_path: Path

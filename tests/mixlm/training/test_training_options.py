@@ -1,0 +1,64 @@
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from mixlm.data.template import Template
+from mixlm.errors import InputError
+from mixlm.training.options import TrainingOptions
+
+
+PLAIN = TrainingOptions("cot")
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("save_dtype", "float12", "--save-dtype float12: not known; give float32 or bfloat16 or float16"),
+        ("check", "fuzzy", "--check fuzzy: not known; give exact or number or math or maze"),
+        ("select", "best", "--select best: not known; give last or loss or accuracy"),
+        ("new_token_start", "zero", "--new-token-start zero: not known; give mean or text"),
+        ("report_to", "paper", "--report-to paper: not known; give none or tensorboard or trackio or wandb"),
+        ("lora_rank", -1, "--lora-rank -1: give a number from 0 up"),
+        ("batch_size", 0, "--batch-size 0: give a number from 1 up"),
+        ("log_every", 0, "--log-every 0: give a number from 1 up"),
+        ("seed", -1, "--seed -1: give a number from 0 up"),
+        ("learning_rate", 0.0, "--learning-rate 0.0: give a rate above 0"),
+        ("new_token_lr", -1e-3, "--new-token-lr -0.001: give a rate above 0"),
+        ("epochs", float("nan"), "--epochs nan: give a number above 0, or --steps"),
+    ],
+)
+def test_a_wrong_value_is_refused_when_it_is_given(name: str, value: Any, message: str) -> None:
+    with pytest.raises(InputError) as error:
+        replace(PLAIN, **{name: value})
+    assert str(error.value) == message
+
+
+@pytest.mark.parametrize(("eval_every", "save_every"), [(20, 30), (20, 10)])
+def test_checkpoints_to_choose_among_are_evaluated(eval_every: int, save_every: int) -> None:
+    message = f"--save-every {save_every} is no multiple of --eval-every {eval_every}, and --select loss chooses among"
+    with pytest.raises(InputError, match=message):
+        replace(PLAIN, select="loss", eval_every=eval_every, save_every=save_every)
+    assert replace(PLAIN, eval_every=eval_every, save_every=save_every).select == "last"  # which needs none
+    assert replace(PLAIN, select="loss", eval_every=20, save_every=40).save_every == 40
+
+
+def test_a_check_that_is_not_installed_is_refused_before_the_training(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse() -> None:
+        raise InputError("no math-verify")
+
+    monkeypatch.setattr("mixlm.evaluation.checks.require_math_verify", refuse)
+    with pytest.raises(InputError, match="no math-verify"):
+        replace(PLAIN, select="accuracy", eval_every=1, check="math")
+    assert replace(PLAIN, check="math").check == "math"  # nothing is checked by it
+
+
+def test_arguments_of_a_run_are_plain_values_beside_its_template() -> None:
+    written = TrainingOptions("cot", {"a": 1}, Template(chat=True), valid="valid.jsonl").to_dict()
+    assert "template" not in written
+    assert {name: written[name] for name in ("method", "method_options", "valid", "seed")} == {
+        "method": "cot",
+        "method_options": {"a": 1},
+        "valid": "valid.jsonl",
+        "seed": 0,
+    }
