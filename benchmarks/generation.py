@@ -18,8 +18,9 @@ from transformers import AutoModelForCausalLM, GenerationConfig, LlamaConfig
 from benchmarks.measuring import Figure, in_turns, seconds
 from benchmarks.training import GSM8K
 from mixlm.data.template import Template
-from mixlm.generation.generate import generate
+from mixlm.generation.engine import Engine
 from mixlm.generation.options import GenerationOptions
+from mixlm.generation.plan import Request
 from mixlm.methods import build_method
 from mixlm.model.loading import build_tokenizer
 from mixlm.model.vocabulary import extend_vocabulary, special_ids
@@ -48,10 +49,9 @@ class Bench:
 
     def ours(self, prompts: Sequence[Sequence[int]], tokens: int = NEW) -> float:
         """Return the tokens a second of our decoding, with the grammar of latents."""
-        options = GenerationOptions(max_new_tokens=tokens, batch_size=BATCH)
-        return (
-            len(prompts) * tokens / seconds(lambda: generate(self.model, self.tokenizer, self.run, prompts, options))
-        )
+        options, requests = GenerationOptions(tokens, batch_size=BATCH), [Request(prompt) for prompt in prompts]
+        engine = Engine(self.run, self.model, self.tokenizer)
+        return len(prompts) * tokens / seconds(lambda: engine.answer(requests, options))
 
     def theirs(self, prompts: Sequence[Sequence[int]], **cache: Any) -> float:
         """Return the tokens a second of transformers' decoding, batch after batch in the order given.

@@ -1,18 +1,24 @@
 """The run folder: what ``mixlm-train`` leaves behind and every later command reads."""
 
 import json
-import os
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from mixlm.atomic_files import whole_file
 from mixlm.data.template import Template
 from mixlm.encoding import VQVAE
 from mixlm.errors import InputError
 from mixlm.methods import Method, Progress, build_method
 from mixlm.model.special_tokens import SpecialIds
 
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 INFO_NAME = "mixlm.json"
 FORMAT_VERSION = 1
@@ -56,9 +62,9 @@ class Run:
     steps_per_epoch: int = 1
     versions: dict[str, str] = field(default_factory=dict)
 
-    @property
+    @cached_property
     def method(self) -> Method:
-        """The method, bound to this run's vocabulary."""
+        """The method, bound to this run's vocabulary, as the fields are when it is first asked for."""
         method = build_method(self.method_name, self.method_options)
         return method.bind(self.ids, self.compression_rate, self.chunk_length).restore(self.method_state)
 
@@ -67,19 +73,31 @@ class Run:
         """The place in the method's schedule that training reached."""
         return Progress(self.step, self.steps_per_epoch)
 
+    def prompt(self, prompt_ids: Sequence[int], thoughts: int | None = None) -> list[int]:
+        """Return what the model is given: the prompt P and what the method puts after it.
+
+        Args:
+            prompt_ids: P.
+            thoughts: Number of continuous thoughts, in place of the method's own.
+
+        Raises:
+            InputError: If ``thoughts`` is given and the method has none.
+        """
+        return self.method.prompt(prompt_ids, self.progress, thoughts)
+
     @property
     def vqvae_path(self) -> Path | None:
         """The folder of the stage-1 model, for reading latents back; None for a method without codes."""
         path = self.path / VQVAE
         return path if path.is_dir() else None
 
-    def tokenizer(self):
+    def tokenizer(self) -> "PreTrainedTokenizerBase":
         """Open the run's tokenizer."""
         from mixlm.model.loading import open_tokenizer
 
         return open_tokenizer(str(self.path))
 
-    def load_model(self, dtype: Any = "auto"):
+    def load_model(self, dtype: "str | torch.dtype" = "auto") -> "PreTrainedModel":
         """Open the run's language model, with the classifier that ends its thoughts if it has one.
 
         Args:
@@ -94,7 +112,7 @@ class Run:
             load_stop(model, self.path)
         return model.eval()
 
-    def generation_config(self):
+    def generation_config(self) -> "GenerationConfig":
         """Open what the run's checkpoint says of decoding, such as where an answer ends."""
         from transformers import GenerationConfig
 
@@ -107,9 +125,8 @@ class Run:
         values["format_version"] = FORMAT_VERSION
         values["template"], values["ids"] = self.template.to_dict(), self.ids.to_dict()
         values["versions"] = self.versions or package_versions()
-        draft = self.path / f"{INFO_NAME}.tmp"
-        draft.write_text(json.dumps(values, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-        os.replace(draft, self.path / INFO_NAME)
+        with whole_file(self.path / INFO_NAME) as file:
+            file.write(json.dumps(values, indent=2, ensure_ascii=False) + "\n")
 
 
 def load_run(path: str | Path) -> Run:

@@ -7,6 +7,7 @@ import click
 
 from mixlm.tasks import CheckMode
 from pipelines.shared.command import command
+from pipelines.shared.options import answerer_of, endpoint_options
 
 
 _positive = click.IntRange(min=1)
@@ -36,6 +37,7 @@ _positive = click.IntRange(min=1)
     help="Longest answer.  [default: twice the longest reference; 512 without traces]",
 )
 @click.option("--batch-size", default=32, show_default=True, type=_positive, help="Answers decoded at once.")
+@endpoint_options
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1, mps ..")
 def main(
     run: str,
@@ -50,35 +52,36 @@ def main(
     max_new_tokens: int | None,
     batch_size: int,
     device: str,
+    **server: Any,
 ) -> None:
     """Analyse the run in the folder RUN on DATA, an encoded dataset or a file of samples.
 
     Interventions change latents at inference; a sweep varies their number; codes shows what each stands for; places
     shows which are learned, beside their text; attention compares what latents and text attend to; outcomes and values
-    need rows of ProsQA's form.
+    need rows of ProsQA's form. A server (--endpoint) can give the answers of outcomes; the others look into the model.
     """
     from mixlm.analysis.finding import require_matplotlib
     from mixlm.analysis.interventions import DEFAULT, parse_interventions
-    from mixlm.analysis.suite import Case, analyze, check_comparable
-    from mixlm.evaluation.evaluate import longest_answer
+    from mixlm.analysis.suite import Case, analyze, check_comparable, read_names
+    from mixlm.evaluation.evaluate import with_length
     from mixlm.evaluation.inputs import open_rows
+    from mixlm.generation.engine import Engine
     from mixlm.generation.options import GenerationOptions
-    from mixlm.processes import pick_device
     from mixlm.run import load_run
     from pipelines.reports.analysis import print_finding
 
     require_matplotlib()
-    opened, others = load_run(run), [load_run(other) for other in also]
-    for other in others:
-        check_comparable(opened, other)
-    out.mkdir(parents=True, exist_ok=True)  # nothing is computed for a place that cannot be written
+    names = read_names(only) if only else None
     kinds = parse_interventions(interventions) if interventions else DEFAULT
-    tokenizer, place = opened.tokenizer(), pick_device(device)
-    rows = open_rows(data, opened, tokenizer, split, limit)
-    options = GenerationOptions(max_new_tokens=max_new_tokens or longest_answer(rows), batch_size=batch_size)
-    settings: dict[str, Any] = {"check": check, "kinds": kinds, "others": others}
-    case = Case(opened, opened.load_model().to(place), tokenizer, rows, options, **settings)
-    for finding in analyze(case, only.split(",") if only else None, say=click.echo):
+    engine, others = Engine.load(run, device), [load_run(other) for other in also]
+    for other in others:
+        check_comparable(engine.run, other)
+    rows = open_rows(data, engine, split, limit)
+    out.mkdir(parents=True, exist_ok=True)  # nothing is computed for a place that cannot be written
+    options = with_length(GenerationOptions(max_new_tokens=max_new_tokens, batch_size=batch_size), rows)
+    for finding in analyze(
+        Case(answerer_of(engine, server), rows, options, check, kinds, others), names, say=click.echo
+    ):
         print_finding(finding)
         table, picture = finding.write(out)
         click.echo(f"wrote {table} and {picture}")

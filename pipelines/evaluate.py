@@ -7,7 +7,7 @@ import click
 
 from mixlm.tasks import CheckMode
 from pipelines.shared.command import command
-from pipelines.shared.options import decoding_options
+from pipelines.shared.options import answerer_of, decoding_options, endpoint_options
 from pipelines.shared.progress import progress_bar
 
 
@@ -37,6 +37,7 @@ _CHECKS, _FILE, _positive = (
     help="Longest answer.  [default: twice the longest reference; 512 without traces]",
 )
 @decoding_options
+@endpoint_options
 @click.option("--out", type=_FILE, help="Write the figures to this .json, each answer to the .jsonl beside it.")
 def main(
     run: str,
@@ -45,34 +46,31 @@ def main(
     latents: str,
     check: str,
     limit: int | None,
-    max_new_tokens: int | None,
     device: str,
     out: Path | None,
-    **decoding: Any,
+    **settings: Any,
 ) -> None:
     """Measure the run in the folder RUN on DATA, an encoded dataset or a file of samples.
 
     Each mode of --latents is a row of the table; with exact:0%,25%,50%,100% they are a curve of accuracy over length.
-    With several --samples, "solved" is the share of rows with a right answer among theirs.
+    With several --samples, "solved" is the share of rows with a right answer among theirs. A server (--endpoint)
+    decodes freely, and knows no losses.
     """
     if out and out.suffix != ".json":
         raise click.UsageError(f"--out {out}: give a name that ends in .json")
     from mixlm.evaluation.evaluate import evaluate, read_modes
     from mixlm.evaluation.inputs import open_rows
-    from mixlm.processes import pick_device
-    from mixlm.run import load_run
+    from mixlm.generation.engine import Engine
+    from mixlm.generation.options import GenerationOptions
     from pipelines.reports.evaluation import output_files, print_evaluation
 
-    opened = load_run(run)
-    modes = read_modes([latents], opened)
-    place, tokenizer = pick_device(device), opened.tokenizer()
-    rows = open_rows(data, opened, tokenizer, split, limit)
-    if max_new_tokens:
-        decoding["max_new_tokens"] = max_new_tokens
-    with output_files(out) as write:
-        model = opened.load_model().to(place)
-        with progress_bar("evaluating") as progress:
-            result = evaluate(opened, rows, model, tokenizer, modes, check, progress, **decoding)
+    engine = Engine.load(run, device)
+    modes = read_modes([latents], engine.run)
+    rows = open_rows(data, engine, split, limit)
+    answerer = answerer_of(engine, settings)
+    options = GenerationOptions(**settings)
+    with output_files(out) as write, progress_bar("evaluating") as progress:
+        result = evaluate(answerer, rows, options, modes, check, progress)
         write({"run": run, "data": data, "split": split, **result})
     print_evaluation(result)
     if out:

@@ -32,11 +32,10 @@ def lm_eval(
     """
     from mixlm.evaluation.inputs import open_rows
     from mixlm.evaluation.lm_eval import export_lm_eval, task_name
-    from mixlm.run import load_run
+    from mixlm.generation.engine import Engine
 
-    opened = load_run(run)
-    tokenizer = opened.tokenizer()
-    rows = open_rows(data, opened, tokenizer, split, limit)
-    task = export_lm_eval(opened, rows, out, name or task_name(run, data), tokenizer, max_new_tokens)
+    engine = Engine.load(run, "cpu")
+    rows = open_rows(data, engine, split, limit)
+    task = export_lm_eval(engine, rows, out, name or task_name(run, data), max_new_tokens)
     click.echo(f"wrote {task.config} and {task.questions}: {task.rows} rows, --max-new-tokens {task.max_new_tokens}")
     click.echo(task.command)

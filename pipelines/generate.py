@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from pipelines.shared.command import command
-from pipelines.shared.options import decoding_options
+from pipelines.shared.options import answerer_of, decoding_options, endpoint_options
 from pipelines.shared.progress import progress_bar
 
 
@@ -19,11 +19,7 @@ from pipelines.shared.progress import progress_bar
 @click.option("--latents", default="free", show_default=True, help="free, text (none), max:N or exact:N.")
 @click.option("--max-new-tokens", default=512, show_default=True, type=click.IntRange(min=1), help="Longest answer.")
 @decoding_options
-@click.option("--endpoint", metavar="URL", help="Let a server of completions decode, such as vLLM, that serves RUN.")
-@click.option("--served-model", metavar="NAME", help="What the server calls RUN.  [default: its only model, or RUN]")
-@click.option(
-    "--concurrency", default=16, show_default=True, type=click.IntRange(min=1), help="Requests under way at once."
-)
+@endpoint_options
 @click.option("--explain", is_flag=True, help="Read each latent back as text.")
 @click.option("--print-prompt", is_flag=True, help="Show the exact prompt and its ids, and stop.")
 def main(
@@ -33,12 +29,9 @@ def main(
     output: str | None,
     latents: str,
     device: str,
-    endpoint: str | None,
-    served_model: str | None,
-    concurrency: int,
     explain: bool,
     print_prompt: bool,
-    **decoding: Any,
+    **settings: Any,
 ) -> None:
     """Answer QUESTION, or every question of a file, with the model in the folder RUN.
 
@@ -46,41 +39,34 @@ def main(
     """
     _check_usage(question, source, output)
     from mixlm.errors import InputError
-    from mixlm.generation.endpoint import Endpoint, answer_remotely
+    from mixlm.generation.answers import require_answers
+    from mixlm.generation.engine import Engine
     from mixlm.generation.explain import Reader
-    from mixlm.generation.options import GenerationOptions, parse_latent_mode
+    from mixlm.generation.options import GenerationOptions
     from mixlm.generation.questions import answer_questions, read_questions, single_question
     from mixlm.generation.shared_file import SharedFile
-    from mixlm.processes import Processes, pick_device
-    from mixlm.run import load_run
-    from pipelines.reports.answers import print_answers, print_prompt_ids, require_all, write_answers
+    from mixlm.processes import Processes
+    from pipelines.reports.answers import print_answers, print_prompt_ids, write_answers
 
-    opened = load_run(run)
-    tokenizer = opened.tokenizer()
-    questions = read_questions(source, tokenizer, opened) if source else [single_question(question, tokenizer, opened)]
+    engine = Engine.load(run, device)
+    questions = read_questions(source, engine) if source else [single_question(question, engine)]
     if print_prompt:
-        print_prompt_ids(questions, opened, tokenizer, decoding["thoughts"])
+        print_prompt_ids(questions, engine, settings["thoughts"])
         return
-    options = GenerationOptions(latents=parse_latent_mode(latents), **decoding)
-    place = pick_device(device)
-    reader = Reader(opened, tokenizer) if explain else None
+    answerer = answerer_of(engine, settings)
+    options = GenerationOptions(latents=latents, **settings)
+    reader = Reader(engine) if explain else None
     processes = Processes.current()
     if processes.count > 1 and not (source and output):
         raise InputError("several processes answer a file together; give --input FILE and --output FILE")
-    server = Endpoint(endpoint, opened, tokenizer, options, served_model, concurrency) if endpoint else None
     file = SharedFile(output, processes) if output else None
-    model = None if server else opened.load_model().to(place)
-    mine = processes.share(questions)
     with progress_bar("answering") if source and processes.first else nullcontext() as progress:
-        if server:
-            answered = answer_remotely(mine, server, reader, progress)
-        else:
-            answered = answer_questions(mine, model, tokenizer, opened, options, reader, progress)
+        answered = answer_questions(answerer, processes.share(questions), options, reader, progress)
     if file:
-        write_answers(file, answered, options, opened, len(questions))
+        write_answers(file, answered, options, engine.run.template, len(questions))
     else:
-        print_answers(answered, opened)
-    require_all(answered)
+        print_answers(answered)
+    require_answers([one.answer for one in answered], [one.question.name for one in answered])
 
 
 def _check_usage(question: str | None, source: str | None, output: str | None) -> None:

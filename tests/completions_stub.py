@@ -6,8 +6,9 @@ import time
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-from mixlm.generation.generate import generate
+from mixlm.generation.engine import Engine
 from mixlm.generation.options import GenerationOptions, LatentMode
+from mixlm.generation.plan import Request
 
 
 LATENTS = LatentMode("exact", 2)  # a random model would write none
@@ -17,7 +18,7 @@ class Stub:
     """What the server does and has seen.
 
     Attributes:
-        run: The run that it serves.
+        engine: The run that it serves.
         takes_ids: Whether a prompt may be a list of ids, as vLLM's may.
         returns_ids: Whether it returns ids when asked, as vLLM does.
         ends: Whether the ids hold the token at which it stopped.
@@ -27,8 +28,8 @@ class Stub:
         most: Requests that were under way at once.
     """
 
-    def __init__(self, run, model, takes_ids: bool = True, returns_ids: bool = True, ends: bool = True):
-        self.run, self.model, self.tokenizer = run, model, run.tokenizer()
+    def __init__(self, engine: Engine, takes_ids: bool = True, returns_ids: bool = True, ends: bool = True):
+        self.engine, self.tokenizer = engine, engine.tokenizer
         self.takes_ids, self.returns_ids, self.ends = takes_ids, returns_ids, ends
         self.failures, self.bodies, self.headers = [], [], []
         self.refused, self.most, self.now, self.delay = None, 0, 0, 0.0
@@ -49,7 +50,7 @@ class Stub:
         sampling = {} if body["temperature"] == 0 else {"temperature": body["temperature"], "seed": body["seed"]}
         options = GenerationOptions(max_new_tokens=body["max_tokens"], latents=LATENTS, **sampling)
         with self.decoding:
-            (answer,) = generate(self.model, self.tokenizer, self.run, [ids], options)
+            (answer,) = self.engine.answer([Request(ids)], options)
         choice = {"index": 0, "finish_reason": "stop" if answer.finished else "length"}
         shown = body.get("skip_special_tokens", True)
         choice["text"] = self.tokenizer.decode(answer.ids, skip_special_tokens=shown)

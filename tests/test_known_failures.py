@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from mixlm.data.template import Template, extract_answer
+from mixlm.data.template import Template
 from mixlm.generation.answers import count_tokens, read_answer
 from mixlm.methods import Progress, build_method
 from mixlm.methods.mixing import PAPER_LENGTHS, draw_two_level
@@ -88,8 +88,8 @@ def test_10_the_answer_is_read_without_latents() -> None:
     tokenizer, run = tiny_tokenizer(), tiny_run()
     ids = [run.ids.bo_latent, *run.ids.latent_ids[:2], run.ids.eo_latent]
     ids += [*tokenizer("a ### 4")["input_ids"], run.ids.latent_ids[3], run.ids.eos]
-    answer = read_answer(ids, tokenizer, run)
-    assert "<" not in answer.text and extract_answer(answer.text, Template().solution) == "4"
+    answer = read_answer(ids, tokenizer, run.ids)
+    assert "<" not in answer.text and Template().read_answer(answer.text) == "4"
     assert answer.codes == [0, 1, 3] and answer.finished
 
 

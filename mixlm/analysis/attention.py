@@ -4,14 +4,20 @@ import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
-from mixlm.analysis.finding import Finding
+from mixlm.analysis.finding import Finding, error_bars
 from mixlm.errors import InputError
 from mixlm.evaluation.statistics import bootstrap_interval, paired_bootstrap_difference
+from vqvae.layers import evaluating
+
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 
 NUMBER, OPERATOR, OTHER = CLASSES = ("number", "operator", "other")
@@ -56,7 +62,7 @@ class PromptAttention:
     text: np.ndarray
 
 
-def prompt_classes(prompt_ids: Sequence[int], tokenizer: Any) -> np.ndarray:
+def prompt_classes(prompt_ids: Sequence[int], tokenizer: "PreTrainedTokenizerBase") -> np.ndarray:
     """Tell for every token of a prompt whether it belongs to a number, an operator or neither.
 
     A class belongs to a whole word, and every token that holds a part of the word gets it, so that neither the way a
@@ -93,7 +99,7 @@ def word_class(word: str) -> str:
     return OPERATOR if word in OPERATOR_SIGNS or word.lower() in OPERATOR_WORDS else OTHER
 
 
-def decoded_spans(ids: Sequence[int], tokenizer: Any) -> tuple[str, list[tuple[int, int]]]:
+def decoded_spans(ids: Sequence[int], tokenizer: "PreTrainedTokenizerBase") -> tuple[str, list[tuple[int, int]]]:
     """Decode ``ids`` and return the text and where in it each token's characters lie.
 
     Tokens that only together make a character share its place. Special tokens have no text.
@@ -123,24 +129,22 @@ def decoded_spans(ids: Sequence[int], tokenizer: Any) -> tuple[str, list[tuple[i
 
 
 @contextmanager
-def eager_attention(model: Any) -> Iterator[None]:
-    """Let ``model`` return its attention weights, without dropout, for as long as the context lasts.
+def eager_attention(model: "PreTrainedModel") -> Iterator[None]:
+    """Let ``model`` return its attention weights, without dropout and gradients, for as long as the context lasts.
 
     Attention implementation and training mode are put back afterwards, also after an error.
     """
-    before, training = model.config._attn_implementation, model.training
+    before = model.config._attn_implementation
     model.set_attn_implementation("eager")
-    model.eval()
     try:
-        yield
+        with evaluating(model):
+            yield
     finally:
         model.set_attn_implementation(before)
-        model.train(training)
 
 
-@torch.no_grad()
 def attention_to_prompt(
-    model: Any, inputs_embeds: torch.Tensor, queries: torch.Tensor, prompt_length: int
+    model: "PreTrainedModel", inputs_embeds: torch.Tensor, queries: torch.Tensor, prompt_length: int
 ) -> np.ndarray:
     """Return how the attention that some positions pay to the prompt is spread over its tokens.
 
@@ -236,16 +240,14 @@ def _class_rows(measures: Sequence[PromptAttention], kind: str) -> list[dict[str
     return rows
 
 
-def _draw(axes: Any, rows: Sequence[dict[str, Any]]) -> None:
+def _draw(axes: "Axes", rows: Sequence[dict[str, Any]]) -> None:
     """Draw both sources as bars side by side for every class that occurs, and the difference below them as text."""
     found = {(row["class"], row["source"]): row for row in rows if row["samples"]}
     kinds = [kind for kind in CLASSES if (kind, LATENT) in found]
     for shift, source, colour in ((-0.2, LATENT, "tab:blue"), (0.2, TEXT, "tab:orange")):
         listed = [found[kind, source] for kind in kinds]
         heights = np.array([row["relative_attention"] for row in listed])
-        limits = np.array([[row["low"], row["high"]] for row in listed]).T
-        # The estimate may lie outside its interval by rounding, and error bars must not be negative.
-        errors = np.maximum(0, [heights - limits[0], limits[1] - heights])
+        errors = error_bars(listed, "relative_attention")
         places = np.arange(len(kinds)) + shift
         axes.bar(places, heights, 0.4, yerr=errors, capsize=4, color=colour, label=f"from {source} positions")
     axes.axhline(1, color="black", linewidth=0.8, linestyle="--", label="average prompt token")

@@ -3,13 +3,17 @@
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from math import log2
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from mixlm.analysis.finding import Finding
 from mixlm.encoding.code_usage import count_usage
 from mixlm.errors import InputError
+
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 
 SHUFFLES = 5
@@ -186,7 +190,7 @@ def _check(counts: ChunkCounts, codebook_size: int | None = None) -> None:
         )
 
 
-def _draw_codes(axes: Any, rows: Sequence[Mapping[str, Any]]) -> None:
+def _draw_codes(axes: "Axes", rows: Sequence[Mapping[str, Any]]) -> None:
     """Draw occurrences by rank on a log axis, and each code's entropy on an axis of its own."""
     ranks = range(1, len(rows) + 1)
     axes.plot(ranks, [row["count"] for row in rows], ".-", color="tab:blue")
@@ -199,7 +203,7 @@ def _draw_codes(axes: Any, rows: Sequence[Mapping[str, Any]]) -> None:
     right.set_ylabel("entropy of its chunks (bits)", color="tab:orange")
 
 
-def _draw_information(axes: Any, measures: Mapping[str, float]) -> None:
+def _draw_information(axes: "Axes", measures: Mapping[str, float]) -> None:
     values = [measures[name] for name in _BARS.values()]
     colours = ["tab:gray", "tab:gray", "tab:blue", "tab:orange", "tab:gray", "tab:gray"]
     axes.bar_label(axes.bar(list(_BARS), values, color=colours), fmt="%.2f")

@@ -4,9 +4,16 @@ import csv
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from mixlm.errors import InputError
+
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 
 @dataclass(frozen=True)
@@ -23,7 +30,7 @@ class Finding:
     name: str
     title: str
     rows: Sequence[Mapping[str, Any]]
-    draw: Callable[[Any], None]
+    draw: "Callable[[Axes], None]"
 
     def write(self, folder: Path) -> list[Path]:
         """Write the table as ``NAME.csv`` and the plot as ``NAME.png`` into ``folder``; returns both paths.
@@ -41,7 +48,7 @@ class Finding:
         figure.savefig(picture, dpi=150)
         return [table, picture]
 
-    def figure(self) -> Any:
+    def figure(self) -> "Figure":
         """Return the plot as a matplotlib figure, drawn without a display.
 
         Raises:
@@ -57,6 +64,16 @@ class Finding:
         return figure
 
 
+def error_bars(rows: Sequence[Mapping[str, Any]], name: str) -> np.ndarray:
+    """Return how far the intervals ``low`` .. ``high`` reach below and above the estimates ``name``, (2, rows).
+
+    Never negative, as error bars must be: rounding may put an estimate outside its interval. nan, which draws none,
+    where there is no interval.
+    """
+    low, middle, high = (np.array([row[column] for row in rows], dtype=float) for column in ("low", name, "high"))
+    return np.maximum(0, [middle - low, high - middle])
+
+
 def require_matplotlib() -> None:
     """Find out whether plots can be drawn, before anything long is computed.
 
@@ -66,4 +83,4 @@ def require_matplotlib() -> None:
     from importlib.util import find_spec
 
     if find_spec("matplotlib") is None:
-        raise InputError("plots need matplotlib: pip install 'mixlm[plots]', or pip install matplotlib")
+        raise InputError("plots need matplotlib: pip install matplotlib")

@@ -17,22 +17,27 @@ one, sample by sample. Where accuracy stays, the answer does not depend on what 
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
-from mixlm.analysis.finding import Finding
+from mixlm.analysis.finding import Finding, error_bars
 from mixlm.errors import InputError
 from mixlm.evaluation.checks import CheckMode
 from mixlm.evaluation.evaluate import score
 from mixlm.evaluation.statistics import mcnemar, paired_bootstrap_difference, wilson_interval
 from mixlm.generation.answers import Answer
-from mixlm.generation.generate import generate
+from mixlm.generation.engine import Engine
 from mixlm.generation.options import GenerationOptions, LatentMode
+from mixlm.generation.plan import Request
 from mixlm.methods.base import Row
 from mixlm.model.special_tokens import SpecialIds
-from mixlm.run import Run
+
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 
 DEFAULT = ("noise:1x", "noise:100", "zeros", "shuffled", "other", "fewer", "more", "none")
@@ -77,9 +82,7 @@ class Intervener:
     """Answers the same rows again and again, with other latents each time.
 
     Args:
-        run: The run.
-        model: Its causal LM.
-        tokenizer: Its tokenizer.
+        engine: The run.
         rows: Tokenized rows.
         options: How to decode; greedy.
         seed: Seed of noise, orders and the choice of other samples.
@@ -88,36 +91,35 @@ class Intervener:
         InputError: If the run's method has neither latents nor thoughts, or decoding is not greedy.
     """
 
-    def __init__(
-        self, run: Run, model: Any, tokenizer: Any, rows: Sequence[Row], options: GenerationOptions, seed: int = 0
-    ) -> None:
-        if run.method.grammar().spans in ("none", "mixed") and not run.method.uses_thoughts:
+    def __init__(self, engine: Engine, rows: Sequence[Row], options: GenerationOptions, seed: int = 0) -> None:
+        run = engine.run
+        if run.method.spans in ("none", "mixed") and not run.method.uses_thoughts:
             raise InputError(f"{run.path}: method '{run.method_name}' has no latents or thoughts of its own to change")
         if options.sampling or options.samples > 1:
             raise InputError("interventions compare greedy answers; leave out --temperature, --top-k and --top-p")
-        self.run, self.model, self.tokenizer, self.rows, self.seed = run, model, tokenizer, list(rows), seed
-        self.options = options
+        self.engine, self.rows, self.options, self.seed = engine, list(rows), options, seed
         self.untouched = self._observe()
 
-    def _generate(self, **changes: Any) -> list[Answer]:
-        prompts, names = [row["prompt_ids"] for row in self.rows], [f"row {row['row']}" for row in self.rows]
-        options = changes.pop("options", self.options)
-        return generate(self.model, self.tokenizer, self.run, prompts, options, names=names, **changes)
+    def _answer(self, options: GenerationOptions | None = None, **fields: Sequence[Any]) -> list[Answer]:
+        """Answer every row; ``fields`` are those of the requests, a value for each row."""
+        requests = [Request(row["prompt_ids"], f"row {row['row']}") for row in self.rows]
+        for name, values in fields.items():
+            requests = [replace(request, **{name: value}) for request, value in zip(requests, values, strict=True)]
+        return self.engine.answer(requests, options or self.options)
 
     def _observe(self) -> Untouched:
         """Answer every row untouched, and look at the vectors of its latents."""
-        answers = self._generate()
-        openings = [opening_of(answer.ids, self.run.ids) for answer in answers]
-        vectors: list[Any] = [None] * len(answers)
+        answers = self._answer()
+        openings = [opening_of(answer.ids, self.engine.run.ids) for answer in answers]
+        vectors: dict[int, torch.Tensor] = {}
 
-        def keep(embeds: torch.Tensor, marked: torch.Tensor, places: Sequence[int]) -> torch.Tensor:
-            """Keep the vectors of a batch; change nothing."""
-            for place, row, own in zip(places, embeds, marked, strict=True):
-                vectors[place] = row[own]
-            return embeds
+        def keep(place: int, own: torch.Tensor) -> torch.Tensor:
+            """Keep the vectors of one row; change nothing."""
+            return vectors.setdefault(place, own)
 
-        self._generate(openings=openings, change=keep, options=replace(self.options, max_new_tokens=1))
-        return Untouched(answers, openings, vectors)
+        keepers = [partial(keep, place) for place in range(len(answers))]
+        self._answer(replace(self.options, max_new_tokens=1), opening=openings, change=keepers)
+        return Untouched(answers, openings, [vectors[place] for place in range(len(answers))])
 
     def answers(self, kind: str) -> list[Answer]:
         """Answer every row under the intervention ``kind``."""
@@ -132,14 +134,7 @@ class Intervener:
             openings, vectors = [openings[donor] for donor in donors], [vectors[donor] for donor in donors]
         else:
             vectors = [self._changed(kind, place, own) for place, own in enumerate(vectors)]
-
-        def put(embeds: torch.Tensor, marked: torch.Tensor, places: Sequence[int]) -> torch.Tensor:
-            """Put the changed vectors in."""
-            embeds = embeds.clone()
-            embeds[marked] = torch.cat([vectors[place] for place in places])
-            return embeds
-
-        return self._generate(openings=openings, change=put)
+        return self._answer(opening=openings, change=[lambda own, other=other: other for other in vectors])
 
     def _changed(self, kind: str, place: int, own: torch.Tensor) -> torch.Tensor:
         """Return other vectors for those of one sample, (latents, width)."""
@@ -168,19 +163,19 @@ class Intervener:
     def _with_count(self, kind: str) -> list[Answer]:
         """Answer with another number of latents or thoughts."""
         counts = [len(vectors) for vectors in self.untouched.vectors]
-        if self.run.method.uses_thoughts:
-            wanted = [new_count(kind, count) for count in counts]
-            return self._generate(openings=[self.run.method.span(count) for count in wanted])
+        method, wanted = self.engine.run.method, [new_count(kind, count) for count in counts]
+        if method.uses_thoughts:
+            return self._answer(opening=[method.span(count) for count in wanted])
         if kind == "more":
-            options = replace(self.options, latents=LatentMode("exact", 0))
-            return self._generate(latent_counts=[new_count(kind, count) for count in counts], options=options)
-        return self._generate(openings=[self._shortened(kind, opening) for opening in self.untouched.openings])
+            return self._answer(latents=[LatentMode("exact", count) for count in wanted])
+        return self._answer(opening=[self._shortened(kind, opening) for opening in self.untouched.openings])
 
     def _shortened(self, kind: str, opening: list[int]) -> list[int]:
         """Return a span of codes cut to its first half, or to nothing."""
-        latents = [token for token in opening if self.run.ids.is_latent(token)]
+        ids = self.engine.run.ids
+        latents = [token for token in opening if ids.is_latent(token)]
         kept = latents[: new_count(kind, len(latents))]
-        return [self.run.ids.bo_latent, *kept, self.run.ids.eo_latent] if kept else []
+        return [ids.bo_latent, *kept, ids.eo_latent] if kept else []
 
 
 def new_count(kind: str, count: int) -> int:
@@ -217,7 +212,7 @@ def intervention_finding(
     rows, first = [], None
     for kind in (UNTOUCHED, *kinds):
         answers = intervener.answers(kind)
-        records = score(answers, intervener.rows, kind, intervener.tokenizer, intervener.run, check)
+        records = score(intervener.engine, answers, intervener.rows, kind, check)
         right, found = np.array([record["right"] for record in records]), [record["answer"] for record in records]
         first = (right, found) if first is None else first
         accuracy = wilson_interval(right.sum(), len(right))
@@ -237,18 +232,16 @@ def intervention_finding(
                 "tokens": float(np.mean([answer.counts.total for answer in answers])),
             }
         )
-    title = f"{intervener.run.method_name}: accuracy with changed latents, {len(intervener.rows)} samples"
+    title = f"{intervener.engine.run.method_name}: accuracy with changed latents, {len(intervener.rows)} samples"
     return Finding("interventions", title, rows, lambda axes: _draw(axes, rows))
 
 
-def _draw(axes: Any, rows: Sequence[dict[str, Any]]) -> None:
+def _draw(axes: "Axes", rows: Sequence[dict[str, Any]]) -> None:
     """Draw a bar for each intervention, with its interval, and the untouched accuracy as a line."""
     places = np.arange(len(rows))[::-1]
     accuracy = np.array([row["accuracy"] for row in rows]) * 100
-    low, high = (np.array([row[name] for row in rows]) * 100 for name in ("low", "high"))
     colours = ["tab:gray" if row["intervention"] == UNTOUCHED else "tab:blue" for row in rows]
-    errors = np.clip([accuracy - low, high - accuracy], 0, None)
-    axes.barh(places, accuracy, xerr=errors, color=colours, capsize=3)
+    axes.barh(places, accuracy, xerr=100 * error_bars(rows, "accuracy"), color=colours, capsize=3)
     axes.axvline(accuracy[0], color="black", linewidth=1, linestyle="--")
     axes.set_yticks(places, [row["intervention"] for row in rows])
     axes.set_xlim(0, 105)

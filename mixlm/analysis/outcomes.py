@@ -26,14 +26,18 @@ path may go on after the target, since rule 3 looks at its end; a step said twic
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mixlm.analysis.finding import Finding
+from mixlm.analysis.finding import Finding, error_bars
 from mixlm.analysis.prosqa_graph import ConceptGraph
 from mixlm.errors import InputError
 from mixlm.evaluation.statistics import wilson_interval
+
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 
 CORRECT_PATH = "correct path"
@@ -146,17 +150,16 @@ def _mode_rows(
     return rows
 
 
-def _draw(axes: Any, rows: Sequence[Mapping[str, Any]]) -> None:
+def _draw(axes: "Axes", rows: Sequence[Mapping[str, Any]]) -> None:
     """Draw the six shares as bars, those of several modes side by side."""
     modes = list(dict.fromkeys(row["latents"] for row in rows))
     width = 0.8 / len(modes)
     for place, mode in enumerate(modes):
         listed = [row for row in rows if row["latents"] == mode]
-        shares, low, high = (100 * np.array([row[name] for row in listed]) for name in ("share", "low", "high"))
-        errors = np.maximum(0, [shares - low, high - shares])  # rounding may put the share outside its interval
+        shares = 100 * np.array([row["share"] for row in listed])
         places = np.arange(len(OUTCOMES)) + (place - (len(modes) - 1) / 2) * width
         label = f"latents: {mode} (n = {listed[0]['answers']})"
-        axes.bar(places, shares, width, yerr=errors, capsize=3, label=label)
+        axes.bar(places, shares, width, yerr=100 * error_bars(listed, "share"), capsize=3, label=label)
     axes.set_xticks(range(len(OUTCOMES)), [outcome.replace(" ", "\n") for outcome in OUTCOMES])
     axes.set_xlabel("outcome")
     axes.set_ylabel("share of answers (%)")

@@ -1,7 +1,7 @@
 """How well each latent is predicted, beside the text that it stands for: which codes a run has learned to write."""
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 
@@ -9,6 +9,11 @@ from mixlm.analysis.finding import Finding
 from mixlm.evaluation.losses import predictions
 from mixlm.methods.base import Method, Row, Trainable
 from mixlm.model.special_tokens import IGNORED
+
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from transformers import PreTrainedModel
 
 
 class Scored(NamedTuple):
@@ -51,7 +56,9 @@ def as_text(row: Row, method: Method) -> Chunks:
     return Chunks(method.sequence_with(row, 0).ids, len(row["prompt_ids"]), lengths)
 
 
-def score_chunks(model: Any, chunks: Sequence[Chunks], among: Sequence[int], batch_size: int = 32) -> Scored:
+def score_chunks(
+    model: "PreTrainedModel", chunks: Sequence[Chunks], among: Sequence[int], batch_size: int = 32
+) -> Scored:
     """Predict each token of each chunk from all that stands before it in its sequence (teacher forcing).
 
     Only the tokens ``among`` take part in a prediction. So the draw of m, which decides at random where latents end,
@@ -74,7 +81,9 @@ def score_chunks(model: Any, chunks: Sequence[Chunks], among: Sequence[int], bat
     return found
 
 
-def _predict(model: Any, batch: Sequence[Chunks], among: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+def _predict(
+    model: "PreTrainedModel", batch: Sequence[Chunks], among: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
     """Return for every token of the chunks of a batch whether it is the likeliest, and its nats."""
     logits, targets = predictions(model, [_trainable(one) for one in batch])
     hidden = torch.ones(logits.shape[-1], dtype=torch.bool, device=logits.device).index_fill(0, among, False)
@@ -126,7 +135,7 @@ def place_finding(rows: Sequence[dict[str, Any]], samples: int) -> Finding:
     """
     parts = [row for row in rows if row["place"] != "all"]
 
-    def draw(axes: Any) -> None:
+    def draw(axes: "Axes") -> None:
         """Draw the shares of right chunks over their places."""
         places = [int(row["place"]) for row in parts]
         for name, label in (("latent_right", "as a latent"), ("text_right", "as text, all its tokens")):

@@ -1,7 +1,6 @@
 """The graph of concepts behind a row of ProsQA."""
 
 import json
-from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -9,6 +8,7 @@ from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
 from mixlm.errors import InputError
+from mixlm.tasks.prosqa.graphs import distances_from
 
 
 COLUMNS = ("idx_to_symbol", "edges", "root", "target", "neg_target")
@@ -84,7 +84,7 @@ class ConceptGraph:
     @cached_property
     def distances(self) -> dict[int, int]:
         """Fewest edges from the root to every node that can be reached from it; the root's is 0."""
-        return self._distances_from(self.root)
+        return distances_from(self._children, self.root)
 
     def children(self, node: int) -> tuple[int, ...]:
         """Return the nodes that an edge leads to from ``node``, in the order of the edges."""
@@ -96,7 +96,7 @@ class ConceptGraph:
 
     def height(self, node: int) -> int:
         """Return the fewest edges from ``node`` to a leaf, a node without children; a leaf's is 0 (Coconut, 5)."""
-        reached = self._distances_from(node)
+        reached = distances_from(self._children, node)
         return min(distance for other, distance in reached.items() if not self._children[other])
 
     def frontier(self, hops: int) -> tuple[int, ...]:
@@ -108,18 +108,7 @@ class ConceptGraph:
 
     def leads_to_target(self, node: int) -> bool:
         """Tell whether ``node`` is the target or the target can be reached from it."""
-        return self.target in self._distances_from(node)
-
-    def _distances_from(self, start: int) -> dict[int, int]:
-        """Return the fewest edges from ``start`` to every node that it reaches, by breadth-first search."""
-        found, waiting = {start: 0}, deque([start])
-        while waiting:
-            node = waiting.popleft()
-            for child in self._children[node]:
-                if child not in found:
-                    found[child] = found[node] + 1
-                    waiting.append(child)
-        return found
+        return self.target in distances_from(self._children, node)
 
 
 def _column(row: Mapping[str, Any], name: str, where: str) -> Any:

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 
@@ -17,9 +16,11 @@ from mixlm.analysis.sweep import sweep_finding, sweep_rows
 from mixlm.analysis.value_probe import candidate_probabilities, parallelism_finding, value_finding, value_rows
 from mixlm.errors import InputError
 from mixlm.evaluation.checks import CheckMode
-from mixlm.evaluation.evaluate import request, score
-from mixlm.generation.generate import generate
+from mixlm.evaluation.evaluate import answer_rows
+from mixlm.generation.engine import Engine
 from mixlm.generation.options import GenerationOptions
+from mixlm.generation.plan import Answerer
+from mixlm.generation.prefill import is_thought
 from mixlm.methods.base import Row, recoded
 from mixlm.model.special_tokens import text_only
 from mixlm.model.thoughts import fill_thoughts
@@ -31,9 +32,7 @@ class Case:
     """What is analysed.
 
     Attributes:
-        run: The run.
-        model: Its causal LM.
-        tokenizer: Its tokenizer.
+        answerer: The run; a server of it answers, and knows no more.
         rows: Tokenized rows; some analyses need codes or further columns.
         options: How answers are decoded.
         check: How they are compared with the right ones.
@@ -41,9 +40,7 @@ class Case:
         others: Further runs of the same tokenizer and template, to be swept over beside this one.
     """
 
-    run: Run
-    model: Any
-    tokenizer: Any
+    answerer: Answerer
     rows: Sequence[Row]
     options: GenerationOptions
     check: CheckMode = "exact"
@@ -53,6 +50,22 @@ class Case:
     def __post_init__(self) -> None:
         """Give the rows the codes that the run's method has for them."""
         self.rows = recoded(list(self.rows), self.run.method)
+
+    @property
+    def run(self) -> Run:
+        """The run."""
+        return self.answerer.run
+
+    @property
+    def engine(self) -> Engine:
+        """The run with its model.
+
+        Raises:
+            InputError: If a server has it.
+        """
+        if not isinstance(self.answerer, Engine):
+            raise InputError("needs the model itself; leave out --endpoint")
+        return self.answerer
 
 
 def analyze(
@@ -66,11 +79,8 @@ def analyze(
         say: Told of every analysis that begins, and why one is left out.
 
     Raises:
-        InputError: If an analysis is named that there is not or that cannot be had, or none can.
+        InputError: If an analysis that is named cannot be had, or none can.
     """
-    for name in names or ():
-        if name not in ANALYSES:
-            raise InputError(f"analysis '{name}': there is no such one; choose from {', '.join(ANALYSES)}")
     findings: list[Finding] = []
     for name in names or ANALYSES:
         say(f"{name} ..")
@@ -85,19 +95,33 @@ def analyze(
     return findings
 
 
+def read_names(text: str) -> list[str]:
+    """Read a comma-separated list of analyses.
+
+    Raises:
+        InputError: If there is no such analysis.
+    """
+    names = [name.strip() for name in text.split(",")]
+    for name in names:
+        if name not in ANALYSES:
+            raise InputError(f"analysis '{name}': there is no such one; choose from {', '.join(ANALYSES)}")
+    return names
+
+
 def interventions(case: Case) -> list[Finding]:
     """Change latents or thoughts and compare the answers."""
-    intervener = Intervener(case.run, case.model, case.tokenizer, case.rows, case.options)
+    intervener = Intervener(case.engine, case.rows, case.options)
     return [intervention_finding(intervener, case.kinds, case.check)]
 
 
 def sweep(case: Case) -> list[Finding]:
     """Vary the number of latents or thoughts, for several runs if there are any."""
-    table = sweep_rows(case.run, case.model, case.tokenizer, case.rows, case.options, case.check)
+    engine = case.engine
+    table = sweep_rows(engine, case.rows, case.options, case.check)
     for other in case.others:
         check_comparable(case.run, other)
-        model = other.load_model().to(case.model.device)
-        table += sweep_rows(other, model, case.tokenizer, case.rows, case.options, case.check)
+        further = Engine(other, tokenizer=engine.tokenizer, device=str(engine.model.device))
+        table += sweep_rows(further, case.rows, case.options, case.check)
     return [sweep_finding(table, len(case.rows))]
 
 
@@ -117,7 +141,7 @@ def codes(case: Case) -> list[Finding]:
     """Read what every code stands for in the rows, and how much codes tell of their chunks."""
     _require_chunks(case)
     counts = count_chunks(case.rows, case.run.compression_rate)
-    return [code_finding(counts, case.tokenizer.decode), information_finding(counts, case.run.codebook_size)]
+    return [code_finding(counts, case.answerer.tokenizer.decode), information_finding(counts, case.run.codebook_size)]
 
 
 def places(case: Case) -> list[Finding]:
@@ -127,9 +151,15 @@ def places(case: Case) -> list[Finding]:
     rows = [row for row in case.rows if row["codes"]]
     if not rows:
         raise InputError("no trace is as long as a chunk")
-    forms = ((as_latents, special.latent_ids), (as_text, text_only(case.tokenizer.get_vocab().values(), special)))
+    engine, forms = (
+        case.engine,
+        (
+            (as_latents, special.latent_ids),
+            (as_text, text_only(case.answerer.tokenizer.get_vocab().values(), special)),
+        ),
+    )
     latents, text = (
-        score_chunks(case.model, [form(row, method) for row in rows], among, case.options.batch_size)
+        score_chunks(engine.model, [form(row, method) for row in rows], among, case.options.batch_size)
         for form, among in forms
     )
     return [place_finding(place_rows(latents, text), len(rows))]
@@ -145,17 +175,12 @@ def attention(case: Case) -> list[Finding]:
 
 def _measure_attention(case: Case, row: Row) -> PromptAttention | None:
     """Return the attention to the prompt of one row; None if no latent stands for its trace."""
-    prompt, trace = row["prompt_ids"], row["trace_ids"]
-    latent_ids = case.run.method.prompt(prompt, case.run.progress, None)
-    text_ids = [*prompt, *trace]
-    if case.run.method.uses_thoughts:
-        span = latent_ids[len(prompt) :]
-        text_ids = [*prompt, *case.run.method.span(0), *trace]
+    prompt, trace, method, special = row["prompt_ids"], row["trace_ids"], case.run.method, case.run.ids
+    if method.uses_thoughts:
+        latent_ids, text_ids = case.run.prompt(prompt), [*prompt, *method.span(0), *trace]
     else:
-        latent_ids = case.run.method.sequence_with(row, len(row["codes"])).ids
-        span = latent_ids[len(prompt) :]
-    special = case.run.ids
-    latent = [special.is_latent(token) or token == special.thought for token in span]
+        latent_ids, text_ids = method.sequence_with(row, len(row["codes"])).ids, [*prompt, *trace]
+    latent = [special.is_latent(token) or token == special.thought for token in latent_ids[len(prompt) :]]
     if not any(latent):
         return None
     queries = {
@@ -163,20 +188,17 @@ def _measure_attention(case: Case, row: Row) -> PromptAttention | None:
         "text": (text_ids, [False] * (len(text_ids) - len(trace)) + [True] * len(trace)),
     }
     found = {
-        name: attention_to_prompt(case.model, _embeds(case, ids), torch.tensor(marked), len(prompt))
+        name: attention_to_prompt(case.engine.model, _embeds(case.engine, ids), torch.tensor(marked), len(prompt))
         for name, (ids, marked) in queries.items()
     }
-    return PromptAttention(prompt_classes(prompt, case.tokenizer), **found)
+    return PromptAttention(prompt_classes(prompt, case.engine.tokenizer), **found)
 
 
 def outcomes(case: Case) -> list[Finding]:
     """Sort the answers to rows of ProsQA into the paper's six classes."""
     graphs = _graphs(case)
-    answers = generate(case.model, case.tokenizer, case.run, **request(case.rows, case.run, case.options))
-    mode = str(case.options.latents)
-    records = score(answers, case.rows, mode, case.tokenizer, case.run, case.check)
-    marker = case.run.template.solution.partition("{answer}")[0]
-    return [outcome_table(records, graphs, marker)]
+    records = answer_rows(case.answerer, case.rows, case.options, case.check)
+    return [outcome_table(records, graphs, case.run.template.marker)]
 
 
 def values(case: Case) -> list[Finding]:
@@ -184,12 +206,12 @@ def values(case: Case) -> list[Finding]:
     method = case.run.method
     if not method.uses_thoughts:
         raise InputError(f"{case.run.path}: method '{case.run.method_name}' has no thoughts to probe")
-    graphs, table = _graphs(case), []
+    engine, graphs, table = case.engine, _graphs(case), []
     for row in case.rows:
         graph = graphs[row["row"]]
         for k in range(1, method.stages + 1):
-            ids = method.prompt(row["prompt_ids"], case.run.progress, k * method.thoughts_per_step)
-            probabilities = candidate_probabilities(case.model, _embeds(case, ids), case.tokenizer, graph, k)
+            ids = case.run.prompt(row["prompt_ids"], k * method.thoughts_per_step)
+            probabilities = candidate_probabilities(engine, _embeds(engine, ids), graph, k)
             table += value_rows(row["row"], k, graph, probabilities)
     return [value_finding(table), parallelism_finding(table)]
 
@@ -205,11 +227,10 @@ ANALYSES: dict[str, Callable[[Case], list[Finding]]] = {
 }
 
 
-def _embeds(case: Case, ids: Sequence[int]) -> torch.Tensor:
+def _embeds(engine: Engine, ids: Sequence[int]) -> torch.Tensor:
     """Return the input embeddings of one sequence, thoughts filled in, (1, length, width)."""
-    given = torch.tensor([list(ids)], device=case.model.device)
-    thought = -1 if case.run.ids.thought is None else case.run.ids.thought
-    return fill_thoughts(case.model, given, torch.ones_like(given), given == thought)
+    given = torch.tensor([list(ids)], device=engine.model.device)
+    return fill_thoughts(engine.model, given, torch.ones_like(given), is_thought(given, engine.run.ids))
 
 
 def _graphs(case: Case) -> dict[int, ConceptGraph]:
@@ -223,7 +244,7 @@ def _require_chunks(case: Case) -> None:
         InputError: If they do not.
     """
     _require_codes(case)
-    if case.run.method.grammar().spans in ("none", "mixed"):
+    if case.run.method.spans in ("none", "mixed"):
         raise InputError(f"{case.run.path}: no latent of method '{case.run.method_name}' stands for a chunk")
 
 

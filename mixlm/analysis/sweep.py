@@ -2,18 +2,21 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mixlm.analysis.finding import Finding
 from mixlm.errors import InputError
 from mixlm.evaluation.checks import CheckMode
-from mixlm.evaluation.evaluate import request, score
+from mixlm.evaluation.evaluate import Record, answer_rows
 from mixlm.evaluation.statistics import wilson_interval
-from mixlm.generation.answers import Answer
-from mixlm.generation.generate import generate
-from mixlm.generation.options import GenerationOptions, parse_latent_mode
+from mixlm.generation.options import GenerationOptions
+from mixlm.generation.plan import Answerer
 from mixlm.methods.base import Row
 from mixlm.run import Run
+
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 
 SHARES = ("exact:0%", "exact:25%", "exact:50%", "exact:75%", "exact:100%")
@@ -29,15 +32,13 @@ def counts_to_try(run: Run) -> list[int | str]:
     if method.uses_thoughts:
         most = method.stages * method.thoughts_per_step
         return list(range(most + most // 2 + 1))
-    if method.grammar().spans == "none":
+    if method.spans == "none":
         raise InputError(f"{run.path}: method '{run.method_name}' has no number of latents or thoughts to sweep over")
     return list(SHARES)
 
 
 def sweep_rows(
-    run: Run,
-    model: Any,
-    tokenizer: Any,
+    answerer: Answerer,
     rows: Sequence[Row],
     options: GenerationOptions,
     check: CheckMode = "exact",
@@ -46,9 +47,7 @@ def sweep_rows(
     """Answer all rows with each number of latents or thoughts.
 
     Args:
-        run: The run.
-        model: Its causal LM.
-        tokenizer: Its tokenizer.
+        answerer: The run.
         rows: Tokenized rows.
         options: How to decode, greedily or not.
         check: How answers are compared.
@@ -58,29 +57,16 @@ def sweep_rows(
         A row for each with ``run``; ``unit`` and ``per_step``: thoughts for each reasoning step, c, or tokens of a
         code, r;
         ``asked``; ``latents``, the mean number that answers held; ``accuracy`` with ``low`` .. ``high``, its 95 %
-        Wilson interval; ``tokens``, the mean length.
+        Wilson interval over rows (several answers to a row count by their mean); ``tokens``, the mean length.
 
     Raises:
         InputError: If the method has no number to sweep over.
     """
-    table = []
+    run, table = answerer.run, []
     for count in counts_to_try(run) if counts is None else counts:
-        if isinstance(count, int):
-            asked = request(rows, run, replace(options, thoughts=count))
-        else:
-            asked = request(rows, run, replace(options, latents=parse_latent_mode(count)))
-        answers = generate(model, tokenizer, run, **asked)
-        records = score(answers, rows, str(count), tokenizer, run, check)
-        right = sum(record["right"] for record in records)
-        table.append(
-            {
-                "run": str(run.path),
-                "unit": _unit(run),
-                "per_step": _per_step(run),
-                "asked": count,
-                **_figures(answers, right),
-            }
-        )
+        asked = replace(options, **({"thoughts": count} if isinstance(count, int) else {"latents": count}))
+        told = {"run": str(run.path), "unit": _unit(run), "per_step": _per_step(run), "asked": count}
+        table.append(told | _figures(answer_rows(answerer, rows, asked, check), len(rows)))
     return table
 
 
@@ -92,15 +78,16 @@ def _per_step(run: Run) -> int:
     return run.method.thoughts_per_step if run.method.uses_thoughts else run.compression_rate
 
 
-def _figures(answers: Sequence[Answer], right: int) -> dict[str, float]:
-    """Return the means of one mode's answers, of which ``right`` are right."""
-    count, accuracy = len(answers), wilson_interval(right, len(answers))
+def _figures(records: Sequence[Record], rows: int) -> dict[str, float]:
+    """Return the means of one mode's answers to some rows."""
+    count, tokens = len(records), [record["tokens"] for record in records]
+    accuracy = wilson_interval(sum(record["right"] for record in records) * rows / count, rows)
     return {
-        "latents": sum(answer.counts.latent + answer.counts.thought for answer in answers) / count,
+        "latents": sum(kinds["latent"] + kinds["thought"] for kinds in tokens) / count,
         "accuracy": accuracy.estimate,
         "low": accuracy.low,
         "high": accuracy.high,
-        "tokens": sum(answer.counts.total for answer in answers) / count,
+        "tokens": sum(kinds["total"] for kinds in tokens) / count,
     }
 
 
@@ -112,7 +99,7 @@ def sweep_finding(rows: Sequence[dict[str, Any]], samples: int) -> Finding:
         samples: Number of samples that each was measured on.
     """
 
-    def draw(axes: Any) -> None:
+    def draw(axes: "Axes") -> None:
         """Draw accuracy over the mean number of latents."""
         for run in dict.fromkeys(row["run"] for row in rows):
             own = sorted((row for row in rows if row["run"] == run), key=lambda row: row["latents"])

@@ -7,24 +7,31 @@ that k steps may have led to says how it values them, and how it spreads over th
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from inspect import signature
 from itertools import takewhile
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
-from mixlm.analysis.finding import Finding
+from mixlm.analysis.finding import Finding, error_bars
 from mixlm.analysis.prosqa_graph import ConceptGraph
 from mixlm.data.tokenization import tokenize_text
 from mixlm.errors import InputError
 from mixlm.evaluation.statistics import bootstrap_interval
+from mixlm.generation.engine import Engine
+from mixlm.model.thoughts import last_logits
+from vqvae.layers import evaluating
+
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 
 TOPS = (1, 2, 3)
 PARALLEL_STEPS = (1, 2)
 
-Row = Mapping[str, Any]
+Valued = Mapping[str, Any]  # a row of ``value_rows`` or of a finding's table
 
 
 def candidates(graph: ConceptGraph, k: int) -> tuple[int, ...]:
@@ -36,7 +43,9 @@ def candidates(graph: ConceptGraph, k: int) -> tuple[int, ...]:
     return graph.frontier(max(k, 1))
 
 
-def candidate_ids(tokenizer: Any, graph: ConceptGraph, k: int) -> tuple[list[int], dict[int, list[int]]]:
+def candidate_ids(
+    tokenizer: "PreTrainedTokenizerBase", graph: ConceptGraph, k: int
+) -> tuple[list[int], dict[int, list[int]]]:
     """Return the ids of the forced text, and those of each candidate's name after it.
 
     "Every A" is tokenised as a whole, so that a space becomes part of the name where the tokenizer has it so. The
@@ -60,15 +69,14 @@ def candidate_ids(tokenizer: Any, graph: ConceptGraph, k: int) -> tuple[list[int
 
 
 def candidate_probabilities(
-    model: Any, prefix_embeds: torch.Tensor, tokenizer: Any, graph: ConceptGraph, k: int
+    engine: Engine, prefix_embeds: torch.Tensor, graph: ConceptGraph, k: int
 ) -> dict[int, float]:
     """Return the probability of each candidate for the next step: the product of those of its name's tokens.
 
     Args:
-        model: Any causal LM of transformers.
+        engine: The run.
         prefix_embeds: Input embeddings of all that comes before the forced text, thoughts filled in and ended, n > 0,
             (1, n, D).
-        tokenizer: Its tokenizer.
         graph: The graph of the question.
         k: Number of steps that the thoughts stand for.
 
@@ -76,7 +84,8 @@ def candidate_probabilities(
         Probability, from 0 to 1, by candidate in ascending order. They do not sum to 1: other text has the rest. Empty
         if there is no node at k hops.
     """
-    forced, named = candidate_ids(tokenizer, graph, k)
+    model = engine.model
+    forced, named = candidate_ids(engine.tokenizer, graph, k)
     if not named:
         return {}
     given = torch.tensor(forced, dtype=torch.long, device=prefix_embeds.device)
@@ -87,7 +96,7 @@ def candidate_probabilities(
 
 @torch.no_grad()
 def continuation_logprobs(
-    model: Any, prefix_embeds: torch.Tensor, continuations: Sequence[Sequence[int]]
+    model: "PreTrainedModel", prefix_embeds: torch.Tensor, continuations: Sequence[Sequence[int]]
 ) -> torch.Tensor:
     """Return the log-probability of each of some continuations of one prefix, without dropout.
 
@@ -108,23 +117,14 @@ def continuation_logprobs(
     read = real[:, :-1].to(device)
     embeds = torch.cat([prefix_embeds.expand(count, -1, -1), _embed(model, ids[:, :-1], prefix_embeds)], dim=1)
     mask = torch.cat([read.new_ones(count, prefix_embeds.shape[1]), read], dim=1).long()
-    training = model.training
-    model.eval()
-    try:
+    with evaluating(model):
         # The prefix's last place predicts the first id, so the last ``width`` places predict all.
-        logits = model(inputs_embeds=embeds, attention_mask=mask, use_cache=False, **_last(model, width)).logits
-    finally:
-        model.train(training)
+        logits = model(inputs_embeds=embeds, attention_mask=mask, use_cache=False, **last_logits(model, width)).logits
     logprobs = logits[:, -width:].float().log_softmax(-1).gather(-1, ids[..., None])[..., 0]
     return logprobs.cpu().double().masked_fill(~real, 0).sum(-1)
 
 
-def _last(model: Any, count: int) -> dict[str, int]:
-    """Ask for the logits of the last ``count`` places alone, from models that can."""
-    return {"logits_to_keep": count} if "logits_to_keep" in signature(model.forward).parameters else {}
-
-
-def _embed(model: Any, ids: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
+def _embed(model: "PreTrainedModel", ids: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
     with torch.no_grad():
         return model.get_input_embeddings()(ids).to(like)
 
@@ -159,7 +159,7 @@ def value_rows(
     ]
 
 
-def value_finding(rows: Sequence[Row]) -> Finding:
+def value_finding(rows: Sequence[Valued]) -> Finding:
     """Compare the candidates' probabilities by their height, apart for those that do and do not lead to the target.
 
     If thoughts work as a value function, nodes that lead to the target get more than others, most clearly at small
@@ -190,7 +190,7 @@ def value_finding(rows: Sequence[Row]) -> Finding:
     return Finding("values", title, table, lambda axes: _draw_values(axes, table))
 
 
-def parallelism_finding(rows: Sequence[Row], steps: Sequence[int] = PARALLEL_STEPS) -> Finding:
+def parallelism_finding(rows: Sequence[Valued], steps: Sequence[int] = PARALLEL_STEPS) -> Finding:
     """Measure how far the model spreads over its candidates: what the likeliest one, two and three get together.
 
     A model that has settled on one node gives nearly all to the first; one that follows several at once adds much with
@@ -214,7 +214,7 @@ def parallelism_finding(rows: Sequence[Row], steps: Sequence[int] = PARALLEL_STE
     return Finding("parallelism", title, table, lambda axes: _draw_parallelism(axes, table))
 
 
-def _parallel_rows(rows: Sequence[Row], k: int) -> list[dict[str, Any]]:
+def _parallel_rows(rows: Sequence[Valued], k: int) -> list[dict[str, Any]]:
     """Return the rows of one ``k``."""
     samples = defaultdict(list)
     for row in rows:
@@ -232,7 +232,7 @@ def _parallel_rows(rows: Sequence[Row], k: int) -> list[dict[str, Any]]:
     return table
 
 
-def _require(rows: Sequence[Row]) -> None:
+def _require(rows: Sequence[Valued]) -> None:
     if not rows:
         raise InputError("there are no candidates to compare: take more samples, or fewer thoughts")
 
@@ -244,20 +244,13 @@ def _mean(values: Sequence[float]) -> dict[str, float | None]:
     return {"probability": probability, "low": low if several else None, "high": high if several else None}
 
 
-def _samples(rows: Sequence[Row]) -> int:
+def _samples(rows: Sequence[Valued]) -> int:
     return len({row["sample"] for row in rows})
 
 
-def _errors(rows: Sequence[Row]) -> np.ndarray:
-    """Return the lengths of the error bars below and above each row's probability, (2, rows)."""
-    low, middle, high = (np.array([row[name] for row in rows], dtype=float) for name in ("low", "probability", "high"))
-    # Rounding may put the estimate outside its interval, and error bars must not be negative; nan draws none.
-    return np.maximum(0, [middle - low, high - middle])
-
-
-def _draw_values(axes: Any, table: Sequence[Row]) -> None:
+def _draw_values(axes: "Axes", table: Sequence[Valued]) -> None:
     """Draw a line over heights for each k: whole and with dots where nodes lead to the target, else dashed."""
-    groups: dict[tuple[int, bool], list[Row]] = defaultdict(list)
+    groups: dict[tuple[int, bool], list[Valued]] = defaultdict(list)
     for row in table:
         groups[row["k"], row["leads_to_target"]].append(row)
     steps = sorted({k for k, _ in groups})
@@ -268,7 +261,7 @@ def _draw_values(axes: Any, table: Sequence[Row]) -> None:
         label = f"k = {k}, {'leads' if leads else 'does not lead'} to the target ({nodes} nodes)"
         values = [row["probability"] for row in listed]
         colour = f"C{steps.index(k) % 10}"
-        axes.errorbar(places, values, _errors(listed), capsize=3, color=colour, label=label, **style)
+        axes.errorbar(places, values, error_bars(listed, "probability"), capsize=3, color=colour, label=label, **style)
     axes.set_xticks(sorted({row["height"] for row in table}))
     axes.set_xlabel("height of the node (edges to the nearest leaf)")
     axes.set_ylabel("normalised probability, mean (0 to 1)")
@@ -276,7 +269,7 @@ def _draw_values(axes: Any, table: Sequence[Row]) -> None:
     axes.legend(fontsize=7, ncols=2, loc="upper center")
 
 
-def _draw_parallelism(axes: Any, table: Sequence[Row]) -> None:
+def _draw_parallelism(axes: "Axes", table: Sequence[Valued]) -> None:
     """Draw the sums as bars side by side for each k, and a line across each bar for the uniform distribution."""
     steps = list(dict.fromkeys(row["k"] for row in table if row["samples"]))
     width = 0.8 / len(TOPS)
@@ -284,7 +277,7 @@ def _draw_parallelism(axes: Any, table: Sequence[Row]) -> None:
         listed = [row for row in table if row["top"] == top and row["samples"]]
         places = np.arange(len(listed)) + (place - (len(TOPS) - 1) / 2) * width
         heights = [row["probability"] for row in listed]
-        axes.bar(places, heights, width * 0.95, yerr=_errors(listed), capsize=4, label=f"top {top}")
+        axes.bar(places, heights, width * 0.95, yerr=error_bars(listed, "probability"), capsize=4, label=f"top {top}")
         uniform = [row["uniform"] for row in listed]
         label = "all equally likely" if top == TOPS[-1] else None
         axes.hlines(uniform, places - width / 2, places + width / 2, color="black", linestyle="--", label=label)

@@ -8,30 +8,7 @@ from mixlm.data.samples import Sample
 from mixlm.errors import InputError
 
 
-_FIELD = "{answer}"
-
-
-def extract_answer(text: str, solution: str) -> str | None:
-    r"""Return what stands in the answer's place after the last solution marker of ``text``.
-
-    Args:
-        text: Decoded answer of a model, special tokens skipped: latents never reach this function.
-        solution: The template's solution part; the marker is its literal part before ``{answer}``, and what follows
-            ``{answer}`` ends the answer. White space around either is free.
-
-    Returns:
-        The answer, stripped; None if the marker is not there.
-
-    >>> extract_answer("3 + 4 = 7\n### 7", "\n### {answer}")
-    '7'
-    """
-    marker, _, ending = (part.strip() for part in solution.partition(_FIELD))
-    _, found, answer = text.rpartition(marker) if marker else ("", True, text)
-    if not found:
-        return None
-    if ending and ending in answer:
-        answer = answer[: answer.rindex(ending)]
-    return answer.strip()
+_QUESTION, _ANSWER = "{question}", "{answer}"
 
 
 @dataclass(frozen=True)
@@ -59,7 +36,7 @@ class Template:
         Raises:
             InputError: If a part lacks its field.
         """
-        for name, part, wanted in (("prompt", self.prompt, "{question}"), ("solution", self.solution, "{answer}")):
+        for name, part, wanted in (("prompt", self.prompt, _QUESTION), ("solution", self.solution, _ANSWER)):
             if part.count(wanted) != 1:
                 raise InputError(f"--{name}-template {part!r}: must hold {wanted} exactly once")
 
@@ -69,7 +46,7 @@ class Template:
 
     def render_prompt(self, question: str) -> str:
         """Return P of a plain question."""
-        return self.prompt.replace("{question}", question)
+        return self.prompt.replace(_QUESTION, question)
 
     def render_trace(self, sample: Sample) -> str:
         """Return C."""
@@ -77,7 +54,39 @@ class Template:
 
     def render_solution(self, sample: Sample) -> str:
         """Return S without end of sequence."""
-        return self.solution.replace("{answer}", sample.answer)
+        return self.solution.replace(_ANSWER, sample.answer)
+
+    @property
+    def marker(self) -> str:
+        """What stands before an answer in its solution."""
+        return self.solution.partition(_ANSWER)[0]
+
+    @property
+    def ending(self) -> str:
+        """What stands after it."""
+        return self.solution.partition(_ANSWER)[2]
+
+    def read_answer(self, text: str) -> str | None:
+        r"""Return what stands in the answer's place after the last marker of ``text``.
+
+        White space around marker and ending is free.
+
+        Args:
+            text: Decoded answer of a model, special tokens skipped: latents never reach this function.
+
+        Returns:
+            The answer, stripped; None if the marker is not there.
+
+        >>> Template().read_answer("3 + 4 = 7\n### 7")
+        '7'
+        """
+        marker, ending = self.marker.strip(), self.ending.strip()
+        _, found, answer = text.rpartition(marker) if marker else ("", True, text)
+        if not found:
+            return None
+        if ending and ending in answer:
+            answer = answer[: answer.rindex(ending)]
+        return answer.strip()
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fields as plain values."""

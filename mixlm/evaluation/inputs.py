@@ -1,6 +1,7 @@
 """The rows that an evaluation reads: a split of an encoded dataset, or a raw file."""
 
 from itertools import islice
+from pathlib import Path
 from typing import Any
 
 from mixlm.data.samples import read_samples
@@ -8,17 +9,17 @@ from mixlm.data.tokenization import tokenize_samples
 from mixlm.encoding.dataset import EncodedData, load_encoded
 from mixlm.encoding.manifest import is_encoded
 from mixlm.errors import InputError
+from mixlm.generation.plan import Answerer
 from mixlm.methods.base import Row
 from mixlm.run import Run
 
 
-def open_rows(source: str, run: Run, tokenizer: Any, split: str | None = None, limit: int | None = None) -> list[Row]:
-    """Open ``source`` for evaluating ``run``.
+def open_rows(source: str, answerer: Answerer, split: str | None = None, limit: int | None = None) -> list[Row]:
+    """Open ``source`` for evaluating a run.
 
     Args:
         source: An encoded dataset, whose rows have codes, or anything that ``mixlm.data.reading.open_raw`` opens.
-        run: The run; its template renders raw rows.
-        tokenizer: The run's tokenizer.
+        answerer: Whose template and tokenizer render raw rows.
         split: Which part to read; by default "valid" of an encoded dataset and "train", the only one that a file has,
             of anything else.
         limit: Number of rows to keep, from the first; None: all.
@@ -27,11 +28,13 @@ def open_rows(source: str, run: Run, tokenizer: Any, split: str | None = None, l
         InputError: If there is no such split or no row, a row is malformed, or the data was encoded for another run.
     """
     if is_encoded(source):
-        rows = _encoded_split(load_encoded(source), run, split or "valid")
+        rows = _encoded_split(load_encoded(source), answerer.run, split or "valid")
         rows = list(rows.select(range(min(limit or len(rows), len(rows)))))
     else:
+        if split not in (None, "train") and Path(source).is_file():
+            raise InputError(f"--split {split}: the file {source} has no parts; leave --split out")
         samples = islice(read_samples(source, split or "train"), limit)
-        rows = tokenize_samples(tokenizer, run.template, samples)
+        rows = tokenize_samples(answerer.tokenizer, answerer.run.template, samples)
     if not rows:
         raise InputError(f"{source}: holds no rows to evaluate")
     return rows

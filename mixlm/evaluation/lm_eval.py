@@ -14,7 +14,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import yaml
+from transformers import AutoConfig
+
+import mixlm
+from mixlm.atomic_files import whole_file
+from mixlm.data.template import Template
+from mixlm.data.tokenization import starting_ids
 from mixlm.errors import InputError
+from mixlm.evaluation.evaluate import gold_answer, longest_answer
+from mixlm.generation.engine import Engine
+from mixlm.generation.questions import readable_ids
 from mixlm.methods.base import Row
 from mixlm.run import Run
 
@@ -41,21 +51,15 @@ class HarnessTask:
 
 
 def export_lm_eval(
-    run: Run,
-    rows: Sequence[Row],
-    out: str | Path,
-    name: str,
-    tokenizer: Any = None,
-    max_new_tokens: int | None = None,
+    engine: Engine, rows: Sequence[Row], out: str | Path, name: str, max_new_tokens: int | None = None
 ) -> HarnessTask:
     """Write the files of a task.
 
     Args:
-        run: The run.
+        engine: The run; its model is not loaded.
         rows: Tokenized rows, see ``mixlm.evaluation.inputs.open_rows``.
         out: Folder to write to; made if it is not there.
         name: Name of the task and of its files.
-        tokenizer: The run's tokenizer, where it is loaded already.
         max_new_tokens: Longest answer; None: as ``mixlm.evaluate`` sets it, and in any case so many that the longest
             prompt leaves room for them, since the harness would cut the prompt.
 
@@ -63,23 +67,22 @@ def export_lm_eval(
         InputError: If there is no row, the name is none for a task, the run thinks in continuous thoughts, a prompt
             does not fit, is not what a tokenizer makes of any text, or an answer is not found by the pattern.
     """
-    from mixlm.evaluation.evaluate import longest_answer
-
+    run = engine.run
     if not re.fullmatch(r"[\w.-]+", name):
         raise InputError(f"--name {name}: give a name of letters, digits, dots, dashes and underscores")
     if not rows:
         raise InputError("there are no rows to export; give another file, split or --limit")
     if run.method.uses_thoughts:
         raise InputError(f"{run.path}: the harness cannot run the continuous thoughts of method '{run.method_name}'")
-    tokenizer = tokenizer if tokenizer is not None else run.tokenizer()
-    documents = [_document(row, run, tokenizer) for row in rows]
+    documents = [_document(row, engine) for row in rows]
     most = _room(run, rows, max_new_tokens or longest_answer(rows))
     out = Path(out).resolve()
     out.mkdir(parents=True, exist_ok=True)
     questions, config = out / f"{name}.jsonl", out / f"{name}.yaml"
+    settings = task_config(run, name, questions, engine.tokenizer.eos_token, most)
     _write(questions, "".join(json.dumps(document, ensure_ascii=False) + "\n" for document in documents))
-    _write(config, _yaml(task_config(run, name, questions, tokenizer.eos_token, most)))
-    return HarnessTask(name, len(rows), config, questions, most, _command(run, name, out, tokenizer))
+    _write(config, yaml.safe_dump(settings, sort_keys=False, allow_unicode=True, width=119))
+    return HarnessTask(name, len(rows), config, questions, most, _command(engine, name, out))
 
 
 def task_name(run: str | Path, data: str | Path) -> str:
@@ -101,9 +104,7 @@ def task_config(run: Run, name: str, questions: Path, end: str, max_new_tokens: 
         end: The tokenizer's end of sequence as text.
         max_new_tokens: Longest answer.
     """
-    import mixlm
-
-    pattern = {"function": "regex", "regex_pattern": answer_pattern(run.template.solution), "fallback": _NO_ANSWER}
+    pattern = {"function": "regex", "regex_pattern": answer_pattern(run.template), "fallback": _NO_ANSWER}
     return {
         "task": name,
         "dataset_path": "json",
@@ -121,16 +122,13 @@ def task_config(run: Run, name: str, questions: Path, end: str, max_new_tokens: 
     }
 
 
-def answer_pattern(solution: str) -> str:
-    r"""Return a regular expression whose one group is the answer that ``mixlm.data.template.extract_answer`` finds.
+def answer_pattern(template: Template) -> str:
+    r"""Return a regular expression whose one group is the answer that ``Template.read_answer`` finds.
 
-    Args:
-        solution: The template's solution part.
-
-    >>> answer_pattern("\n### {answer}")
+    >>> answer_pattern(Template())
     '(?s)\\A.*\\#\\#\\#(.*)'
     """
-    marker, _, ending = (re.escape(part.strip()) for part in solution.partition("{answer}"))
+    marker, ending = (re.escape(part.strip()) for part in (template.marker, template.ending))
     start = rf"(?s)\A.*{marker}" if marker else r"(?s)\A"
     if not ending:
         return rf"{start}(.*)"
@@ -140,42 +138,34 @@ def answer_pattern(solution: str) -> str:
 _NO_ANSWER = "[no answer]"
 
 
-def _document(row: Row, run: Run, tokenizer: Any) -> dict[str, Any]:
+def _document(row: Row, engine: Engine) -> dict[str, Any]:
     """Return a row's prompt and answer as text, after finding out that the harness makes of them what we do."""
-    from mixlm.evaluation.evaluate import gold_answer
-    from mixlm.generation.questions import readable_ids
-
-    ids = run.method.prompt(row["prompt_ids"], run.progress)
-    start = _starting_ids(run, tokenizer)
+    tokenizer, ids, start = engine.tokenizer, engine.run.prompt(row["prompt_ids"]), _starting_ids(engine)
     prompt = readable_ids(ids[len(start) :], tokenizer)
     if tokenizer(prompt, add_special_tokens=bool(start))["input_ids"] != ids:
         raise InputError(
             f"row {row['row']}: no text has the tokens of its prompt, as where a question names a special token; "
             "leave it out"
         )
-    answer = gold_answer(row, tokenizer, run)
+    answer = gold_answer(row, engine)
     solution = tokenizer.decode(row["solution_ids"], skip_special_tokens=True)  # as the harness decodes
-    found = re.findall(answer_pattern(run.template.solution), solution)
+    found = re.findall(answer_pattern(engine.run.template), solution)
     if not found or found[0].strip() != answer:
         raise InputError(f"row {row['row']}: its answer {answer!r} is another one when decoded as text; leave it out")
     return {"row": row["row"], "prompt": prompt, "answer": answer}
 
 
-def _starting_ids(run: Run, tokenizer: Any) -> list[int]:
+def _starting_ids(engine: Engine) -> list[int]:
     """Return what the harness puts before a prompt; a chat template writes its own beginning."""
-    from mixlm.data.tokenization import starting_ids
-
-    return [] if run.template.chat else starting_ids(tokenizer)
+    return [] if engine.run.template.chat else starting_ids(engine.tokenizer)
 
 
 def _room(run: Run, rows: Sequence[Row], wanted: int) -> int:
-    from transformers import AutoConfig
-
     config = AutoConfig.from_pretrained(run.path).get_text_config()
     context = getattr(config, "max_position_embeddings", None)
     if context is None:
         return wanted
-    longest = max(len(run.method.prompt(row["prompt_ids"], run.progress)) for row in rows)
+    longest = max(len(run.prompt(row["prompt_ids"])) for row in rows)
     if longest >= context:
         raise InputError(
             f"{run.path}: a prompt has {longest} tokens, the model's context holds {context} with the answer; leave "
@@ -184,21 +174,13 @@ def _room(run: Run, rows: Sequence[Row], wanted: int) -> int:
     return min(wanted, context - longest)
 
 
-def _command(run: Run, name: str, out: Path, tokenizer: Any) -> str:
-    begins = bool(_starting_ids(run, tokenizer))
-    model = f"pretrained={Path(run.path).resolve()},add_bos_token={begins}"
+def _command(engine: Engine, name: str, out: Path) -> str:
+    begins = bool(_starting_ids(engine))
+    model = f"pretrained={engine.run.path.resolve()},add_bos_token={begins}"
     words = ["lm_eval", "--model", "hf", "--model_args", model, "--tasks", name, "--include_path", str(out)]
     return shlex.join([*words, "--batch_size", "32"])
 
 
-def _yaml(config: dict[str, Any]) -> str:
-    import yaml
-
-    return yaml.safe_dump(config, sort_keys=False, allow_unicode=True, width=119)
-
-
 def _write(path: Path, text: str) -> None:
-    from mixlm.atomic_files import whole_file
-
     with whole_file(path) as file:
         file.write(text)

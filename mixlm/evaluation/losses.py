@@ -1,7 +1,7 @@
 """Teacher-forced losses of a run on given traces: as text, and with every code in place of its text."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch.nn import functional as F
@@ -12,6 +12,11 @@ from mixlm.methods.mixing import row_generator
 from mixlm.model.collator import pad
 from mixlm.model.forward import scored_batch, scored_labels, scored_places
 from mixlm.model.special_tokens import IGNORED
+from vqvae.layers import evaluating
+
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 
 START = Progress(0, 1)
@@ -47,7 +52,7 @@ def _most_tokens(method: Method, row: Row) -> int:
 
 
 def teacher_forced_losses(
-    model: Any,
+    model: "PreTrainedModel",
     sequences: Mapping[str, Sequence[Trainable]],
     batch_size: int = 8,
     progress: Callable[[int], None] | None = None,
@@ -65,30 +70,28 @@ def teacher_forced_losses(
         the loss of an answer as a whole, which unlike the loss per label compares across forms; ``rows``, the number
         of answers.
     """
-    training = model.training
-    model.eval()
     losses = {}
     for name, listed in sequences.items():
         total, labels, count = 0.0, 0, len(listed)
         order = sorted(listed, key=lambda sequence: len(sequence.ids))
         for start in range(0, count, batch_size):
             batch = order[start : start + batch_size]
-            total += summed_loss(model, batch)
+            with evaluating(model):
+                total += summed_loss(model, batch)
             labels += sum(label != IGNORED for sequence in batch for label in sequence.labels)
             if progress:
                 progress(len(batch))
         losses[name] = {"loss": total / max(labels, 1), "tokens": labels, "nats": total / max(count, 1), "rows": count}
-    model.train(training)
     return losses
 
 
-def summed_loss(model: Any, sequences: Sequence[Trainable]) -> float:
+def summed_loss(model: "PreTrainedModel", sequences: Sequence[Trainable]) -> float:
     """Return the cross-entropy summed over all labels of ``sequences``, in nats."""
     return F.cross_entropy(*predictions(model, sequences), reduction="sum").item()
 
 
 @torch.no_grad()
-def predictions(model: Any, sequences: Sequence[Trainable]) -> tuple[torch.Tensor, torch.Tensor]:
+def predictions(model: "PreTrainedModel", sequences: Sequence[Trainable]) -> tuple[torch.Tensor, torch.Tensor]:
     """Predict every label of ``sequences`` from all that stands before it.
 
     Args:

@@ -2,15 +2,24 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
+from mixlm.errors import InputError
 from mixlm.model.special_tokens import SpecialIds, text_only
-from mixlm.run import Run
+
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+
+KINDS = ("text", "latent", "delimiter", "pause", "thought")
 
 
 @dataclass(frozen=True)
 class TokenCounts:
     """Tokens after the prompt P, by kind; tokens that were forced count like any other.
+
+    A server that sends text alone says how many there are, and not of which kind.
 
     Attributes:
         text: Ordinary tokens, the end-of-sequence token among them.
@@ -19,6 +28,7 @@ class TokenCounts:
         pause: Pause tokens, also those that the method put behind P before the model began.
         thought: Continuous thoughts.
         thought_delimiter: Of ``delimiter``, those of thoughts.
+        unsorted: All of them, where their kinds are not known; None where they are.
     """
 
     text: int = 0
@@ -27,22 +37,25 @@ class TokenCounts:
     pause: int = 0
     thought: int = 0
     thought_delimiter: int = 0
+    unsorted: int | None = None
 
     @property
     def total(self) -> int:
         """Everything after P."""
-        return self.text + self.latent + self.delimiter + self.pause + self.thought
+        known = self.text + self.latent + self.delimiter + self.pause + self.thought
+        return known if self.unsorted is None else self.unsorted
 
     @property
-    def paper_tokens(self) -> int:
+    def paper_tokens(self) -> int | None:
         """The number that the papers print: without pauses and without the delimiters of thoughts."""
-        return self.total - self.pause - self.thought_delimiter
+        return None if self.unsorted is not None else self.total - self.pause - self.thought_delimiter
 
-    def kinds(self) -> dict[str, int]:
-        """Return the counts that sum to ``total``."""
-        return {name: getattr(self, name) for name in ("text", "latent", "delimiter", "pause", "thought")}
+    def kinds(self) -> dict[str, int | None]:
+        """Return the counts that sum to ``total``; None where they are not known."""
+        known = self.unsorted is None
+        return {name: getattr(self, name) if known else None for name in KINDS}
 
-    def to_dict(self) -> dict[str, int]:
+    def to_dict(self) -> dict[str, int | None]:
         """Return every kind and the two sums."""
         return {**self.kinds(), "total": self.total, "paper_tokens": self.paper_tokens}
 
@@ -53,7 +66,7 @@ def count_tokens(ids: Iterable[int], special: SpecialIds) -> TokenCounts:
     >>> count_tokens([7, 9, 8, 3, 0], SpecialIds(eos=0, bo_latent=7, eo_latent=8, first_latent=9, codebook_size=4))
     TokenCounts(text=2, latent=1, delimiter=2, pause=0, thought=0, thought_delimiter=0)
     """
-    counts = dict.fromkeys(("text", "latent", "delimiter", "pause", "thought", "thought_delimiter"), 0)
+    counts = dict.fromkeys((*KINDS, "thought_delimiter"), 0)
     for token in ids:
         if special.is_latent(token):
             counts["latent"] += 1
@@ -73,35 +86,54 @@ def count_tokens(ids: Iterable[int], special: SpecialIds) -> TokenCounts:
 
 @dataclass(frozen=True)
 class Answer:
-    """One decoded answer.
+    """One answer, decoded here or by a server.
 
     Attributes:
-        ids: Everything after the prompt P, up to and including end of sequence.
         text: The decoded text; latents and other special tokens are left out.
-        codes: Codes of the latents in order.
-        counts: Tokens by kind.
+        counts: Its tokens.
         finished: Whether the model ended the answer; False if it was cut off.
+        ids: Everything after the prompt P, up to and including end of sequence; None if a server sent text alone.
+        codes: Codes of the latents in order; None as ``ids``.
+        error: Why a server gave no answer; None if it did.
     """
 
-    ids: list[int]
     text: str
-    codes: list[int]
     counts: TokenCounts
     finished: bool
+    ids: list[int] | None = None
+    codes: list[int] | None = None
+    error: str | None = None
 
 
-def read_answer(ids: Sequence[int], tokenizer: Any, run: Run, ends: Sequence[int] | None = None) -> Answer:
+def require_answers(answers: Sequence[Answer], names: Sequence[str]) -> None:
+    """Find out whether a server has left out an answer.
+
+    Args:
+        answers: The answers.
+        names: What messages call the question of each.
+
+    Raises:
+        InputError: If it has.
+    """
+    failed = [f"{name}: {answer.error}" for name, answer in zip(names, answers, strict=True) if answer.error]
+    if failed:
+        raise InputError(f"{len(failed)} of {len(answers)} answers are missing, the first for {failed[0]}")
+
+
+def read_answer(
+    ids: Sequence[int], tokenizer: "PreTrainedTokenizerBase", special: SpecialIds, ends: Sequence[int] | None = None
+) -> Answer:
     """Read an answer out of the ids after P, dropping what follows end of sequence.
 
     Args:
         ids: Token ids, padded or not.
         tokenizer: The run's tokenizer.
-        run: The run.
+        special: Ids of the run's tokens.
         ends: Ids that end an answer; by default the run's end of sequence alone.
     """
-    ends = ends or [run.ids.eos]
+    ends = ends or [special.eos]
     last = next((place for place, token in enumerate(ids) if token in ends), None)
     ids = list(ids if last is None else ids[: last + 1])
-    text = tokenizer.decode(text_only(ids, run.ids), skip_special_tokens=True, clean_up_tokenization_spaces=False)
-    codes = [run.ids.code(token) for token in ids if run.ids.is_latent(token)]
-    return Answer(ids, text, codes, count_tokens(ids, run.ids), finished=last is not None)
+    text = tokenizer.decode(text_only(ids, special), skip_special_tokens=True, clean_up_tokenization_spaces=False)
+    codes = [special.code(token) for token in ids if special.is_latent(token)]
+    return Answer(text, count_tokens(ids, special), last is not None, ids, codes)

@@ -2,14 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 
 from mixlm.encoding import USAGE
 from mixlm.encoding.code_usage import read_usage
 from mixlm.errors import InputError
-from mixlm.run import Run
+from mixlm.generation.plan import Answerer
 
 
 UNKNOWN_TEXT = "\N{REPLACEMENT CHARACTER}"
@@ -37,20 +36,19 @@ class Reader:
     """Reads the latents of a run's answers back.
 
     Args:
-        run: The run.
-        tokenizer: Its tokenizer, where it is loaded already.
+        answerer: The run.
 
     Raises:
         InputError: If the run holds no stage-1 model, or a damaged one.
     """
 
-    def __init__(self, run: Run, tokenizer: Any = None) -> None:
+    def __init__(self, answerer: Answerer) -> None:
+        run = answerer.run
         if run.vqvae_path is None:
             raise InputError(f"{run.path}: no vqvae folder, so no latents to explain; leave out --explain")
         from mixlm.encoding.dataset import open_vqvae
 
-        self.run = run
-        self.tokenizer = tokenizer if tokenizer is not None else run.tokenizer()
+        self.tokenizer = answerer.tokenizer
         self.vqvae = open_vqvae(run.vqvae_path)
         self.usage = read_usage(run.vqvae_path / USAGE)
 

@@ -8,7 +8,7 @@ from transformers import LogitsProcessor
 
 from mixlm.errors import InputError
 from mixlm.generation.options import LatentMode
-from mixlm.methods.base import Grammar
+from mixlm.methods.base import Spans
 from mixlm.model.special_tokens import SpecialIds
 
 
@@ -23,21 +23,21 @@ class SpanLimits:
         least: Latents before ``<eoLatent>`` may come, (rows,).
         most: Latents after which ``<eoLatent>`` must come, (rows,); 0: no span.
         required: Whether the answer must open with a span, (rows,).
-        spans: Where spans may be, as in ``Grammar``.
+        spans: Where spans may be, as in ``Method``.
     """
 
     least: torch.Tensor
     most: torch.Tensor
     required: torch.Tensor
-    spans: str
+    spans: Spans
 
 
-def span_limits(modes: Sequence[LatentMode], grammar: Grammar, device: torch.device | str = "cpu") -> SpanLimits:
+def span_limits(modes: Sequence[LatentMode], spans: Spans, device: torch.device | str = "cpu") -> SpanLimits:
     """Return the bounds that the modes of a batch's rows set.
 
     Args:
         modes: Mode of each row, shares resolved.
-        grammar: The method's grammar.
+        spans: Where the method's answers may hold latents.
         device: Where the logits will be.
 
     Raises:
@@ -46,13 +46,13 @@ def span_limits(modes: Sequence[LatentMode], grammar: Grammar, device: torch.dev
     least, most, required = [], [], []
     for mode in modes:
         exact = mode.count if mode.kind == "exact" else 0
-        if exact and grammar.spans == "none":
+        if exact and spans == "none":
             raise InputError(f"--latents {mode}: the run's method writes no latents; choose free or text")
         bounded = {"free": UNBOUNDED, "text": 0}.get(mode.kind, mode.count)
         least.append(exact)
-        most.append(0 if grammar.spans == "none" else bounded)
+        most.append(0 if spans == "none" else bounded)
         required.append(exact > 0)
-    return SpanLimits(*(torch.tensor(bound, device=device) for bound in (least, most, required)), grammar.spans)
+    return SpanLimits(*(torch.tensor(bound, device=device) for bound in (least, most, required)), spans)
 
 
 class LatentGrammar(LogitsProcessor):

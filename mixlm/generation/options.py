@@ -10,6 +10,8 @@ from mixlm.errors import InputError
 
 _VALUE = re.compile(r"\d+(\.\d+)?%|\d+")
 _REMEDY = "choose free, text, max:N, exact:N or direct"
+_KINDS = ("free", "text", "max", "exact", "direct")
+MOST_NEW_TOKENS = 512
 
 
 @dataclass(frozen=True)
@@ -27,11 +29,26 @@ class LatentMode:
     count: int | None = None
     share: Fraction | None = None
 
+    def __post_init__(self) -> None:
+        """Check the fields.
+
+        Raises:
+            InputError: If there is no such kind, or a number is missing or one too many.
+        """
+        numbers = [number for number in (self.count, self.share) if number is not None]
+        if self.kind not in _KINDS or len(numbers) != (self.kind in ("max", "exact")) or any(n < 0 for n in numbers):
+            raise InputError(f"--latents '{self}': no such mode; {_REMEDY}")
+
     def __str__(self) -> str:
         """Return the mode as a user types it."""
         if self.share is not None:
             return f"{self.kind}:{float(self.share * 100):g}%"
         return self.kind if self.count is None else f"{self.kind}:{self.count}"
+
+    @property
+    def wants_latents(self) -> bool:
+        """Whether the mode asks for latents, which not every method writes."""
+        return self.kind in ("exact", "max") and bool(self.count or self.share)
 
     def resolve(self, own_codes: int) -> "LatentMode":
         """Turn a share into a number of latents, halves rounded up, for a sample whose trace has ``own_codes`` codes.
@@ -49,8 +66,9 @@ class GenerationOptions:
     """How answers are decoded; greedily unless a sampling setting is given.
 
     Attributes:
-        max_new_tokens: Longest answer, latents and delimiters included; the model's context may end it earlier.
-        latents: How many latents an answer holds.
+        max_new_tokens: Longest answer, latents and delimiters included; the model's context may end it earlier. None:
+            512, or where reference answers are known twice the longest of them.
+        latents: How many latents an answer holds; may be given as text, such as "exact:2".
         temperature: Divides the logits before sampling; None: 1 if ``top_k`` or ``top_p`` is given, else greedy.
         top_k: Sample from the ``top_k`` likeliest tokens that the grammar allows; 0: from all.
         top_p: Sample from the likeliest tokens that together reach this probability; 1: from all.
@@ -60,7 +78,7 @@ class GenerationOptions:
         thoughts: Number of continuous thoughts, in place of the method's own.
     """
 
-    max_new_tokens: int = 512
+    max_new_tokens: int | None = None
     latents: LatentMode = field(default_factory=LatentMode)
     temperature: float | None = None
     top_k: int = 0
@@ -69,6 +87,22 @@ class GenerationOptions:
     batch_size: int = 32
     samples: int = 1
     thoughts: int | None = None
+
+    def __post_init__(self) -> None:
+        """Read a mode that is given as text, and check the numbers.
+
+        Raises:
+            InputError: If it is no mode, or a number is out of its range.
+        """
+        if isinstance(self.latents, str):
+            object.__setattr__(self, "latents", parse_latent_mode(self.latents))
+        least = {"max_new_tokens": 1, "temperature": 0, "top_k": 0, "batch_size": 1, "samples": 1, "thoughts": 0}
+        for name, bound in least.items():
+            value = getattr(self, name)
+            if value is not None and value < bound:
+                raise InputError(f"{name} {value}: must be at least {bound}")
+        if not 0 < self.top_p <= 1:
+            raise InputError(f"top_p {self.top_p}: must be above 0 and at most 1")
 
     @property
     def sampling(self) -> bool:

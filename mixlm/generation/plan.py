@@ -1,114 +1,172 @@
-"""What there is to decode: one job for each answer, checked before the first token."""
+"""What there is to decode: requests to a run, checked before the first token, and who answers them."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
+from mixlm.data.tokenization import tokenize_prompt
 from mixlm.errors import InputError
-from mixlm.generation.answers import count_tokens
+from mixlm.generation.answers import Answer, count_tokens
 from mixlm.generation.grammar import span_limits
-from mixlm.generation.options import LatentMode
-from mixlm.model.loading import context_length
+from mixlm.generation.options import MOST_NEW_TOKENS, GenerationOptions, LatentMode
 from mixlm.run import Run
 
 
 if TYPE_CHECKING:
-    from mixlm.generation.options import GenerationOptions
+    import torch
+    from transformers import PreTrainedTokenizerBase
 
 
 @dataclass(frozen=True)
-class Job:
+class Request:
+    """One question to a run.
+
+    Attributes:
+        prompt_ids: The prompt P.
+        name: What error messages call it, for example ``questions.jsonl:17``.
+        latents: How latents are decoded, in place of what the options say for all.
+        opening: What the answer begins with, in place of what the method puts after P: a whole span of latents or
+            thoughts, the answer's marker, or nothing. Only text follows.
+        change: Given the vectors of the latents and thoughts that the model is given, (number, width), returns those
+            that it reads instead.
+    """
+
+    prompt_ids: Sequence[int]
+    name: str = "the question"
+    latents: LatentMode | None = None
+    opening: Sequence[int] | None = None
+    change: "Callable[[torch.Tensor], torch.Tensor] | None" = None
+
+
+@dataclass(frozen=True)
+class Pending:
     """One answer to decode.
 
     Attributes:
         place: Its place in the output.
+        request: What it answers.
         given: The ids that the model is given: the prompt P and what the method puts after it.
-        prompt_length: Length of P.
         mode: How latents are decoded.
         budget: Tokens that the model may write.
+        thoughts: The most thoughts that the model adds to what it is given until it stops by itself.
     """
 
     place: int
+    request: Request
     given: list[int]
-    prompt_length: int
     mode: LatentMode
     budget: int
+    thoughts: int
 
 
-def plan(
-    model: Any,
-    run: Run,
-    prompts: Sequence[Sequence[int]],
-    options: "GenerationOptions",
-    latent_counts: Sequence[int] | None = None,
-    names: Sequence[str] | None = None,
-    openings: Sequence[Sequence[int]] | None = None,
-) -> list[Job]:
-    """Check everything before the first token is decoded, and list the answers to decode.
+class Answerer:
+    """What answers requests to a run: an ``Engine`` decodes here, an ``Endpoint`` asks a server.
 
-    Takes the arguments of ``generate``.
-
-    Raises:
-        InputError: As ``generate``.
+    Attributes:
+        run: The run.
+        tokenizer: Its tokenizer.
+        context: Tokens that the model sees at once; None: no limit is known.
     """
-    if options.samples > 1 and not options.sampling:
-        raise InputError("--samples: greedy decoding gives the same answer every time; add --temperature 1")
-    if latent_counts is None and options.latents.share is not None:
-        raise InputError(f"--latents {options.latents}: a share needs a reference trace; give a number instead")
-    if options.latents.kind == "direct" and openings is None:
-        raise InputError("--latents direct: is for mixlm evaluate, which knows the form of answers; choose another")
-    method, context = run.method, context_length(model)
-    thoughts = own_thoughts(run, options) if openings is None else 0
-    room = thoughts + 1 if thoughts else 0
-    jobs: list[Job] = []
-    for index, prompt in enumerate(prompts):
-        given = method.prompt(prompt, run.progress, options.thoughts)
-        mode = options.latents
-        if latent_counts is not None:
-            mode = LatentMode(mode.kind, latent_counts[index])
-        if openings is not None:
-            given, mode = [*prompt, *openings[index]], LatentMode("text")
-        name = names[index] if names else f"prompt {index + 1}"
-        added = len(given) - len(prompt) + room
-        budget = _budget(name, len(prompt), added, mode, options.max_new_tokens, context)
-        if openings is not None:  # codes that are given now are else written by the model, within its limit
-            codes = count_tokens(openings[index], run.ids)
+
+    run: Run
+    tokenizer: "PreTrainedTokenizerBase"
+    context: int | None = None
+
+    def request(self, question: str) -> Request:
+        """Return the request that asks ``question``, rendered as in training."""
+        return Request(tokenize_prompt(self.tokenizer, self.run.template, question))
+
+    def answer(
+        self,
+        requests: Sequence[Request],
+        options: GenerationOptions | None = None,
+        progress: Callable[[int], None] | None = None,
+    ) -> list[Answer]:
+        """Answer ``requests``.
+
+        Args:
+            requests: What to answer.
+            options: How to decode.
+            progress: Called with the number of answers just given.
+
+        Returns:
+            ``options.samples`` answers to the first request, then those to the second, and so on.
+
+        Raises:
+            InputError: If a prompt does not fit the model's context, or the options contradict each other or the
+                method, or cannot be had of this answerer.
+        """
+        options = options or GenerationOptions()
+        return self.decode(self.plan(requests, options), options, progress)
+
+    def plan(self, requests: Sequence[Request], options: GenerationOptions) -> list[Pending]:
+        """Check everything before the first token is decoded, and list the answers to decode.
+
+        Raises:
+            InputError: As ``answer``.
+        """
+        if options.samples > 1 and not options.sampling:
+            raise InputError("--samples: greedy decoding gives the same answer every time; add --temperature 1")
+        pending: list[Pending] = []
+        for request in requests:
+            first = self._pending(request, options)
+            pending += [replace(first, place=len(pending) + sample) for sample in range(options.samples)]
+        span_limits([one.mode for one in pending], self.run.method.spans)
+        return pending
+
+    def decode(
+        self, pending: Sequence[Pending], options: GenerationOptions, progress: Callable[[int], None] | None = None
+    ) -> list[Answer]:
+        """Decode what ``plan`` listed for the same options."""
+        raise NotImplementedError
+
+    def _pending(self, request: Request, options: GenerationOptions) -> Pending:
+        """Return the first answer to a request."""
+        run, opening, mode = self.run, request.opening, request.latents or options.latents
+        if mode.share is not None:
+            raise InputError(f"--latents {mode}: a share needs a reference trace; give a number instead")
+        if mode.kind == "direct" and opening is None:
+            raise InputError(
+                "--latents direct: is for mixlm evaluate, which knows the form of answers; choose another"
+            )
+        given = run.prompt(request.prompt_ids, options.thoughts)
+        thoughts = run.method.thoughts_to_add(run.progress) if opening is None and options.thoughts is None else 0
+        if opening is not None:
+            given, mode = [*request.prompt_ids, *opening], LatentMode("text")
+        added = len(given) - len(request.prompt_ids) + (thoughts + 1 if thoughts else 0)
+        budget = _budget(request, added, mode, options.max_new_tokens or MOST_NEW_TOKENS, self.context)
+        if opening is not None:  # codes that are given now are else written by the model, within its limit
+            codes = count_tokens(opening, run.ids)
             budget = max(budget - codes.latent - codes.delimiter + codes.thought_delimiter, 1)
-        sampled = range(options.samples)
-        jobs += [Job(len(jobs) + sample, given, len(prompt), mode, budget) for sample in sampled]
-    span_limits([job.mode for job in jobs], method.grammar())
-    return jobs
+        return Pending(0, request, given, mode, budget, thoughts)
 
 
-def _budget(name: str, prompt: int, added: int, mode: LatentMode, max_new_tokens: int, context: int | None) -> int:
+def _budget(request: Request, added: int, mode: LatentMode, max_new_tokens: int, context: int | None) -> int:
     """Return how many tokens an answer may take after a prompt and the tokens that the method adds to it."""
-    given, adding = prompt + added, f" and the method adds {added}" if added else ""
+    prompt, adding = len(request.prompt_ids), f" and the method adds {added}" if added else ""
+    given = prompt + added
     if context is not None and given >= context:
         raise InputError(
-            f"{name}: the prompt has {prompt} tokens{adding}, the model's context holds {context} with the answer; "
-            f"shorten the question or leave this row out{' or ask for fewer thoughts' if added else ''}"
+            f"{request.name}: the prompt has {prompt} tokens{adding}, the model's context holds {context} with the "
+            f"answer; shorten the question or leave this row out{' or ask for fewer thoughts' if added else ''}"
         )
     budget = max_new_tokens if context is None else min(max_new_tokens, context - given)
     if mode.kind == "exact" and mode.count and mode.count + 2 > budget:
         raise InputError(
-            f"{name}: {mode.count} latents with their delimiters do not fit in the {budget} tokens that the answer "
-            "may take; raise --max-new-tokens or ask for fewer latents"
+            f"{request.name}: {mode.count} latents with their delimiters do not fit in the {budget} tokens that the "
+            "answer may take; raise --max-new-tokens or ask for fewer latents"
         )
     return budget
 
 
-def own_thoughts(run: Run, options: "GenerationOptions") -> int:
-    """Return the most thoughts that the model adds to a prompt by itself; 0 where their number is fixed."""
-    return 0 if options.thoughts is not None else run.method.thoughts_to_add(run.progress)
-
-
-def batches(jobs: Sequence[Job], batch_size: int) -> Iterator[list[Job]]:
-    """Group jobs of like length, longest first; only jobs with the same budget share a batch."""
-    batch: list[Job] = []
-    for job in sorted(jobs, key=lambda job: (job.budget, -len(job.given))):
-        if batch and (len(batch) == batch_size or batch[0].budget != job.budget):
+def batches(pending: Sequence[Pending], batch_size: int) -> Iterator[list[Pending]]:
+    """Group answers of like length, longest first; only those of one budget that think alike share a batch."""
+    batch: list[Pending] = []
+    for one in sorted(pending, key=lambda one: (one.budget, one.thoughts, -len(one.given))):
+        alike = batch and (batch[0].budget, batch[0].thoughts) == (one.budget, one.thoughts)
+        if batch and (len(batch) == batch_size or not alike):
             yield batch
             batch = []
-        batch.append(job)
+        batch.append(one)
     if batch:
         yield batch

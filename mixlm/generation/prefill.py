@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch.nn import functional as F
@@ -12,12 +12,16 @@ from mixlm.model.stop import is_last
 from mixlm.model.thoughts import cut_up, fill_thoughts, last_logits, new_cache, run_passes
 
 
-Change = Callable[[torch.Tensor, torch.Tensor, Sequence[int]], torch.Tensor]
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+
+Change = Callable[[torch.Tensor], torch.Tensor]
 
 
 @torch.no_grad()
 def prefill(
-    model: Any, input_ids: torch.Tensor, attention_mask: torch.Tensor, thought_mask: torch.Tensor
+    model: "PreTrainedModel", input_ids: torch.Tensor, attention_mask: torch.Tensor, thought_mask: torch.Tensor
 ) -> dict[str, Any]:
     """Compute prompts with thoughts up to their last token.
 
@@ -43,7 +47,7 @@ def prefill(
 
 @torch.no_grad()
 def think(
-    model: Any, input_ids: torch.Tensor, attention_mask: torch.Tensor, most: int, special: SpecialIds
+    model: "PreTrainedModel", input_ids: torch.Tensor, attention_mask: torch.Tensor, most: int, special: SpecialIds
 ) -> dict[str, Any]:
     """Let a model think after its prompts until its classifier fires, row by row.
 
@@ -79,12 +83,11 @@ def think(
 
 @torch.no_grad()
 def change_latents(
-    model: Any,
+    model: "PreTrainedModel",
     input_ids: torch.Tensor,
     attention_mask: torch.Tensor,
     special: SpecialIds,
-    change: Change,
-    places: Sequence[int],
+    changes: Sequence[Change | None],
 ) -> dict[str, Any]:
     """Prepare prompts whose latents and thoughts are other vectors than the model's own.
 
@@ -93,9 +96,8 @@ def change_latents(
         input_ids: (rows, length), padded on the left, with latents or placeholders of thoughts.
         attention_mask: (rows, length).
         special: Tells latents and thoughts by their ids.
-        change: Given all input embeddings, (rows, length, width), where latents and thoughts are, (rows, length), and
-            ``places``, returns the embeddings to use.
-        places: What each row is to the caller.
+        changes: For each row what returns other vectors for those of its latents and thoughts, (number, width);
+            None: they stay.
 
     Returns:
         Arguments of ``model.generate``.
@@ -103,8 +105,11 @@ def change_latents(
     thoughts = is_thought(input_ids, special)
     latents = (input_ids >= special.latent_ids.start) & (input_ids < special.latent_ids.stop)
     embeds = fill_thoughts(model, input_ids, attention_mask, thoughts)
-    changed = change(embeds, (latents | thoughts) & attention_mask.bool(), places)
-    return {"input_ids": input_ids, "attention_mask": attention_mask, "inputs_embeds": changed}
+    marked, embeds = (latents | thoughts) & attention_mask.bool(), embeds.clone()
+    for row, own, change in zip(embeds, marked, changes, strict=True):
+        if change is not None:
+            row[own] = change(row[own])
+    return {"input_ids": input_ids, "attention_mask": attention_mask, "inputs_embeds": embeds}
 
 
 def is_thought(input_ids: torch.Tensor, special: SpecialIds) -> torch.Tensor:

@@ -1,6 +1,7 @@
 """A file of lines that several processes write together."""
 
 import os
+import re
 from collections.abc import Iterable
 from contextlib import ExitStack
 from itertools import cycle, islice
@@ -27,7 +28,7 @@ class SharedFile:
         self.name, self.path, self.processes = str(path), Path(path), processes
         self.parts = [self._beside(f"{rank}-of-{processes.count}") for rank in range(processes.count)]
         self.lock = self._beside("lock")
-        for stray in (self.parts[processes.rank], self.lock):  # of a call that was interrupted
+        for stray in (self.parts[processes.rank], self.lock, *self._others()):  # of a call that was interrupted
             stray.unlink(missing_ok=True)
         with whole_file(self._beside(f"try-{processes.rank}")):
             pass  # a place where nothing can be written is found before the work
@@ -66,6 +67,12 @@ class SharedFile:
         except FileExistsError:
             return False
         return True
+
+    def _others(self) -> list[Path]:
+        """Return what calls with more processes or fewer have left, for the first process to see to."""
+        part = re.compile(rf"\.{re.escape(self.path.name)}\.\d+-of-\d+")
+        beside = self.path.parent.iterdir() if self.processes.first and self.path.parent.is_dir() else ()
+        return [path for path in beside if part.fullmatch(path.name) and path not in self.parts]
 
     def _beside(self, name: str) -> Path:
         return self.path.with_name(f".{self.path.name}.{name}")

@@ -5,7 +5,7 @@ from typing import Any
 
 from mixlm.errors import InputError
 from mixlm.methods.assorted import Assorted, AssortedAll, AssortedCurriculum, AssortedPoisson
-from mixlm.methods.base import Grammar, Method, Progress, Trainable
+from mixlm.methods.base import Method, Progress, Trainable
 from mixlm.methods.coconut import Coconut, CoconutNoCurriculum, CoconutNoThought, PauseAsThought
 from mixlm.methods.controls import DropPrefix, FrequentNgrams, HashedCodes, MatchedPauses, RandomCodes, ShuffledCodes
 from mixlm.methods.icot import StepwiseInternalisation
@@ -14,7 +14,7 @@ from mixlm.methods.pause import Pause
 from mixlm.methods.text import ChainOfThought, SolutionOnly
 
 
-__all__ = ["METHODS", "Grammar", "Method", "Progress", "Trainable", "build_method"]
+__all__ = ["METHODS", "Method", "Progress", "Trainable", "build_method"]
 
 METHODS: dict[str, type[Method]] = {
     "cot": ChainOfThought,

@@ -7,7 +7,7 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
-from mixlm.methods.base import Grammar, Method, Progress, Row, Trainable, answer_sequence, require
+from mixlm.methods.base import Method, Progress, Row, Spans, Trainable, answer_sequence, require
 from mixlm.methods.curriculum import MANY, Curriculum
 from mixlm.methods.mixing import PAPER_LENGTHS, draw_two_level, draw_uniform, mixed_answer
 from mixlm.model.special_tokens import latent_span
@@ -26,6 +26,7 @@ class Assorted(Method):
     source: ClassVar[str] = "Token Assorted, section 3"
     needs_codes: ClassVar[bool] = True
     codes_mean_chunks: ClassVar[bool] = True
+    spans: ClassVar[Spans] = "prefix"
 
     mix: Literal["paper", "uniform"] = "paper"
     lengths: tuple[int, ...] = PAPER_LENGTHS
@@ -54,10 +55,6 @@ class Assorted(Method):
         codes = list(row["codes"][:replaced])
         answer = mixed_answer(row["trace_ids"], row["solution_ids"], codes, self.compression_rate, self.special)
         return answer_sequence(row["prompt_ids"], answer)
-
-    def grammar(self) -> Grammar:
-        """Allow one span of latents at the start of an answer."""
-        return Grammar("prefix")
 
     def extra_tokens(self, trace: int) -> int:
         """Return the most that delimiters can add: one code in place of its r tokens takes three."""
@@ -130,6 +127,7 @@ class AssortedPoisson(AssortedAll):
 
     name: ClassVar[str] = "assorted-poisson"
     source: ClassVar[str] = "Token Assorted, table 4.4 (Poisson-Replace)"
+    spans: ClassVar[Spans] = "anywhere"
 
     probability: float = 0.5
 
@@ -157,10 +155,6 @@ class AssortedPoisson(AssortedAll):
             start = end
         tail = trace[len(latent) * self.chunk_length :]
         return answer_sequence(row["prompt_ids"], [*answer, *tail, *row["solution_ids"]])
-
-    def grammar(self) -> Grammar:
-        """Allow spans of latents anywhere."""
-        return Grammar("anywhere")
 
     def extra_tokens(self, trace: int) -> int:
         """Return what is added if every other chunk is latent, and its delimiters take more room than it saves."""

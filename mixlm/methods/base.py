@@ -11,6 +11,9 @@ from mixlm.errors import InputError
 from mixlm.model.special_tokens import IGNORED, SpecialIds
 
 
+Spans = Literal["none", "prefix", "anywhere", "mixed"]
+
+
 @dataclass(frozen=True)
 class Progress:
     """How far training is.
@@ -27,19 +30,6 @@ class Progress:
     def epoch(self) -> int:
         """The pass over the training rows, from 0."""
         return self.step // self.steps_per_epoch
-
-
-@dataclass(frozen=True)
-class Grammar:
-    """Where a method's answers may hold latents.
-
-    Attributes:
-        spans: "none": nowhere; "prefix": one delimited span of latents alone, at the very start of the answer;
-            "anywhere": any number of such spans, before, between and after text; "mixed": one span, at the very start,
-            which holds text beside latents.
-    """
-
-    spans: Literal["none", "prefix", "anywhere", "mixed"]
 
 
 class Trainable(NamedTuple):
@@ -68,6 +58,9 @@ class Method:
         source: Paper and section.
         needs_codes: Whether its rows must come from ``mixlm-encode``.
         codes_mean_chunks: Whether stage 1 can read the method's latents back.
+        spans: Where answers may hold latents. "none": nowhere; "prefix": one delimited span of latents alone, at the
+            very start; "anywhere": any number of such spans, before, between and after text; "mixed": one span, at the
+            very start, which holds text beside latents.
         uses_thoughts: Whether inputs may be hidden states in place of tokens (``mixlm.model.thoughts``).
         packable: Whether several sequences may share a row.
     """
@@ -76,6 +69,7 @@ class Method:
     source: ClassVar[str]
     needs_codes: ClassVar[bool] = False
     codes_mean_chunks: ClassVar[bool] = False
+    spans: ClassVar[Spans] = "none"
     uses_thoughts: ClassVar[bool] = False
     packable: ClassVar[bool] = True
 
@@ -164,10 +158,6 @@ class Method:
     def latents_of(self, row: Row) -> int:
         """Return how many latents stand for the whole trace of a row with codes."""
         return len(row["codes"])
-
-    def grammar(self) -> Grammar:
-        """Return where answers may hold latents."""
-        return Grammar("none")
 
     def options(self) -> dict[str, Any]:
         """Return the method's options as plain values."""

@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from mixlm.methods.assorted import Assorted
-from mixlm.methods.base import Grammar, Row, Trainable, answer_sequence
+from mixlm.methods.base import Row, Spans, Trainable, answer_sequence
 
 
 @dataclass
@@ -94,6 +94,7 @@ class DropPrefix(Control):
     """The first m trace tokens are missing, and nothing stands for them: no latents, no delimiters."""
 
     name: ClassVar[str] = "drop-prefix"
+    spans: ClassVar[Spans] = "none"
 
     def tokens(self, codebook_size: int) -> list[str]:
         """Return no tokens."""
@@ -103,10 +104,6 @@ class DropPrefix(Control):
         """Return P, the trace after its first ``replaced`` codes' tokens, S."""
         rest = row["trace_ids"][replaced * self.compression_rate :]
         return answer_sequence(row["prompt_ids"], [*rest, *row["solution_ids"]])
-
-    def grammar(self) -> Grammar:
-        """Allow no latents."""
-        return Grammar("none")
 
     def extra_tokens(self, trace: int) -> int:
         """Return 0."""
@@ -126,6 +123,7 @@ class FrequentNgrams(Control):
     """
 
     name: ClassVar[str] = "frequent-ngrams"
+    spans: ClassVar[Spans] = "mixed"
 
     def fit(self, rows: Sequence[Row], seed: int) -> dict[str, Any]:
         """Find the K strings in the traces of ``rows``; code i stands for the i-th."""
@@ -167,10 +165,6 @@ class FrequentNgrams(Control):
         prefix = self.compress(row["trace_ids"][:length])
         span = [self.special.bo_latent, *prefix, self.special.eo_latent] if replaced else []
         return answer_sequence(row["prompt_ids"], [*span, *row["trace_ids"][length:], *row["solution_ids"]])
-
-    def grammar(self) -> Grammar:
-        """Allow one span at the start, with text in it."""
-        return Grammar("mixed")
 
     def extra_tokens(self, trace: int) -> int:
         """Return the delimiters: nothing in between need be shorter than its text."""

@@ -259,9 +259,9 @@ def new_cache(model: "PreTrainedModel") -> "Cache":
     return DynamicCache(config=bare(model).config)
 
 
-def last_logits(model: "PreTrainedModel") -> dict[str, int]:
-    """Return the option that spares a model the logits of all but the last place of a pass, if it has one."""
-    return {"logits_to_keep": 1} if "logits_to_keep" in signature(model.forward).parameters else {}
+def last_logits(model: "PreTrainedModel", count: int = 1) -> dict[str, int]:
+    """Return the option that spares a model the logits of all but the last ``count`` places, if it has one."""
+    return {"logits_to_keep": count} if "logits_to_keep" in signature(model.forward).parameters else {}
 
 
 def bare(model: "PreTrainedModel") -> "PreTrainedModel":

@@ -79,7 +79,7 @@ def write_card(run: Run, history: list[dict[str, Any]]) -> None:
         use=_THOUGHTS if run.method.uses_thoughts else _PLAIN,
         versions=", ".join(f"{name} {number}" for name, number in package_versions().items()),
         prompt="the tokenizer's chat template" if run.template.chat else run.template.prompt.rstrip("\n"),
-        solution=run.template.solution.split("{answer}")[0].strip(),
+        solution=run.template.marker.strip(),
         reading=_READING if has_latents else "",
         figures=_figures(history),
         arguments="\n".join(f"- `{name}`: `{value}`" for name, value in run.arguments.items()),

@@ -11,7 +11,8 @@ from transformers import TrainerState, set_seed
 
 from mixlm.encoding import VQVAE
 from mixlm.errors import InputError
-from mixlm.evaluation.evaluate import evaluate
+from mixlm.evaluation.evaluate import accuracy
+from mixlm.generation.engine import Engine
 from mixlm.methods import build_method
 from mixlm.methods.base import recoded
 from mixlm.model.collator import Collator
@@ -195,8 +196,7 @@ class _Finetuning:
     def _accuracy(self, model: "PreTrainedModel") -> dict[str, float]:
         """Let a model answer the first validation rows; return the share of right answers."""
         rows = [self.valid[index] for index in range(min(len(self.valid), MEASURED_ROWS))]
-        modes = evaluate(self.run, rows, model, self.data.tokenizer, check=self.options.check)["modes"]
-        return {"accuracy": modes["free"]["accuracy"]}
+        return {"accuracy": accuracy(Engine(self.run, model, self.data.tokenizer), rows, self.options.check)}
 
     def trained_model(self, trainer: MixedTrainer) -> "PreTrainedModel | PeftModel | None":
         """Return the model that was trained, whole in the first process; where processes hold parts, all call this."""

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mixlm.errors import InputError
-from mixlm.generation.options import LatentMode, parse_latent_modes
+from mixlm.generation.options import parse_latent_modes
 from mixlm.methods import Method, build_method
 from mixlm.tasks import open_task
 from pipelines.grid.commands import known_options
@@ -226,7 +226,7 @@ def _latents(path: Path, label: str, method: Method, own: Any, shared: Any) -> s
 
     Those that the grid gives for all entries are for a method without latents only the ones that it has.
     """
-    has_latents = method.grammar().spans != "none"
+    has_latents = method.spans != "none"
     if own is None and shared is None:
         return EVERY_LENGTH if has_latents else "free,direct" if method.needs_codes else "free"
     given = shared if own is None else own
@@ -235,15 +235,11 @@ def _latents(path: Path, label: str, method: Method, own: Any, shared: Any) -> s
         modes = parse_latent_modes(text)
     except InputError as error:
         raise InputError(f"{path}: '{label}': {error}") from None
-    if has_latents or all(map(_without_latents, modes)):
+    if has_latents or not any(mode.wants_latents for mode in modes):
         return text
     if own is not None:
         raise InputError(f"{path}: '{label}' writes no latents, but is to be evaluated with '{text}'; give 'free'")
-    return ",".join(str(mode) for mode in modes if _without_latents(mode)) or "free"
-
-
-def _without_latents(mode: LatentMode) -> bool:
-    return mode.kind not in ("exact", "max") or not (mode.count or mode.share)
+    return ",".join(str(mode) for mode in modes if not mode.wants_latents) or "free"
 
 
 def _check_starts(path: Path, entries: Mapping[str, Entry]) -> None:

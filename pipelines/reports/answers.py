@@ -2,31 +2,32 @@
 
 import json
 from collections.abc import Sequence
-from typing import Any
 
 import click
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from mixlm.errors import InputError
+from mixlm.data.template import Template
 from mixlm.generation.explain import Reading
 from mixlm.generation.options import GenerationOptions
+from mixlm.generation.plan import Answerer
 from mixlm.generation.questions import Answered, Question, readable_ids
 from mixlm.generation.shared_file import SharedFile
 from mixlm.model.special_tokens import latent_name
-from mixlm.run import Run
 
 
-def print_prompt_ids(questions: Sequence[Question], run: Run, tokenizer: Any, thoughts: int | None = None) -> None:
+def print_prompt_ids(questions: Sequence[Question], answerer: Answerer, thoughts: int | None = None) -> None:
     """Print what the model is given for each question, as JSON: the string with special tokens, and the ids."""
     for question in questions:
-        ids = run.method.prompt(question.prompt_ids, run.progress, thoughts)
-        click.echo(json.dumps({"prompt": readable_ids(ids, tokenizer), "prompt_ids": ids}, ensure_ascii=False))
+        ids = answerer.run.prompt(question.prompt_ids, thoughts)
+        click.echo(
+            json.dumps({"prompt": readable_ids(ids, answerer.tokenizer), "prompt_ids": ids}, ensure_ascii=False)
+        )
 
 
 def write_answers(
-    file: SharedFile, answered: Sequence[Answered], options: GenerationOptions, run: Run, questions: int
+    file: SharedFile, answered: Sequence[Answered], options: GenerationOptions, template: Template, questions: int
 ) -> None:
     """Write one JSON line for each answer of this process's share of the questions.
 
@@ -34,40 +35,25 @@ def write_answers(
         file: The file.
         answered: The answers.
         options: How they were decoded.
-        run: The run.
+        template: Says where the answer stands in a text.
         questions: Number of questions of all processes.
     """
-    lines = (json.dumps(one.record(options.latents, run), ensure_ascii=False) + "\n" for one in answered)
+    lines = (json.dumps(one.record(options.latents, template), ensure_ascii=False) + "\n" for one in answered)
     if file.write(lines, options.samples):
         click.echo(f"wrote {file.name}: {questions * options.samples} answers")
 
 
-def require_all(answered: Sequence[Answered]) -> None:
-    """Find out whether a server has left out an answer.
-
-    Raises:
-        InputError: If it has; what there is has been written.
-    """
-    failed = [one for one in answered if one.error]
-    if failed:
-        raise InputError(
-            f"{len(failed)} of {len(answered)} answers are missing, the first for {failed[0].question.name}: "
-            f"{failed[0].error}"
-        )
-
-
-def print_answers(answered: Sequence[Answered], run: Run) -> None:
+def print_answers(answered: Sequence[Answered]) -> None:
     """Print answers, with their questions if there are several."""
     for one in answered:
-        print_answer(one, run, named=len(answered) > 1)
+        print_answer(one, named=len(answered) > 1)
 
 
-def print_answer(answered: Answered, run: Run, named: bool) -> None:
+def print_answer(answered: Answered, named: bool) -> None:
     """Print one answer: its latents, its text, how many tokens it took, and what the latents mean if they were read.
 
     Args:
         answered: The answer.
-        run: The run.
         named: Whether to print the question too, to tell several answers apart.
     """
     console, answer = Console(highlight=False), answered.answer

@@ -43,6 +43,8 @@ def print_evaluation(result: dict[str, Any]) -> None:
     answers = f"{result['rows']} rows" + (f" x {result['samples']} samples" if result["samples"] > 1 else "")
     console.print(f"{result['method']}: {answers}, check {result['check']}, at most {result['max_new_tokens']} tokens")
     console.print(modes_table(result["modes"], result["samples"]))
+    if not result["loss"]:
+        click.echo("loss: not known, as a server answered")
     for name, loss in result["loss"].items():
         click.echo(f"loss {name}: {loss['loss']:.4f} nats/token ({loss['nats']:.2f} an answer, {loss['rows']} rows)")
 
@@ -57,7 +59,7 @@ def modes_table(modes: dict[str, dict[str, Any]], samples: int) -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     table.add_column("latents")
     counts = ["total", *kinds]
-    if any(figures["tokens"]["total"] != figures["tokens"]["paper_tokens"] for figures in modes.values()):
+    if any(figures["tokens"]["paper_tokens"] not in (None, figures["tokens"]["total"]) for figures in modes.values()):
         counts.append("paper_tokens")
     titles = {"total": "tokens", "paper_tokens": "in papers", **KINDS}
     solved = ["solved"] if samples > 1 else []

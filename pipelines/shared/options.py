@@ -8,6 +8,8 @@ import click
 
 if TYPE_CHECKING:
     from mixlm.data.template import Template
+    from mixlm.generation.engine import Engine
+    from mixlm.generation.plan import Answerer
 
 
 def decoding_options(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -32,6 +34,37 @@ def decoding_options(function: Callable[..., Any]) -> Callable[..., Any]:
     for option in reversed(options):
         function = option(function)
     return function
+
+
+def endpoint_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options of a server that answers in this command's place."""
+    for option in (
+        click.option(
+            "--concurrency",
+            default=16,
+            show_default=True,
+            type=click.IntRange(min=1),
+            help="Requests under way at once.",
+        ),
+        click.option(
+            "--served-model", metavar="NAME", help="What the server calls RUN.  [default: its only model, or RUN]"
+        ),
+        click.option(
+            "--endpoint", metavar="URL", help="Let a server of completions decode, such as vLLM, that serves RUN."
+        ),
+    ):
+        function = option(function)
+    return function
+
+
+def answerer_of(engine: "Engine", values: dict[str, Any]) -> "Answerer":
+    """Take the values of ``endpoint_options`` out of ``values`` and return who answers: the server, or the engine."""
+    url, name, concurrency = (values.pop(option) for option in ("endpoint", "served_model", "concurrency"))
+    if url is None:
+        return engine
+    from mixlm.generation.endpoint import Endpoint
+
+    return Endpoint(url, engine, name, concurrency)
 
 
 _TEMPLATE = {

@@ -3,8 +3,10 @@ from functools import partial
 
 import pytest
 
+from mixlm.generation.engine import Engine
 from pipelines.evaluate import main
-from tests.calling import call_command
+from tests.calling import call_command, lines_of
+from tests.completions_stub import LATENTS, Stub, serving
 from tests.tiny_runs import saved_run, write_encoded
 
 
@@ -95,3 +97,59 @@ def test_old_figures_stand_when_something_fails(run, encoded, tmp_path):
 def test_missing_things_are_named(run, encoded, tmp_path):
     assert "no such run folder" in call(tmp_path / "nothing", encoded, code=1).stderr
     assert "no such file" in call(run.path, tmp_path / "nothing.jsonl", code=1).stderr
+
+
+def test_a_server_of_ids_gives_the_records_of_decoding_here(run, encoded, tmp_path):
+    here, there = tmp_path / "here.json", tmp_path / "there.json"
+    shown = call(run.path, encoded, "--latents", LATENTS, "--out", here).stdout
+    with serving(Stub(Engine(run))) as url:
+        remote = call(run.path, encoded, "--endpoint", url, "--concurrency", 2, "--out", there).stdout
+    records, expected = lines_of(there.with_suffix(".jsonl")), lines_of(here.with_suffix(".jsonl"))
+    assert records == [{**record, "latents": "free"} for record in expected] and len(records[0]["codes"]) == 2
+    figures, own = json.loads(there.read_text()), json.loads(here.read_text())
+    assert figures["loss"] == {} and "loss: not known, as a server answered" in remote and "loss m=0" in shown
+    del figures["modes"]["free"]["seconds"], own["modes"]["exact:2"]["seconds"]
+    assert figures["modes"]["free"] == own["modes"]["exact:2"]
+
+
+def test_of_a_server_of_text_the_kinds_of_tokens_are_not_known(run, encoded, tmp_path):
+    out = tmp_path / "figures.json"
+    with serving(Stub(Engine(run), takes_ids=False, returns_ids=False)) as url:
+        shown = call(run.path, encoded, "--endpoint", url, "--out", out).stdout
+    (figures,) = json.loads(out.read_text())["modes"].values()
+    assert figures["latents"] is None and figures["tokens"]["total"] > 0 and figures["tokens"]["text"] is None
+    assert {record["codes"] for record in lines_of(out.with_suffix(".jsonl"))} == {None}
+    assert "tokens" in shown and "in papers" not in shown and "None" not in shown
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--latents", "free,exact:50%"], "--latents exact:50%: a server decodes freely"),
+        (["--thoughts", 1], "--thoughts 1: a server has none"),
+    ],
+)
+def test_what_a_server_cannot_do_is_one_line(run, encoded, arguments, message):
+    stub = Stub(Engine(run))
+    with serving(stub) as url:
+        result = call(run.path, encoded, "--endpoint", url, *arguments, code=1)
+    assert message in result.stderr and result.stdout == "" and not stub.bodies
+
+
+def test_figures_without_all_answers_are_not_written(run, encoded, tmp_path):
+    stub, out = Stub(Engine(run)), tmp_path / "figures.json"
+    stub.refused = "2 + 1?"
+    with serving(stub) as url:
+        result = call(run.path, encoded, "--endpoint", url, "--out", out, code=1)
+    assert (
+        "Error: 1 of 3 answers are missing, the first for row 2: status 400, the prompt is too long" in result.stderr
+    )
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_file_has_no_parts(run, tmp_path):
+    source = tmp_path / "rows.jsonl"
+    source.write_text(json.dumps({"question": "9?", "steps": [], "answer": "9"}) + "\n")
+    message = f"--split tset: the file {source} has no parts; leave --split out"
+    assert message in call(run.path, source, "--split", "tset", code=1).stderr
+    call(run.path, source, "--split", "train")

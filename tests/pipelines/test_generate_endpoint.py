@@ -8,6 +8,8 @@ from functools import partial
 import pytest
 import requests
 
+from mixlm.generation.engine import Engine
+from mixlm.processes import Processes
 from pipelines.generate import main
 from tests.calling import call_command, lines_of
 from tests.completions_stub import Stub, serving
@@ -94,7 +96,7 @@ def test_a_server_of_ids_gives_the_records_of_decoding_here(run, questions, tmp_
     outs = [tmp_path / "here.jsonl", tmp_path / "there.jsonl"]
     options = ["--input", questions, "--max-new-tokens", 12]
     call(run.path, *options, "--output", outs[0], "--latents", "exact:2")
-    with serving(Stub(run, run.load_model())) as url:
+    with serving(Stub(Engine(run))) as url:
         result = call(run.path, *options, "--output", outs[1], "--endpoint", url, "--concurrency", 2)
         shown = call(run.path, "1 + 2?", "--max-new-tokens", 12, "--endpoint", url, "--explain").stdout
     assert f"wrote {outs[1]}: 4 answers" in result.stdout
@@ -104,7 +106,7 @@ def test_a_server_of_ids_gives_the_records_of_decoding_here(run, questions, tmp_
 
 
 def test_what_a_server_refuses_is_named_and_the_rest_is_written(run, questions, tmp_path):
-    stub, out = Stub(run, run.load_model()), tmp_path / "out.jsonl"
+    stub, out = Stub(Engine(run)), tmp_path / "out.jsonl"
     stub.refused = "9?"
     with serving(stub) as url:
         result = call(run.path, "--input", questions, "--output", out, "--endpoint", url, code=1)
@@ -121,7 +123,7 @@ def test_what_a_server_refuses_is_named_and_the_rest_is_written(run, questions, 
 
 
 def test_a_text_alone_is_shown_with_its_number_of_tokens(run):
-    with serving(Stub(run, run.load_model(), takes_ids=False, returns_ids=False)) as url:
+    with serving(Stub(Engine(run), takes_ids=False, returns_ids=False)) as url:
         lines = call(run.path, "1 + 2?", "--max-new-tokens", 6, "--endpoint", url).stdout.splitlines()
     assert lines[-1].startswith("(6 tokens") and "latent" not in lines[-1]
 
@@ -129,3 +131,16 @@ def test_a_text_alone_is_shown_with_its_number_of_tokens(run):
 def test_no_server_is_one_line(run):
     message = call(run.path, "1?", "--endpoint", "http://127.0.0.1:1", code=1).stderr
     assert message.startswith("Error: http://127.0.0.1:1/v1: no server answers") and len(message.splitlines()) == 1
+
+
+def test_a_process_without_a_question_is_done(run, tmp_path, monkeypatch):
+    """Of more processes than questions some have none to ask."""
+    monkeypatch.setenv("RANK", "1")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setattr(Processes, "wait", lambda self: None)
+    source = tmp_path / "questions.jsonl"
+    source.write_text(json.dumps({"question": "1 + 2?"}) + "\n")
+    stub = Stub(Engine(run))
+    with serving(stub) as url:
+        call(run.path, "--input", source, "--output", tmp_path / "out.jsonl", "--endpoint", url)
+    assert not stub.bodies

@@ -14,8 +14,9 @@ from mixlm.analysis.interventions import (
 )
 from mixlm.data.template import Template
 from mixlm.errors import InputError
-from mixlm.generation.generate import generate
+from mixlm.generation.engine import Engine
 from mixlm.generation.options import GenerationOptions, LatentMode
+from mixlm.generation.plan import Request
 from mixlm.model.special_tokens import BO_THOUGHT, EO_THOUGHT, THOUGHT
 from mixlm.model.thoughts import fill_thoughts
 from mixlm.model.vocabulary import special_ids
@@ -48,8 +49,8 @@ def model(family: str = "llama"):
 @pytest.fixture(params=["codes", "thoughts"])
 def intervener(request) -> Intervener:
     if request.param == "codes":
-        return Intervener(tiny_run(ids=IDS), model(), TOKENIZER, ROWS, CODE_OPTIONS)
-    return Intervener(thought_run(), model(), TOKENIZER, ROWS, OPTIONS)
+        return Intervener(Engine(tiny_run(ids=IDS), model(), TOKENIZER), ROWS, CODE_OPTIONS)
+    return Intervener(Engine(thought_run(), model(), TOKENIZER), ROWS, OPTIONS)
 
 
 def ids(answers) -> list[list[int]]:
@@ -57,8 +58,8 @@ def ids(answers) -> list[list[int]]:
 
 
 def test_the_untouched_answers_are_those_of_generate(intervener) -> None:
-    prompts = [row["prompt_ids"] for row in ROWS]
-    written = generate(intervener.model, TOKENIZER, intervener.run, prompts, intervener.options)
+    requests = [Request(row["prompt_ids"]) for row in ROWS]
+    written = intervener.engine.answer(requests, intervener.options)
     assert ids(intervener.answers("untouched")) == ids(written)
 
 
@@ -67,7 +68,7 @@ def test_vectors_are_the_embeddings_of_the_latents(intervener) -> None:
     for row, answer, opening, vectors in zip(ROWS, before.answers, before.openings, before.vectors, strict=True):
         given = torch.tensor([[*row["prompt_ids"], *opening]])
         thoughts = given == IDS.thought
-        embeds = fill_thoughts(intervener.model, given, torch.ones_like(given), thoughts)[0]
+        embeds = fill_thoughts(intervener.engine.model, given, torch.ones_like(given), thoughts)[0]
         start = len(row["prompt_ids"]) + 1
         assert answer.ids[: len(opening)] == opening
         torch.testing.assert_close(vectors, embeds[start : start + len(opening) - 2], rtol=1e-9, atol=1e-9)
@@ -108,9 +109,9 @@ def test_the_vectors_that_the_model_reads_are_the_changed_ones(intervener) -> No
     before = intervener.untouched
     for row, answer, opening in zip(ROWS, intervener.answers("zeros"), before.openings, strict=True):
         given = torch.tensor([[*row["prompt_ids"], *opening]])
-        embeds = intervener.model.get_input_embeddings()(given).clone()
+        embeds = intervener.engine.model.get_input_embeddings()(given).clone()
         embeds[0, len(row["prompt_ids"]) + 1 : -1] = 0
-        logits = intervener.model(inputs_embeds=embeds).logits[0, -1]
+        logits = intervener.engine.model(inputs_embeds=embeds).logits[0, -1]
         logits[IDS.present()] = -torch.inf
         logits[len(TOKENIZER) :] = -torch.inf
         assert answer.ids[len(opening)] == logits.argmax().item()
@@ -118,21 +119,21 @@ def test_the_vectors_that_the_model_reads_are_the_changed_ones(intervener) -> No
 
 @pytest.mark.parametrize(("kind", "latents"), [("fewer", 1), ("more", 4), ("none", 0)])
 def test_other_numbers_of_codes(kind: str, latents: int) -> None:
-    intervener = Intervener(tiny_run(ids=IDS), model(), TOKENIZER, ROWS, CODE_OPTIONS)
+    intervener = Intervener(Engine(tiny_run(ids=IDS), model(), TOKENIZER), ROWS, CODE_OPTIONS)
     answers = intervener.answers(kind)
     assert [answer.counts.latent for answer in answers] == [latents] * len(ROWS)
     mode = LatentMode("exact", latents) if latents else LatentMode("text")
-    prompts = [row["prompt_ids"] for row in ROWS]
-    exact = generate(intervener.model, TOKENIZER, intervener.run, prompts, replace(OPTIONS, latents=mode))
+    requests = [Request(row["prompt_ids"]) for row in ROWS]
+    exact = intervener.engine.answer(requests, replace(OPTIONS, latents=mode))
     assert [answer.codes for answer in answers] == [answer.codes for answer in exact]
 
 
 @pytest.mark.parametrize(("kind", "thoughts"), [("fewer", 2), ("more", 6), ("none", 0)])
 def test_other_numbers_of_thoughts(kind: str, thoughts: int) -> None:
-    intervener = Intervener(thought_run(), model("gpt2"), TOKENIZER, ROWS, OPTIONS)
-    prompts = [row["prompt_ids"] for row in ROWS]
+    intervener = Intervener(Engine(thought_run(), model("gpt2"), TOKENIZER), ROWS, OPTIONS)
+    requests = [Request(row["prompt_ids"]) for row in ROWS]
     asked = replace(OPTIONS, thoughts=thoughts)
-    assert ids(intervener.answers(kind)) == ids(generate(intervener.model, TOKENIZER, intervener.run, prompts, asked))
+    assert ids(intervener.answers(kind)) == ids(intervener.engine.answer(requests, asked))
 
 
 def test_counts_by_hand() -> None:
@@ -154,7 +155,7 @@ def test_the_table_and_its_plot(intervener, tmp_path) -> None:
     assert [row["intervention"] for row in finding.rows] == ["untouched", *DEFAULT]
     first, none = finding.rows[0], finding.rows[-1]
     assert (first["difference"], first["changed"], first["p"]) == (0, 0, 1)
-    assert first["latents"] == (3 if intervener.run.method_name == "assorted" else 4) and none["latents"] == 0
+    assert first["latents"] == (3 if intervener.engine.run.method_name == "assorted" else 4) and none["latents"] == 0
     for row in finding.rows:
         assert row["low"] <= row["accuracy"] <= row["high"]
         assert row["difference"] == pytest.approx(row["accuracy"] - first["accuracy"])
@@ -163,9 +164,9 @@ def test_the_table_and_its_plot(intervener, tmp_path) -> None:
 
 def test_a_method_without_latents_is_refused() -> None:
     with pytest.raises(InputError, match="'cot' has no latents or thoughts"):
-        Intervener(tiny_run("cot"), model(), TOKENIZER, ROWS, OPTIONS)
+        Intervener(Engine(tiny_run("cot"), model(), TOKENIZER), ROWS, OPTIONS)
     with pytest.raises(InputError, match="compare greedy answers"):
-        Intervener(tiny_run(), model(), TOKENIZER, ROWS, replace(OPTIONS, temperature=1.0))
+        Intervener(Engine(tiny_run(), model(), TOKENIZER), ROWS, replace(OPTIONS, temperature=1.0))
 
 
 def test_interventions_are_read_from_text() -> None:

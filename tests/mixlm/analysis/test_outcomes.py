@@ -7,7 +7,7 @@ import pytest
 
 from mixlm.analysis.outcomes import OUTCOMES, classify, outcome_table, path_sentences
 from mixlm.analysis.prosqa_graph import ConceptGraph
-from mixlm.data.template import Template, extract_answer
+from mixlm.data.template import Template
 from mixlm.errors import InputError
 from mixlm.evaluation.statistics import wilson_interval
 
@@ -28,7 +28,7 @@ RIGHT, WRONG = "### Alex is a e.", "### Alex is a f."
 
 def outcome(*lines, graph=GRAPH):
     text = "\n".join(lines)
-    return classify(text, extract_answer(text, Template().solution), graph)
+    return classify(text, Template().read_answer(text), graph)
 
 
 @pytest.mark.parametrize(
@@ -123,7 +123,7 @@ def test_form_of_sentences_is_read_kindly():
 
 def test_another_marker():
     text = "Alex is a a.\nEvery a is a c.\nEvery c is a e.\nSo: Alex is a e."
-    answer = extract_answer(text, "\nSo: {answer}")
+    answer = Template(solution="\nSo: {answer}").read_answer(text)
     assert classify(text, answer, GRAPH, marker="\nSo: ") == "correct path"
     assert path_sentences("Alex is a e.", "Alex is a e.", marker="") == []
 
@@ -147,7 +147,7 @@ def test_gold_steps_of_prosqa_are_correct_paths(prosqa):
 
 
 def record(row, text, latents="free"):
-    return {"row": row, "text": text, "answer": extract_answer(text, Template().solution), "latents": latents}
+    return {"row": row, "text": text, "answer": Template().read_answer(text), "latents": latents}
 
 
 def test_table_counts_every_class_of_every_mode(tmp_path):

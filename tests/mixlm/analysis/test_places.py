@@ -4,6 +4,7 @@ import torch
 from mixlm.analysis.places import Chunks, Scored, as_latents, as_text, place_rows, score_chunks
 from mixlm.analysis.suite import Case, analyze
 from mixlm.errors import InputError
+from mixlm.generation.engine import Engine
 from mixlm.generation.options import GenerationOptions
 from mixlm.model.special_tokens import SpecialIds
 from tests.mixlm.analysis.test_interventions import IDS, OPTIONS, TOKENIZER, model
@@ -65,11 +66,11 @@ def test_rows_too_short_for_a_chunk_are_left_out(tmp_path) -> None:
     short = {**ROWS[0], "codes": []}
     run = tiny_run(ids=IDS)
     options = GenerationOptions(max_new_tokens=12, batch_size=1)
-    (finding,) = analyze(Case(run, model(), TOKENIZER, [ROWS[1], short], options), ["places"])
+    (finding,) = analyze(Case(Engine(run, model(), TOKENIZER), [ROWS[1], short], options), ["places"])
     assert [row["place"] for row in finding.rows] == ["all", "1"] and "1 samples" in finding.title
     assert finding.write(tmp_path)[1].stat().st_size > 0
     with pytest.raises(InputError, match="no trace is as long as a chunk"):
-        analyze(Case(run, model(), TOKENIZER, [short], options), ["places"])
+        analyze(Case(Engine(run, model(), TOKENIZER), [short], options), ["places"])
 
 
 def test_a_controls_own_codes_are_what_is_predicted() -> None:
@@ -77,5 +78,7 @@ def test_a_controls_own_codes_are_what_is_predicted() -> None:
     run = tiny_run("matched-pauses", ids=IDS)
     run.method_state, run.codebook_size, run.compression_rate, run.chunk_length = {"seed": 0}, 5, 2, 2
     other = [{**row, "codes": [4 - code for code in row["codes"]]} for row in ROWS]
-    (first,), (second,) = (analyze(Case(run, model(), TOKENIZER, rows, OPTIONS), ["places"]) for rows in (ROWS, other))
+    (first,), (second,) = (
+        analyze(Case(Engine(run, model(), TOKENIZER), rows, OPTIONS), ["places"]) for rows in (ROWS, other)
+    )
     assert first.rows == second.rows

@@ -1,24 +1,30 @@
 import json
+from dataclasses import replace
 
 import pytest
 from click.testing import CliRunner
 
-from mixlm.analysis.suite import ANALYSES, Case, analyze
+from mixlm.analysis.suite import ANALYSES, Case, analyze, read_names
 from mixlm.analysis.sweep import SHARES, counts_to_try, sweep_rows
 from mixlm.errors import InputError
+from mixlm.evaluation.statistics import wilson_interval
+from mixlm.generation.engine import Engine
 from mixlm.generation.options import GenerationOptions
 from pipelines.analyze import main
+from tests.completions_stub import Stub, serving
 from tests.mixlm.analysis.test_interventions import IDS, OPTIONS, ROWS, TOKENIZER, model, thought_run
 from tests.tiny_runs import saved_run, tiny_run, write_encoded
 
 
 # a -> b -> d and a -> c -> e; words of the tiny vocabulary are the names.
 GRAPH = {"idx_to_symbol": ["a", "b", "c", "d", "e"], "edges": [[0, 1], [0, 2], [1, 3], [2, 4]]}
-GRAPH_ROWS = [
-    {**row, **{name: json.dumps(value) for name, value in GRAPH.items()}, "root": 0, "target": 3, "neg_target": 4}
-    for row in ROWS
-]
+ENDS = {"root": 0, "target": 3, "neg_target": 4}
+GRAPH_ROWS = [{**row, **{name: json.dumps(value) for name, value in GRAPH.items()}, **ENDS} for row in ROWS]
 CODED_ROWS = [{**row, "codes": [row["row"] % 5, 1]} for row in ROWS]
+
+
+def engine(run) -> Engine:
+    return Engine(run, model(), TOKENIZER)
 
 
 def names(findings) -> list[str]:
@@ -27,7 +33,7 @@ def names(findings) -> list[str]:
 
 def test_a_thought_run_on_graph_rows_has_all_but_codes() -> None:
     said: list[str] = []
-    case = Case(thought_run(), model(), TOKENIZER, GRAPH_ROWS, OPTIONS, kinds=["zeros"])
+    case = Case(engine(thought_run()), GRAPH_ROWS, OPTIONS, kinds=["zeros"])
     found = analyze(case, say=said.append)
     assert names(found) == ["interventions", "sweep", "attention", "outcomes", "values", "parallelism"]
     missing = [f"left out {name}: run: method 'coconut' has no codes" for name in ("codes", "places")]
@@ -37,27 +43,28 @@ def test_a_thought_run_on_graph_rows_has_all_but_codes() -> None:
 
 
 def test_a_run_with_codes_has_all_but_thoughts() -> None:
-    case = Case(tiny_run(ids=IDS), model(), TOKENIZER, CODED_ROWS, OPTIONS, kinds=["none"])
+    case = Case(engine(tiny_run(ids=IDS)), CODED_ROWS, OPTIONS, kinds=["none"])
     assert names(analyze(case)) == ["interventions", "sweep", "codes", "code_information", "places", "attention"]
 
 
 def test_what_was_asked_for_and_cannot_be_had_is_an_error() -> None:
-    case = Case(tiny_run(ids=IDS), model(), TOKENIZER, ROWS, OPTIONS)
+    case = Case(engine(tiny_run(ids=IDS)), ROWS, OPTIONS)
     for name, message in [
         ("codes", "give the encoded dataset"),
         ("values", "no thoughts to probe"),
         ("outcomes", "ProsQA's form"),
-        ("everything", "choose from interventions, sweep"),
     ]:
         with pytest.raises(InputError, match=message):
             analyze(case, [name])
     with pytest.raises(InputError, match="nothing to analyse"):
-        analyze(Case(tiny_run("cot"), model(), TOKENIZER, ROWS, OPTIONS))
+        analyze(Case(engine(tiny_run("cot")), ROWS, OPTIONS))
+    with pytest.raises(InputError, match="'everything': there is no such one; choose from interventions, sweep"):
+        read_names("codes, everything")
 
 
 def test_a_sweep_over_thoughts_goes_past_those_of_training() -> None:
     assert counts_to_try(thought_run()) == [0, 1, 2, 3, 4, 5, 6]
-    table = sweep_rows(thought_run(), model(), TOKENIZER, ROWS, OPTIONS)
+    table = sweep_rows(engine(thought_run()), ROWS, OPTIONS)
     assert [row["latents"] for row in table] == [0, 1, 2, 3, 4, 5, 6]
     assert {row["per_step"] for row in table} == {2}
     assert all(row["low"] <= row["accuracy"] <= row["high"] for row in table)
@@ -65,7 +72,7 @@ def test_a_sweep_over_thoughts_goes_past_those_of_training() -> None:
 
 def test_a_sweep_over_codes_takes_shares_of_each_samples_own() -> None:
     assert counts_to_try(tiny_run(ids=IDS)) == list(SHARES)
-    table = sweep_rows(tiny_run(ids=IDS), model(), TOKENIZER, CODED_ROWS, GenerationOptions(max_new_tokens=12))
+    table = sweep_rows(engine(tiny_run(ids=IDS)), CODED_ROWS, GenerationOptions(max_new_tokens=12))
     assert [row["latents"] for row in table] == [0, 1, 1, 2, 2]  # of 2 codes each, halves rounded up
 
 
@@ -75,7 +82,7 @@ def test_the_sweep_holds_other_runs_too() -> None:
             return model()
 
     other = Other(**vars(thought_run()) | {"method_options": {"stages": 2, "thoughts_per_step": 1}})
-    (finding,) = analyze(Case(thought_run(), model(), TOKENIZER, ROWS, OPTIONS, others=[other]), ["sweep"])
+    (finding,) = analyze(Case(engine(thought_run()), ROWS, OPTIONS, others=[other]), ["sweep"])
     assert [row["per_step"] for row in finding.rows] == [2] * 7 + [1] * 4
 
 
@@ -95,8 +102,41 @@ def test_the_command_writes_a_table_and_a_plot_each(tmp_path) -> None:
     assert sorted(path.name for path in out.iterdir()) == sorted(f"{n}.{e}" for n in written for e in ("csv", "png"))
     assert "untouched" in result.output and f"wrote {out / 'codes.csv'}" in result.output
 
-    bad = CliRunner().invoke(main, [*arguments, "--only", "value"])
-    assert bad.exit_code == 1 and bad.output.count("\n") == 1 and "choose from" in bad.output
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--only", "value"], "analysis 'value': there is no such one; choose from interventions"),
+        (["--interventions", "noise"], "intervention 'noise': there is no such one; choose from noise:S"),
+    ],
+)
+def test_a_wrong_name_is_told_before_anything_is_opened_or_made(tmp_path, arguments, message) -> None:
+    out = tmp_path / "findings"
+    result = CliRunner().invoke(main, [str(tmp_path / "no run"), "no data", "--out", str(out), *arguments])
+    assert result.exit_code == 1 and result.output.count("\n") == 1 and message in result.output
+    assert not out.exists()
+
+
+def test_a_server_gives_the_answers_of_outcomes_and_no_more(tmp_path) -> None:
+    run, source = saved_run(tmp_path / "run"), tmp_path / "rows.jsonl"
+    rows = [{"question": f"{n}?", "steps": ["1"], "answer": "1", **GRAPH, **ENDS} for n in range(3)]
+    source.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    arguments = [str(run.path), str(source), "--out", str(tmp_path / "out"), "--max-new-tokens", "12"]
+    with serving(Stub(Engine(run))) as url:
+        result = CliRunner().invoke(main, [*arguments, "--endpoint", url])
+        named = CliRunner().invoke(main, [*arguments, "--endpoint", url, "--only", "sweep"])
+    assert result.exit_code == 0, result.output
+    assert [path.name for path in sorted((tmp_path / "out").iterdir())] == ["outcomes.csv", "outcomes.png"]
+    assert "left out interventions: needs the model itself; leave out --endpoint" in result.output
+    assert named.exit_code == 1 and named.output.endswith("Error: needs the model itself; leave out --endpoint\n")
+
+
+def test_several_answers_to_a_row_count_by_their_mean() -> None:
+    """As in an evaluation: answers to one question are not independent."""
+    options = replace(OPTIONS, samples=4, temperature=2.0)
+    (row,) = sweep_rows(engine(tiny_run(ids=IDS)), CODED_ROWS, options, counts=["exact:1"])
+    once = wilson_interval(row["accuracy"] * len(CODED_ROWS), len(CODED_ROWS))
+    assert (row["low"], row["high"]) == (once.low, once.high)
 
 
 def test_a_sweep_refuses_runs_that_would_read_other_prompts(tmp_path) -> None:
@@ -112,18 +152,18 @@ def test_a_sweep_refuses_runs_that_would_read_other_prompts(tmp_path) -> None:
 
 def test_a_controls_codes_are_read_as_the_control_has_them() -> None:
     """One code for all chunks tells nothing; strings of tokens are no chunks."""
-    run = tiny_run("matched-pauses", ids=IDS)
-    run.method_state, run.codebook_size, run.compression_rate, run.chunk_length = {"seed": 0}, 5, 2, 2
-    findings = analyze(Case(run, model(), TOKENIZER, CODED_ROWS, OPTIONS), ["codes"])
+    codes = {"codebook_size": 5, "compression_rate": 2, "chunk_length": 2}
+    run = replace(tiny_run("matched-pauses", ids=IDS), method_state={"seed": 0}, **codes)
+    findings = analyze(Case(engine(run), CODED_ROWS, OPTIONS), ["codes"])
     assert [row["code"] for row in findings[0].rows] == [0]
     measures = {row["measure"]: row["value"] for row in findings[1].rows}
     assert measures["used_codes"] == 1 and measures["mutual_information"] == 0
-    run.method_name, run.method_state = "frequent-ngrams", {"strings": [[1, 2]]}
+    run = replace(run, method_name="frequent-ngrams", method_state={"strings": [[1, 2]]})
     with pytest.raises(InputError, match="no latent of method 'frequent-ngrams' stands for a chunk"):
-        analyze(Case(run, model(), TOKENIZER, CODED_ROWS, OPTIONS), ["codes"])
+        analyze(Case(engine(run), CODED_ROWS, OPTIONS), ["codes"])
 
 
 def test_another_samples_latents_need_another_sample() -> None:
-    case = Case(tiny_run(ids=IDS), model(), TOKENIZER, ROWS[:1], OPTIONS, kinds=["other"])
+    case = Case(engine(tiny_run(ids=IDS)), ROWS[:1], OPTIONS, kinds=["other"])
     with pytest.raises(InputError, match="needs two samples with latents"):
         analyze(case, ["interventions"])

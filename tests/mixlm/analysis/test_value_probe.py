@@ -18,8 +18,9 @@ from mixlm.analysis.value_probe import (
 )
 from mixlm.errors import InputError
 from mixlm.evaluation.statistics import bootstrap_interval
+from mixlm.generation.engine import Engine
 from mixlm.model.loading import build_tokenizer
-from tests.tiny_runs import tiny_model
+from tests.tiny_runs import tiny_model, tiny_run
 
 
 # Tom -> zum, rem, lemon; zum -> kap; kap -> lem
@@ -99,7 +100,7 @@ def test_a_name_whose_ids_begin_all_others_keeps_its_last_id():
 @pytest.mark.parametrize("k", [0, 1, 2])
 def test_probabilities_equal_those_of_each_candidate_alone(family, k):
     model, prefix = model_and_prefix(family)
-    found = candidate_probabilities(model, prefix, TOKENIZER, GRAPH, k)
+    found = candidate_probabilities(Engine(tiny_run(), model, TOKENIZER), prefix, GRAPH, k)
 
     text = "Every" if k else "Tom is a"
     expected = {}
@@ -119,7 +120,7 @@ def test_probabilities_equal_those_of_each_candidate_alone(family, k):
 
 def test_no_node_at_so_many_hops_gives_no_probabilities():
     model, prefix = model_and_prefix("gpt2")
-    assert candidate_probabilities(model, prefix, TOKENIZER, GRAPH, 4) == {}
+    assert candidate_probabilities(Engine(tiny_run(), model, TOKENIZER), prefix, GRAPH, 4) == {}
 
 
 def bigrams(shares):

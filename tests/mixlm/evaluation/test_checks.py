@@ -5,7 +5,7 @@ from typing import get_args
 
 import pytest
 
-from mixlm.data.template import extract_answer
+from mixlm.data.template import Template
 from mixlm.errors import InputError
 from mixlm.evaluation import math_check
 from mixlm.evaluation.checks import CHECKS, check_answer, read_number, require_check
@@ -30,15 +30,15 @@ CORRIDOR = "size 1 3 walls keys doors agent aa goal ac"
     ],
 )
 def test_the_answer_follows_the_last_marker(text, answer):
-    assert extract_answer(text, DEFAULT) == answer
+    assert Template(solution=DEFAULT).read_answer(text) == answer
 
 
 def test_other_templates():
-    assert extract_answer("steps #### 12", " #### {answer}") == "12"
-    assert extract_answer(r"so \boxed{\frac{1}{2}}.", r"so \boxed{{answer}}") == r"\frac{1}{2}"
-    assert extract_answer("The answer is 5. Done", "The answer is {answer}. Done") == "5"
-    assert extract_answer("The answer is 5", "The answer is {answer}. Done") == "5"
-    assert extract_answer(" all of it ", "{answer}") == "all of it"
+    assert Template(solution=" #### {answer}").read_answer("steps #### 12") == "12"
+    assert Template(solution=r"so \boxed{{answer}}").read_answer(r"so \boxed{\frac{1}{2}}.") == r"\frac{1}{2}"
+    assert Template(solution="The answer is {answer}. Done").read_answer("The answer is 5. Done") == "5"
+    assert Template(solution="The answer is {answer}. Done").read_answer("The answer is 5") == "5"
+    assert Template(solution="{answer}").read_answer(" all of it ") == "all of it"
 
 
 @pytest.mark.parametrize(

@@ -4,9 +4,9 @@ import torch
 from mixlm.data.template import Template
 from mixlm.errors import InputError
 from mixlm.evaluation.evaluate import direct_openings, evaluate
-from mixlm.generation.generate import generate
-from mixlm.generation.options import GenerationOptions, LatentMode
-from mixlm.generation.plan import plan
+from mixlm.generation.engine import Engine
+from mixlm.generation.options import GenerationOptions
+from mixlm.generation.plan import Request
 from mixlm.run import Run
 from tests.tiny_runs import WORDS, tiny_model, tiny_run, tiny_tokenizer
 
@@ -27,6 +27,10 @@ def row(number: int, prompt: str, trace: str, answer: str) -> dict:
 ROWS = [row(3, "a b", "c d e f g", "1"), row(7, "a", "c", "2"), row(8, "b c d", "a b c d e f g a", "3 4")]
 
 
+def engine(run: Run, model=None) -> Engine:
+    return Engine(run, model, TOKENIZER)
+
+
 def run_of(method: str, **options) -> Run:
     run = tiny_run(method)
     run.method_options = options
@@ -34,22 +38,22 @@ def run_of(method: str, **options) -> Run:
 
 
 def test_an_answer_opens_with_its_marker():
-    assert direct_openings(ROWS, RUN, TOKENIZER) == [[MARKER]] * 3
+    assert direct_openings(engine(RUN), ROWS) == [[MARKER]] * 3
 
 
 def test_what_a_method_puts_after_the_prompt_comes_first():
     run = run_of("pause", count=2)
     pause = run.ids.pause
-    assert direct_openings(ROWS, run, TOKENIZER) == [[pause, pause, MARKER]] * 3
+    assert direct_openings(engine(run), ROWS) == [[pause, pause, MARKER]] * 3
 
 
 def test_the_marker_is_the_templates():
     run = tiny_run()
     run.template = Template(solution="f g {answer} a")
     rows = [{**one, "solution_ids": [WORDS.index(word) for word in "f g 1 a".split()]} for one in ROWS]
-    assert direct_openings(rows, run, TOKENIZER) == [[WORDS.index("f"), WORDS.index("g")]] * 3
+    assert direct_openings(engine(run), rows) == [[WORDS.index("f"), WORDS.index("g")]] * 3
     with pytest.raises(InputError, match="row 3 the tokenizer joins the marker 'f g' with the answer"):
-        direct_openings(ROWS, run, TOKENIZER)
+        direct_openings(engine(run), ROWS)
 
 
 @torch.no_grad()
@@ -66,7 +70,7 @@ def greedy(model, ids: list[int], most: int) -> list[int]:
 @pytest.mark.parametrize("batch_size", [1, 3])
 def test_the_model_writes_only_what_follows_the_marker(family, batch_size):
     model = tiny_model(family, seed=3)
-    result = evaluate(RUN, ROWS, model, TOKENIZER, ["direct"], max_new_tokens=6, batch_size=batch_size)
+    result = evaluate(engine(RUN, model), ROWS, GenerationOptions(6, batch_size=batch_size), ["direct"])
     for asked, record in zip(ROWS, result["records"], strict=True):
         written = greedy(model, [*asked["prompt_ids"], MARKER], 6)
         words = [WORDS[token] for token in [MARKER, *written] if token != EOS]
@@ -81,26 +85,21 @@ def test_a_model_that_always_writes_latents_is_kept_from_it():
     model = tiny_model("llama")
     with torch.no_grad():
         model.lm_head.weight[RUN.ids.bo_latent] = 50 * model.lm_head.weight.abs().max()
-    found = evaluate(RUN, ROWS, model, TOKENIZER, ["direct"], max_new_tokens=4)["modes"]["direct"]["tokens"]
+    found = evaluate(engine(RUN, model), ROWS, GenerationOptions(4), ["direct"])["modes"]["direct"]["tokens"]
     assert found["latent"] == found["delimiter"] == 0
 
 
 def test_it_stands_beside_the_other_modes():
-    result = evaluate(RUN, ROWS, tiny_model("llama"), TOKENIZER, ["free,exact:0%,direct"])
+    result = evaluate(engine(RUN, tiny_model("llama")), ROWS, latents=["free,exact:0%,direct"])
     assert list(result["modes"]) == ["free", "exact:0%", "direct"] and len(result["records"]) == 9
-    evaluate(tiny_run("cot"), ROWS, tiny_model("llama"), TOKENIZER, ["direct"])
+    evaluate(engine(tiny_run("cot"), tiny_model("llama")), ROWS, latents=["direct"])
 
 
 def test_without_reference_answers_there_is_no_such_mode():
-    options = GenerationOptions(latents=LatentMode("direct"))
-    for ask in (
-        lambda model: plan(model, RUN, [[1]], options),
-        lambda model: generate(model, TOKENIZER, RUN, [[1]], options),
-    ):
-        with pytest.raises(InputError, match="--latents direct: is for mixlm evaluate"):
-            ask(tiny_model("llama"))
+    with pytest.raises(InputError, match="--latents direct: is for mixlm evaluate"):
+        engine(RUN, tiny_model("llama")).answer([Request([1])], GenerationOptions(latents="direct"))
 
 
 def test_a_marker_that_does_not_fit_is_refused_by_its_row():
     with pytest.raises(InputError, match="^row 8: the prompt has 3 tokens and the method adds 1, .* context holds 4"):
-        evaluate(RUN, ROWS, tiny_model("llama", context=4), TOKENIZER, ["direct"])
+        evaluate(engine(RUN, tiny_model("llama", context=4)), ROWS, latents=["direct"])

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,6 +10,8 @@ from mixlm.evaluation.evaluate import evaluate, gold_answer, own_codes, score, s
 from mixlm.evaluation.losses import reference_sequences, teacher_forced_losses
 from mixlm.evaluation.statistics import wilson_interval
 from mixlm.generation.answers import read_answer
+from mixlm.generation.engine import Engine
+from mixlm.generation.options import GenerationOptions
 from mixlm.model.collator import pad
 from mixlm.model.loading import context_length
 from tests.tiny_runs import WORDS, tiny_model, tiny_run, tiny_tokenizer
@@ -16,6 +19,7 @@ from tests.tiny_runs import WORDS, tiny_model, tiny_run, tiny_tokenizer
 
 TOKENIZER = tiny_tokenizer()
 RUN = tiny_run()
+ENGINE = Engine(RUN, tokenizer=TOKENIZER)
 WORD = {word: index for index, word in enumerate(WORDS)}
 
 
@@ -38,25 +42,28 @@ ROWS = [
 RAW_ROWS = [{name: value for name, value in row.items() if name != "codes"} for row in ROWS]
 
 
+def engine(model, run=RUN) -> Engine:
+    return Engine(run, model, TOKENIZER)
+
+
 def test_right_answers_are_read_from_the_solutions():
-    assert [gold_answer(row, TOKENIZER, RUN) for row in ROWS] == ["1", "2", "3 4"]
+    assert [gold_answer(row, ENGINE) for row in ROWS] == ["1", "2", "3 4"]
 
 
 def test_own_codes_come_from_the_data_or_from_whole_chunks():
-    assert [own_codes(row, RUN, RUN.method) for row in ROWS] == [2, 0, 4]
-    assert [own_codes(row, RUN, RUN.method) for row in RAW_ROWS] == [2, 0, 4]
-    coarse = tiny_run()
-    coarse.chunk_length = 4  # a chunk of 4 tokens has two codes; 5 tokens are one chunk
-    assert [own_codes(row, coarse, coarse.method) for row in RAW_ROWS] == [2, 0, 4]
-    coarse.compression_rate = 4
-    assert [own_codes(row, coarse, coarse.method) for row in RAW_ROWS] == [1, 0, 2]
-    assert [own_codes(row, tiny_run("cot"), tiny_run("cot").method) for row in RAW_ROWS] == [0, 0, 0]
+    assert [own_codes(row, RUN) for row in ROWS] == [2, 0, 4]
+    assert [own_codes(row, RUN) for row in RAW_ROWS] == [2, 0, 4]
+    coarse = replace(RUN, chunk_length=4)  # a chunk of 4 tokens has two codes; 5 tokens are one chunk
+    assert [own_codes(row, coarse) for row in RAW_ROWS] == [2, 0, 4]
+    coarse = replace(coarse, compression_rate=4)
+    assert [own_codes(row, coarse) for row in RAW_ROWS] == [1, 0, 2]
+    assert [own_codes(row, tiny_run("cot")) for row in RAW_ROWS] == [0, 0, 0]
 
 
 def written(text: str, codes: list[int] = ()):
     ids = RUN.ids
     span = [ids.bo_latent, *map(ids.latent, codes), ids.eo_latent] if codes else []
-    return read_answer([*span, *ids_of(text)], TOKENIZER, RUN)
+    return read_answer([*span, *ids_of(text)], TOKENIZER, RUN.ids)
 
 
 def test_records_and_figures_by_hand():
@@ -68,7 +75,7 @@ def test_records_and_figures_by_hand():
         written("### 3 4 <eos>"),  # right, 4 tokens
         written("a b c d e f g a a a a", [0, 1, 2]),  # cut off, 16 tokens
     ]
-    records = score(answers, ROWS, "max:3", TOKENIZER, RUN, "exact")
+    records = score(ENGINE, answers, ROWS, "max:3", "exact")
     assert [(r["row"], r["sample"]) for r in records] == [(3, 0), (3, 1), (7, 0), (7, 1), (8, 0), (8, 1)]
     assert [r["answer"] for r in records] == ["1", "2", None, "2", "3 4", None]
     assert [r["right"] for r in records] == [True, False, False, True, True, False]
@@ -92,12 +99,10 @@ def test_records_and_figures_by_hand():
 def test_one_row_for_each_mode_beside_free_decoding():
     seen = []
     result = evaluate(
-        RUN,
+        engine(tiny_model("llama")),
         ROWS,
-        tiny_model("llama"),
-        TOKENIZER,
-        latents=["free", "text,exact:0%,25%,50%,100%"],
-        batch_size=2,
+        GenerationOptions(batch_size=2),
+        ["free", "text,exact:0%,25%,50%,100%"],
         progress=lambda *news: seen.append(news),
     )
     assert list(result["modes"]) == ["free", "text", "exact:0%", "exact:25%", "exact:50%", "exact:100%"]
@@ -116,11 +121,12 @@ def test_one_row_for_each_mode_beside_free_decoding():
 
 def test_samples_of_a_row_lie_next_to_each_other_and_join_by_row():
     model = tiny_model("gpt2")
-    result = evaluate(RUN, ROWS, model, TOKENIZER, samples=2, temperature=1.5, seed=4, max_new_tokens=6)
+    options = GenerationOptions(samples=2, temperature=1.5, seed=4, max_new_tokens=6)
+    result = evaluate(engine(model), ROWS, options)
     keys = [(r["row"], r["latents"], r["sample"]) for r in result["records"]]
     assert keys == [(number, "free", sample) for number in (3, 7, 8) for sample in (0, 1)]
     assert result["samples"] == 2 and result["modes"]["free"]["answers"] == 6 and result["rows"] == 3
-    again = evaluate(RUN, ROWS, model, TOKENIZER, samples=2, temperature=1.5, seed=4, max_new_tokens=6)
+    again = evaluate(engine(model), ROWS, options)
     assert again["records"] == result["records"]
 
 
@@ -154,8 +160,16 @@ def test_losses_at_no_and_all_codes_by_hand(family):
 
 def test_dropout_is_off_meanwhile():
     model = tiny_model("gpt2")
-    expected = evaluate(RUN, ROWS, model, TOKENIZER)
-    assert evaluate(RUN, ROWS, model.train(), TOKENIZER)["loss"] == expected["loss"]
+    expected = evaluate(engine(model), ROWS)
+    assert evaluate(engine(model.train()), ROWS)["loss"] == expected["loss"]
+    assert model.training
+
+
+def test_a_model_is_left_as_it_was_after_an_error():
+    model, sequences = tiny_model("gpt2").train(), reference_sequences(RUN.method, ROWS)
+    model.register_forward_pre_hook(lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        teacher_forced_losses(model, sequences)
     assert model.training
 
 
@@ -169,39 +183,39 @@ def test_losses_of_raw_rows_text_methods_and_long_rows():
 
 
 def test_a_text_run_is_measured_on_the_same_data():
-    result = evaluate(tiny_run("cot"), ROWS, tiny_model("llama"), TOKENIZER, ["free", "text", "exact:0%"])
+    result = evaluate(engine(tiny_model("llama"), tiny_run("cot")), ROWS, latents=["free", "text", "exact:0%"])
     records = result["records"]
     assert [r["text"] for r in records[:3]] == [r["text"] for r in records[3:6]] == [r["text"] for r in records[6:]]
     with pytest.raises(InputError, match="--latents exact:50%: method 'cot' writes no latents"):
-        evaluate(tiny_run("cot"), ROWS, None, None, ["exact:50%"])
+        evaluate(engine(None, tiny_run("cot")), ROWS, latents=["exact:50%"])
 
 
 def test_what_cannot_be_evaluated_is_refused_before_a_model_is_loaded():
     with pytest.raises(InputError, match="no rows"):
-        evaluate(RUN, [])
+        evaluate(ENGINE, [])
     with pytest.raises(InputError, match="no such check"):
-        evaluate(RUN, ROWS, check="fuzzy")
+        evaluate(ENGINE, ROWS, check="fuzzy")
     with pytest.raises(InputError, match="no such mode"):
-        evaluate(RUN, ROWS, latents=["half"])
+        evaluate(ENGINE, ROWS, latents=["half"])
 
 
 def test_a_prompt_that_does_not_fit_names_its_row():
     with pytest.raises(InputError, match="^row 8: the prompt has 3 tokens"):
-        evaluate(RUN, ROWS, tiny_model("llama", context=3), TOKENIZER)
+        evaluate(engine(tiny_model("llama", context=3)), ROWS)
 
 
 def test_a_mistake_in_the_last_mode_is_found_before_the_first():
     model = tiny_model("llama")
     model.generate = model.forward = None
     with pytest.raises(InputError, match="^row 8: 4 latents with their delimiters do not fit in the 5 tokens"):
-        evaluate(RUN, ROWS, model, TOKENIZER, ["free", "exact:100%"], max_new_tokens=5)
+        evaluate(engine(model), ROWS, GenerationOptions(max_new_tokens=5), ["free", "exact:100%"])
 
 
 def test_a_dataset_works_like_a_list():
     datasets = pytest.importorskip("datasets")
     model = tiny_model("llama")
-    listed = evaluate(RUN, ROWS, model, TOKENIZER)
-    held = evaluate(RUN, datasets.Dataset.from_list(ROWS), model, TOKENIZER)
+    listed = evaluate(engine(model), ROWS)
+    held = evaluate(engine(model), datasets.Dataset.from_list(ROWS))
     assert held["records"] == listed["records"]
     assert np.isclose(held["loss"]["m=all"]["loss"], listed["loss"]["m=all"]["loss"])
 
@@ -224,9 +238,9 @@ def test_a_model_that_knows_its_rows_is_right_in_every_mode():
     ]
     model = tiny_model("llama")
     modes = ["text", "max:1", "exact:0%", "exact:1", "exact:67%", "exact:100%"]
-    before = evaluate(RUN, rows, model, TOKENIZER, modes)
+    before = evaluate(engine(model), rows, latents=modes)
     learn(model, RUN, rows, steps=150)
-    after = evaluate(RUN, rows, model, TOKENIZER, modes)
+    after = evaluate(engine(model), rows, latents=modes)
     assert [after["modes"][mode]["accuracy"] for mode in modes] == [1] * 6
     assert max(before["modes"][mode]["accuracy"] for mode in modes) < 1
     # 6 words of trace, 3 of solution: each code stands for two words and costs one token, the delimiters two.

@@ -6,6 +6,7 @@ import pytest
 from mixlm.data.template import Template
 from mixlm.errors import InputError
 from mixlm.evaluation.inputs import open_rows
+from mixlm.generation.engine import Engine
 from mixlm.model.loading import tokenizer_fingerprint
 from mixlm.model.vocabulary import special_ids
 from mixlm.run import Run
@@ -23,6 +24,10 @@ def make_run(**changes) -> Run:
     return run
 
 
+def opened(run: Run) -> Engine:
+    return Engine(run, tokenizer=TOKENIZER)
+
+
 def raw_file(path: Path, count: int = 3) -> str:
     rows = [{"question": f"{i} + 1?", "steps": [f"{i} + 1 = {i + 1}"], "answer": str(i + 1)} for i in range(count)]
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
@@ -31,20 +36,21 @@ def raw_file(path: Path, count: int = 3) -> str:
 
 def test_an_encoded_dataset_gives_its_valid_rows_with_codes(tmp_path):
     write_encoded(tmp_path, TOKENIZER, train=4, valid=3)
-    rows = open_rows(str(tmp_path), make_run(), TOKENIZER)
+    rows = open_rows(str(tmp_path), opened(make_run()))
     assert [row["row"] for row in rows] == [0, 1, 2] and all("codes" in row for row in rows)
-    assert len(open_rows(str(tmp_path), make_run(), TOKENIZER, split="train")) == 4
-    assert [row["row"] for row in open_rows(str(tmp_path), make_run(), TOKENIZER, limit=2)] == [0, 1]
-    assert len(open_rows(str(tmp_path), make_run(), TOKENIZER, limit=99)) == 3
+    assert len(open_rows(str(tmp_path), opened(make_run()), split="train")) == 4
+    assert [row["row"] for row in open_rows(str(tmp_path), opened(make_run()), limit=2)] == [0, 1]
+    assert len(open_rows(str(tmp_path), opened(make_run()), limit=99)) == 3
 
 
 def test_a_raw_file_is_rendered_by_the_runs_template(tmp_path):
     source = raw_file(tmp_path / "rows.jsonl")
     run = make_run(template=Template(prompt="Q: {question} A:", solution=" = {answer}"))
-    rows = open_rows(source, run, TOKENIZER, limit=2)
+    rows = open_rows(source, opened(run), limit=2)
     assert [TOKENIZER.decode(row["prompt_ids"]) for row in rows] == ["Q: 0 + 1? A:", "Q: 1 + 1? A:"]
     assert [TOKENIZER.decode(row["solution_ids"]) for row in rows] == [" = 1<|endoftext|>", " = 2<|endoftext|>"]
     assert not any("codes" in row for row in rows)
+    assert open_rows(source, opened(run), "train", limit=2) == rows  # the only part that a file has
 
 
 @pytest.mark.parametrize(
@@ -59,13 +65,13 @@ def test_a_raw_file_is_rendered_by_the_runs_template(tmp_path):
 def test_data_of_another_run_is_refused(tmp_path, changes, message):
     write_encoded(tmp_path, TOKENIZER, train=1, valid=1)
     with pytest.raises(InputError, match=message):
-        open_rows(str(tmp_path), make_run(**changes), TOKENIZER)
+        open_rows(str(tmp_path), opened(make_run(**changes)))
 
 
 def test_a_text_run_does_not_mind_codes(tmp_path):
     write_encoded(tmp_path, TOKENIZER, train=1, valid=1)
     run = make_run(method_name="cot", chunk_length=0, compression_rate=0, codebook_size=0)
-    assert len(open_rows(str(tmp_path), run, TOKENIZER)) == 1
+    assert len(open_rows(str(tmp_path), opened(run))) == 1
 
 
 def test_what_is_not_there_is_named(tmp_path):
@@ -75,8 +81,10 @@ def test_what_is_not_there_is_named(tmp_path):
     for source, split, message in [
         (tmp_path / "encoded", None, "has no valid rows; give --split train"),
         (tmp_path / "encoded", "test", "--split test: an encoded dataset has train and valid"),
+        (raw_file(tmp_path / "rows.jsonl"), "tset", "--split tset: the file .*rows.jsonl has no parts"),
+        (raw_file(tmp_path / "rows.jsonl"), "valid", "--split valid: the file .*rows.jsonl has no parts"),
         (tmp_path / "missing.jsonl", None, "no such file"),
         (empty, None, "holds no rows"),
     ]:
         with pytest.raises(InputError, match=message):
-            open_rows(str(source), make_run(), TOKENIZER, split)
+            open_rows(str(source), opened(make_run()), split)

@@ -2,19 +2,22 @@
 
 import json
 import re
+from dataclasses import replace
 
 import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mixlm.data.template import Template, extract_answer
+from mixlm.data.template import Template
 from mixlm.errors import InputError
 from mixlm.evaluation.evaluate import evaluate
 from mixlm.evaluation.inputs import open_rows
 from mixlm.evaluation.lm_eval import answer_pattern, export_lm_eval, task_name
+from mixlm.generation.engine import Engine
+from mixlm.generation.options import GenerationOptions
 from mixlm.generation.questions import read_questions
-from mixlm.run import Run, load_run
+from mixlm.run import Run
 from mixlm.training.options import TrainingOptions
 from mixlm.training.train import train
 from tests.tiny_data import raw_rows, write_encoded, write_raw, write_scratch
@@ -50,17 +53,17 @@ def found_by(pattern: str, text: str) -> str | None:
     ],
 )
 def test_pattern_finds_what_evaluation_finds(solution, text):
-    assert found_by(answer_pattern(solution), text) == extract_answer(text, solution)
+    assert found_by(answer_pattern(Template(solution=solution)), text) == Template(solution=solution).read_answer(text)
 
 
 @given(st.lists(st.sampled_from(PIECES), max_size=12).map("".join), st.sampled_from(SOLUTIONS))
 def test_pattern_finds_what_evaluation_finds_in_any_text(text, solution):
-    assert found_by(answer_pattern(solution), text) == extract_answer(text, solution)
+    assert found_by(answer_pattern(Template(solution=solution)), text) == Template(solution=solution).read_answer(text)
 
 
 def test_an_ending_that_overlaps_itself_is_cut_at_its_last_place():
-    assert extract_answer("x aaa", "x{answer}aa") == "a"
-    assert found_by(answer_pattern("x{answer}aa"), "x aaa") == "a"
+    assert Template(solution="x{answer}aa").read_answer("x aaa") == "a"
+    assert found_by(answer_pattern(Template(solution="x{answer}aa")), "x aaa") == "a"
 
 
 @pytest.fixture
@@ -80,9 +83,9 @@ def source(tmp_path):
 
 def export(run: Run, source, folder, **options):
     """Export the rows of a file; returns the task, its YAML and its questions."""
-    tokenizer = options.pop("tokenizer", None) or run.tokenizer()
-    rows = open_rows(str(source), run, tokenizer)
-    task = export_lm_eval(run, rows, folder, options.pop("name", "sums"), tokenizer, **options)
+    engine = Engine(run, tokenizer=options.pop("tokenizer", None))
+    rows = open_rows(str(source), engine)
+    task = export_lm_eval(engine, rows, folder, options.pop("name", "sums"), **options)
     documents = [json.loads(line) for line in task.questions.read_text().splitlines()]
     return task, yaml.safe_load(task.config.read_text()), documents
 
@@ -109,7 +112,7 @@ def test_files_say_everything_that_the_harness_needs(run, source, tmp_path):
                 "filter": [
                     {
                         "function": "regex",
-                        "regex_pattern": answer_pattern(run.template.solution),
+                        "regex_pattern": answer_pattern(run.template),
                         "fallback": "[no answer]",
                     },
                     {"function": "take_first"},
@@ -127,8 +130,8 @@ def test_files_say_everything_that_the_harness_needs(run, source, tmp_path):
 
 def given_ids(run: Run, source, tokenizer) -> list[list[int]]:
     """What the model is given for each question of a file, as ``mixlm generate --print-prompt`` shows it."""
-    questions = read_questions(source, tokenizer, run)
-    return [run.method.prompt(question.prompt_ids, run.progress) for question in questions]
+    questions = read_questions(source, Engine(run, tokenizer=tokenizer))
+    return [run.prompt(question.prompt_ids) for question in questions]
 
 
 @pytest.mark.parametrize("template", [Template(), Template(prompt="Q: {question} \nA: ")])
@@ -215,14 +218,15 @@ def test_prompt_is_never_cut(run, source, tmp_path):
 
 
 def test_what_cannot_be_exported_is_refused(run, source, tmp_path):
-    rows = open_rows(str(source), run, run.tokenizer())
+    engine = Engine(run)
+    rows = open_rows(str(source), engine)
     with pytest.raises(InputError, match="--name 'a/b'|--name a/b: give a name of letters"):
-        export_lm_eval(run, rows, tmp_path, "a/b")
+        export_lm_eval(engine, rows, tmp_path, "a/b")
     with pytest.raises(InputError, match="there are no rows to export"):
-        export_lm_eval(run, [], tmp_path, "a")
-    run.method_name, run.method_options = "coconut", {}
+        export_lm_eval(engine, [], tmp_path, "a")
+    engine = Engine(replace(run, method_name="coconut", method_options={}))
     with pytest.raises(InputError, match="continuous thoughts of method 'coconut'"):
-        export_lm_eval(run, rows, tmp_path, "a")
+        export_lm_eval(engine, rows, tmp_path, "a")
 
 
 def test_task_is_named_after_run_and_data(tmp_path):
@@ -253,15 +257,14 @@ def test_harness_finds_the_accuracy_of_evaluation(trained, tmp_path, method):
     from lm_eval.tasks import TaskManager
 
     folder, source = trained
-    run = load_run(folder / method)
-    tokenizer = run.tokenizer()
-    rows = open_rows(str(source), run, tokenizer)
-    task = export_lm_eval(run, rows, tmp_path, "sums", tokenizer)
-    ours = evaluate(run, rows, tokenizer=tokenizer, max_new_tokens=task.max_new_tokens)
+    engine = Engine.load(folder / method, "cpu")
+    rows = open_rows(str(source), engine)
+    task = export_lm_eval(engine, rows, tmp_path, "sums")
+    ours = evaluate(engine, rows, GenerationOptions(task.max_new_tokens))
 
     theirs = lm_eval.simple_evaluate(
         model="hf",
-        model_args={"pretrained": str(run.path), "add_bos_token": False},
+        model_args={"pretrained": str(engine.run.path), "add_bos_token": False},
         tasks=["sums"],
         task_manager=TaskManager(include_path=str(tmp_path), include_defaults=False),
         batch_size=7,

@@ -3,12 +3,12 @@ from dataclasses import replace
 import pytest
 
 from mixlm.errors import InputError
-from mixlm.generation.endpoint import Endpoint, RemoteText
-from mixlm.generation.generate import generate
+from mixlm.generation.endpoint import Endpoint
+from mixlm.generation.engine import Engine
 from mixlm.generation.options import GenerationOptions, LatentMode
-from mixlm.generation.questions import single_question
+from mixlm.generation.plan import Request
 from tests.completions_stub import LATENTS, Stub, serving
-from tests.tiny_runs import saved_run
+from tests.tiny_runs import saved_run, tiny_run, tiny_tokenizer
 
 
 OPTIONS = GenerationOptions(max_new_tokens=12)
@@ -21,28 +21,27 @@ def run(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def model(run):
-    return run.load_model()
+def engine(run) -> Engine:
+    return Engine(run)
 
 
 @pytest.fixture
-def stub(run, model):
-    return Stub(run, model)
+def stub(engine) -> Stub:
+    return Stub(engine)
 
 
 @pytest.fixture
-def questions(run):
-    return [single_question(text, run.tokenizer(), run) for text in TEXTS]
+def questions(engine) -> list[Request]:
+    return [engine.request(text) for text in TEXTS]
 
 
 def ask(stub: Stub, questions, options=OPTIONS, **settings):
     with serving(stub) as url:
-        return Endpoint(url, stub.run, stub.tokenizer, options, **settings).answer(questions)
+        return Endpoint(url, stub.engine, **settings).answer(questions, options)
 
 
 def local(stub: Stub, questions, options=OPTIONS):
-    options = replace(options, latents=LATENTS)
-    return generate(stub.model, stub.tokenizer, stub.run, [question.prompt_ids for question in questions], options)
+    return stub.engine.answer(questions, replace(options, latents=LATENTS))
 
 
 @pytest.mark.parametrize("ends", [True, False])
@@ -65,7 +64,7 @@ def test_of_a_server_without_ids_text_and_number_of_tokens_are_known(stub, quest
     assert [answer.text for answer in answers] == [answer.text for answer in expected]
     assert [answer.counts.total for answer in answers] == [answer.counts.total for answer in expected]
     assert [answer.finished for answer in answers] == [answer.finished for answer in expected]
-    assert all(isinstance(answer, RemoteText) and answer.codes is None for answer in answers)
+    assert all(answer.ids is None and answer.codes is None for answer in answers)
     counts = answers[0].counts.to_dict()
     assert counts.keys() == expected[0].counts.to_dict().keys()
     assert {name for name, value in counts.items() if value is not None} == {"total"}
@@ -104,10 +103,11 @@ def test_a_question_that_is_refused_says_why_and_the_others_are_answered(stub, q
 
 def test_a_server_that_goes_on_failing_is_given_up(stub, questions):
     with serving(stub) as url:
-        endpoint = Endpoint(url, stub.run, stub.tokenizer, OPTIONS, concurrency=1, retries=1)
-        endpoint.answer(questions[:1])
+        endpoint = Endpoint(url, stub.engine, concurrency=1, retries=1)
+        endpoint.answer(questions[:1], OPTIONS)
         stub.failures = [503] * 9
-        assert endpoint._ask(questions[0], 0).error == "status 503, busy" and len(stub.failures) == 7
+        (pending,) = endpoint.plan(questions[:1], OPTIONS)
+        assert endpoint._ask(pending, OPTIONS).error == "status 503, busy" and len(stub.failures) == 7
 
 
 def test_the_first_question_must_be_answered(stub, questions):
@@ -122,9 +122,9 @@ def test_a_key_is_sent_if_there_is_one(stub, questions, monkeypatch):
     assert stub.headers[0]["Authorization"] == "Bearer secret"
 
 
-def test_a_text_of_which_a_server_would_make_other_ids_is_not_sent(stub, questions, run):
+def test_a_text_of_which_a_server_would_make_other_ids_is_not_sent(stub, questions):
     stub.takes_ids = stub.returns_ids = False
-    typed = single_question("<latent_3> ?", run.tokenizer(), run)
+    typed = stub.engine.request("<latent_3> ?")
     first, second = ask(stub, [questions[0], typed])
     assert first.error is None and "would read other ids out of it" in second.error
 
@@ -136,9 +136,19 @@ def test_a_text_of_which_a_server_would_make_other_ids_is_not_sent(stub, questio
         ({"thoughts": 2}, "--thoughts 2: a server has none"),
     ],
 )
-def test_what_a_server_cannot_do_is_refused(run, changes, message):
+def test_what_a_server_cannot_do_is_refused_before_it_is_asked(stub, questions, changes, message):
     with pytest.raises(InputError, match=message):
-        Endpoint("http://127.0.0.1:1", run, run.tokenizer(), replace(OPTIONS, **changes))
+        ask(stub, questions, replace(OPTIONS, **changes))
+    assert not stub.bodies
+
+
+def test_a_run_that_feeds_hidden_states_back_is_not_served():
+    with pytest.raises(InputError, match="run: method 'coconut' feeds hidden states back, which no server does"):
+        Endpoint("http://127.0.0.1:1", Engine(tiny_run("coconut"), tokenizer=tiny_tokenizer()))
+
+
+def test_of_nothing_to_answer_nothing_is_asked(stub):
+    assert ask(stub, []) == [] and not stub.bodies
 
 
 @pytest.mark.parametrize("ids", [[3, -1], [3, 10**9], "abc", None, [3.5], [True]])
@@ -156,12 +166,12 @@ def test_what_is_no_completion_is_one_line(stub, questions, choice):
         ask(stub, questions[:1])
 
 
-def test_an_address_has_a_scheme(run):
+def test_an_address_has_a_scheme(engine):
     with pytest.raises(InputError, match="--endpoint localhost:8000: is no address .*begin with http://"):
-        Endpoint("localhost:8000", run, run.tokenizer(), OPTIONS)
+        Endpoint("localhost:8000", engine)
 
 
-def test_a_server_that_is_not_there_is_one_line(run):
+def test_a_server_that_is_not_there_is_one_line(engine):
     with pytest.raises(InputError, match=r"http://127.0.0.1:1/v1: no server answers \(.*refused.*\)") as caught:
-        Endpoint("http://127.0.0.1:1/v1/", run, run.tokenizer(), OPTIONS)
+        Endpoint("http://127.0.0.1:1/v1/", engine)
     assert "\n" not in str(caught.value)

@@ -6,6 +6,7 @@ import torch
 
 from mixlm.encoding.code_usage import read_usage
 from mixlm.errors import InputError
+from mixlm.generation.engine import Engine
 from mixlm.generation.explain import Reader
 from mixlm.model.special_tokens import latent_name
 from tests.tiny_runs import WORDS, saved_run, tiny_run, tiny_tokenizer, tiny_vqvae
@@ -21,7 +22,7 @@ def make_reader(tmp_path, codes_per_chunk: int = 1, usage: dict | None = None) -
     tiny_vqvae(KNOWN, codes_per_chunk).save_pretrained(tmp_path / "vqvae")
     if usage:
         (tmp_path / "vqvae" / "usage.json").write_text(json.dumps(usage))
-    return Reader(run, TOKENIZER)
+    return Reader(Engine(run, tokenizer=TOKENIZER))
 
 
 def test_text_and_probability_are_the_decoders(tmp_path):
@@ -80,5 +81,5 @@ def test_a_run_without_stage_1_says_what_to_do(tmp_path):
     run = saved_run(tmp_path / "run")
     shutil.rmtree(run.path / "vqvae")
     with pytest.raises(InputError, match="no vqvae folder.*leave out --explain"):
-        Reader(run)
+        Reader(Engine(run))
     assert latent_name(4) in run.tokenizer().get_vocab()

@@ -6,9 +6,10 @@ from transformers import GenerationConfig
 
 from mixlm.errors import InputError
 from mixlm.generation.answers import Answer, read_answer
-from mixlm.generation.generate import generate
+from mixlm.generation.engine import Engine
 from mixlm.generation.grammar import LatentGrammar, span_limits
 from mixlm.generation.options import GenerationOptions, LatentMode, parse_latent_mode
+from mixlm.generation.plan import Request
 from tests.tiny_runs import CODES, WORDS, tiny_model, tiny_run, tiny_tokenizer
 
 
@@ -19,9 +20,13 @@ RUN = tiny_run()
 IDS = RUN.ids
 
 
+def asked(prompts=PROMPTS) -> list[Request]:
+    return [Request(prompt, f"prompt {number}") for number, prompt in enumerate(prompts, 1)]
+
+
 def answer_all(model, mode: str = "free", prompts=PROMPTS, run=RUN, **options) -> list[Answer]:
     options = {"max_new_tokens": 12, **options}
-    return generate(model, TOKENIZER, run, prompts, GenerationOptions(latents=parse_latent_mode(mode), **options))
+    return Engine(run, model, TOKENIZER).answer(asked(prompts), GenerationOptions(latents=mode, **options))
 
 
 def assert_legal(answer: Answer, spans: bool = True) -> None:
@@ -40,7 +45,7 @@ def assert_legal(answer: Answer, spans: bool = True) -> None:
 
 def decode_by_hand(model, prompt: list[int], mode: str, steps: int) -> list[int]:
     """Greedy decoding of one prompt without batch, padding, cache or transformers' loop."""
-    limits = span_limits([parse_latent_mode(mode)], RUN.method.grammar())
+    limits = span_limits([parse_latent_mode(mode)], RUN.method.spans)
     grammar = LatentGrammar(IDS, limits, len(prompt), len(TOKENIZER))
     ids = torch.tensor([prompt])
     for _ in range(steps):
@@ -74,7 +79,8 @@ def test_padding_is_told_by_place_not_by_id(family):
     other = tiny_tokenizer()
     for pad in ("a", None):
         other.pad_token = pad
-        assert together == generate(model, other, RUN, prompts, GenerationOptions(max_new_tokens=12, batch_size=2))
+        options = GenerationOptions(max_new_tokens=12, batch_size=2)
+        assert together == Engine(RUN, model, other).answer(asked(prompts), options)
 
 
 @pytest.mark.parametrize("sampling", [{}, {"temperature": 2.0}, {"top_k": 3}, {"top_p": 0.7, "temperature": 1.5}])
@@ -111,9 +117,9 @@ def test_exactly_none_equals_text_only():
 
 
 def test_counts_may_differ_from_prompt_to_prompt():
-    options = GenerationOptions(max_new_tokens=12, latents=LatentMode("exact"), batch_size=4)
-    counts = [3, 0, 1, 2, 0, 5]
-    answers = generate(tiny_model("gpt2"), TOKENIZER, RUN, PROMPTS, options, latent_counts=counts)
+    options, counts = GenerationOptions(max_new_tokens=12, batch_size=4), [3, 0, 1, 2, 0, 5]
+    requests = [Request(prompt, latents=LatentMode("exact", n)) for prompt, n in zip(PROMPTS, counts, strict=True)]
+    answers = Engine(RUN, tiny_model("gpt2"), TOKENIZER).answer(requests, options)
     assert [len(answer.codes) for answer in answers] == counts
 
 
@@ -126,12 +132,12 @@ def test_a_text_method_never_writes_project_tokens():
 
 def test_answers_are_read_by_hand():
     bo, eo, z = IDS.bo_latent, IDS.eo_latent, IDS.first_latent
-    answer = read_answer([bo, z + 3, z, eo, 1, 9, 12, 0, 0, 0], TOKENIZER, RUN)
+    answer = read_answer([bo, z + 3, z, eo, 1, 9, 12, 0, 0, 0], TOKENIZER, IDS)
     assert answer.ids == [bo, z + 3, z, eo, 1, 9, 12, 0]
     assert answer.text.split() == ["a", "###", "2"]  # neither latents nor end of sequence
     assert answer.codes == [3, 0] and answer.finished
     assert (answer.counts.text, answer.counts.latent, answer.counts.delimiter, answer.counts.total) == (4, 2, 2, 8)
-    cut = read_answer([bo, z], TOKENIZER, RUN)
+    cut = read_answer([bo, z], TOKENIZER, IDS)
     assert not cut.finished and cut.counts.total == 2 and cut.text == ""
 
 
@@ -194,7 +200,7 @@ def test_a_prompt_as_long_as_the_context_is_named_before_anything_runs():
     model = tiny_model("llama", context=8)
     model.generate = None
     with pytest.raises(InputError, match=r"rows.jsonl:2: the prompt has 8 tokens, the model's context holds 8 "):
-        generate(model, TOKENIZER, RUN, [[1], [1] * 8], names=["rows.jsonl:1", "rows.jsonl:2"])
+        Engine(RUN, model, TOKENIZER).answer([Request([1], "rows.jsonl:1"), Request([1] * 8, "rows.jsonl:2")])
 
 
 @pytest.mark.parametrize(
@@ -230,6 +236,6 @@ def test_tokens_that_the_method_puts_behind_the_prompt_are_counted():
 def test_progress_counts_every_answer():
     done = []
     options = GenerationOptions(max_new_tokens=3, batch_size=4)
-    generate(tiny_model("llama"), TOKENIZER, RUN, PROMPTS, options, progress=done.append)
+    Engine(RUN, tiny_model("llama"), TOKENIZER).answer(asked(), options, done.append)
     assert sum(done) == len(PROMPTS) and max(done) == 4
     assert CODES == len(IDS.latent_ids)

@@ -4,20 +4,19 @@ import torch
 from mixlm.errors import InputError
 from mixlm.generation.grammar import LatentGrammar, span_limits
 from mixlm.generation.options import parse_latent_mode
-from mixlm.methods.base import Grammar
 from mixlm.model.special_tokens import SpecialIds
 
 
 # Text 0-3 (0 ends), <boLatent> 4, <eoLatent> 5, latents 6-8, <pause> 9, spare rows 10-11.
 SPECIAL = SpecialIds(eos=0, bo_latent=4, eo_latent=5, first_latent=6, codebook_size=3, pause=9)
 TEXT, BO, EO, LATENTS = {0, 1, 2, 3}, {4}, {5}, {6, 7, 8}
-PREFIX = Grammar("prefix")
+PREFIX = "prefix"
 
 
-def allowed(modes: list[str], written: list[list[int]], grammar: Grammar = PREFIX) -> list[set[int]]:
+def allowed(modes: list[str], written: list[list[int]], spans: str = PREFIX) -> list[set[int]]:
     prompts = torch.tensor([[4, 6, 5]] * len(written))  # a span in the prompt is none of the answer's
     ids = torch.cat([prompts, torch.tensor(written, dtype=torch.long).view(len(written), -1)], 1)
-    limits = span_limits([parse_latent_mode(mode) for mode in modes], grammar)
+    limits = span_limits([parse_latent_mode(mode) for mode in modes], spans)
     scores = torch.randn(len(written), 12, generator=torch.Generator().manual_seed(0))
     before = scores.clone()
     after = LatentGrammar(SPECIAL, limits, prompt_width=3, tokens=10)(ids, scores)
@@ -75,12 +74,12 @@ def test_rows_of_one_batch_keep_their_own_state_and_limits():
 
 @pytest.mark.parametrize("mode", ["free", "text", "max:4", "exact:0"])
 def test_a_method_without_spans_writes_text_alone(mode):
-    assert allowed([mode], [[]], Grammar("none")) == [TEXT]
-    assert allowed([mode], [[1]], Grammar("none")) == [TEXT]
+    assert allowed([mode], [[]], "none") == [TEXT]
+    assert allowed([mode], [[1]], "none") == [TEXT]
 
 
 def test_a_vocabulary_without_project_tokens_has_all_of_itself():
-    limits = span_limits([parse_latent_mode("free")], Grammar("none"))
+    limits = span_limits([parse_latent_mode("free")], "none")
     grammar = LatentGrammar(SpecialIds(eos=0), limits, prompt_width=0, tokens=10)
     for written in ([[]], [[4, 5]]):
         scores = grammar(torch.tensor(written, dtype=torch.long), torch.zeros(1, 12))
@@ -89,4 +88,4 @@ def test_a_vocabulary_without_project_tokens_has_all_of_itself():
 
 def test_latents_of_a_method_that_writes_none_are_refused():
     with pytest.raises(InputError, match="--latents exact:2: the run's method writes no latents"):
-        span_limits([parse_latent_mode("exact:2")], Grammar("none"))
+        span_limits([parse_latent_mode("exact:2")], "none")

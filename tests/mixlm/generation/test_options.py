@@ -3,7 +3,7 @@ from fractions import Fraction
 import pytest
 
 from mixlm.errors import InputError
-from mixlm.generation.options import LatentMode, parse_latent_mode, parse_latent_modes
+from mixlm.generation.options import GenerationOptions, LatentMode, parse_latent_mode, parse_latent_modes
 
 
 @pytest.mark.parametrize(
@@ -55,3 +55,46 @@ def test_a_share_is_of_the_samples_own_codes_and_rounds_halves_up(percent, codes
 def test_a_number_is_not_changed_by_the_trace():
     assert LatentMode("max", 3).resolve(100) == LatentMode("max", 3)
     assert LatentMode("direct").resolve(100) == LatentMode("direct")
+
+
+def test_a_mode_given_as_text_is_read():
+    assert GenerationOptions(latents="exact:2") == GenerationOptions(latents=LatentMode("exact", 2))
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"latents": "fuzzy"}, "--latents 'fuzzy': no such mode"),
+        ({"max_new_tokens": 0}, "max_new_tokens 0: must be at least 1"),
+        ({"batch_size": 0}, "batch_size 0: must be at least 1"),
+        ({"samples": 0}, "samples 0: must be at least 1"),
+        ({"temperature": -1.0}, "temperature -1.0: must be at least 0"),
+        ({"thoughts": -1}, "thoughts -1: must be at least 0"),
+        ({"top_p": 0.0}, "top_p 0.0: must be above 0 and at most 1"),
+    ],
+)
+def test_options_out_of_range_are_refused_at_once(values, message):
+    with pytest.raises(InputError, match=f"^{message}"):
+        GenerationOptions(**values)
+
+
+@pytest.mark.parametrize("fields", [("fuzzy",), ("exact",), ("max", -1), ("free", 2), ("exact", 2, Fraction(1, 2))])
+def test_a_mode_that_is_none_is_refused_at_once(fields):
+    with pytest.raises(InputError, match="^--latents '.*': no such mode; choose free, text"):
+        LatentMode(*fields)
+
+
+@pytest.mark.parametrize(
+    ("mode", "wants"),
+    [
+        ("free", False),
+        ("text", False),
+        ("direct", False),
+        ("max:0", False),
+        ("exact:0%", False),
+        ("exact:1%", True),
+        ("max:1", True),
+    ],
+)
+def test_which_modes_ask_for_latents(mode, wants):
+    assert parse_latent_mode(mode).wants_latents == wants

@@ -1,5 +1,6 @@
 """Answers after continuous thoughts: decoding by ``generate``, the learned end of thinking, changed thoughts."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,8 +10,9 @@ from transformers import GenerationConfig
 from mixlm.data.template import Template
 from mixlm.errors import InputError
 from mixlm.generation.answers import Answer
-from mixlm.generation.generate import generate
-from mixlm.generation.options import GenerationOptions
+from mixlm.generation.engine import Engine
+from mixlm.generation.options import GenerationOptions, LatentMode
+from mixlm.generation.plan import Request
 from mixlm.generation.prefill import prefill, think
 from mixlm.model.forward import thoughtful_batch
 from mixlm.model.special_tokens import BO_THOUGHT, EO_THOUGHT, THOUGHT
@@ -55,7 +57,8 @@ def by_definition(model, prompt: list[int], count: int) -> list[int]:
 
 
 def answers(model, run: Run, prompts=PROMPTS, **options: object) -> list[Answer]:
-    return generate(model, TOKENIZER, run, prompts, GenerationOptions(**{"max_new_tokens": NEW, **options}))
+    requests, settings = [Request(prompt) for prompt in prompts], {"max_new_tokens": NEW, **options}
+    return Engine(run, model, TOKENIZER).answer(requests, GenerationOptions(**settings))
 
 
 @pytest.mark.parametrize("batch_size", [1, 4, 6])
@@ -222,28 +225,49 @@ def test_the_classifier_is_saved_beside_the_model_and_read_back(tmp_path: Path) 
 
 @pytest.mark.parametrize("thoughts", [0, 2, 6])
 def test_thoughts_changed_into_themselves_change_nothing(model, thoughts: int) -> None:
-    run, options = coconut(), GenerationOptions(max_new_tokens=NEW, thoughts=thoughts, batch_size=4)
-    seen: dict[int, int] = {}
+    engine, options = Engine(coconut(), model, TOKENIZER), GenerationOptions(NEW, thoughts=thoughts, batch_size=4)
+    seen: list[int] = []
 
-    def same(embeds: torch.Tensor, marked: torch.Tensor, places) -> torch.Tensor:
-        seen.update(zip(places, marked.sum(1).tolist(), strict=True))
-        return embeds.clone()
+    def same(own: torch.Tensor) -> torch.Tensor:
+        seen.append(len(own))
+        return own.clone()
 
-    assert generate(model, TOKENIZER, run, PROMPTS, options, change=same) == answers(
-        model, run, thoughts=thoughts, batch_size=4
-    )
-    assert seen == dict.fromkeys(range(len(PROMPTS)), thoughts)
-    zeroed = generate(model, TOKENIZER, run, PROMPTS, options, change=lambda e, m, p: e.masked_fill(m[..., None], 0))
+    def changed(change) -> list[Answer]:
+        return engine.answer([Request(prompt, change=change) for prompt in PROMPTS], options)
+
+    run = engine.run
+    assert changed(same) == answers(model, run, thoughts=thoughts, batch_size=4)
+    assert seen == [thoughts] * len(PROMPTS)
+    zeroed = changed(torch.zeros_like)
     assert (zeroed == answers(model, run, thoughts=thoughts)) == (thoughts == 0)
 
 
 def test_codes_changed_into_themselves_change_nothing(model) -> None:
     run = tiny_run()
     opening = [run.ids.bo_latent, run.ids.latent(3), run.ids.latent(0), run.ids.eo_latent]
-    given = {"options": GenerationOptions(max_new_tokens=NEW, batch_size=4), "openings": [opening] * len(PROMPTS)}
-    plain = generate(model, TOKENIZER, run, PROMPTS, **given)
+    engine, counted = Engine(run, model, TOKENIZER), []
+
+    def opened(change=None) -> list[Answer]:
+        requests = [Request(prompt, opening=opening, change=change) for prompt in PROMPTS]
+        return engine.answer(requests, GenerationOptions(max_new_tokens=NEW, batch_size=4))
+
+    plain = opened()
     assert all(answer.codes == [3, 0] for answer in plain)
-    assert plain == generate(model, TOKENIZER, run, PROMPTS, **given, change=lambda embeds, marked, places: embeds)
-    counted: list[int] = []
-    generate(model, TOKENIZER, run, PROMPTS, **given, change=lambda e, m, p: (counted.extend(m.sum(1).tolist()), e)[1])
+    assert plain == opened(lambda own: counted.append(len(own)) or own)
     assert counted == [2] * len(PROMPTS)
+
+
+def test_requests_may_differ_in_all_they_ask(model) -> None:
+    """An opening, a number, a change and none of them, side by side: each answer is that of the request alone."""
+    run, zeros = tiny_run(), torch.zeros_like
+    opening = [run.ids.bo_latent, run.ids.latent(3), run.ids.latent(0), run.ids.eo_latent]
+    requests = [
+        Request([1, 2, 3], opening=opening),
+        Request([4], latents=LatentMode("exact", 2)),
+        Request([5, 6, 7, 1], opening=opening, change=zeros),
+        Request([0, 0, 2]),
+    ]
+    engine, options = Engine(run, model, TOKENIZER), GenerationOptions(max_new_tokens=NEW, batch_size=4)
+    together = engine.answer(requests, options)
+    assert together == [answer for request in requests for answer in engine.answer([request], options)]
+    assert together[2] != engine.answer([replace(requests[2], change=None)], options)[0]

@@ -4,6 +4,7 @@ import pytest
 
 from mixlm.errors import InputError
 from mixlm.generation.answers import read_answer
+from mixlm.generation.engine import Engine
 from mixlm.generation.explain import Reading
 from mixlm.generation.options import parse_latent_mode
 from mixlm.generation.questions import Answered, Question, read_questions, readable_ids, single_question, to_question
@@ -13,6 +14,7 @@ from tests.tiny_runs import byte_tokenizer, tiny_run
 
 TOKENIZER = byte_tokenizer()
 RUN = tiny_run(ids=special_ids(TOKENIZER))
+ENGINE = Engine(RUN, tokenizer=TOKENIZER)
 
 
 def test_questions_need_neither_trace_nor_answer(tmp_path):
@@ -24,7 +26,7 @@ def test_questions_need_neither_trace_nor_answer(tmp_path):
     ]
     path = tmp_path / "questions.jsonl"
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    questions = read_questions(path, TOKENIZER, RUN)
+    questions = read_questions(path, ENGINE)
     assert [(q.row, q.text) for q in questions] == [(0, "1 + 1?"), (1, "2 + 2?"), (2, "3 + 3?"), (3, "4 + 4?")]
     assert questions[1].name == f"{path}:2"
     assert [TOKENIZER.decode(q.prompt_ids) for q in questions] == ["1 + 1?\n", "2 + 2?\n", "3 + 3?\n", "4 + 4?\n"]
@@ -47,12 +49,12 @@ def test_an_empty_file_holds_no_questions(tmp_path):
     path = tmp_path / "empty.jsonl"
     path.write_text("\n")
     with pytest.raises(InputError, match="holds no questions"):
-        read_questions(path, TOKENIZER, RUN)
+        read_questions(path, ENGINE)
 
 
 @pytest.mark.parametrize("typed", ["<latent_3>", "<eoLatent>", "a <boLatent><latent_0><eoLatent> b", "<|endoftext|>"])
 def test_names_of_special_tokens_typed_by_a_user_stay_text(typed):
-    question = single_question(typed, TOKENIZER, RUN)
+    question = single_question(typed, ENGINE)
     assert not set(question.prompt_ids) & {*RUN.ids.present(), RUN.ids.eos}
     assert TOKENIZER.decode(question.prompt_ids) == f"{typed}\n"
 
@@ -60,10 +62,10 @@ def test_names_of_special_tokens_typed_by_a_user_stay_text(typed):
 def test_a_line_of_output_by_hand():
     ids = RUN.ids
     text = TOKENIZER("1 + 1 = 2\n### 2")["input_ids"]
-    answer = read_answer([ids.bo_latent, ids.latent(3), ids.eo_latent, *text, ids.eos], TOKENIZER, RUN)
+    answer = read_answer([ids.bo_latent, ids.latent(3), ids.eo_latent, *text, ids.eos], TOKENIZER, ids)
     reading = Reading(3, "1 + 1", 0.5, (("1 + 1", 0.75),))
     mode = parse_latent_mode("max:2")
-    record = Answered(Question("q:1", 0, "1 + 1?", [1]), 2, answer, (reading,)).record(mode, RUN)
+    record = Answered(Question("q:1", 0, "1 + 1?", [1]), 2, answer, (reading,)).record(mode, RUN.template)
     assert record.pop("tokens") == answer.counts.to_dict()
     assert json.loads(json.dumps(record)) == {
         "row": 0,

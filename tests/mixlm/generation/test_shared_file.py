@@ -37,6 +37,18 @@ def test_what_an_interrupted_call_left_is_not_joined(tmp_path):
     assert path.read_text() == "new\nnewer\n"
 
 
+@pytest.mark.parametrize(("before", "now"), [(3, 1), (3, 2), (2, 3)])
+def test_nothing_stays_of_an_interrupted_call_with_other_processes(tmp_path, before, now):
+    path, other = tmp_path / "lines.txt", tmp_path / ".lines.txt.old.0-of-9"
+    other.write_text("of another file\n")
+    for file in opened(path, before)[1:]:
+        file.write(["old\n"])
+    for number, file in enumerate(opened(path, now)):
+        file.write([f"{number}\n"])
+    assert path.read_text() == "".join(f"{number}\n" for number in range(now))
+    assert {file.name for file in tmp_path.iterdir()} == {path.name, other.name}
+
+
 def test_only_one_of_two_that_end_together_joins(tmp_path, monkeypatch):
     first, second = opened(tmp_path / "lines.txt", 2)
     first.write(["a\n"])

@@ -16,8 +16,9 @@ from transformers import AutoModelForCausalLM
 from mixlm.encoding.dataset import load_encoded
 from mixlm.evaluation.evaluate import evaluate
 from mixlm.generation.answers import TokenCounts, count_tokens
-from mixlm.generation.generate import generate
+from mixlm.generation.engine import Engine
 from mixlm.generation.options import GenerationOptions
+from mixlm.generation.plan import Request
 from mixlm.methods import METHODS, Method, Progress, build_method
 from mixlm.methods.base import recoded
 from mixlm.model.collator import pad
@@ -208,12 +209,12 @@ class MethodTests:
         rows = list(
             load_encoded(source).train if encoded else open_data(source, scratch, run.method, self.training()).train
         )
-        model, tokenizer = run.load_model(), run.tokenizer()
+        engine = Engine(run)
         assert run.step + 1 == self.training_steps > run.method.schedule_end(run.steps_per_epoch)
-        result = evaluate(run, rows, model, tokenizer)["modes"]["free"]
+        result = evaluate(engine, rows)["modes"]["free"]
         assert (result["accuracy"], result["cut_off"]) == (1.0, 0.0)
-        prompts = [row["prompt_ids"] for row in rows]
-        answers = generate(model, tokenizer, run, prompts, GenerationOptions(max_new_tokens=40))
+        requests = [Request(row["prompt_ids"]) for row in rows]
+        answers = engine.answer(requests, GenerationOptions(max_new_tokens=40))
         for row, answer in zip(recoded(rows, run.method), answers, strict=True):
             drawn = (run.method.sequence(row, run.progress, np.random.default_rng(seed)) for seed in range(200))
             assert answer.ids in [sequence.ids[len(row["prompt_ids"]) :] for sequence in drawn]

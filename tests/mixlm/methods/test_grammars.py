@@ -5,11 +5,11 @@ import pytest
 import torch
 
 from mixlm.data.template import Template
-from mixlm.generation.generate import generate
+from mixlm.generation.engine import Engine
 from mixlm.generation.grammar import LatentGrammar, span_limits
 from mixlm.generation.options import GenerationOptions, parse_latent_mode
+from mixlm.generation.plan import Request
 from mixlm.methods import METHODS, build_method
-from mixlm.methods.base import Grammar
 from mixlm.model.special_tokens import SpecialIds
 from mixlm.model.vocabulary import special_ids
 from mixlm.run import Run
@@ -25,7 +25,7 @@ TEXT = WORDS | END
 def allowed(spans: str, mode: str, *written: int) -> set[int]:
     """Return the tokens that may follow ``written`` after a prompt that itself holds an open span."""
     ids = torch.tensor([[4, 6, *written]])
-    limits = span_limits([parse_latent_mode(mode)], Grammar(spans))
+    limits = span_limits([parse_latent_mode(mode)], spans)
     scores = LatentGrammar(SPECIAL, limits, prompt_width=2, tokens=10)(ids, torch.zeros(1, 12))
     return set((scores[0] == 0).nonzero().flatten().tolist())
 
@@ -125,15 +125,13 @@ WRITERS = [name for name, method in METHODS.items() if not method.uses_thoughts 
 def test_random_models_write_what_the_grammar_allows(name: str) -> None:
     """Sampled from random logits, hundreds of answers hold no illegal token, and the forms asked for are all met."""
     run = tiny_run_of(name)
-    spans = run.method.grammar().spans
+    spans = run.method.spans
     model, tokenizer = tiny_model("llama"), tiny_tokenizer()
     seen = []
     for mode in ("free", "max:2", "text") + (("exact:3",) if spans != "none" else ()):
-        options = GenerationOptions(
-            max_new_tokens=16, latents=parse_latent_mode(mode), temperature=2.0, samples=60, batch_size=60
-        )
-        for answer in generate(model, tokenizer, run, [[1, 2]], options):
-            spelt = letters(answer.ids[len(run.method.prompt([], run.progress)) :], run.ids)
+        options = GenerationOptions(max_new_tokens=16, latents=mode, temperature=2.0, samples=60, batch_size=60)
+        for answer in Engine(run, model, tokenizer).answer([Request([1, 2])], options):
+            spelt = letters(answer.ids[len(run.prompt([])) :], run.ids)
             assert re.fullmatch(FORMS[spans], spelt), spelt
             latents = spelt.count("l")
             assert latents <= {"max:2": 2, "text": 0}.get(mode, 99)

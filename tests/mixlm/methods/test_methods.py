@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from mixlm.errors import InputError
-from mixlm.methods import METHODS, Grammar, Method, Progress, build_method
+from mixlm.methods import METHODS, Method, Progress, build_method
 from mixlm.model.special_tokens import BO_THOUGHT, EO_THOUGHT, PAUSE, THOUGHT, SpecialIds, latent_span
 from tests.mixlm.methods.method_tests import MethodTests
 
@@ -46,7 +46,7 @@ def test_what_a_method_needs_and_where_it_writes_latents(name: str) -> None:
     spans = {"assorted-poisson": "anywhere", "frequent-ngrams": "mixed", "drop-prefix": "none"}
     assert method.tokens(4) == TOKENS.get(name, [])
     assert method.needs_codes == (name in WITH_CODES)
-    assert method.grammar() == Grammar(spans.get(name, "prefix" if name in WITH_CODES else "none"))
+    assert method.spans == spans.get(name, "prefix" if name in WITH_CODES else "none")
     assert method.uses_thoughts == (name in ("coconut", "coconut-no-curriculum")) == (not method.packable)
     assert method.codes_mean_chunks == name.startswith("assorted")
 

@@ -11,7 +11,7 @@ import torch
 from transformers import AutoModelForCausalLM
 
 from mixlm.errors import InputError
-from mixlm.generation.generate import generate
+from mixlm.generation.engine import Engine
 from mixlm.generation.options import GenerationOptions
 from mixlm.model.stop import STOP, STOP_FILE
 from mixlm.model.thoughts import thought_forward
@@ -78,9 +78,9 @@ def test_the_folder_is_a_plain_checkpoint_with_a_classifier_beside_it(raw: str, 
     assert extra == {f"{STOP}.weight", f"{STOP}.bias"} and (tmp_path / "run" / STOP_FILE).is_file()
     assert all(torch.equal(value, ours.state_dict()[name]) for name, value in plain.state_dict().items())
     assert ours.get_submodule(STOP).weight.any() and ours.get_submodule(STOP).bias.any()  # it began at 0
-    prompts = [run.tokenizer()(question)["input_ids"] for question in ("1 + 2 ?\n", "9 + 8 ?\n", "4 ?\n")]
-    answers = generate(ours, run.tokenizer(), run, prompts, GenerationOptions(max_new_tokens=9, batch_size=2))
-    for answer in answers:
+    engine = Engine(run, ours)
+    requests = [engine.request(question) for question in ("1 + 2 ?", "9 + 8 ?", "4 ?")]
+    for answer in engine.answer(requests, GenerationOptions(max_new_tokens=9, batch_size=2)):
         count = answer.counts.thought
         assert 1 <= count <= 4
         assert answer.ids[: count + 2] == [run.ids.bo_thought, *[run.ids.thought] * count, run.ids.eo_thought]
@@ -91,9 +91,9 @@ def test_reading_a_run_twice_gives_the_same_answers(raw: str, scratch: str, tmp_
     assert not (run.path / STOP_FILE).exists()
     again = load_run(run.path)
     assert (again.progress, again.ids, again.method_options) == (run.progress, run.ids, run.method_options)
-    prompt, settings = [again.tokenizer()("3 + 5 ?\n")["input_ids"]], GenerationOptions(max_new_tokens=9)
-    first = generate(again.load_model(), again.tokenizer(), again, prompt, settings)
-    assert first == generate(run.load_model(), run.tokenizer(), run, prompt, settings)
+    settings = GenerationOptions(max_new_tokens=9)
+    first, second = (engine.answer([engine.request("3 + 5 ?")], settings) for engine in (Engine(again), Engine(run)))
+    assert first == second
     assert first[0].counts.thought == 2
 
 

@@ -1,0 +1,160 @@
+"""A run that is ready to answer: batched decoding in a mix of latents and text."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import GenerationConfig, LogitsProcessorList, PreTrainedModel, PreTrainedTokenizerBase
+
+from mixlm.generation.answers import Answer, read_answer
+from mixlm.generation.grammar import LatentGrammar, span_limits
+from mixlm.generation.options import GenerationOptions
+from mixlm.generation.plan import Answerer, Pending, batches
+from mixlm.generation.prefill import change_latents, is_thought, prefill, think
+from mixlm.model.loading import context_length
+from mixlm.model.special_tokens import SpecialIds
+from mixlm.processes import pick_device
+from mixlm.run import Run, load_run
+from vqvae.layers import evaluating
+
+
+class Engine(Answerer):
+    """A run with its model and its tokenizer.
+
+    What is not given is opened when it is first needed, so that a mistake in the data is found before a model is
+    loaded for it.
+
+    Args:
+        run: The run; its method says what the model is given after P and where latents may stand.
+        model: Its causal LM, where it is loaded already.
+        tokenizer: Its tokenizer, where it is loaded already.
+        device: Where a model is loaded to.
+    """
+
+    def __init__(
+        self,
+        run: Run,
+        model: PreTrainedModel | None = None,
+        tokenizer: PreTrainedTokenizerBase | None = None,
+        device: str = "cpu",
+    ) -> None:
+        self.run, self.device = run, device
+        if model is not None:
+            self.model = model
+        if tokenizer is not None:
+            self.tokenizer = tokenizer
+
+    @classmethod
+    def load(cls, path: str | Path, device: str = "auto") -> "Engine":
+        """Open the run in the folder ``path``.
+
+        Raises:
+            InputError: If there is no finished run, or no such device.
+        """
+        return cls(load_run(path), device=pick_device(device))
+
+    @cached_property
+    def model(self) -> PreTrainedModel:
+        """The run's causal LM."""
+        return self.run.load_model().to(self.device)
+
+    @cached_property
+    def tokenizer(self) -> PreTrainedTokenizerBase:
+        """The run's tokenizer."""
+        return self.run.tokenizer()
+
+    @property
+    def context(self) -> int | None:
+        """Tokens that the model sees at once; None if its architecture sets no limit."""
+        return context_length(self.model)
+
+    def decode(
+        self, pending: Sequence[Pending], options: GenerationOptions, progress: Callable[[int], None] | None = None
+    ) -> list[Answer]:
+        """Decode what ``plan`` listed.
+
+        Batching changes nothing: padding is masked by place, and an answer's length limit is its own.
+        """
+        answers: list[Any] = [None] * len(pending)
+        ends = end_ids(self.model.generation_config, self.run.ids)
+        with _plain_settings(self.model), _seeded(options):
+            for batch in batches(pending, options.batch_size):
+                settings = _generation_config(options, batch[0].budget, self._pad_id, ends)
+                for one, ids in zip(batch, self._decode(batch, settings), strict=True):
+                    answers[one.place] = read_answer(ids, self.tokenizer, self.run.ids, ends)
+                if progress:
+                    progress(len(batch))
+        return answers
+
+    def _decode(self, batch: Sequence[Pending], settings: GenerationConfig) -> list[list[int]]:
+        """Return the ids after P for each answer, padded behind to one length of written ids."""
+        given = self._given(batch)
+        columns = given["input_ids"].shape[1]
+        limits = span_limits([one.mode for one in batch], self.run.method.spans, self.model.device)
+        grammar = LogitsProcessorList([LatentGrammar(self.run.ids, limits, columns, len(self.tokenizer))])
+        output = self.model.generate(**given, logits_processor=grammar, generation_config=settings)
+        opened = [
+            row[real.bool()].tolist() for row, real in zip(given["input_ids"], given["attention_mask"], strict=True)
+        ]
+        written = output[:, columns:].tolist()
+        return [
+            [*row[len(one.request.prompt_ids) :], *new] for one, row, new in zip(batch, opened, written, strict=True)
+        ]
+
+    def _given(self, batch: Sequence[Pending]) -> dict[str, torch.Tensor]:
+        """Return what the model's ``generate`` continues: padded prompts, thoughts computed, vectors changed."""
+        model, width = self.model, max(len(one.given) for one in batch)
+        padding = [width - len(one.given) for one in batch]
+        rows = [[self._pad_id] * pad + one.given for pad, one in zip(padding, batch, strict=True)]
+        ids = torch.tensor(rows, device=model.device)
+        mask = torch.tensor([[0] * pad + [1] * (width - pad) for pad in padding], device=model.device)
+        if any(one.request.change for one in batch):
+            return change_latents(model, ids, mask, self.run.ids, [one.request.change for one in batch])
+        if batch[0].thoughts:
+            return think(model, ids, mask, batch[0].thoughts, self.run.ids)
+        return prefill(model, ids, mask, is_thought(ids, self.run.ids) & mask.bool())
+
+    @property
+    def _pad_id(self) -> int:
+        pad = self.tokenizer.pad_token_id
+        return self.run.ids.eos if pad is None else pad
+
+
+def end_ids(settings: GenerationConfig, special: SpecialIds) -> list[int]:
+    """Return the ids that end an answer: the run's own, and those at which a model of these settings stops anyway."""
+    ends = settings.eos_token_id
+    return sorted({special.eos, *([ends] if isinstance(ends, int) else ends or [])})
+
+
+def _generation_config(options: GenerationOptions, budget: int, pad: int, ends: list[int]) -> GenerationConfig:
+    common = {"max_new_tokens": budget, "pad_token_id": pad, "eos_token_id": ends, "use_cache": True}
+    if not options.sampling:
+        return GenerationConfig(do_sample=False, **common)
+    temperature = 1.0 if options.temperature is None else options.temperature
+    return GenerationConfig(
+        do_sample=True, temperature=temperature, top_k=options.top_k, top_p=options.top_p, **common
+    )
+
+
+@contextmanager
+def _seeded(options: GenerationOptions) -> Iterator[None]:
+    """Seed the random numbers of sampling, and leave those of the caller as they were."""
+    with torch.random.fork_rng(enabled=options.sampling):
+        if options.sampling:
+            torch.manual_seed(options.seed)
+        yield
+
+
+@contextmanager
+def _plain_settings(model: PreTrainedModel) -> Iterator[None]:
+    """Hide the checkpoint's own decoding settings, such as a temperature, and switch dropout off meanwhile."""
+    settings = model.generation_config
+    model.generation_config = GenerationConfig()
+    try:
+        with evaluating(model):
+            yield
+    finally:
+        model.generation_config = settings
