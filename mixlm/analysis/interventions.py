@@ -24,6 +24,7 @@ import numpy as np
 import torch
 
 from mixlm.analysis.finding import Finding, error_bars
+from mixlm.data.tables import Row
 from mixlm.errors import InputError
 from mixlm.evaluation.checks import CheckMode
 from mixlm.evaluation.evaluate import score
@@ -32,7 +33,6 @@ from mixlm.generation.answers import Answer
 from mixlm.generation.engine import Engine
 from mixlm.generation.options import GenerationOptions, LatentMode
 from mixlm.generation.plan import Request
-from mixlm.methods.base import Row
 from mixlm.model.special_tokens import SpecialIds
 
 

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import torch
 
 from mixlm.analysis.finding import Finding
+from mixlm.data.tables import Row
 from mixlm.evaluation.losses import predictions
-from mixlm.methods.base import Method, Row, Trainable
+from mixlm.methods.base import Method, Trainable
 from mixlm.model.special_tokens import IGNORED
 
 

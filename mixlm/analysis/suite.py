@@ -14,6 +14,7 @@ from mixlm.analysis.places import as_latents, as_text, place_finding, place_rows
 from mixlm.analysis.prosqa_graph import ConceptGraph
 from mixlm.analysis.sweep import sweep_finding, sweep_rows
 from mixlm.analysis.value_probe import candidate_probabilities, parallelism_finding, value_finding, value_rows
+from mixlm.data.tables import Row
 from mixlm.errors import InputError
 from mixlm.evaluation.checks import CheckMode
 from mixlm.evaluation.evaluate import answer_rows
@@ -21,7 +22,7 @@ from mixlm.generation.engine import Engine
 from mixlm.generation.options import GenerationOptions
 from mixlm.generation.plan import Answerer
 from mixlm.generation.prefill import is_thought
-from mixlm.methods.base import Row, recoded
+from mixlm.methods.base import recoded
 from mixlm.model.special_tokens import text_only
 from mixlm.model.thoughts import fill_thoughts
 from mixlm.run import Run

@@ -5,13 +5,13 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from mixlm.analysis.finding import Finding
+from mixlm.data.tables import Row
 from mixlm.errors import InputError
 from mixlm.evaluation.checks import CheckMode
 from mixlm.evaluation.evaluate import Record, answer_rows
 from mixlm.evaluation.statistics import wilson_interval
 from mixlm.generation.options import GenerationOptions
 from mixlm.generation.plan import Answerer
-from mixlm.methods.base import Row
 from mixlm.run import Run
 
 

@@ -6,14 +6,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import accumulate, count, islice
 from typing import TYPE_CHECKING, Any
 
-from mixlm.data.samples import QUESTIONS, RESPONSES, Sample, read_samples
-from mixlm.data.tables import COLUMNS, ID_COLUMNS, as_dataset
+from mixlm.data.samples import QUESTIONS, RESPONSES, Sample
+from mixlm.data.tables import COLUMNS, ID_COLUMNS
 from mixlm.data.template import Template
 from mixlm.errors import InputError
 
 
 if TYPE_CHECKING:
-    from datasets import Dataset
     from transformers import BatchEncoding, PreTrainedTokenizerBase
 
 
@@ -169,12 +168,3 @@ def own_columns(sample: Sample) -> dict[str, str]:
     """Return the columns of a row beyond the sample itself, as text; anything but text as JSON."""
     own = {name: value for name, value in sample.columns.items() if name not in _TAKEN and value is not None}
     return {name: value if isinstance(value, str) else json.dumps(value, default=str) for name, value in own.items()}
-
-
-def tokenize_rows(source: str, tokenizer: "PreTrainedTokenizerBase", template: Template) -> "Dataset":
-    """Read and tokenise a raw file, for methods without codes.
-
-    Raises:
-        InputError: If a row is malformed, or there is none.
-    """
-    return as_dataset(tokenize_samples(tokenizer, template, read_samples(source)), source)

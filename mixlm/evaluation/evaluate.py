@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+from mixlm.data.tables import Row
 from mixlm.data.tokenization import tokenize_text
 from mixlm.errors import InputError
 from mixlm.evaluation.checks import CheckMode, check_answer, require_check
@@ -15,7 +16,7 @@ from mixlm.generation.engine import Engine
 from mixlm.generation.options import MOST_NEW_TOKENS, GenerationOptions, LatentMode, parse_latent_modes
 from mixlm.generation.plan import Answerer, Pending, Request
 from mixlm.generation.progress import ReportProgress, RunningTotal
-from mixlm.methods.base import Row, recoded
+from mixlm.methods.base import recoded
 from mixlm.run import Run
 
 

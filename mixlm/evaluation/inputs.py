@@ -5,12 +5,12 @@ from pathlib import Path
 from typing import Any
 
 from mixlm.data.samples import read_samples
+from mixlm.data.tables import Row
 from mixlm.data.tokenization import tokenize_samples
 from mixlm.encoding.dataset import EncodedData, load_encoded
 from mixlm.encoding.manifest import is_encoded
 from mixlm.errors import InputError
 from mixlm.generation.plan import Answerer
-from mixlm.methods.base import Row
 from mixlm.run import Run
 
 

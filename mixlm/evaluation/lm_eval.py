@@ -19,13 +19,13 @@ from transformers import AutoConfig
 
 import mixlm
 from mixlm.atomic_files import whole_file
+from mixlm.data.tables import Row
 from mixlm.data.template import Template
 from mixlm.data.tokenization import starting_ids
 from mixlm.errors import InputError
 from mixlm.evaluation.evaluate import gold_answer, longest_answer
 from mixlm.generation.engine import Engine
 from mixlm.generation.questions import readable_ids
-from mixlm.methods.base import Row
 from mixlm.run import Run
 
 

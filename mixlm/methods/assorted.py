@@ -7,7 +7,8 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
-from mixlm.methods.base import Method, Progress, Row, Spans, Trainable, answer_sequence, require
+from mixlm.data.tables import Row
+from mixlm.methods.base import Method, Progress, Spans, Trainable, answer_sequence, require
 from mixlm.methods.curriculum import MANY, Curriculum
 from mixlm.methods.mixing import PAPER_LENGTHS, draw_two_level, draw_uniform, mixed_answer
 from mixlm.model.special_tokens import latent_span

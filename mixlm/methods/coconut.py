@@ -10,7 +10,8 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
-from mixlm.methods.base import Method, Progress, Row, Trainable, answer_sequence, require
+from mixlm.data.tables import Row
+from mixlm.methods.base import Method, Progress, Trainable, answer_sequence, require
 from mixlm.methods.curriculum import MANY, Curriculum, draw_any, draw_earlier
 from mixlm.model.special_tokens import BO_THOUGHT, EO_THOUGHT, PAUSE, THOUGHT
 

@@ -10,8 +10,9 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from mixlm.data.tables import Row
 from mixlm.methods.assorted import Assorted
-from mixlm.methods.base import Row, Spans, Trainable, answer_sequence
+from mixlm.methods.base import Spans, Trainable, answer_sequence
 
 
 @dataclass

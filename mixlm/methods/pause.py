@@ -6,7 +6,8 @@ from typing import ClassVar
 
 import numpy as np
 
-from mixlm.methods.base import Method, Progress, Row, Trainable, answer_sequence, require
+from mixlm.data.tables import Row
+from mixlm.methods.base import Method, Progress, Trainable, answer_sequence, require
 from mixlm.model.special_tokens import PAUSE
 
 

@@ -3,11 +3,10 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from mixlm.data.reading import read_rows
-from mixlm.data.samples import to_sample
-from mixlm.data.tables import PARTS, tokens_of
+from mixlm.data.samples import read_samples
+from mixlm.data.tables import PARTS, as_dataset, tokens_of
 from mixlm.data.template import Template
-from mixlm.data.tokenization import tokenize_rows
+from mixlm.data.tokenization import tokenize_samples
 from mixlm.encoding.dataset import EncodedData, load_encoded
 from mixlm.encoding.manifest import is_encoded
 from mixlm.errors import InputError
@@ -78,15 +77,11 @@ def _open_raw(source: str, model: str, method: Method, options: TrainingOptions)
             f"{source}: method '{method.name}' needs codes, and this is no encoded dataset; "
             f"encode it first: mixlm-encode {source} --model {model} --out ENCODED"
         )
-    tokenizer = open_tokenizer(model, texts_of(source, template) if is_scratch(model) else ())
-    rows = tokenize_rows(source, tokenizer, template)
-    return TrainingData(rows, tokenize_rows(valid, tokenizer, template) if valid else None, tokenizer, template)
-
-
-def texts_of(source: str, template: Template) -> list[str]:
-    """Return the rendered samples of a raw file, from which a tokenizer can be built."""
-    samples = (to_sample(row, where) for where, row in read_rows(source))
-    return ["".join(template.render(sample)) for sample in samples]
+    samples = [*read_samples(source)]
+    tokenizer = open_tokenizer(model, ("".join(template.render(sample)) for sample in samples))
+    train = as_dataset(tokenize_samples(tokenizer, template, samples), source)
+    held_out = as_dataset(tokenize_samples(tokenizer, template, read_samples(valid)), valid) if valid else None
+    return TrainingData(train, held_out, tokenizer, template)
 
 
 def _open_encoded(data: EncodedData, model: str) -> TrainingData:

@@ -3,8 +3,12 @@ import pyarrow
 import pytest
 from datasets import Dataset
 
+from mixlm.data.samples import read_samples
 from mixlm.data.tables import as_dataset, flat_lists, list_array, lists_of, replaced_chunks, row_table, tokens_of
+from mixlm.data.template import Template
+from mixlm.data.tokenization import tokenize_samples
 from mixlm.errors import InputError
+from mixlm.model.loading import build_tokenizer
 
 
 ROWS = [
@@ -22,6 +26,16 @@ def test_rows_come_back_from_a_dataset_that_shares_the_memory_of_their_table(mon
     ours, theirs = (held.column("trace_ids").chunk(0).values.buffers()[1].address for held in (table, data.data))
     assert ours == theirs
     assert data.select([1])[0]["solution_ids"] == [8, 9]  # as training does
+
+
+def test_a_raw_file_becomes_a_dataset_of_32_bit_ids(tmp_path):
+    path = tmp_path / "rows.jsonl"
+    lines = ['{"question": "3 + 4", "answer": "so now\\n#### 7", "id": "x"}', '{"question": "7", "answer": "#### 5"}']
+    path.write_text("\n".join(lines))
+    rows = as_dataset(tokenize_samples(build_tokenizer(lines), Template(), read_samples(path)), str(path))
+    assert [(row["row"], row["answer"], row["id"]) for row in rows] == [(0, "7", "x"), (1, "5", None)]
+    assert rows[1]["trace_ids"] == rows[1]["step_lengths"] == []
+    assert {str(rows.features[f"{part}_ids"].feature.dtype) for part in ("prompt", "trace", "solution")} == {"int32"}
 
 
 def test_no_rows_make_no_dataset():

@@ -12,7 +12,6 @@ from mixlm.data.tokenization import (
     own_columns,
     starting_ids,
     tokenize_prompt,
-    tokenize_rows,
     tokenize_samples,
     tokenize_text,
 )
@@ -179,22 +178,6 @@ def test_own_columns_are_kept_as_text():
     (tokenized,) = tokenize_samples(BYTES, Template(), [to_sample(row)])
     assert (tokenized["row"], tokenized["question"], tokenized["answer"], tokenized["level"]) == (0, "?", "1", "hard")
     assert "codes" not in tokenized
-
-
-def test_a_raw_file_becomes_a_dataset_of_32_bit_ids(tmp_path):
-    path = tmp_path / "rows.jsonl"
-    lines = ['{"question": "3 + 4", "answer": "so now\\n#### 7", "id": "x"}', '{"question": "7", "answer": "#### 5"}']
-    path.write_text("\n".join(lines))
-    rows = tokenize_rows(str(path), BYTES, Template())
-    assert [(row["row"], row["answer"], row["id"]) for row in rows] == [(0, "7", "x"), (1, "5", None)]
-    assert rows[1]["trace_ids"] == rows[1]["step_lengths"] == []
-    assert {str(rows.features[f"{part}_ids"].feature.dtype) for part in ("prompt", "trace", "solution")} == {"int32"}
-    path.write_text("\n".join([*lines, "{"]))
-    with pytest.raises(InputError, match="rows.jsonl:3"):
-        tokenize_rows(str(path), BYTES, Template())
-    path.write_text("")
-    with pytest.raises(InputError, match="holds no samples"):
-        tokenize_rows(str(path), BYTES, Template())
 
 
 @pytest.mark.parametrize("name", ["gsm8k/train.jsonl", "gsm8k_icot/gsm_train_noaug_equations.json"])

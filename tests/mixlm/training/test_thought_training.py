@@ -111,10 +111,13 @@ def test_the_first_loss_is_that_of_the_definition(raw: str, scratch: str, tmp_pa
 
 def first_batch(raw: str, run) -> tuple[list[Row], object]:
     """The samples of the first step as rows, and as a batch with their labels."""
-    from mixlm.data.tokenization import tokenize_rows
+    from mixlm.data.samples import read_samples
+    from mixlm.data.tokenization import tokenize_samples
     from mixlm.training.mixed_dataset import MixedDataset
 
-    data = MixedDataset(tokenize_rows(raw, run.tokenizer(), run.template), run.method, OPTIONS.batch_size)
+    data = MixedDataset(
+        tokenize_samples(run.tokenizer(), run.template, read_samples(raw)), run.method, OPTIONS.batch_size
+    )
     samples = [data[index] for index in data.order()[: OPTIONS.batch_size].tolist()]
     batch = make_batch([(sample["input_ids"], sample["thoughts"]) for sample in samples], garbage=False)
     for labels, mask, sample in zip(batch.labels, batch.mask.bool(), samples, strict=True):
