@@ -2,34 +2,26 @@
 
 import shlex
 from collections.abc import Callable
-from dataclasses import fields
 from typing import Any
 
 import click
 
 from mixlm.training.options import CHOICES, LEAST, TrainingOptions
 from pipelines.shared.command import command, say
-from pipelines.shared.options import template_of, template_options
+from pipelines.shared.options import options_of, template_of, template_options
 from pipelines.shared.progress import progress_bar
 
 
-_DEFAULTS = {field.name: field.default for field in fields(TrainingOptions)}
+_field = options_of(TrainingOptions)
 
 
-def _option(name: str, help: str, **kwargs: Any) -> Callable[[Callable[..., None]], Callable[..., None]]:
+def _option(name: str, help: str, **settings: Any) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Return a click option for a field of ``TrainingOptions``, with the field's default and values."""
-    default = _DEFAULTS[name]
-    if isinstance(default, bool):
-        flag = f"--{name}/--no-{name}".replace("_", "-")
-        return click.option(flag, name, default=default, show_default=True, help=help)
-    kwargs = {"type": _type_of(name), "show_default": True, **kwargs}
-    return click.option(f"--{name}".replace("_", "-"), name, default=default, help=help, **kwargs)
-
-
-def _type_of(name: str) -> click.ParamType | type:
     if name in CHOICES:
-        return click.Choice(CHOICES[name])
-    return click.IntRange(min=LEAST[name]) if name in LEAST else type(_DEFAULTS[name])
+        settings["type"] = click.Choice(CHOICES[name])
+    elif name in LEAST:
+        settings["type"] = click.IntRange(min=LEAST[name])
+    return _field(name, help, **settings)
 
 
 _rate = click.FloatRange(min=0, min_open=True)

@@ -1,6 +1,7 @@
 """Options that several commands have: how answers are decoded, how a sample becomes text."""
 
 from collections.abc import Callable
+from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -10,6 +11,21 @@ if TYPE_CHECKING:
     from mixlm.data.template import Template
     from mixlm.generation.engine import Engine
     from mixlm.generation.plan import Answerer
+
+
+def options_of(*choices: type) -> Callable[..., Callable[..., Any]]:
+    """Return what makes a click option of a field of some dataclasses, with the field's default."""
+    defaults = {field.name: field.default for choice in choices for field in fields(choice)}
+
+    def option(name: str, help: str, **settings: Any) -> Callable[..., Any]:
+        """Return the option of the field ``name``; ``settings`` are click's."""
+        default = defaults[name]
+        flag = f"--{name}/--no-{name}" if isinstance(default, bool) else f"--{name}"
+        kind = {} if isinstance(default, bool) else {"type": type(default)}
+        settings = {**kind, "show_default": True, **settings}
+        return click.option(flag.replace("_", "-"), name, default=default, help=help, **settings)
+
+    return option
 
 
 def decoding_options(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -1,16 +1,21 @@
 import json
 import re
 import shlex
+from dataclasses import fields
 from functools import partial
 
 import pytest
 
 from mixlm.encoding.dataset import load_encoded
+from mixlm.encoding.encode import encode_dataset
 from mixlm.encoding.manifest import read_manifest
+from mixlm.encoding.options import EncodingOptions
 from pipelines.encode import main
 from pipelines.train import main as train_main
 from tests.calling import call_command
 from tests.tiny_data import raw_rows, write_scratch
+from vqvae import ChunkVQVAEConfig
+from vqvae.options import VQVAEModelOptions, VQVAETrainingOptions
 
 
 SHAPE = ["--chunk-length", 4, "--compression-rate", 2, "--codebook-size", 6, "--code-dim", 4, "--hidden-size", 16]
@@ -123,6 +128,32 @@ def test_options_can_come_from_a_file_and_shape_the_model(folder, basics):
     assert manifest["shards"] == {"train": ["train-00000.parquet", "train-00001.parquet"], "valid": []}
     vqvae = json.loads((folder / "from file" / "vqvae" / "config.json").read_text())
     assert (vqvae["quantizer"], vqvae["context"], vqvae["warmup_steps"]) == ("gradient", "trace", 0)
+
+
+def test_defaults_are_those_of_the_library():
+    """All that is left out is None or what the dataclasses say; those of a shape are what a configuration has."""
+    values = main.make_context("encode", ["traces.jsonl", "--model", "m", "--out", "o"]).params
+    kinds = (EncodingOptions, VQVAEModelOptions, VQVAETrainingOptions)
+    defaults = {field.name: field.default for kind in kinds for field in fields(kind)} | {"workers": None}
+    own = {"traces", "model", "out", "prompt_template", "separator", "solution_template", "chat"}
+    assert own <= values.keys() and values.keys() - own <= defaults.keys()
+    assert all(values[name] == defaults[name] for name in values.keys() - own)
+    config, names = ChunkVQVAEConfig(), {field.name for field in fields(VQVAEModelOptions)}
+    shape = {name: values[name] for name in names & values.keys() if values[name] is not None}
+    assert len(shape) == 12 and all(getattr(config, name) == value for name, value in shape.items())
+
+
+def test_library_and_command_train_the_same_paper_recipe(folder, basics):
+    """Neither k-means nor a warm-up with plain gradient losses; the weights are the same, bit for bit."""
+    gradient = [*SHAPE, "--quantizer", "gradient", "--steps", 6, "--batch-size", 8]
+    call(*basics, folder / "command", *gradient)
+    shape = {"chunk_length": 4, "compression_rate": 2, "codebook_size": 6, "code_dim": 4, "hidden_size": 16}
+    shape |= {"num_layers": 1, "num_heads": 2, "quantizer": "gradient"}
+    options = EncodingOptions(shape=shape, training=VQVAETrainingOptions(steps=6, batch_size=8))
+    encode_dataset(str(folder / "traces.jsonl"), str(folder / "model.yaml"), folder / "library", options)
+    for name in ("model.safetensors", "config.json"):
+        command, library = (folder / way / "vqvae" / name for way in ("command", "library"))
+        assert command.read_bytes() == library.read_bytes()
 
 
 def test_the_warm_up_is_a_third_of_the_steps(folder, basics):
