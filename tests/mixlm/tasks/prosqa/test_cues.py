@@ -1,4 +1,4 @@
-"""No cue in balanced rows: single features, and classifiers on all of them, trained on 5,000 rows, tested on 2,000."""
+"""No cue in balanced rows: single features, and classifiers on all of them, trained on 2,000 rows, tested on 2,000 others."""
 
 from collections.abc import Callable
 
@@ -11,7 +11,7 @@ from tests.mixlm.tasks.generating import generator
 from tests.mixlm.tasks.prosqa.prosqa_features import candidate_features, root_features
 
 
-TRAINED, TESTED = 5000, 2000
+TRAINED, TESTED = 2000, 2000
 SMALL = {"min_nodes": 10, "max_nodes": 12, "min_path": 3, "max_path": 4}
 # Tom -> wumpus -> lempus -> rempus      Max -> yumpus -> zumpus, Max -> rempus, yumpus -> lempus
 BY_HAND = {
