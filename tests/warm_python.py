@@ -6,6 +6,7 @@ has what any new process has, this project's own modules not yet imported, and s
 took no seconds of processor time to begin. This file is the server and, given the server's address, the program.
 """
 
+import atexit
 import contextlib
 import gc
 import json
@@ -25,6 +26,7 @@ from pathlib import Path
 
 LIBRARIES = ("torch", "datasets", "peft", "vector_quantize_pytorch", "transformers.trainer", "torch.distributed.run")
 STREAMS = (0, 1, 2)
+status = 0  # with which this process ends
 
 
 @contextlib.contextmanager
@@ -43,6 +45,7 @@ def start(folder: Path, python: str = sys.executable) -> Iterator[Path]:
 
 def serve(address: str) -> dict | None:
     """Fork a process for each call until stdin is closed; returns in each fork what it is to run."""
+    atexit.register(leave)  # before all others, so that it is called after them
     for name in LIBRARIES:
         import_module(name)
     gc.collect()
@@ -95,21 +98,33 @@ def end_with_caller(connection: socket.socket, child: int) -> None:
 
 def run(call: dict) -> None:
     """Be ``python ARGUMENTS``."""
+    global status
     os.chdir(call["folder"])
     os.environ.clear()
     os.environ.update(call["environment"])
     kind, *arguments = call["arguments"]
     first = os.path.dirname(os.path.abspath(kind)) if kind not in ("-c", "-m") else os.getcwd()
     sys.path[:1] = [first, *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
-    if kind == "-m":
-        sys.argv = arguments
-        runpy.run_module(arguments[0], run_name="__main__", alter_sys=True)
-    elif kind == "-c":
-        sys.argv = ["-c", *arguments[1:]]
-        exec(compile(arguments[0], "<string>", "exec"), {"__name__": "__main__"})
-    else:
-        sys.argv = [kind, *arguments]
-        runpy.run_path(kind, run_name="__main__")
+    sys.argv = arguments if kind == "-m" else [kind, *arguments[kind == "-c" :]]
+    status = 1
+    try:
+        if kind == "-m":
+            runpy.run_module(arguments[0], run_name="__main__", alter_sys=True)
+        elif kind == "-c":
+            exec(compile(arguments[0], "<string>", "exec"), {"__name__": "__main__"})
+        else:
+            runpy.run_path(kind, run_name="__main__")
+        status = 0
+    except SystemExit as end:
+        status = end.code if isinstance(end.code, int) else int(end.code is not None)
+        raise
+
+
+def leave() -> None:
+    """End once all that other libraries do at the end is done; to take them apart would take longer than the start."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)
 
 
 def call(address: str, arguments: list[str]) -> None:

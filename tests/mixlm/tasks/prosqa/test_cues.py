@@ -1,4 +1,4 @@
-"""No cue in balanced rows: single features, and classifiers on all of them, trained on 2,000, tested on 2,000 others."""
+"""No cue in balanced rows: single features, and classifiers on all of them; trained on 2,000 rows, tested on 2,000."""
 
 from collections.abc import Callable
 
