@@ -22,7 +22,7 @@ from benchmarks.measuring import Figure, wait
 from benchmarks.training import GSM8K, block_weights
 from mixlm.model.collator import Collator
 from mixlm.model.forward import scored_batch, scored_places
-from vqvae import ChunkVQVAE, ChunkVQVAEConfig
+from vqvae import PARTS, ChunkVQVAE, ChunkVQVAEConfig
 from vqvae.chunks import collate
 
 
@@ -92,8 +92,7 @@ def stage1(width: int, layers: int, codes: int, rate: int, rows: int) -> tuple[P
     shape = {"hidden_size": width, "num_layers": layers, "codebook_size": codes}
     shape |= {"chunk_length": rate, "compression_rate": rate, "vocab_size": rows, "compact_size": rows + 1}
     model = ChunkVQVAE(ChunkVQVAEConfig(**shape, warmup_steps=0, kmeans=False), range(rows)).to(DEVICE)
-    parts = ("prompt_ids", "trace_ids", "solution_ids")
-    samples = [{part: rng.integers(rows, size=n) for part, n in zip(parts, (*of, 16), strict=True)} for of in LENGTHS]
+    samples = [{part: rng.integers(rows, size=n) for part, n in zip(PARTS, (*of, 16), strict=True)} for of in LENGTHS]
     batch = {name: value.to(DEVICE) for name, value in collate(samples, model.config).items()}
     traces = [sample["trace_ids"] for sample in samples]
     flat = np.concatenate(traces), np.array([len(trace) for trace in traces])

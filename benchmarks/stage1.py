@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from benchmarks.measuring import Figure, in_turns, seconds, wait
 from benchmarks.training import GSM8K, SOLUTION
-from vqvae import ChunkVQVAE, ChunkVQVAEConfig
+from vqvae import PARTS, ChunkVQVAE, ChunkVQVAEConfig
 from vqvae.chunks import collate
 from vqvae.sampled_softmax import sampled_cross_entropy
 
@@ -40,8 +40,7 @@ class Stage1:
         device = "cuda" if torch.cuda.is_available() else "cpu"
         self.model = ChunkVQVAE(config, range(rows)).train().to(device)
         lengths = ((*GSM8K[place], SOLUTION) for place in range(6, 100, 96 // samples))
-        parts = ("prompt_ids", "trace_ids", "solution_ids")
-        batch = [dict(zip(parts, (rng.zipf(1.2, n) % rows for n in of), strict=True)) for of in lengths]
+        batch = [dict(zip(PARTS, (rng.zipf(1.2, n) % rows for n in of), strict=True)) for of in lengths]
         self.batch = {name: value.to(device) for name, value in collate(batch, config).items()}
         hidden = torch.randn(self.batch["input_ids"].numel(), config.hidden_size, device=device)
         self.hidden, self.targets = hidden.requires_grad_(), self.model.vocabulary.compact(self.batch["input_ids"])

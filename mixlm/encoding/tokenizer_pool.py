@@ -19,7 +19,7 @@ import pyarrow
 
 from mixlm.data.reading import RawRows
 from mixlm.data.samples import Sample, try_sample
-from mixlm.data.tables import row_table
+from mixlm.data.tables import COLUMNS, row_table
 from mixlm.data.template import Template
 from mixlm.data.tokenization import tokenize_samples
 from mixlm.encoding.options import EncodingOptions
@@ -134,10 +134,9 @@ class _Worker:
         kept = [(number, sample) for number, sample in found if isinstance(sample, Sample)]
         samples, places = [sample for _, sample in kept], [number for number, _ in kept]
         rows = tokenize_samples(self.tokenizer, self.template, samples, places)
-        return TokenTable(row_table(rows, NAMES), len(found) - len(kept))
+        return TokenTable(row_table(rows, COLUMNS), len(found) - len(kept))
 
 
-NAMES = ("row", "prompt_ids", "trace_ids", "solution_ids", "step_lengths", "question", "answer")
 _worker: _Worker | None = None
 
 
