@@ -1,10 +1,16 @@
 """The loss of stage 2, and its parts: latents apart from text."""
 
+from typing import TYPE_CHECKING
+
 import torch
 from torch.nn import functional as F
 
 from mixlm.model.forward import scored_labels
 from mixlm.model.special_tokens import SpecialIds
+
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
 
 
 class MixedLoss:
@@ -68,7 +74,7 @@ class Sums:
         batch = torch.stack([part.double() for part in parts])
         self.values = batch if self.values is None else self.values + batch
 
-    def report(self, accelerator: "object | None" = None) -> dict[str, float]:
+    def report(self, accelerator: "Accelerator | None" = None) -> dict[str, float]:
         """Return ``latent_loss``, ``latent_accuracy`` and ``text_loss`` over all processes, and start again.
 
         Latent accuracy is the share of latents that were the likeliest of all latents. A part without labels is left

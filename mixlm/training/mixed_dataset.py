@@ -1,7 +1,6 @@
 """The training set of stage 2: every read of a row draws its mix anew."""
 
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 import numpy as np
 import torch
@@ -11,6 +10,7 @@ from mixlm.data.tables import Row
 from mixlm.errors import InputError
 from mixlm.methods.base import Method, Progress, Trainable
 from mixlm.methods.mixing import row_generator
+from mixlm.model.collator import Feature
 from mixlm.model.special_tokens import IGNORED
 
 
@@ -69,7 +69,7 @@ class MixedDataset(Dataset):
         """Return the number of rows."""
         return len(self.rows)
 
-    def __getitem__(self, index: int) -> dict[str, Any]:
+    def __getitem__(self, index: int) -> Feature:
         """Return this epoch's sequence of row ``index``: ``input_ids``, ``labels`` and ``thoughts``, each a list."""
         row = self.rows[int(index)]
         rng = row_generator(self.seed, self.epoch, int(index))

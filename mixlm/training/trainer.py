@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 
+Outputs = dict[str, torch.Tensor]  # of ``scored_batch``
 STOP_RATE = 1e-2  # least rate of the classifier: nothing but itself depends on it, and it starts from nothing
 
 
@@ -92,13 +93,15 @@ class MixedTrainer(QuietTrainer):
         # The loss is divided by the labels of the whole step, whatever the model's own forward accepts.
         self.model_accepts_loss_kwargs = False
 
-    def compute_loss(self, model: nn.Module, inputs: dict[str, torch.Tensor], *args: Any, **kwargs: Any) -> Any:
+    def compute_loss(
+        self, model: nn.Module, inputs: dict[str, torch.Tensor], *args: Any, **kwargs: Any
+    ) -> torch.Tensor | tuple[torch.Tensor, Outputs]:
         """Compute the loss of a batch, in several passes where it holds continuous thoughts."""
         head, places = getattr(bare(model), STOP, None), scored_places(inputs["labels"])
         return super().compute_loss(partial(scored_batch, model, places, head), inputs, *args, **kwargs)
 
     def _loss_of(
-        self, outputs: Any, labels: torch.Tensor, num_items_in_batch: torch.Tensor | int | None = None
+        self, outputs: Outputs, labels: torch.Tensor, num_items_in_batch: torch.Tensor | int | None = None
     ) -> torch.Tensor:
         training = self.model.training
         count = num_items_in_batch if training else None
