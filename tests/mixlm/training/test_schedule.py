@@ -8,6 +8,7 @@ from safetensors.torch import load_file
 from transformers import TrainerState
 
 from mixlm.data.template import Template
+from mixlm.generation.engine import Engine
 from mixlm.methods import build_method
 from mixlm.model.special_tokens import SpecialIds
 from mixlm.run import Run, load_run
@@ -151,8 +152,7 @@ def test_a_run_knows_the_last_step_that_trained_it(steps: int, stage: int, start
 def score_evaluations(monkeypatch: pytest.MonkeyPatch, *accuracies: float) -> None:
     """Let the evaluations of a training find the given accuracies."""
     left = iter(accuracies)
-    answer = lambda *args, **options: {"modes": {"free": {"accuracy": next(left)}}}  # noqa: E731
-    monkeypatch.setattr("mixlm.training.train.evaluate", answer)
+    monkeypatch.setattr("mixlm.training.train.accuracy", lambda *args: next(left))
 
 
 def test_the_most_accurate_checkpoint_of_the_last_stage_brings_its_step(
@@ -187,11 +187,11 @@ def test_without_a_schedule_every_checkpoint_is_a_candidate(start: tuple, monkey
 def test_accuracy_is_measured_with_the_prompt_of_the_stage(start: tuple, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[int] = []
 
-    def answer(run: Run, *args: Any, **options: Any) -> dict[str, Any]:
-        seen.append(run.method.stage(run.progress))
-        return {"modes": {"free": {"accuracy": 0.5}}}
+    def answer(engine: Engine, *args: Any) -> float:
+        seen.append(engine.run.method.stage(engine.run.progress))
+        return 0.5
 
-    monkeypatch.setattr("mixlm.training.train.evaluate", answer)
+    monkeypatch.setattr("mixlm.training.train.accuracy", answer)
     train(*start, replace(OPTIONS, eval_every=1, select="accuracy", valid=start[0]))
     assert seen == STAGES
 
