@@ -63,7 +63,7 @@ def evaluate_vqvae(
             f"no held-out trace has a whole chunk of {model.config.chunk_length} tokens; "
             "lower --chunk-length or hold out more samples"
         )
-    return sums.report()
+    return sums.figures()
 
 
 def _batches(rows: Sequence[TokenRow], model: ChunkVQVAE, batch_size: int) -> Iterator[dict[str, torch.Tensor]]:
@@ -111,7 +111,7 @@ class _Sums:
         self.tokens += targets.numel()
         self.chunks += len(targets)
 
-    def report(self) -> dict[str, float | None]:
+    def figures(self) -> dict[str, float | None]:
         """Return the figures."""
         config = self.model.config
         losses = {name: total / self.tokens for name, total in self.losses.items()}

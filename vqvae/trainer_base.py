@@ -14,7 +14,7 @@ from vqvae.errors import InputError
 
 CHECKPOINTS = "checkpoints"  # folder, below that of the model
 LAST_FILE = "trainer_state.json"  # transformers' trainer writes it after all others
-ReportProgress = Callable[[int, int, dict[str, float]], None]
+Advance = Callable[[int, int, dict[str, float]], None]  # called with (step, total steps, latest figures)
 
 
 def base_arguments(
@@ -70,24 +70,21 @@ class QuietTrainer(Trainer):
     """transformers' trainer, which prints nothing and says by a function how far it is.
 
     Args:
-        progress: Called with (step, total steps, latest figures) after every step, in the main process; None: nothing
-            is called.
+        advance: Called after every step, in the main process; None: nothing is called.
         callbacks: Others, called before it.
         settings: Arguments of transformers' trainer.
     """
 
-    def __init__(
-        self, *, progress: ReportProgress | None, callbacks: Sequence[TrainerCallback] = (), **settings: Any
-    ) -> None:
-        super().__init__(callbacks=[*callbacks, _ProgressCallback(progress)], **settings)
+    def __init__(self, *, advance: Advance | None, callbacks: Sequence[TrainerCallback] = (), **settings: Any) -> None:
+        super().__init__(callbacks=[*callbacks, _AdvanceCallback(advance)], **settings)
         self.remove_callback(PrinterCallback)
 
 
-class _ProgressCallback(TrainerCallback):
+class _AdvanceCallback(TrainerCallback):
     """Calls a function after every step."""
 
-    def __init__(self, report: ReportProgress | None) -> None:
-        self.report, self.figures = report, {}
+    def __init__(self, advance: Advance | None) -> None:
+        self.advance, self.figures = advance, {}
 
     def on_log(
         self,
@@ -103,6 +100,6 @@ class _ProgressCallback(TrainerCallback):
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        """Report one step."""
-        if self.report is not None and state.is_world_process_zero:
-            self.report(state.global_step, state.max_steps, self.figures)
+        """Tell of one step."""
+        if self.advance is not None and state.is_world_process_zero:
+            self.advance(state.global_step, state.max_steps, self.figures)

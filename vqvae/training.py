@@ -17,7 +17,7 @@ from vqvae.config import ChunkVQVAEConfig
 from vqvae.errors import InputError
 from vqvae.model import ChunkVQVAE
 from vqvae.options import VQVAETrainingOptions
-from vqvae.trainer_base import CHECKPOINTS, QuietTrainer, ReportProgress, base_arguments, last_checkpoint
+from vqvae.trainer_base import CHECKPOINTS, Advance, QuietTrainer, base_arguments, last_checkpoint
 from vqvae.vocabulary import used_ids
 
 
@@ -26,7 +26,7 @@ def train_vqvae(
     config: ChunkVQVAEConfig,
     out: str | Path,
     options: VQVAETrainingOptions | None = None,
-    progress: ReportProgress | None = None,
+    advance: Advance | None = None,
     before_training: Callable[[], None] = lambda: None,
 ) -> ChunkVQVAE:
     """Train a model on all chunks of ``rows`` and save it to ``out``.
@@ -39,7 +39,7 @@ def train_vqvae(
         config: Shape and recipe; the model has a copy with what training decides.
         out: Folder to write.
         options: How to train.
-        progress: Called with (step, total steps, figures) after every step.
+        advance: Called with (step, total steps, figures) after every step.
         before_training: Called once everything given has been found to fit, before the first file is written.
 
     Returns:
@@ -61,7 +61,7 @@ def train_vqvae(
     vectors = options.batch_size * data.trace_chunks / len(data) * config.codes_per_chunk
     config.dead_code_threshold = config.dead_code_share * vectors / config.codebook_size
     set_seed(options.seed)
-    trainer = ChunkTrainer(ChunkVQVAE(config, token_ids), arguments, data, options, progress)
+    trainer = ChunkTrainer(ChunkVQVAE(config, token_ids), arguments, data, options, advance)
     trainer.train(resume_from_checkpoint=last_checkpoint(Path(out) / CHECKPOINTS))
     model = trainer.accelerator.unwrap_model(trainer.model).eval()
     if trainer.is_world_process_zero():
@@ -133,7 +133,7 @@ class ChunkTrainer(QuietTrainer):
         arguments: TrainingArguments,
         data: ChunkRows,
         options: VQVAETrainingOptions,
-        progress: ReportProgress | None,
+        advance: Advance | None,
     ) -> None:
         self.options = options
         super().__init__(
@@ -142,7 +142,7 @@ class ChunkTrainer(QuietTrainer):
             train_dataset=data,
             data_collator=partial(collate, config=model.config),
             optimizers=(torch.optim.Adam(model.parameters(), lr=options.learning_rate), None),
-            progress=progress,
+            advance=advance,
         )
 
     def training_step(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mixlm.analysis.finding import Finding
-from mixlm.encoding.code_usage import count_usage
+from mixlm.data.tables import replaced_chunks
 from mixlm.errors import InputError
 
 
@@ -29,7 +29,7 @@ _BARS = {
 ChunkCounts = Mapping[tuple[int, tuple[int, ...]], int]
 
 
-def count_chunks(rows: Iterable[Mapping[str, Any]], compression_rate: int) -> Counter[tuple[int, tuple[int, ...]]]:
+def count_pairs(rows: Iterable[Mapping[str, Any]], compression_rate: int) -> Counter[tuple[int, tuple[int, ...]]]:
     """Count how often every code stands for every chunk of text.
 
     Args:
@@ -39,7 +39,10 @@ def count_chunks(rows: Iterable[Mapping[str, Any]], compression_rate: int) -> Co
     Returns:
         Occurrences of each pair of a code and the token ids of its chunk.
     """
-    usage = count_usage(rows, compression_rate)
+    usage: dict[int, Counter[tuple[int, ...]]] = defaultdict(Counter)
+    for row in rows:
+        for code, chunk in replaced_chunks(row, compression_rate):
+            usage[code][tuple(chunk)] += 1
     return Counter({(code, chunk): count for code, chunks in usage.items() for chunk, count in chunks.items()})
 
 

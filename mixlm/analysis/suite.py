@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 
 from mixlm.analysis.attention import PromptAttention, attention_finding, attention_to_prompt, prompt_classes
-from mixlm.analysis.codes import code_finding, count_chunks, information_finding
+from mixlm.analysis.codes import code_finding, count_pairs, information_finding
 from mixlm.analysis.finding import Finding
 from mixlm.analysis.interventions import DEFAULT, Intervener, intervention_finding
 from mixlm.analysis.outcomes import outcome_table
@@ -141,7 +141,7 @@ def check_comparable(run: Run, other: Run) -> None:
 def codes(case: Case) -> list[Finding]:
     """Read what every code stands for in the rows, and how much codes tell of their chunks."""
     _require_chunks(case)
-    counts = count_chunks(case.rows, case.run.compression_rate)
+    counts = count_pairs(case.rows, case.run.compression_rate)
     return [code_finding(counts, case.answerer.tokenizer.decode), information_finding(counts, case.run.codebook_size)]
 
 

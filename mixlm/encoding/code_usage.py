@@ -1,39 +1,27 @@
 """Which chunks each code stands for in the training traces: the dictionary by which latents are read back."""
 
 import json
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from pyarrow import parquet
 
 from mixlm.atomic_files import whole_file
-from mixlm.data.tables import lists_of, replaced_chunks
+from mixlm.data.tables import lists_of
 from mixlm.encoding import USAGE, VQVAE
 from mixlm.errors import InputError
 
 
-MOST_CHUNKS = 5
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
+
+MOST_LISTED = 5  # chunks of a code
 MOST_COUNTED = 500_000  # codes; more of them would not make the dictionary better, only fill the memory
 
 
-def count_usage(rows: Iterable[dict[str, Any]], compression_rate: int) -> dict[int, Counter[tuple[int, ...]]]:
-    """Count for every code the r trace tokens that it replaced.
-
-    Args:
-        rows: Rows with ``trace_ids`` and ``codes``.
-        compression_rate: Trace tokens of one code, r.
-    """
-    usage: dict[int, Counter[tuple[int, ...]]] = defaultdict(Counter)
-    for row in rows:
-        for code, chunk in replaced_chunks(row, compression_rate):
-            usage[code][tuple(chunk)] += 1
-    return usage
-
-
-def write_usage(out: Path, shards: Sequence[str], compression_rate: int, tokenizer: Any) -> None:
+def write_usage(out: Path, shards: Sequence[str], compression_rate: int, tokenizer: "PreTrainedTokenizerFast") -> None:
     """Write ``vqvae/usage.json`` of an encoded dataset.
 
     ``totals`` says how often each code was used, ``chunks`` lists the texts that it most often stood for, with counts,
@@ -49,14 +37,14 @@ def write_usage(out: Path, shards: Sequence[str], compression_rate: int, tokeniz
     most = MOST_COUNTED // max(len(shards), 1)
     found = [_counted(out / name, compression_rate, most) for name in shards]
     pairs, counts = _unique(*map(np.concatenate, zip(*found, strict=True)))
-    texts: dict[str, list[Any]] = {}
+    texts: dict[str, list[tuple[str, int]]] = {}
     totals: dict[str, int] = {}
     codes, starts = np.unique(pairs[:, 0], return_index=True)
     split = (np.split(array, starts[1:]) for array in (pairs[:, 1:], counts))
     for code, chunks, times in zip(codes.tolist(), *split, strict=False):  # of nothing a split is one part
-        often = np.argsort(-times, kind="stable")[:MOST_CHUNKS]
+        often = np.argsort(-times, kind="stable")[:MOST_LISTED]
         totals[str(code)] = int(times.sum())
-        texts[str(code)] = [[tokenizer.decode(chunks[place].tolist()), int(times[place])] for place in often]
+        texts[str(code)] = [(tokenizer.decode(chunks[place].tolist()), int(times[place])) for place in often]
     content = {"totals": totals, "distinct_chunks": len(np.unique(pairs[:, 1:], axis=0)), "chunks": texts}
     with whole_file(out / VQVAE / USAGE) as file:
         file.write(json.dumps(content, ensure_ascii=False, indent=1) + "\n")

@@ -35,7 +35,7 @@ from mixlm.errors import InputError
 from mixlm.model.loading import is_scratch, open_tokenizer, save_base_tokenizer
 from mixlm.processes import Processes
 from vqvae import ChunkVQVAE, ChunkVQVAEConfig, evaluate_vqvae, train_vqvae
-from vqvae.trainer_base import CHECKPOINTS, ReportProgress
+from vqvae.trainer_base import CHECKPOINTS, Advance
 
 
 MEASURED = 1000  # rows on which the codebook is measured
@@ -47,7 +47,7 @@ def encode_dataset(
     model: str,
     out: str | Path,
     options: EncodingOptions | None = None,
-    progress: Callable[[str], ReportProgress] | None = None,
+    progress: Callable[[str], Advance] | None = None,
     say: Callable[[str], None] = lambda line: None,
 ) -> dict[str, Any]:
     """Encode the samples of ``traces`` into the folder ``out``.
@@ -102,7 +102,7 @@ class _Encoding:
         pool: TokenizerPool,
         options: EncodingOptions,
         processes: Processes,
-        progress: Callable[[str], ReportProgress] | None,
+        progress: Callable[[str], Advance] | None,
     ) -> None:
         self.out, self.manifest, self.options, self.processes = out, manifest, options, processes
         self.pool, self.sharding, self.tokenizer = pool, pool.sharding, pool.tokenizer
@@ -139,8 +139,8 @@ class _Encoding:
         if not rows:
             raise InputError(f"{self.sharding.traces}: holds no samples")
         shape = {**self.options.shape, "vocab_size": len(self.tokenizer), "fingerprint": self.manifest["fingerprint"]}
-        report = self._bar("training the VQ-VAE")
-        train_vqvae(rows, ChunkVQVAEConfig(**shape), self.vqvae_path, self.options.training, report, self._claim)
+        advance = self._bar("training the VQ-VAE")
+        train_vqvae(rows, ChunkVQVAEConfig(**shape), self.vqvae_path, self.options.training, advance, self._claim)
 
     def _take_vqvae(self, folder: str) -> None:
         """Copy a model that was trained before, after a look whether it fits tokenizer and traces."""
@@ -216,11 +216,11 @@ class _Encoding:
             sizes = self._sizes(mine)
             total = sum(sizes.values())
             done = total - sum(sizes[shard] for shard in missing)
-            report = self._bar(f"encoding {split}") if missing else None
+            advance = self._bar(f"encoding {split}") if missing else None
             for shard in self._written(vqvae, missing):
                 done += sizes[shard]
-                if report:
-                    report(done, total, {})
+                if advance:
+                    advance(done, total, {})
 
     def _sizes(self, shards: Iterable[Shard]) -> dict[Shard, int]:
         """Return how many rows each shard is made of."""
@@ -254,7 +254,7 @@ class _Encoding:
         for draft in self.out.glob(".*.tmp"):  # of a process that was killed while it wrote
             draft.unlink(missing_ok=True)
 
-    def _bar(self, label: str) -> ReportProgress | None:
+    def _bar(self, label: str) -> Advance | None:
         return self.progress(label) if self.progress else None
 
 

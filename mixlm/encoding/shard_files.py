@@ -3,7 +3,6 @@
 import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
 
 import pyarrow
 from pyarrow import parquet
@@ -83,7 +82,7 @@ def align_columns(paths: Sequence[Path]) -> None:
 
     Most have them already. A shard is written before it is known which columns a later one brings.
     """
-    schemas: dict[Path, Any] = {path: parquet.read_schema(path) for path in paths}
+    schemas: dict[Path, pyarrow.Schema] = {path: parquet.read_schema(path) for path in paths}
     own = dict.fromkeys(name for schema in schemas.values() for name in schema.names if name != "codes")
     names = [*own, "codes"]
     for path, schema in schemas.items():

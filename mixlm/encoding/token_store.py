@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ import pyarrow
 from mixlm.atomic_files import whole_file, whole_path
 from mixlm.encoding.sharding import Shard
 from mixlm.encoding.token_tables import TokenTable, TokenTables
+from vqvae.trainer_base import Advance
 
 
 class TokenStore:
@@ -29,21 +30,21 @@ class TokenStore:
         with whole_file(about) as file:
             json.dump(identity, file)
 
-    def fill(self, source: TokenTables, sizes: dict[Shard, int], report: Callable[..., None] | None) -> None:
+    def fill(self, source: TokenTables, sizes: dict[Shard, int], advance: Advance | None) -> None:
         """Take from ``source`` those shards that are not there yet.
 
         Args:
             source: Has them.
             sizes: Rows of each shard to take.
-            report: Called with (rows taken, rows to take, no figures) after each shard; None: nothing is called.
+            advance: Called with (rows taken, rows to take, no figures) after each shard; None: nothing is called.
         """
         missing = [shard for shard in sizes if not self._file(shard).is_file()]
         total, done = sum(sizes[shard] for shard in missing), 0
         for shard, table in zip(missing, source.tables(missing), strict=True):
             self._write(shard, table)
             done += sizes[shard]
-            if report:
-                report(done, total, {})
+            if advance:
+                advance(done, total, {})
 
     def _write(self, shard: Shard, table: TokenTable) -> None:
         rows = table.rows.replace_schema_metadata({"skipped": str(table.skipped)})

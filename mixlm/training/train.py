@@ -29,7 +29,7 @@ from mixlm.training.options import TrainingOptions
 from mixlm.training.preflight import check_folder, check_start, checkpoint_step, claim_folder, warn_of_schedule
 from mixlm.training.schedule import Schedule
 from mixlm.training.trainer import MixedTrainer, trainer_arguments
-from vqvae.trainer_base import CHECKPOINTS, ReportProgress
+from vqvae.trainer_base import CHECKPOINTS, Advance
 
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def train(
     model: str | Path,
     out: str | Path,
     options: TrainingOptions,
-    progress: ReportProgress | None = None,
+    progress: Advance | None = None,
     say: Callable[[str], None] = lambda line: None,
 ) -> Run:
     """Fine-tune ``model`` on ``source`` and write a run folder.
@@ -106,7 +106,7 @@ class _Finetuning:
         self.data = open_data(source, model, self.method, options)
         check_start(model, self.method, self.data.template, options, say)
 
-    def trainer(self, progress: ReportProgress | None) -> MixedTrainer:
+    def trainer(self, progress: Advance | None) -> MixedTrainer:
         """Open the model, make the rows ready, and set up the trainer of both."""
         options = self.options
         set_seed(options.seed)
@@ -129,7 +129,7 @@ class _Finetuning:
             model=lm,
             args=trainer_arguments(self.path, training.steps_per_epoch, options),
             data_collator=Collator(options.pack and self.method.packable, options.row_tokens),
-            progress=progress,
+            advance=progress,
         )
 
     def _open_model(self) -> tuple["PreTrainedModel", list[int]]:

@@ -71,7 +71,7 @@ class MixedTrainer(QuietTrainer):
         new_rows: The rows of tokens that are new to the model.
         measure: Called at every evaluation with the model; its figures join the evaluation's.
         settings: Further arguments of ``QuietTrainer``: ``model``, a causal LM that has the method's tokens, plain or
-            wrapped by PEFT; ``args``; ``data_collator``; ``progress``.
+            wrapped by PEFT; ``args``; ``data_collator``; ``advance``.
     """
 
     def __init__(

@@ -7,7 +7,7 @@ import pytest
 
 from mixlm.analysis.codes import (
     code_finding,
-    count_chunks,
+    count_pairs,
     entropy_bits,
     information,
     information_finding,
@@ -29,7 +29,7 @@ def test_a_code_stands_for_its_r_tokens():
         {"trace_ids": [1, 2, 9, 9], "codes": [7, 0]},
         {"trace_ids": [8], "codes": []},
     ]
-    assert count_chunks(rows, 2) == {(7, (1, 2)): 2, (7, (3, 4)): 1, (0, (9, 9)): 1}
+    assert count_pairs(rows, 2) == {(7, (1, 2)): 2, (7, (3, 4)): 1, (0, (9, 9)): 1}
 
 
 @pytest.mark.parametrize(("counts", "bits"), [([5], 0), ([3, 3], 1), ([1, 1, 1, 1], 2), ([2, 1, 1, 0], 1.5)])

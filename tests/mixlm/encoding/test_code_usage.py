@@ -4,7 +4,7 @@ import pytest
 
 from mixlm.data.tables import row_table
 from mixlm.encoding import code_usage
-from mixlm.encoding.code_usage import count_usage, write_usage
+from mixlm.encoding.code_usage import write_usage
 from mixlm.encoding.shard_files import write_shard
 
 
@@ -43,7 +43,6 @@ def test_usage_by_hand(out):
         "distinct_chunks": 2,
         "chunks": {"5": [["1 2", 3], ["3 4", 1]], "7": [["3 4", 2]]},
     }
-    assert count_usage(ROWS, 2) == {5: {(1, 2): 3, (3, 4): 1}, 7: {(3, 4): 2}}
 
 
 def test_of_very_many_codes_the_first_of_every_shard_are_counted(out, monkeypatch):
