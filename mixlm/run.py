@@ -150,7 +150,7 @@ def load_run(path: str | Path) -> Run:
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(f"{info}: damaged ({error}); train the run again") from None
     if written > FORMAT_VERSION:
-        raise InputError(f"{info}: written by a newer mixlm (format {written}); upgrade with pip install -U mixlm")
+        raise InputError(f"{info}: written by a newer mixlm (format {written}); update mixlm")
     return Run(path=path, template=template, ids=ids, **values)
 
 

@@ -31,7 +31,7 @@ class Scored(NamedTuple):
     nats: list[float]
 
 
-class Chunks(NamedTuple):
+class ChunkedSequence(NamedTuple):
     """The chunks of one row in a sequence.
 
     Attributes:
@@ -45,20 +45,20 @@ class Chunks(NamedTuple):
     lengths: list[int]
 
 
-def as_latents(row: Row, method: Method) -> Chunks:
+def as_latents(row: Row, method: Method) -> ChunkedSequence:
     """Return the sequence of a row in which every code stands for its chunk: a token for each."""
     codes, start = len(row["codes"]), len(row["prompt_ids"]) + 1  # after the delimiter
-    return Chunks(method.sequence_with(row, codes).ids, start, [1] * codes)
+    return ChunkedSequence(method.sequence_with(row, codes).ids, start, [1] * codes)
 
 
-def as_text(row: Row, method: Method) -> Chunks:
+def as_text(row: Row, method: Method) -> ChunkedSequence:
     """Return the sequence of a row without a code: r tokens for each chunk."""
     lengths = [len(chunk) for _, chunk in method.chunks(row)]
-    return Chunks(method.sequence_with(row, 0).ids, len(row["prompt_ids"]), lengths)
+    return ChunkedSequence(method.sequence_with(row, 0).ids, len(row["prompt_ids"]), lengths)
 
 
 def score_chunks(
-    model: "PreTrainedModel", chunks: Sequence[Chunks], among: Sequence[int], batch_size: int = 32
+    model: "PreTrainedModel", chunks: Sequence[ChunkedSequence], among: Sequence[int], batch_size: int = 32
 ) -> Scored:
     """Predict each token of each chunk from all that stands before it in its sequence (teacher forcing).
 
@@ -83,7 +83,7 @@ def score_chunks(
 
 
 def _predict(
-    model: "PreTrainedModel", batch: Sequence[Chunks], among: torch.Tensor
+    model: "PreTrainedModel", batch: Sequence[ChunkedSequence], among: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Return for every token of the chunks of a batch whether it is the likeliest, and its nats."""
     logits, targets = predictions(model, [_trainable(one) for one in batch])
@@ -93,7 +93,7 @@ def _predict(
     return right, -shares.gather(1, targets[:, None])[:, 0].cpu()
 
 
-def _trainable(one: Chunks) -> Trainable:
+def _trainable(one: ChunkedSequence) -> Trainable:
     """Return the sequence with labels at the chunks' tokens alone."""
     end = one.start + sum(one.lengths)
     labels = [token if one.start <= place < end else IGNORED for place, token in enumerate(one.ids)]

@@ -11,7 +11,7 @@ from mixlm.errors import InputError
 from mixlm.tasks.prosqa.graphs import distances_from
 
 
-COLUMNS = ("idx_to_symbol", "edges", "root", "target", "neg_target")
+GRAPH_COLUMNS = ("idx_to_symbol", "edges", "root", "target", "neg_target")
 _REMEDY = "take rows of ProsQA's form, with the columns idx_to_symbol, edges, root, target and neg_target"
 
 
@@ -46,7 +46,7 @@ class ConceptGraph:
             InputError: If a column is missing or holds something else, two nodes share a name, the edges form a cycle,
                 or the target cannot be reached from the root.
         """
-        names, edges, *nodes = (_column(row, name, where) for name in COLUMNS)
+        names, edges, *nodes = (_column(row, name, where) for name in GRAPH_COLUMNS)
         if not _is_list(names) or not all(isinstance(name, str) for name in names):
             raise _refusal(where, "idx_to_symbol is no list of names")
         if len(set(names)) < len(names):
@@ -124,7 +124,7 @@ def _column(row: Mapping[str, Any], name: str, where: str) -> Any:
 
 
 def _alone(nodes: Sequence[Any]) -> list[tuple[str, list[Any]]]:
-    return [(name, [node]) for name, node in zip(COLUMNS[2:], nodes, strict=True)]
+    return [(name, [node]) for name, node in zip(GRAPH_COLUMNS[2:], nodes, strict=True)]
 
 
 def _is_list(value: Any) -> bool:

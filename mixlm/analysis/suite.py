@@ -148,20 +148,14 @@ def codes(case: Case) -> list[Finding]:
 def places(case: Case) -> list[Finding]:
     """Predict every chunk of the traces as a latent and as text, place by place."""
     _require_chunks(case)
-    method, special = case.run.method, case.run.ids
+    engine, special = case.engine, case.run.ids
     rows = [row for row in case.rows if row["codes"]]
     if not rows:
         raise InputError("no trace is as long as a chunk")
-    engine, forms = (
-        case.engine,
-        (
-            (as_latents, special.latent_ids),
-            (as_text, text_only(case.answerer.tokenizer.get_vocab().values(), special)),
-        ),
-    )
+    words = text_only(engine.tokenizer.get_vocab().values(), special)
     latents, text = (
-        score_chunks(engine.model, [form(row, method) for row in rows], among, case.options.batch_size)
-        for form, among in forms
+        score_chunks(engine.model, [form(row, case.run.method) for row in rows], among, case.options.batch_size)
+        for form, among in ((as_latents, special.latent_ids), (as_text, words))
     )
     return [place_finding(place_rows(latents, text), len(rows))]
 

@@ -55,9 +55,8 @@ def sweep_rows(
 
     Returns:
         A row for each with ``run``; ``unit`` and ``per_step``: thoughts for each reasoning step, c, or tokens of a
-        code, r;
-        ``asked``; ``latents``, the mean number that answers held; ``accuracy`` with ``low`` .. ``high``, its 95 %
-        Wilson interval over rows (several answers to a row count by their mean); ``tokens``, the mean length.
+        code, r; ``asked``; ``latents``, the mean number that answers held; ``accuracy`` with ``low`` .. ``high``, its
+        95 % Wilson interval over rows (several answers to a row count by their mean); ``tokens``, the mean length.
 
     Raises:
         InputError: If the method has no number to sweep over.

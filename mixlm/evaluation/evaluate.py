@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+from accelerate.utils import gather_object
+
 from mixlm.data.tables import Row
 from mixlm.data.tokenization import tokenize_text
 from mixlm.errors import InputError
@@ -17,10 +19,12 @@ from mixlm.generation.options import MOST_NEW_TOKENS, GenerationOptions, LatentM
 from mixlm.generation.plan import Answerer, Pending, Request
 from mixlm.generation.progress import ReportProgress, RunningTotal
 from mixlm.methods.base import recoded
+from mixlm.processes import Processes
 from mixlm.run import Run
 
 
 Record = dict[str, Any]
+ALONE = Processes()
 
 
 def evaluate(
@@ -123,10 +127,20 @@ def answer_rows(
     return score(answerer, answers, rows, str(options.latents), check)
 
 
-def accuracy(answerer: Answerer, rows: Sequence[Row], check: CheckMode = "exact") -> float:
-    """Return the share of rows that are answered right, decoded freely and greedily."""
-    records = answer_rows(answerer, rows, with_length(GenerationOptions(), rows), check)
-    return sum(record["right"] for record in records) / len(records)
+def accuracy(
+    answerer: Answerer, rows: Sequence[Row], check: CheckMode = "exact", processes: Processes = ALONE
+) -> float:
+    """Return the share of rows that are answered right, decoded freely and greedily.
+
+    Args:
+        answerer: The run.
+        rows: Tokenized rows.
+        check: How an answer is compared with the right one.
+        processes: Who share the rows; all that there are must call this, and all are told the same.
+    """
+    records = answer_rows(answerer, processes.share(rows), with_length(GenerationOptions(), rows), check)
+    right = gather_object([record["right"] for record in records])
+    return sum(right) / len(right)
 
 
 def _decoded(
@@ -185,7 +199,7 @@ def score(
         mode: How latents were decoded.
         check: How an answer is compared with the right one.
     """
-    records, samples, run = [], len(answers) // len(rows), answerer.run
+    records, samples, run = [], len(answers) // max(len(rows), 1), answerer.run
     for place, answer in enumerate(answers):
         row = rows[place // samples]
         gold, found = gold_answer(row, answerer), run.template.read_answer(answer.text)

@@ -76,8 +76,7 @@ def teacher_forced_losses(
         order = sorted(listed, key=lambda sequence: len(sequence.ids))
         for start in range(0, count, batch_size):
             batch = order[start : start + batch_size]
-            with evaluating(model):
-                total += summed_loss(model, batch)
+            total += summed_loss(model, batch)
             labels += sum(label != IGNORED for sequence in batch for label in sequence.labels)
             if progress:
                 progress(len(batch))
@@ -90,9 +89,8 @@ def summed_loss(model: "PreTrainedModel", sequences: Sequence[Trainable]) -> flo
     return F.cross_entropy(*predictions(model, sequences), reduction="sum").item()
 
 
-@torch.no_grad()
 def predictions(model: "PreTrainedModel", sequences: Sequence[Trainable]) -> tuple[torch.Tensor, torch.Tensor]:
-    """Predict every label of ``sequences`` from all that stands before it.
+    """Predict every label of ``sequences`` from all that stands before it, without dropout and gradients.
 
     Args:
         model: The causal LM.
@@ -105,4 +103,5 @@ def predictions(model: "PreTrainedModel", sequences: Sequence[Trainable]) -> tup
     features = [dict(zip(names, sequence, strict=True)) for sequence in sequences]
     batch = {name: values.to(model.device) for name, values in pad(features).items()}
     labels = batch.pop("labels")
-    return scored_batch(model, scored_places(labels), **batch)["logits"].float(), scored_labels(labels)
+    with evaluating(model):
+        return scored_batch(model, scored_places(labels), **batch)["logits"].float(), scored_labels(labels)

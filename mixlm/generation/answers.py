@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 
-KINDS = ("text", "latent", "delimiter", "pause", "thought")
+TOKEN_KINDS = ("text", "latent", "delimiter", "pause", "thought")
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class TokenCounts:
     def kinds(self) -> dict[str, int | None]:
         """Return the counts that sum to ``total``; None where they are not known."""
         known = self.unsorted is None
-        return {name: getattr(self, name) if known else None for name in KINDS}
+        return {name: getattr(self, name) if known else None for name in TOKEN_KINDS}
 
     def to_dict(self) -> dict[str, int | None]:
         """Return every kind and the two sums."""
@@ -64,9 +64,9 @@ def count_tokens(ids: Iterable[int], special: SpecialIds) -> TokenCounts:
     """Count the tokens ``ids`` that follow a prompt, up to and including end of sequence.
 
     >>> count_tokens([7, 9, 8, 3, 0], SpecialIds(eos=0, bo_latent=7, eo_latent=8, first_latent=9, codebook_size=4))
-    TokenCounts(text=2, latent=1, delimiter=2, pause=0, thought=0, thought_delimiter=0)
+    TokenCounts(text=2, latent=1, delimiter=2, pause=0, thought=0, thought_delimiter=0, unsorted=None)
     """
-    counts = dict.fromkeys((*KINDS, "thought_delimiter"), 0)
+    counts = dict.fromkeys((*TOKEN_KINDS, "thought_delimiter"), 0)
     for token in ids:
         if special.is_latent(token):
             counts["latent"] += 1

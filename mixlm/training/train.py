@@ -20,6 +20,7 @@ from mixlm.model.loading import context_length, open_model
 from mixlm.model.lora import add_adapter, merge_adapter
 from mixlm.model.stop import add_stop, save_stop
 from mixlm.model.vocabulary import extend_vocabulary, special_ids, start_from_text
+from mixlm.processes import Processes
 from mixlm.run import Run
 from mixlm.training.inputs import leave_out_long, open_data
 from mixlm.training.mixed_dataset import MeasuredDataset, MixedDataset
@@ -193,10 +194,11 @@ class _Finetuning:
         rows = recoded(self.valid, self.method)
         return MeasuredDataset(rows, self.method, steps_per_epoch, self.options.seed, self.options.loss_on_prompt)
 
-    def _accuracy(self, model: "PreTrainedModel") -> dict[str, float]:
-        """Let a model answer the first validation rows; return the share of right answers."""
+    def _accuracy(self, model: "PreTrainedModel", processes: Processes) -> dict[str, float]:
+        """Let a model answer the first validation rows in shares; return the share of right answers."""
         rows = [self.valid[index] for index in range(min(len(self.valid), MEASURED_ROWS))]
-        return {"accuracy": accuracy(Engine(self.run, model, self.data.tokenizer), rows, self.options.check)}
+        engine = Engine(self.run, model, self.data.tokenizer)
+        return {"accuracy": accuracy(engine, rows, self.options.check, processes)}
 
     def trained_model(self, trainer: MixedTrainer) -> "PreTrainedModel | PeftModel | None":
         """Return the model that was trained, whole in the first process; where processes hold parts, all call this."""

@@ -14,6 +14,7 @@ from mixlm.model.forward import scored_batch, scored_places
 from mixlm.model.special_tokens import IGNORED
 from mixlm.model.stop import STOP
 from mixlm.model.thoughts import bare
+from mixlm.processes import Processes
 from mixlm.training.loss import MixedLoss
 from mixlm.training.mixed_dataset import EpochSampler, MixedDataset
 from mixlm.training.new_rows import NewRows, learn_apart
@@ -69,7 +70,8 @@ class MixedTrainer(QuietTrainer):
     Args:
         schedule: The method's schedule, with the training set, the validation set if there is one, and the run.
         new_rows: The rows of tokens that are new to the model.
-        measure: Called at every evaluation with the model; its figures join the evaluation's.
+        measure: Called at every evaluation with the model, and the processes that hold a whole one each and so can
+            share the work; its figures join the evaluation's.
         settings: Further arguments of ``QuietTrainer``: ``model``, a causal LM that has the method's tokens, plain or
             wrapped by PEFT; ``args``; ``data_collator``; ``advance``.
     """
@@ -78,7 +80,7 @@ class MixedTrainer(QuietTrainer):
         self,
         schedule: Schedule,
         new_rows: NewRows,
-        measure: Callable[["PreTrainedModel"], dict[str, float]] | None = None,
+        measure: Callable[["PreTrainedModel", Processes], dict[str, float]] | None = None,
         **settings: Any,
     ) -> None:
         self.schedule, self.new_rows, self.measure = schedule, new_rows, measure
@@ -144,7 +146,8 @@ class MixedTrainer(QuietTrainer):
         """Evaluate, with the figures of ``measure`` beside the loss."""
         metrics = super().evaluate(*args, **kwargs)
         if self.measure is not None:
-            figures = {f"eval_{name}": value for name, value in self.measure(self.model).items()}
+            whole = Processes() if self.is_fsdp_enabled else Processes.current()
+            figures = {f"eval_{name}": value for name, value in self.measure(self.model, whole).items()}
             self.log(dict(figures))
             metrics |= figures
         return metrics

@@ -38,3 +38,16 @@ def test_examples_import_from_the_front_door():
             modules |= {name.name for name in node.names} if isinstance(node, ast.Import) else set()
     assert {"mixlm", "vqvae"} <= modules
     assert not [module for module in modules if module.startswith(("mixlm.", "vqvae.", "pipelines"))]
+
+
+def test_nobody_is_sent_to_a_package_index_for_this_project():
+    """The name there may be somebody else's: users clone."""
+    root = Path(__file__).parents[2]
+    lines = [
+        line
+        for name in ("vqvae", "mixlm", "pipelines")
+        for file in (root / name).rglob("*.py")
+        for line in file.open()
+    ]
+    assert any("pip install " in line for line in lines)
+    assert not [line for line in lines if re.search(r"pip install\b.*\bmixlm", line)]

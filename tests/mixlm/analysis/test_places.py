@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from mixlm.analysis.places import Chunks, Scored, as_latents, as_text, place_rows, score_chunks
+from mixlm.analysis.places import ChunkedSequence, Scored, as_latents, as_text, place_rows, score_chunks
 from mixlm.analysis.suite import Case, analyze
 from mixlm.errors import InputError
 from mixlm.generation.engine import Engine
@@ -19,8 +19,8 @@ ROWS = [
 
 def test_where_chunks_stand() -> None:
     method = tiny_run(ids=SpecialIds(eos=0, bo_latent=20, eo_latent=21, first_latent=22, codebook_size=5)).method
-    assert as_latents(ROWS[0], method) == Chunks([1, 2, 20, 24, 26, 21, 7, 9, 0], start=3, lengths=[1, 1])
-    assert as_text(ROWS[0], method) == Chunks([1, 2, 3, 4, 5, 6, 7, 9, 0], start=2, lengths=[2, 2])
+    assert as_latents(ROWS[0], method) == ChunkedSequence([1, 2, 20, 24, 26, 21, 7, 9, 0], start=3, lengths=[1, 1])
+    assert as_text(ROWS[0], method) == ChunkedSequence([1, 2, 3, 4, 5, 6, 7, 9, 0], start=2, lengths=[2, 2])
 
 
 @pytest.mark.parametrize("form", [as_latents, as_text])

@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from mixlm.analysis.prosqa_graph import COLUMNS, ConceptGraph
+from mixlm.analysis.prosqa_graph import GRAPH_COLUMNS, ConceptGraph
 from mixlm.errors import InputError
 
 
@@ -26,7 +26,7 @@ def test_columns_become_the_graph():
 
 
 def test_columns_of_tokenized_rows_are_json_text():
-    text = {name: json.dumps(ROW[name]) for name in COLUMNS}
+    text = {name: json.dumps(ROW[name]) for name in GRAPH_COLUMNS}
     assert ConceptGraph.from_row(text, "row 0") == GRAPH
 
 
@@ -57,7 +57,7 @@ def test_what_leads_to_the_target():
     assert [GRAPH.leads_to_target(node) for node in range(8)] == [True, False, True, True, True, True, True, False]
 
 
-@pytest.mark.parametrize("column", COLUMNS)
+@pytest.mark.parametrize("column", GRAPH_COLUMNS)
 def test_a_missing_column_is_named(column):
     for row in ({**ROW, column: None}, {name: value for name, value in ROW.items() if name != column}):
         with pytest.raises(InputError, match=rf"^x.json:3: has no column '{column}'; take rows of ProsQA's form"):

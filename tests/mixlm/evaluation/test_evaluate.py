@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from mixlm.errors import InputError
-from mixlm.evaluation.evaluate import evaluate, gold_answer, own_codes, score, summarize
+from mixlm.evaluation.evaluate import accuracy, evaluate, gold_answer, own_codes, score, summarize
 from mixlm.evaluation.losses import reference_sequences, teacher_forced_losses
 from mixlm.evaluation.statistics import wilson_interval
 from mixlm.generation.answers import read_answer
@@ -14,6 +14,7 @@ from mixlm.generation.engine import Engine
 from mixlm.generation.options import GenerationOptions
 from mixlm.model.collator import pad
 from mixlm.model.loading import context_length
+from mixlm.processes import Processes
 from tests.tiny_runs import WORDS, tiny_model, tiny_run, tiny_tokenizer
 
 
@@ -117,6 +118,18 @@ def test_one_row_for_each_mode_beside_free_decoding():
     assert result["modes"]["exact:100%"]["latents"] == 2
     assert seen[-1] == (24, 24) and seen == sorted(seen)  # 3 rows in 6 modes, and in 2 forms for the loss
     json.dumps({**result, "records": None})
+
+
+def test_accuracy_is_that_of_free_decoding_whoever_shares_the_rows(monkeypatch):
+    """Three processes, one without a row of two: each answers its share, and all are told the same."""
+    one, rows = engine(tiny_model("llama")), ROWS[:2]
+    monkeypatch.setattr("mixlm.evaluation.evaluate.check_answer", lambda gold, answer, *_: gold == "1")
+    expected = evaluate(one, rows)
+    told: list[list[bool]] = []
+    assert accuracy(one, rows) == expected["modes"]["free"]["accuracy"] == 0.5
+    monkeypatch.setattr("mixlm.evaluation.evaluate.gather_object", lambda right: told.append(right) or [True, False])
+    assert [accuracy(one, rows, processes=Processes(rank, 3)) for rank in range(3)] == [0.5] * 3
+    assert told == [[True], [False], []]
 
 
 def test_samples_of_a_row_lie_next_to_each_other_and_join_by_row():

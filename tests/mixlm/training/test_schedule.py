@@ -166,7 +166,7 @@ def test_the_most_accurate_checkpoint_of_the_last_stage_brings_its_step(
     ours, theirs = (load_file(folder / "model.safetensors") for folder in (start[2], best))
     assert all(torch.equal(ours[name], theirs[name]) for name in ours)
     ids = run.ids
-    assert run.method.prompt([5], run.progress) == [5, ids.bo_thought, *[ids.thought] * 6, ids.eo_thought]
+    assert run.prompt([5]) == [5, ids.bo_thought, *[ids.thought] * 6, ids.eo_thought]
 
 
 def test_a_training_without_a_last_stage_keeps_its_last_step(start: tuple, monkeypatch: pytest.MonkeyPatch) -> None:

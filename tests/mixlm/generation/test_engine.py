@@ -10,7 +10,7 @@ from mixlm.generation.engine import Engine
 from mixlm.generation.grammar import LatentGrammar, span_limits
 from mixlm.generation.options import GenerationOptions, LatentMode, parse_latent_mode
 from mixlm.generation.plan import Request
-from tests.tiny_runs import CODES, WORDS, tiny_model, tiny_run, tiny_tokenizer
+from tests.tiny_runs import CODES, WORDS, saved_run, tiny_model, tiny_run, tiny_tokenizer
 
 
 FAMILIES = ["llama", "gpt2"]
@@ -239,3 +239,24 @@ def test_progress_counts_every_answer():
     Engine(RUN, tiny_model("llama"), TOKENIZER).answer(asked(), options, done.append)
     assert sum(done) == len(PROMPTS) and max(done) == 4
     assert CODES == len(IDS.latent_ids)
+
+
+def test_a_run_is_opened_at_once_and_its_model_when_it_is_needed(tmp_path):
+    run = saved_run(tmp_path / "run")
+    engine = Engine.load(run.path, "cpu")
+    assert (
+        engine.run.path == run.path
+        and engine.request("1 + 2?").prompt_ids == engine.tokenizer("1 + 2?\n")["input_ids"]
+    )
+    assert "model" not in vars(engine)
+    requests, options = [engine.request("1 + 2?")], GenerationOptions(max_new_tokens=5)
+    assert engine.answer(requests, options) == Engine(run, run.load_model(), run.tokenizer()).answer(requests, options)
+    assert engine.model is engine.model and engine.context == 64
+
+
+def test_what_cannot_be_opened_is_one_line(tmp_path):
+    with pytest.raises(InputError, match="no such run folder"):
+        Engine.load(tmp_path / "nothing")
+    run = saved_run(tmp_path / "run")
+    with pytest.raises(InputError, match="--device nowhere: there is no such device here"):
+        Engine.load(run.path, "nowhere")
