@@ -1,5 +1,6 @@
 """Fixtures shared by all tests: tiny random models, a tokenizer of their own, the folder of real data."""
 
+import gc
 import os
 import shutil
 import subprocess
@@ -33,6 +34,12 @@ CORPUS = [
     "How many apples are left? 12 - 5 = 7 apples, and 7 + 8 = 15.",
     "### 42\nThe answer is: 0123456789",
 ]
+
+
+def pytest_collection_finish() -> None:
+    """Let the collector of garbage pass over what has been imported: every training calls it."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture
