@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from mixlm.analysis.finding import Finding, error_bars
 from mixlm.errors import InputError
@@ -17,7 +18,6 @@ from vqvae.layers import evaluating
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 
 NUMBER, OPERATOR, OTHER = CLASSES = ("number", "operator", "other")
@@ -62,7 +62,7 @@ class PromptAttention:
     text: np.ndarray
 
 
-def prompt_classes(prompt_ids: Sequence[int], tokenizer: "PreTrainedTokenizerBase") -> np.ndarray:
+def prompt_classes(prompt_ids: Sequence[int], tokenizer: PreTrainedTokenizerBase) -> np.ndarray:
     """Tell for every token of a prompt whether it belongs to a number, an operator or neither.
 
     A class belongs to a whole word, and every token that holds a part of the word gets it, so that neither the way a
@@ -99,7 +99,7 @@ def word_class(word: str) -> str:
     return OPERATOR if word in OPERATOR_SIGNS or word.lower() in OPERATOR_WORDS else OTHER
 
 
-def decoded_spans(ids: Sequence[int], tokenizer: "PreTrainedTokenizerBase") -> tuple[str, list[tuple[int, int]]]:
+def decoded_spans(ids: Sequence[int], tokenizer: PreTrainedTokenizerBase) -> tuple[str, list[tuple[int, int]]]:
     """Decode ``ids`` and return the text and where in it each token's characters lie.
 
     Tokens that only together make a character share its place. Special tokens have no text.
@@ -129,7 +129,7 @@ def decoded_spans(ids: Sequence[int], tokenizer: "PreTrainedTokenizerBase") -> t
 
 
 @contextmanager
-def eager_attention(model: "PreTrainedModel") -> Iterator[None]:
+def eager_attention(model: PreTrainedModel) -> Iterator[None]:
     """Let ``model`` return its attention weights, without dropout and gradients, for as long as the context lasts.
 
     Attention implementation and training mode are put back afterwards, also after an error.
@@ -144,7 +144,7 @@ def eager_attention(model: "PreTrainedModel") -> Iterator[None]:
 
 
 def attention_to_prompt(
-    model: "PreTrainedModel", inputs_embeds: torch.Tensor, queries: torch.Tensor, prompt_length: int
+    model: PreTrainedModel, inputs_embeds: torch.Tensor, queries: torch.Tensor, prompt_length: int
 ) -> np.ndarray:
     """Return how the attention that some positions pay to the prompt is spread over its tokens.
 

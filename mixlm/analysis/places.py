@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
+from transformers import PreTrainedModel
 
 from mixlm.analysis.finding import Finding
 from mixlm.data.tables import Row
@@ -14,7 +15,6 @@ from mixlm.model.special_tokens import IGNORED
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from transformers import PreTrainedModel
 
 
 class Scored(NamedTuple):
@@ -58,7 +58,7 @@ def as_text(row: Row, method: Method) -> ChunkedSequence:
 
 
 def score_chunks(
-    model: "PreTrainedModel", chunks: Sequence[ChunkedSequence], among: Sequence[int], batch_size: int = 32
+    model: PreTrainedModel, chunks: Sequence[ChunkedSequence], among: Sequence[int], batch_size: int = 32
 ) -> Scored:
     """Predict each token of each chunk from all that stands before it in its sequence (teacher forcing).
 
@@ -83,7 +83,7 @@ def score_chunks(
 
 
 def _predict(
-    model: "PreTrainedModel", batch: Sequence[ChunkedSequence], among: torch.Tensor
+    model: PreTrainedModel, batch: Sequence[ChunkedSequence], among: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Return for every token of the chunks of a batch whether it is the likeliest, and its nats."""
     logits, targets = predictions(model, [_trainable(one) for one in batch])

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from mixlm.analysis.finding import Finding, error_bars
 from mixlm.analysis.prosqa_graph import ConceptGraph
@@ -25,7 +26,6 @@ from vqvae.layers import evaluating
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 
 TOPS = (1, 2, 3)
@@ -44,7 +44,7 @@ def candidates(graph: ConceptGraph, k: int) -> tuple[int, ...]:
 
 
 def candidate_ids(
-    tokenizer: "PreTrainedTokenizerBase", graph: ConceptGraph, k: int
+    tokenizer: PreTrainedTokenizerBase, graph: ConceptGraph, k: int
 ) -> tuple[list[int], dict[int, list[int]]]:
     """Return the ids of the forced text, and those of each candidate's name after it.
 
@@ -96,7 +96,7 @@ def candidate_probabilities(
 
 @torch.no_grad()
 def continuation_logprobs(
-    model: "PreTrainedModel", prefix_embeds: torch.Tensor, continuations: Sequence[Sequence[int]]
+    model: PreTrainedModel, prefix_embeds: torch.Tensor, continuations: Sequence[Sequence[int]]
 ) -> torch.Tensor:
     """Return the log-probability of each of some continuations of one prefix, without dropout.
 
@@ -124,7 +124,7 @@ def continuation_logprobs(
     return logprobs.cpu().double().masked_fill(~real, 0).sum(-1)
 
 
-def _embed(model: "PreTrainedModel", ids: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
+def _embed(model: PreTrainedModel, ids: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
     with torch.no_grad():
         return model.get_input_embeddings()(ids).to(like)
 

@@ -59,13 +59,13 @@ def evaluate(
     run = answerer.run
     modes, rows = read_modes(latents, run), recoded(list(rows), run.method)
     options = with_length(options or GenerationOptions(), rows)
-    # Nothing is lost to a mistake that shows in the last mode.
-    asked = {str(mode): plan_rows(answerer, rows, replace(options, latents=mode)) for mode in modes}
-    references = {}
-    if isinstance(answerer, Engine):
-        references = reference_sequences(run.method, rows, answerer.context, run.progress)
+    asked = {  # nothing is lost to a mistake that shows in the last mode
+        str(mode): answerer.plan(requests_of(answerer, rows, mode), replace(options, latents=mode)) for mode in modes
+    }
+    local = isinstance(answerer, Engine)
+    references = reference_sequences(run.method, rows, answerer.context, run.progress) if local else {}
     counted = RunningTotal(progress, sum(map(len, (*asked.values(), *references.values()))))
-    losses = teacher_forced_losses(answerer.model, references, progress=counted) if references else {}
+    losses = teacher_forced_losses(answerer.model, references, progress=counted) if local else {}
     summaries, records = {}, []
     for mode, pending in asked.items():
         started = time.perf_counter()
@@ -106,15 +106,6 @@ def read_modes(latents: Sequence[LatentMode | str], run: Run) -> list[LatentMode
     return modes
 
 
-def plan_rows(answerer: Answerer, rows: Sequence[Row], options: GenerationOptions) -> list[Pending]:
-    """List the answers to tokenized rows; a share of latents is taken of the row's own codes.
-
-    Raises:
-        InputError: As ``Answerer.answer``.
-    """
-    return answerer.plan(requests_of(answerer, rows, options.latents), options)
-
-
 def answer_rows(
     answerer: Answerer, rows: Sequence[Row], options: GenerationOptions, check: CheckMode = "exact"
 ) -> list[Record]:
@@ -123,8 +114,8 @@ def answer_rows(
     Raises:
         InputError: As ``Answerer.answer``.
     """
-    answers = _decoded(answerer, plan_rows(answerer, rows, options), options)
-    return score(answerer, answers, rows, str(options.latents), check)
+    pending = answerer.plan(requests_of(answerer, rows, options.latents), options)
+    return score(answerer, _decoded(answerer, pending, options), rows, str(options.latents), check)
 
 
 def accuracy(
@@ -153,7 +144,7 @@ def _decoded(
 
 
 def requests_of(answerer: Answerer, rows: Sequence[Row], mode: LatentMode) -> list[Request]:
-    """Return what asks tokenized rows in one mode."""
+    """Return what asks tokenized rows in one mode; a share of latents is taken of the row's own codes."""
     openings = direct_openings(answerer, rows) if mode.kind == "direct" else [None] * len(rows)
     shared = mode.share is not None
     return [

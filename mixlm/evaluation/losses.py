@@ -1,10 +1,10 @@
 """Teacher-forced losses of a run on given traces: as text, and with every code in place of its text."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING
 
 import torch
 from torch.nn import functional as F
+from transformers import PreTrainedModel
 
 from mixlm.data.tables import Row, tokens_of
 from mixlm.methods.base import Method, Progress, Trainable
@@ -13,10 +13,6 @@ from mixlm.model.collator import pad
 from mixlm.model.forward import scored_batch, scored_labels, scored_places
 from mixlm.model.special_tokens import IGNORED
 from vqvae.layers import evaluating
-
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedModel
 
 
 START = Progress(0, 1)
@@ -52,7 +48,7 @@ def _most_tokens(method: Method, row: Row) -> int:
 
 
 def teacher_forced_losses(
-    model: "PreTrainedModel",
+    model: PreTrainedModel,
     sequences: Mapping[str, Sequence[Trainable]],
     batch_size: int = 8,
     progress: Callable[[int], None] | None = None,
@@ -84,12 +80,12 @@ def teacher_forced_losses(
     return losses
 
 
-def summed_loss(model: "PreTrainedModel", sequences: Sequence[Trainable]) -> float:
+def summed_loss(model: PreTrainedModel, sequences: Sequence[Trainable]) -> float:
     """Return the cross-entropy summed over all labels of ``sequences``, in nats."""
     return F.cross_entropy(*predictions(model, sequences), reduction="sum").item()
 
 
-def predictions(model: "PreTrainedModel", sequences: Sequence[Trainable]) -> tuple[torch.Tensor, torch.Tensor]:
+def predictions(model: PreTrainedModel, sequences: Sequence[Trainable]) -> tuple[torch.Tensor, torch.Tensor]:
     """Predict every label of ``sequences`` from all that stands before it, without dropout and gradients.
 
     Args:

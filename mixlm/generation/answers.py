@@ -2,14 +2,11 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+
+from transformers import PreTrainedTokenizerBase
 
 from mixlm.errors import InputError
 from mixlm.model.special_tokens import SpecialIds, text_only
-
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerBase
 
 
 TOKEN_KINDS = ("text", "latent", "delimiter", "pause", "thought")
@@ -121,7 +118,7 @@ def require_answers(answers: Sequence[Answer], names: Sequence[str]) -> None:
 
 
 def read_answer(
-    ids: Sequence[int], tokenizer: "PreTrainedTokenizerBase", special: SpecialIds, ends: Sequence[int] | None = None
+    ids: Sequence[int], tokenizer: PreTrainedTokenizerBase, special: SpecialIds, ends: Sequence[int] | None = None
 ) -> Answer:
     """Read an answer out of the ids after P, dropping what follows end of sequence.
 

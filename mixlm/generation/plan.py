@@ -2,7 +2,9 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+
+import torch
+from transformers import PreTrainedTokenizerBase
 
 from mixlm.data.tokenization import tokenize_prompt
 from mixlm.errors import InputError
@@ -10,11 +12,6 @@ from mixlm.generation.answers import Answer, count_tokens
 from mixlm.generation.grammar import span_limits
 from mixlm.generation.options import MOST_NEW_TOKENS, GenerationOptions, LatentMode
 from mixlm.run import Run
-
-
-if TYPE_CHECKING:
-    import torch
-    from transformers import PreTrainedTokenizerBase
 
 
 @dataclass(frozen=True)
@@ -35,7 +32,7 @@ class Request:
     name: str = "the question"
     latents: LatentMode | None = None
     opening: Sequence[int] | None = None
-    change: "Callable[[torch.Tensor], torch.Tensor] | None" = None
+    change: Callable[[torch.Tensor], torch.Tensor] | None = None
 
 
 @dataclass(frozen=True)
@@ -69,7 +66,7 @@ class Answerer:
     """
 
     run: Run
-    tokenizer: "PreTrainedTokenizerBase"
+    tokenizer: PreTrainedTokenizerBase
     context: int | None = None
 
     def request(self, question: str) -> Request:

@@ -2,18 +2,15 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch.nn import functional as F
+from transformers import PreTrainedModel
 
 from mixlm.model.special_tokens import SpecialIds
 from mixlm.model.stop import is_last
 from mixlm.model.thoughts import cut_up, fill_thoughts, last_logits, new_cache, run_passes
-
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedModel
 
 
 Change = Callable[[torch.Tensor], torch.Tensor]
@@ -21,7 +18,7 @@ Change = Callable[[torch.Tensor], torch.Tensor]
 
 @torch.no_grad()
 def prefill(
-    model: "PreTrainedModel", input_ids: torch.Tensor, attention_mask: torch.Tensor, thought_mask: torch.Tensor
+    model: PreTrainedModel, input_ids: torch.Tensor, attention_mask: torch.Tensor, thought_mask: torch.Tensor
 ) -> dict[str, Any]:
     """Compute prompts with thoughts up to their last token.
 
@@ -47,7 +44,7 @@ def prefill(
 
 @torch.no_grad()
 def think(
-    model: "PreTrainedModel", input_ids: torch.Tensor, attention_mask: torch.Tensor, most: int, special: SpecialIds
+    model: PreTrainedModel, input_ids: torch.Tensor, attention_mask: torch.Tensor, most: int, special: SpecialIds
 ) -> dict[str, Any]:
     """Let a model think after its prompts until its classifier fires, row by row.
 
@@ -83,7 +80,7 @@ def think(
 
 @torch.no_grad()
 def change_latents(
-    model: "PreTrainedModel",
+    model: PreTrainedModel,
     input_ids: torch.Tensor,
     attention_mask: torch.Tensor,
     special: SpecialIds,

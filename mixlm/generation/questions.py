@@ -3,7 +3,9 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from transformers import PreTrainedTokenizerBase
 
 from mixlm.data.reading import read_rows
 from mixlm.data.samples import Sample, to_sample
@@ -15,10 +17,6 @@ from mixlm.generation.explain import Reader, Reading
 from mixlm.generation.options import GenerationOptions, LatentMode
 from mixlm.generation.plan import Answerer, Request
 from mixlm.generation.progress import ReportProgress, RunningTotal
-
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerBase
 
 
 @dataclass(frozen=True)
@@ -74,7 +72,7 @@ def to_question(row: Mapping[str, Any], where: str) -> Sample:
     return to_sample({"messages": [*turns, unanswered]}, where)
 
 
-def readable_ids(ids: Sequence[int], tokenizer: "PreTrainedTokenizerBase") -> str:
+def readable_ids(ids: Sequence[int], tokenizer: PreTrainedTokenizerBase) -> str:
     """Return ids as text with every special token written out, latents too."""
     return tokenizer.decode(ids, skip_special_tokens=False, clean_up_tokenization_spaces=False)
 
