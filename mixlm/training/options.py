@@ -19,7 +19,7 @@ CHOICES = {
     "save_dtype": ("float32", "bfloat16", "float16"),
 }
 _COUNTS = ("steps", "micro_batch_size", "warmup_steps", "lora_rank", "max_row_tokens", "max_length", "workers")
-LEAST = {"batch_size": 1, "log_every": 1, **dict.fromkeys((*_COUNTS, "save_every", "eval_every", "seed"), 0)}
+LEAST = {"batch_size": 1, "log_every": 1, **dict.fromkeys((*_COUNTS, "save_every", "eval_every"), 0)}
 
 
 @dataclass(frozen=True)
@@ -136,7 +136,7 @@ class TrainingOptions:
         for name, known in CHOICES.items():
             if getattr(self, name) not in known:
                 raise InputError(f"{_flag(name)} {getattr(self, name)}: not known; give {' or '.join(known)}")
-        for name, least in LEAST.items():
+        for name, least in {**LEAST, "seed": 0}.items():
             if getattr(self, name) < least:
                 raise InputError(f"{_flag(name)} {getattr(self, name)}: give a number from {least} up")
         for name in ("learning_rate", "new_token_lr"):
