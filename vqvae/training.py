@@ -10,6 +10,7 @@ import torch
 from torch import nn
 from torch.utils.data import Dataset
 from transformers import TrainingArguments, set_seed
+from transformers.utils import ModelOutput
 
 from vqvae import PARTS
 from vqvae.chunks import TokenRow, collate
@@ -154,7 +155,9 @@ class ChunkTrainer(QuietTrainer):
             plain.quantizer.start_codebook(self.gather_vectors(plain), self.options.seed)
         return super().training_step(model, inputs, *args, **kwargs)
 
-    def compute_loss(self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, **kwargs: Any) -> Any:
+    def compute_loss(
+        self, model: nn.Module, inputs: dict[str, torch.Tensor], return_outputs: bool = False, **kwargs: Any
+    ) -> torch.Tensor | tuple[torch.Tensor, ModelOutput]:
         """Keep the parts of the loss for the log."""
         loss, outputs = super().compute_loss(model, inputs, return_outputs=True, **kwargs)
         self.outputs = outputs
