@@ -1,7 +1,6 @@
 import json
 import socket
 import subprocess
-import sys
 import time
 from functools import partial
 
@@ -35,13 +34,13 @@ def questions(tmp_path):
 
 
 @pytest.fixture(scope="module")
-def transformers_serve(run):
+def transformers_serve(run, warm):
     """The address of transformers' own server."""
     pytest.importorskip("fastapi", reason="transformers serve needs transformers[serving]")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    command = [sys.executable, "-m", "transformers.cli.transformers", "serve", str(run.path), "--port", str(port)]
+    command = [warm, "-m", "transformers.cli.transformers", "serve", str(run.path), "--port", str(port)]
     with subprocess.Popen(
         [*command, "--device", "cpu"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     ) as server:
