@@ -59,7 +59,7 @@ def ours(samples: list[dict[str, list[int]]], out: Path) -> MixedTrainer:
     schedule = Schedule(data, None, Run(out, "cot", Template(), SPECIAL, 0, 0, 0))
     model, collator = random_model(), Collator(pack=True)
     rows = NewRows(model, [], 0.0)
-    return MixedTrainer(schedule, rows, model=model, args=arguments, data_collator=collator, progress=None)
+    return MixedTrainer(schedule, rows, model=model, args=arguments, data_collator=collator, advance=None)
 
 
 def theirs(samples: list[dict[str, list[int]]], out: Path, rows_at_once: int) -> Any:

@@ -35,7 +35,7 @@ def trainer(folder: Path, rows: int = 10, batch_size: int = 4) -> MixedTrainer:
         model=model,
         args=trainer_arguments(folder, data.steps_per_epoch, TrainingOptions("cot", batch_size=batch_size)),
         data_collator=Collator(),
-        progress=None,
+        advance=None,
     )
 
 
