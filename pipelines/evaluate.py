@@ -69,8 +69,8 @@ def main(
     rows = open_rows(data, engine, split, limit)
     answerer = answerer_of(engine, settings)
     options = GenerationOptions(**settings)
-    with output_files(out) as write, progress_bar("evaluating") as progress:
-        result = evaluate(answerer, rows, options, modes, check, progress)
+    with output_files(out) as write, progress_bar("evaluating") as advance:
+        result = evaluate(answerer, rows, options, modes, check, advance)
         write({"run": run, "data": data, "split": split, **result})
     print_evaluation(result)
     if out:

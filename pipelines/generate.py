@@ -60,8 +60,8 @@ def main(
     if processes.count > 1 and not (source and output):
         raise InputError("several processes answer a file together; give --input FILE and --output FILE")
     file = SharedFile(output, processes) if output else None
-    with progress_bar("answering") if source and processes.first else nullcontext() as progress:
-        answered = answer_questions(answerer, processes.share(questions), options, reader, progress)
+    with progress_bar("answering") if source and processes.first else nullcontext() as advance:
+        answered = answer_questions(answerer, processes.share(questions), options, reader, advance)
     if file:
         write_answers(file, answered, options, engine.run.template, len(questions))
     else:

@@ -87,8 +87,8 @@ def main(data: str, model: str, out: str, method: str, method_option: tuple[str,
 
     template = template_of(values)
     options = TrainingOptions(method, parse_assignments(method_option), template, **values)
-    with progress_bar("training") as progress:
-        run = train(data, model, out, options, progress, say)
+    with progress_bar("training") as advance:
+        run = train(data, model, out, options, advance, say)
     say(f"wrote {run.path}")
     path, data = shlex.quote(str(run.path)), shlex.quote(data)
     say(f'next: mixlm-generate {path} "a question"   or   mixlm evaluate {path} {data}')

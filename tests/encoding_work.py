@@ -1,6 +1,7 @@
 """A folder in which tests encode tiny traces again and again."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import replace
 
 import pytest
@@ -34,9 +35,9 @@ class Work:
     def __init__(self, folder, rows=None):
         self.folder, self.traces, self.model = folder, write_traces(folder, rows), write_scratch(folder)
 
-    def encode(self, out: str = "encoded", progress=None, say=print, model=None, **changes):
+    def encode(self, out: str = "encoded", advance_of=None, say=print, model=None, **changes):
         options = replace(OPTIONS, **changes)
-        encode_dataset(str(self.traces), str(model or self.model), self.folder / out, options, progress, say)
+        encode_dataset(str(self.traces), str(model or self.model), self.folder / out, options, advance_of, say)
         return self.folder / out
 
     def refuses(self, out: str = "encoded", **changes) -> str:
@@ -59,13 +60,13 @@ def tables(path) -> dict[str, list[dict]]:
 
 
 def cut(label: str, step: int):
-    """Progress that cuts the power when the part called ``label`` has come to a step."""
+    """For ``advance_of``: cut the power when the part called ``label`` has come to a step."""
 
-    def progress(part: str):
-        def report(now: int, total: int, figures: dict) -> None:
+    def advance_of(part: str):
+        def advance(now: int, total: int, figures: Mapping = {}) -> None:
             if part == label and now >= step:
                 raise Interrupted
 
-        return report
+        return advance
 
-    return progress
+    return advance_of

@@ -6,10 +6,10 @@ class Interrupted(Exception):
 
 
 def interrupt_at(step: int):
-    """Return a progress function that cuts the power when ``step`` has been taken."""
+    """Return a function for ``advance`` that cuts the power when ``step`` has been taken."""
 
-    def progress(now: int, total: int, figures: dict[str, float]) -> None:
+    def advance(now: int, total: int, figures: dict[str, float]) -> None:
         if now == step:
             raise Interrupted
 
-    return progress
+    return advance

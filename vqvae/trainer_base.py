@@ -1,7 +1,7 @@
 """What the trainers of both stages share."""
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,12 +9,12 @@ import torch
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from transformers.trainer_callback import PrinterCallback
 
+from vqvae.advance import Advance
 from vqvae.errors import InputError
 
 
 CHECKPOINTS = "checkpoints"  # folder, below that of the model
 LAST_FILE = "trainer_state.json"  # transformers' trainer writes it after all others
-Advance = Callable[[int, int, dict[str, float]], None]  # called with (step, total steps, latest figures)
 
 
 def base_arguments(
@@ -70,7 +70,8 @@ class QuietTrainer(Trainer):
     """transformers' trainer, which prints nothing and says by a function how far it is.
 
     Args:
-        advance: Called after every step, in the main process; None: nothing is called.
+        advance: Called with (step, total steps, latest figures) after every step, in the main process; None: nothing
+            is called.
         callbacks: Others, called before it.
         settings: Arguments of transformers' trainer.
     """

@@ -13,12 +13,13 @@ from transformers import TrainingArguments, set_seed
 from transformers.utils import ModelOutput
 
 from vqvae import PARTS
+from vqvae.advance import Advance
 from vqvae.chunks import TokenRow, collate
 from vqvae.config import ChunkVQVAEConfig
 from vqvae.errors import InputError
 from vqvae.model import ChunkVQVAE
 from vqvae.options import VQVAETrainingOptions
-from vqvae.trainer_base import CHECKPOINTS, Advance, QuietTrainer, base_arguments, last_checkpoint
+from vqvae.trainer_base import CHECKPOINTS, QuietTrainer, base_arguments, last_checkpoint
 from vqvae.vocabulary import used_ids
 
 

@@ -35,7 +35,8 @@ from mixlm.errors import InputError
 from mixlm.model.loading import is_scratch, open_tokenizer, save_base_tokenizer
 from mixlm.processes import Processes
 from vqvae import ChunkVQVAE, ChunkVQVAEConfig, evaluate_vqvae, train_vqvae
-from vqvae.trainer_base import CHECKPOINTS, Advance
+from vqvae.advance import Advance
+from vqvae.trainer_base import CHECKPOINTS
 
 
 MEASURED = 1000  # rows on which the codebook is measured
@@ -47,7 +48,7 @@ def encode_dataset(
     model: str,
     out: str | Path,
     options: EncodingOptions | None = None,
-    progress: Callable[[str], Advance] | None = None,
+    advance_of: Callable[[str], Advance] | None = None,
     say: Callable[[str], None] = lambda line: None,
 ) -> dict[str, Any]:
     """Encode the samples of ``traces`` into the folder ``out``.
@@ -61,7 +62,7 @@ def encode_dataset(
         model: Names the tokenizer: folder, Hub id, ``.gguf`` file, or ``.yaml`` of a model from scratch.
         out: Folder to write; must not hold anything but an encoding of the same arguments.
         options: Everything else.
-        progress: Given the name of a long part, returns what to call with (step, total, figures).
+        advance_of: Given the name of a long part, returns what to call to tell how far that is.
         say: Called with a line whenever the user should know something.
 
     Returns:
@@ -81,7 +82,7 @@ def encode_dataset(
     tokenizer = open_tokenizer(model, sharding.texts(options) if is_scratch(model) else ())
     manifest = manifest_to_fill(manifest, arguments, options, tokenizer)
     with TokenizerPool(sharding, tokenizer, options) as pool:
-        work = _Encoding(out, manifest, pool, options, processes, progress)
+        work = _Encoding(out, manifest, pool, options, processes, advance_of)
         try:
             work.make_vqvae()
         except InputError:
@@ -102,11 +103,11 @@ class _Encoding:
         pool: TokenizerPool,
         options: EncodingOptions,
         processes: Processes,
-        progress: Callable[[str], Advance] | None,
+        advance_of: Callable[[str], Advance] | None,
     ) -> None:
         self.out, self.manifest, self.options, self.processes = out, manifest, options, processes
         self.pool, self.sharding, self.tokenizer = pool, pool.sharding, pool.tokenizer
-        self.progress = progress if processes.first else None
+        self.advance_of = advance_of if processes.first else None
         self.vqvae_path = out / VQVAE
         self.tokenized: TokenTables = pool
         self.store: TokenStore | None = None
@@ -220,7 +221,7 @@ class _Encoding:
             for shard in self._written(vqvae, missing):
                 done += sizes[shard]
                 if advance:
-                    advance(done, total, {})
+                    advance(done, total)
 
     def _sizes(self, shards: Iterable[Shard]) -> dict[Shard, int]:
         """Return how many rows each shard is made of."""
@@ -255,7 +256,7 @@ class _Encoding:
             draft.unlink(missing_ok=True)
 
     def _bar(self, label: str) -> Advance | None:
-        return self.progress(label) if self.progress else None
+        return self.advance_of(label) if self.advance_of else None
 
 
 def _settled(shard: Shard, future: Future) -> Shard:

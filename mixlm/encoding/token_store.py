@@ -11,7 +11,7 @@ import pyarrow
 from mixlm.atomic_files import whole_file, whole_path
 from mixlm.encoding.sharding import Shard
 from mixlm.encoding.token_tables import TokenTable, TokenTables
-from vqvae.trainer_base import Advance
+from vqvae.advance import Advance
 
 
 class TokenStore:
@@ -36,7 +36,7 @@ class TokenStore:
         Args:
             source: Has them.
             sizes: Rows of each shard to take.
-            advance: Called with (rows taken, rows to take, no figures) after each shard; None: nothing is called.
+            advance: Called with (rows taken, rows to take) after each shard; None: nothing is called.
         """
         missing = [shard for shard in sizes if not self._file(shard).is_file()]
         total, done = sum(sizes[shard] for shard in missing), 0
@@ -44,7 +44,7 @@ class TokenStore:
             self._write(shard, table)
             done += sizes[shard]
             if advance:
-                advance(done, total, {})
+                advance(done, total)
 
     def _write(self, shard: Shard, table: TokenTable) -> None:
         rows = table.rows.replace_schema_metadata({"skipped": str(table.skipped)})

@@ -17,10 +17,10 @@ from mixlm.generation.answers import Answer, require_answers
 from mixlm.generation.engine import Engine
 from mixlm.generation.options import MOST_NEW_TOKENS, GenerationOptions, LatentMode, parse_latent_modes
 from mixlm.generation.plan import Answerer, Pending, Request
-from mixlm.generation.progress import ReportProgress, RunningTotal
 from mixlm.methods.base import recoded
 from mixlm.processes import Processes
 from mixlm.run import Run
+from vqvae.advance import Advance, RunningTotal
 
 
 Record = dict[str, Any]
@@ -33,7 +33,7 @@ def evaluate(
     options: GenerationOptions | None = None,
     latents: Sequence[LatentMode | str] = ("free",),
     check: CheckMode = "exact",
-    progress: ReportProgress | None = None,
+    advance: Advance | None = None,
 ) -> dict[str, Any]:
     """Answer every row once per mode, check the answers, and measure the loss on the reference answers.
 
@@ -43,7 +43,7 @@ def evaluate(
         options: How to decode, but for the latents. By default ``max_new_tokens`` is ``longest_answer``.
         latents: Modes of decoding; a share such as ``exact:50%`` is of the row's own number of codes.
         check: How an answer is compared with the right one.
-        progress: Called with (done, total) after every batch; all modes and the loss count.
+        advance: Called with (done, total) after every batch; all modes and the loss count.
 
     Returns:
         ``method``, ``rows``, ``samples``, ``check``, ``max_new_tokens``; ``loss``: as ``teacher_forced_losses``, empty
@@ -64,8 +64,8 @@ def evaluate(
     }
     local = isinstance(answerer, Engine)
     references = reference_sequences(run.method, rows, answerer.context, run.progress) if local else {}
-    counted = RunningTotal(progress, sum(map(len, (*asked.values(), *references.values()))))
-    losses = teacher_forced_losses(answerer.model, references, progress=counted) if local else {}
+    counted = RunningTotal(advance, sum(map(len, (*asked.values(), *references.values()))))
+    losses = teacher_forced_losses(answerer.model, references, advance=counted) if local else {}
     summaries, records = {}, []
     for mode, pending in asked.items():
         started = time.perf_counter()
@@ -135,10 +135,10 @@ def accuracy(
 
 
 def _decoded(
-    answerer: Answerer, pending: Sequence[Pending], options: GenerationOptions, progress: RunningTotal | None = None
+    answerer: Answerer, pending: Sequence[Pending], options: GenerationOptions, advance: Advance | None = None
 ) -> list[Answer]:
     """Decode answers; figures without some of them would mislead, so none may be missing."""
-    answers = answerer.decode(pending, options, progress)
+    answers = answerer.decode(pending, options, advance)
     require_answers(answers, [one.request.name for one in pending])
     return answers
 

@@ -1,6 +1,6 @@
 """Teacher-forced losses of a run on given traces: as text, and with every code in place of its text."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch.nn import functional as F
@@ -12,6 +12,7 @@ from mixlm.methods.mixing import row_generator
 from mixlm.model.collator import pad
 from mixlm.model.forward import scored_batch, scored_labels, scored_places
 from mixlm.model.special_tokens import IGNORED
+from vqvae.advance import Advance
 from vqvae.layers import evaluating
 
 
@@ -51,7 +52,7 @@ def teacher_forced_losses(
     model: PreTrainedModel,
     sequences: Mapping[str, Sequence[Trainable]],
     batch_size: int = 8,
-    progress: Callable[[int], None] | None = None,
+    advance: Advance | None = None,
 ) -> dict[str, dict[str, float]]:
     """Measure the loss of a causal LM on reference answers.
 
@@ -59,14 +60,14 @@ def teacher_forced_losses(
         model: The model.
         sequences: Lists of sequences by name.
         batch_size: Sequences of one forward pass; it holds the logits of every label.
-        progress: Called after every batch with the number of its sequences.
+        advance: Called with (done, total) sequences after every batch, all lists together.
 
     Returns:
         For each name ``loss``, in nats per label, over trace and solution; ``tokens``, the number of labels; ``nats``,
         the loss of an answer as a whole, which unlike the loss per label compares across forms; ``rows``, the number
         of answers.
     """
-    losses = {}
+    losses, done, every = {}, 0, sum(map(len, sequences.values()))
     for name, listed in sequences.items():
         total, labels, count = 0.0, 0, len(listed)
         order = sorted(listed, key=lambda sequence: len(sequence.ids))
@@ -74,8 +75,9 @@ def teacher_forced_losses(
             batch = order[start : start + batch_size]
             total += summed_loss(model, batch)
             labels += sum(label != IGNORED for sequence in batch for label in sequence.labels)
-            if progress:
-                progress(len(batch))
+            done += len(batch)
+            if advance:
+                advance(done, every)
         losses[name] = {"loss": total / max(labels, 1), "tokens": labels, "nats": total / max(count, 1), "rows": count}
     return losses
 

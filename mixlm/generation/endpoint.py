@@ -6,7 +6,7 @@ then an answer is its text and its number of tokens. The first request finds out
 """
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -20,6 +20,7 @@ from mixlm.generation.answers import Answer, TokenCounts, read_answer
 from mixlm.generation.engine import Engine, end_ids
 from mixlm.generation.options import GenerationOptions
 from mixlm.generation.plan import Answerer, Pending, Request
+from vqvae.advance import Advance
 
 
 PATIENCE = 600  # seconds for one answer
@@ -89,7 +90,7 @@ class Endpoint(Answerer):
         return super().plan(requests, options)
 
     def decode(
-        self, pending: Sequence[Pending], options: GenerationOptions, progress: Callable[[int], None] | None = None
+        self, pending: Sequence[Pending], options: GenerationOptions, advance: Advance | None = None
     ) -> list[Answer]:
         """Let the server decode what ``plan`` listed.
 
@@ -101,8 +102,8 @@ class Endpoint(Answerer):
         answers: list[Answer] = []
         for answer in self._in_order(pending, options):
             answers.append(answer)
-            if progress:
-                progress(1)
+            if advance:
+                advance(len(answers), len(pending))
         return answers
 
     def _in_order(self, pending: Sequence[Pending], options: GenerationOptions) -> Iterator[Answer]:

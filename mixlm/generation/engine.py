@@ -1,10 +1,9 @@
 """A run that is ready to answer: batched decoding in a mix of latents and text."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import torch
 from transformers import GenerationConfig, LogitsProcessorList, PreTrainedModel, PreTrainedTokenizerBase
@@ -18,6 +17,7 @@ from mixlm.model.loading import context_length
 from mixlm.model.special_tokens import SpecialIds
 from mixlm.processes import pick_device
 from mixlm.run import Run, load_run
+from vqvae.advance import Advance
 from vqvae.layers import evaluating
 
 
@@ -72,21 +72,22 @@ class Engine(Answerer):
         return context_length(self.model)
 
     def decode(
-        self, pending: Sequence[Pending], options: GenerationOptions, progress: Callable[[int], None] | None = None
+        self, pending: Sequence[Pending], options: GenerationOptions, advance: Advance | None = None
     ) -> list[Answer]:
         """Decode what ``plan`` listed.
 
         Batching changes nothing: padding is masked by place, and an answer's length limit is its own.
         """
-        answers: list[Any] = [None] * len(pending)
+        answers, done = [None] * len(pending), 0
         ends = end_ids(self.model.generation_config, self.run.ids)
         with _plain_settings(self.model), _seeded(options):
             for batch in batches(pending, options.batch_size):
                 settings = _generation_config(options, batch[0].budget, self._pad_id, ends)
                 for one, ids in zip(batch, self._decode(batch, settings), strict=True):
                     answers[one.place] = read_answer(ids, self.tokenizer, self.run.ids, ends)
-                if progress:
-                    progress(len(batch))
+                done += len(batch)
+                if advance:
+                    advance(done, len(pending))
         return answers
 
     def _decode(self, batch: Sequence[Pending], settings: GenerationConfig) -> list[list[int]]:

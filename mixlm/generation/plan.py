@@ -12,6 +12,7 @@ from mixlm.generation.answers import Answer, count_tokens
 from mixlm.generation.grammar import span_limits
 from mixlm.generation.options import MOST_NEW_TOKENS, GenerationOptions, LatentMode
 from mixlm.run import Run
+from vqvae.advance import Advance
 
 
 @dataclass(frozen=True)
@@ -77,14 +78,14 @@ class Answerer:
         self,
         requests: Sequence[Request],
         options: GenerationOptions | None = None,
-        progress: Callable[[int], None] | None = None,
+        advance: Advance | None = None,
     ) -> list[Answer]:
         """Answer ``requests``.
 
         Args:
             requests: What to answer.
             options: How to decode.
-            progress: Called with the number of answers just given.
+            advance: Called with (done, total) as answers are given.
 
         Returns:
             ``options.samples`` answers to the first request, then those to the second, and so on.
@@ -94,7 +95,7 @@ class Answerer:
                 method, or cannot be had of this answerer.
         """
         options = options or GenerationOptions()
-        return self.decode(self.plan(requests, options), options, progress)
+        return self.decode(self.plan(requests, options), options, advance)
 
     def plan(self, requests: Sequence[Request], options: GenerationOptions) -> list[Pending]:
         """Check everything before the first token is decoded, and list the answers to decode.
@@ -112,7 +113,7 @@ class Answerer:
         return pending
 
     def decode(
-        self, pending: Sequence[Pending], options: GenerationOptions, progress: Callable[[int], None] | None = None
+        self, pending: Sequence[Pending], options: GenerationOptions, advance: Advance | None = None
     ) -> list[Answer]:
         """Decode what ``plan`` listed for the same options."""
         raise NotImplementedError

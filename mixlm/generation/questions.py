@@ -16,7 +16,7 @@ from mixlm.generation.answers import Answer
 from mixlm.generation.explain import Reader, Reading
 from mixlm.generation.options import GenerationOptions, LatentMode
 from mixlm.generation.plan import Answerer, Request
-from mixlm.generation.progress import ReportProgress, RunningTotal
+from vqvae.advance import Advance
 
 
 @dataclass(frozen=True)
@@ -118,7 +118,7 @@ def answer_questions(
     questions: Sequence[Question],
     options: GenerationOptions,
     reader: Reader | None = None,
-    progress: ReportProgress | None = None,
+    advance: Advance | None = None,
 ) -> list[Answered]:
     """Answer ``questions``.
 
@@ -127,7 +127,7 @@ def answer_questions(
         questions: What to ask.
         options: How to decode.
         reader: Reads the latents back, where they are known; None: nobody asked.
-        progress: Called with (done, total).
+        advance: Called with (done, total).
 
     Returns:
         The answers in the order of the questions, ``options.samples`` to each.
@@ -140,10 +140,10 @@ def answer_questions(
         """Read the latents of one answer."""
         return tuple(reader.read(answer.codes, question.prompt_ids)) if reader and answer.codes is not None else None
 
-    counted, samples = RunningTotal(progress, len(questions) * options.samples), options.samples
+    samples = options.samples
     asked = [Request(question.prompt_ids, question.name) for question in questions]
     owners = [question for question in questions for _ in range(samples)]
     return [
         Answered(question, place % samples, answer, readings(question, answer))
-        for place, (question, answer) in enumerate(zip(owners, answerer.answer(asked, options, counted), strict=True))
+        for place, (question, answer) in enumerate(zip(owners, answerer.answer(asked, options, advance), strict=True))
     ]

@@ -62,7 +62,7 @@ class MixedLoss:
 
 
 class Sums:
-    """Sums over labels since the last report, on the device of the losses."""
+    """Sums over labels since the last figures, on the device of the losses."""
 
     def __init__(self) -> None:
         self.values: torch.Tensor | None = None
@@ -74,7 +74,7 @@ class Sums:
         batch = torch.stack([part.double() for part in parts])
         self.values = batch if self.values is None else self.values + batch
 
-    def report(self, accelerator: "Accelerator | None" = None) -> dict[str, float]:
+    def figures(self, accelerator: "Accelerator | None" = None) -> dict[str, float]:
         """Return ``latent_loss``, ``latent_accuracy`` and ``text_loss`` over all processes, and start again.
 
         Latent accuracy is the share of latents that were the likeliest of all latents. A part without labels is left
@@ -85,7 +85,7 @@ class Sums:
         values = self.values if accelerator is None else accelerator.reduce(self.values, "sum")
         latent_loss, latents, hits, text_loss, texts = values.tolist()
         self.values = None
-        report = {"text_loss": text_loss / texts} if texts else {}
+        figures = {"text_loss": text_loss / texts} if texts else {}
         if latents:
-            report |= {"latent_loss": latent_loss / latents, "latent_accuracy": hits / latents}
-        return report
+            figures |= {"latent_loss": latent_loss / latents, "latent_accuracy": hits / latents}
+        return figures

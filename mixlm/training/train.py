@@ -30,7 +30,8 @@ from mixlm.training.options import TrainingOptions
 from mixlm.training.preflight import check_folder, check_start, checkpoint_step, claim_folder, warn_of_schedule
 from mixlm.training.schedule import Schedule
 from mixlm.training.trainer import MixedTrainer, trainer_arguments
-from vqvae.trainer_base import CHECKPOINTS, Advance
+from vqvae.advance import Advance
+from vqvae.trainer_base import CHECKPOINTS
 
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ def train(
     model: str | Path,
     out: str | Path,
     options: TrainingOptions,
-    progress: Advance | None = None,
+    advance: Advance | None = None,
     say: Callable[[str], None] = lambda line: None,
 ) -> Run:
     """Fine-tune ``model`` on ``source`` and write a run folder.
@@ -59,7 +60,7 @@ def train(
         model: Folder, Hub id, ``.gguf`` file, or ``.yaml`` of a model from scratch.
         out: The run folder; must not hold anything but an unfinished run of the same arguments.
         options: Everything else.
-        progress: Called with (step, total steps, figures) after every step.
+        advance: Called with (step, total steps, figures) after every step.
         say: Called with a line whenever the user should know something.
 
     Returns:
@@ -69,7 +70,7 @@ def train(
         InputError: If anything given does not fit; the folder is then untouched.
     """
     work = _Finetuning(str(source), str(model), Path(out), options, say)
-    trainer = work.trainer(progress)
+    trainer = work.trainer(advance)
     first = trainer.is_world_process_zero()
     with compiling():
         trainer.train(resume_from_checkpoint=claim_folder(work.path, work.arguments, first, say))
@@ -107,7 +108,7 @@ class _Finetuning:
         self.data = open_data(source, model, self.method, options)
         check_start(model, self.method, self.data.template, options, say)
 
-    def trainer(self, progress: Advance | None) -> MixedTrainer:
+    def trainer(self, advance: Advance | None) -> MixedTrainer:
         """Open the model, make the rows ready, and set up the trainer of both."""
         options = self.options
         set_seed(options.seed)
@@ -130,7 +131,7 @@ class _Finetuning:
             model=lm,
             args=trainer_arguments(self.path, training.steps_per_epoch, options),
             data_collator=Collator(options.pack and self.method.packable, options.row_tokens),
-            advance=progress,
+            advance=advance,
         )
 
     def _open_model(self) -> tuple["PreTrainedModel", list[int]]:

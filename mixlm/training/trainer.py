@@ -128,7 +128,7 @@ class MixedTrainer(QuietTrainer):
         """Add to a log line the losses of latents and text, and how far the new rows have come."""
         training = "loss" in logs
         if training or "eval_loss" in logs:
-            parts = self.mixed_loss.sums[training].report(self.accelerator)
+            parts = self.mixed_loss.sums[training].figures(self.accelerator)
             logs |= {name if training else f"eval_{name}": value for name, value in parts.items()}
         if training and self.new_rows.ids:
             logs["new_row_distance"] = self.new_rows.distance()

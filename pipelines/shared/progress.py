@@ -7,14 +7,16 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
 
+if TYPE_CHECKING:
+    from vqvae.advance import Advance
+
 AS_JSON = "MIXLM_PROGRESS_AS_JSON"  # in the environment of a command whose progress another process shows
 _MARK = '{"reached": '
-Advance = Callable[..., None]
 
 
 class Reached(NamedTuple):
@@ -39,7 +41,7 @@ def read_reached(line: str) -> Reached | None:
 
 
 @contextmanager
-def progress_bar(title: str) -> Iterator[Advance]:
+def progress_bar(title: str) -> Iterator["Advance"]:
     """Show how far some work is, on stderr.
 
     Yields:
@@ -56,7 +58,7 @@ def progress_bar(title: str) -> Iterator[Advance]:
 
 
 @contextmanager
-def _bar(title: str) -> Iterator[Advance]:
+def _bar(title: str) -> Iterator["Advance"]:
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 

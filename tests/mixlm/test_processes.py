@@ -28,7 +28,7 @@ def watched(self, features):
     seen.extend(feature["input_ids"] for feature in features)
     return plain(self, features)
 
-def progress(step, total, figures):
+def advance(step, total, figures):
     kinds.update(type(parameter).__name__ for parameter in TRAINERS[0].model.parameters())
     if step == int(os.environ.get("CUT", -1)):
         os._exit(1)
@@ -38,7 +38,7 @@ MixedTrainer.train = lambda self, **options: TRAINERS.append(self) or learn(self
 Collator.__call__ = watched
 data, scratch, out = sys.argv[1:4]
 options = dict(learning_rate=1e-2, steps=7, batch_size=8, scheduler="constant_with_warmup", log_every=1)
-train(data, scratch, out, TrainingOptions(**{**options, **json.loads(sys.argv[4])}), progress=progress)
+train(data, scratch, out, TrainingOptions(**{**options, **json.loads(sys.argv[4])}), advance=advance)
 losses = [entry["loss"] for entry in TRAINERS[0].state.log_history if "loss" in entry]
 Path(f"{out}.{rank}.json").write_text(json.dumps({"seen": seen, "losses": losses, "kinds": sorted(kinds)}))
 """

@@ -148,7 +148,7 @@ def test_nothing_is_left_over(encoded):
 )
 def test_an_interrupted_encoding_goes_on_and_gives_the_same_bits(fresh, encoded, part, step, shards):
     with pytest.raises(Interrupted):
-        fresh.encode(progress=cut(part, step))
+        fresh.encode(advance_of=cut(part, step))
     out = fresh.folder / "encoded"
     assert shards <= len(tables(out)) <= shards + WRITTEN_BEHIND + 1 and (shards or not tables(out))
     with pytest.raises(InputError, match="has not finished|no encoded dataset"):
@@ -163,11 +163,11 @@ def test_training_goes_on_from_its_last_checkpoint(fresh):
     steps = []
 
     def record(part: str):
-        return lambda now, total, figures: steps.append(now) if part == "training the VQ-VAE" else None
+        return lambda now, *rest: steps.append(now) if part == "training the VQ-VAE" else None
 
     with pytest.raises(Interrupted):
-        fresh.encode(progress=cut("training the VQ-VAE", 6))
-    fresh.encode(progress=record)
+        fresh.encode(advance_of=cut("training the VQ-VAE", 6))
+    fresh.encode(advance_of=record)
     assert steps == [5, 6, 7, 8]  # a checkpoint every two steps; that of step 6 was not yet written
 
 

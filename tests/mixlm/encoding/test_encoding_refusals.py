@@ -59,7 +59,7 @@ def test_a_tokenizer_that_has_changed_meanwhile_is_refused(fresh):
     fresh.model = fresh.folder / "model"
     build_tokenizer(["so now"], 300).save_pretrained(fresh.model)
     with pytest.raises(Interrupted):
-        fresh.encode(progress=cut("encoding train", 1))
+        fresh.encode(advance_of=cut("encoding train", 1))
     build_tokenizer(["1 and 2 make 3"], 300).save_pretrained(fresh.model)
     assert "its tokenizer has changed since encoding was interrupted" in fresh.refuses()
 

@@ -104,7 +104,7 @@ def test_one_row_for_each_mode_beside_free_decoding():
         ROWS,
         GenerationOptions(batch_size=2),
         ["free", "text,exact:0%,25%,50%,100%"],
-        progress=lambda *news: seen.append(news),
+        advance=lambda *news: seen.append(news[:2]),
     )
     assert list(result["modes"]) == ["free", "text", "exact:0%", "exact:25%", "exact:50%", "exact:100%"]
     assert result["max_new_tokens"] == 24  # the third row's trace of 8 and solution of 4, twice

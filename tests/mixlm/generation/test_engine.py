@@ -233,11 +233,11 @@ def test_tokens_that_the_method_puts_behind_the_prompt_are_counted():
         assert answer.counts.paper_tokens == len(answer.ids) - 2
 
 
-def test_progress_counts_every_answer():
+def test_every_answer_is_counted():
     done = []
     options = GenerationOptions(max_new_tokens=3, batch_size=4)
-    Engine(RUN, tiny_model("llama"), TOKENIZER).answer(asked(), options, done.append)
-    assert sum(done) == len(PROMPTS) and max(done) == 4
+    Engine(RUN, tiny_model("llama"), TOKENIZER).answer(asked(), options, lambda *news: done.append(news))
+    assert done[0] == (4, len(PROMPTS)) and done[-1] == (len(PROMPTS), len(PROMPTS)) and done == sorted(done)
     assert CODES == len(IDS.latent_ids)
 
 

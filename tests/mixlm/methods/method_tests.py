@@ -191,8 +191,8 @@ class MethodTests:
             assert 0 < method.stage(Progress(4, 1)) and 4 < method.schedule_end(1)
         train(source, scratch, tmp_path / "whole", options)
         with pytest.raises(Interrupted):
-            train(source, scratch, tmp_path / "parts", options, progress=interrupt_at(5))
-        train(source, scratch, tmp_path / "parts", options, progress=lambda step, *_: steps.append(step))
+            train(source, scratch, tmp_path / "parts", options, advance=interrupt_at(5))
+        train(source, scratch, tmp_path / "parts", options, advance=lambda step, *_: steps.append(step))
         assert steps[0] == 5
         whole, parts = (
             AutoModelForCausalLM.from_pretrained(tmp_path / name).state_dict() for name in ("whole", "parts")

@@ -28,25 +28,25 @@ def test_parts_by_hand() -> None:
     loss = MixedLoss(SPECIAL)
     nlls = [-math.log(p) for p in (0.5, 0.25, 0.5, 0.8)]
     assert loss(logits, labels, training=True).item() == pytest.approx(sum(nlls) / 4, rel=1e-5)
-    report = loss.sums[True].report()
-    assert report["latent_loss"] == pytest.approx(nlls[1], rel=1e-5)
-    assert report["latent_accuracy"] == 0.0
-    assert report["text_loss"] == pytest.approx((nlls[0] + nlls[2] + nlls[3]) / 3, rel=1e-5)
-    assert loss.sums[True].report() == {} and loss.sums[False].report() == {}
+    figures = loss.sums[True].figures()
+    assert figures["latent_loss"] == pytest.approx(nlls[1], rel=1e-5)
+    assert figures["latent_accuracy"] == 0.0
+    assert figures["text_loss"] == pytest.approx((nlls[0] + nlls[2] + nlls[3]) / 3, rel=1e-5)
+    assert loss.sums[True].figures() == {} and loss.sums[False].figures() == {}
 
 
 def test_top_1_of_latents() -> None:
     labels = torch.tensor([[-100, 4, 5]])
     loss = MixedLoss(SPECIAL)
     loss(logits_with([{4: 0.9}, {4: 0.9}]), labels, training=False)
-    assert loss.sums[False].report()["latent_accuracy"] == 0.5
+    assert loss.sums[False].figures()["latent_accuracy"] == 0.5
 
 
 def test_the_end_of_a_span_does_not_compete_with_latents() -> None:
     """Where it comes is drawn at random: only which latent, given that one comes, can be right or wrong."""
     loss = MixedLoss(SPECIAL)
     loss(logits_with([{3: 0.5, 4: 0.3, 5: 0.1}]), torch.tensor([[-100, 4]]), training=True)
-    assert loss.sums[True].report()["latent_accuracy"] == 1.0
+    assert loss.sums[True].figures()["latent_accuracy"] == 1.0
 
 
 def test_the_count_of_the_whole_step_divides() -> None:

@@ -77,7 +77,7 @@ def test_a_resumed_optimizer_starts_anew_at_the_same_places(
     """The checkpoint lies within a stage (4 steps taken), or where one begins (5)."""
     options = replace(OPTIONS, save_every=1)
     with pytest.raises(Interrupted):
-        train(*start, options, progress=interrupt_at(stop + 1))
+        train(*start, options, advance=interrupt_at(stop + 1))
     seen = optimizer_steps(monkeypatch)
     train(*start, options)
     assert seen == [1, 1, 2, 1, 2, 1, 2, 1, 2, 3][stop:]
@@ -101,7 +101,7 @@ def test_sequences_are_those_of_the_stage_at_every_step(start: tuple, monkeypatc
     monkeypatch.setattr(MixedDataset, "__getitem__", note)
     options = replace(OPTIONS, save_every=1)
     with pytest.raises(Interrupted):
-        train(*start, options, progress=interrupt_at(6))
+        train(*start, options, advance=interrupt_at(6))
     before, made[:] = list(made), []
     train(*start, options)
     wanted = [stage for stage in STAGES for _ in range(6)]
@@ -201,7 +201,7 @@ def test_the_stage_is_logged_where_there_is_a_schedule(start: tuple) -> None:
         seen: list[Any] = []
         out = start[2].with_name(method)
         options = replace(OPTIONS, method=method, method_options=CURRICULUM if method != "cot" else {}, log_every=1)
-        train(*start[:2], out, options, progress=lambda *now, seen=seen: seen.append(now[2].get("stage")))
+        train(*start[:2], out, options, advance=lambda *now, seen=seen: seen.append(now[2].get("stage")))
         assert seen[-1] == stages[-1] and set(seen) <= {*stages, None}
 
 

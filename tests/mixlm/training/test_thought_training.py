@@ -62,7 +62,7 @@ def losses_of(raw: str, scratch: str, out: Path, options: TrainingOptions) -> li
         if step > 1:  # the figures are those of the step before
             seen.append([figures[name] for name in LOSSES])
 
-    train(raw, scratch, out, options, progress=note)
+    train(raw, scratch, out, options, advance=note)
     return seen
 
 

@@ -80,7 +80,7 @@ def test_a_resumed_run_equals_an_uninterrupted_one(
     options = replace(OPTIONS, steps=9, save_every=1, new_token_start=start)
     train(encoded, scratch, tmp_path / "whole", options)
     with pytest.raises(Interrupted):
-        train(encoded, scratch, tmp_path / "parts", options, progress=interrupt_at(stop + 1))
+        train(encoded, scratch, tmp_path / "parts", options, advance=interrupt_at(stop + 1))
     train(encoded, scratch, tmp_path / "parts", options)
     assert_same_weights(tmp_path / "whole", tmp_path / "parts")
 
@@ -220,8 +220,8 @@ def test_new_rows_move_at_their_own_rate(encoded: Path, tmp_path: Path) -> None:
     for rate in (1e-5, 1e-2):
         seen: list[float] = []
         options = replace(OPTIONS, learning_rate=1e-5, new_token_lr=rate, log_every=1)
-        report = lambda *now: seen.append(now[2].get("new_row_distance", 0.0))  # noqa: B023, E731
-        train(encoded, base, tmp_path / f"run{rate}", options, progress=report)
+        advance = lambda *now: seen.append(now[2].get("new_row_distance", 0.0))  # noqa: B023, E731
+        train(encoded, base, tmp_path / f"run{rate}", options, advance=advance)
         distances[rate] = seen[-1]
     assert distances[1e-2] > 100 * distances[1e-5] > 0
 
@@ -259,7 +259,7 @@ def test_a_resumed_lora_run_equals_an_uninterrupted_one(encoded: Path, tmp_path:
     options = replace(OPTIONS, new_token_start="text", lora_rank=2, save_every=2, steps=5)
     train(encoded, base, tmp_path / "whole", options)
     with pytest.raises(Interrupted):
-        train(encoded, base, tmp_path / "parts", options, progress=interrupt_at(3))
+        train(encoded, base, tmp_path / "parts", options, advance=interrupt_at(3))
     train(encoded, base, tmp_path / "parts", options)
     assert_same_weights(tmp_path / "whole", tmp_path / "parts")
 
@@ -282,7 +282,7 @@ def test_overfits_one_batch_and_learns_to_end_where_padding_is_the_end(tmp_path:
 
 def test_figures_of_latents_and_text_are_logged_apart(encoded: Path, scratch: Path, tmp_path: Path) -> None:
     seen: list[dict[str, float]] = []
-    train(encoded, scratch, tmp_path / "run", replace(OPTIONS, log_every=1), progress=lambda *now: seen.append(now[2]))
+    train(encoded, scratch, tmp_path / "run", replace(OPTIONS, log_every=1), advance=lambda *now: seen.append(now[2]))
     assert {"loss", "text_loss", "latent_loss", "latent_accuracy", "new_row_distance"} <= seen[-1].keys()
     card = (tmp_path / "run" / "README.md").read_text()
     assert "latent_accuracy" in card and "`assorted`" in card and "4 codes, one for 2 trace tokens" in card
@@ -301,7 +301,7 @@ def test_the_best_checkpoint_can_be_kept(encoded: Path, scratch: Path, tmp_path:
 def test_the_most_accurate_checkpoint_can_be_kept(encoded: Path, scratch: Path, tmp_path: Path) -> None:
     options = replace(OPTIONS, steps=4, eval_every=2, select="accuracy")
     seen: list[dict[str, float]] = []
-    train(encoded, scratch, tmp_path / "run", options, progress=lambda *now: seen.append(now[2]))
+    train(encoded, scratch, tmp_path / "run", options, advance=lambda *now: seen.append(now[2]))
     state = json.loads((tmp_path / "run/checkpoints/checkpoint-4/trainer_state.json").read_text())
     accuracies = [line["eval_accuracy"] for line in state["log_history"] if "eval_accuracy" in line]
     assert len(accuracies) == 2 and state["best_metric"] == max(accuracies)
@@ -353,7 +353,7 @@ def test_a_folder_that_holds_something_else_is_left_alone(
         train(encoded, scratch, out, options)
     else:
         with pytest.raises(Interrupted):
-            train(encoded, scratch, out, replace(options, save_every=1), progress=interrupt_at(2))
+            train(encoded, scratch, out, replace(options, save_every=1), advance=interrupt_at(2))
         options = replace(options, save_every=1, learning_rate=1.0)
     before = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
     message = {"finished": "already a finished run", "foreign": "no run of mixlm-train", "arguments": "learning_rate"}[
