@@ -169,11 +169,7 @@ def _type(wanted: Any) -> Any:
 
 
 def _refuse_other(unused: Callable[..., Any] | None, used: Callable[..., Any] | None) -> None:
-    """Refuse options that would do nothing, since they belong to the way of getting rows that is not taken.
-
-    Raises:
-        click.UsageError: If one was given.
-    """
+    """Refuse options that would do nothing, since they belong to the way of getting rows that is not taken."""
     context, kept = click.get_current_context(), own_parameters(used)
     for name in own_parameters(unused):
         if name not in kept and context.get_parameter_source(name) is not click.core.ParameterSource.DEFAULT:

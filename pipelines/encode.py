@@ -90,11 +90,7 @@ def main(traces: str, model: str, out: str, **values: Any) -> None:
 
 
 def _refuse_shape() -> None:
-    """Refuse options of a VQ-VAE's shape beside --vqvae: the trained one has its own.
-
-    Raises:
-        click.UsageError: If one was given.
-    """
+    """Refuse options of a VQ-VAE's shape beside --vqvae: the trained one has its own."""
     context = click.get_current_context()
     for name in (*_SHAPE, "steps", "learning_rate"):
         if context.get_parameter_source(name) is not ParameterSource.DEFAULT:

@@ -70,11 +70,7 @@ def main(
 
 
 def _check_usage(question: str | None, source: str | None, output: str | None) -> None:
-    """Find out whether there is one thing to answer, and a place for the answers.
-
-    Raises:
-        click.UsageError: If not.
-    """
+    """Refuse a call without one thing to answer, or without a place for the answers."""
     if (question is None) == (source is None):
         raise click.UsageError("give either a QUESTION or --input FILE")
     if source and output and Path(source).resolve() == Path(output).resolve():

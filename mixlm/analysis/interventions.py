@@ -148,11 +148,7 @@ class Intervener:
         return own + scale * torch.randn(own.shape, generator=rng, dtype=own.dtype).to(own.device)
 
     def _donors(self) -> list[int]:
-        """Return for each sample another one that has latents; one without has itself.
-
-        Raises:
-            InputError: If there are not two samples with latents.
-        """
+        """Return for each sample another one that has latents, of which there must be two; one without has itself."""
         having = [place for place, vectors in enumerate(self.untouched.vectors) if len(vectors)]
         if len(having) < 2:
             raise InputError("intervention 'other' needs two samples with latents; take more rows or leave it out")

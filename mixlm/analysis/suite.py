@@ -233,22 +233,14 @@ def _graphs(case: Case) -> dict[int, ConceptGraph]:
 
 
 def _require_chunks(case: Case) -> None:
-    """Check that the run's latents stand for chunks of the rows.
-
-    Raises:
-        InputError: If they do not.
-    """
+    """Refuse a run whose latents do not stand for chunks of the rows."""
     _require_codes(case)
     if case.run.method.spans in ("none", "mixed"):
         raise InputError(f"{case.run.path}: no latent of method '{case.run.method_name}' stands for a chunk")
 
 
 def _require_codes(case: Case) -> None:
-    """Check that rows have codes that mean something to the run.
-
-    Raises:
-        InputError: If they have not.
-    """
+    """Refuse rows whose codes, if there are any, mean nothing to the run."""
     if not case.run.method.needs_codes or not case.run.ids.codebook_size:
         raise InputError(f"{case.run.path}: method '{case.run.method_name}' has no codes")
     if "codes" not in case.rows[0]:

@@ -148,11 +148,7 @@ class Endpoint(Answerer):
         return self.session.post(f"{self.url}/completions", json=body, timeout=PATIENCE)
 
     def _as_text(self, one: Pending) -> str:
-        """Return what the model is given as text of which a server makes the same ids.
-
-        Raises:
-            InputError: If there is none.
-        """
+        """Return what the model is given as text of which a server makes the same ids, or refuse it."""
         start, ids = starting_ids(self.tokenizer), one.given
         bare = ids[len(start) :] if start and ids[: len(start)] == start else ids
         text = self.tokenizer.decode(bare, skip_special_tokens=False, clean_up_tokenization_spaces=False)
@@ -175,11 +171,7 @@ class Endpoint(Answerer):
         return read_answer(ids, self.tokenizer, self.run.ids, self.ends)
 
     def _ids(self, given: Any) -> list[int]:
-        """Return token ids that a server sent.
-
-        Raises:
-            InputError: If they are none of this run's.
-        """
+        """Return token ids that a server sent, or refuse those that are none of this run's."""
         rows = len(self.tokenizer)
         if not isinstance(given, list) or not all(type(token) is int and 0 <= token < rows for token in given):
             raise InputError(f"{self.url}: sends token ids that the run does not have; let it serve this run")

@@ -3,8 +3,10 @@
 A task is a module, or an object with the same names:
 
 - ``SPLITS``: names of its splits, which share no question; ``CHECK``: the name of the check of its answers.
-- ``generate(rows, split, seed, options)`` and the dataclass ``Options`` of a synthetic task, ``load(split, *, ..)`` of
-  a published one; both yield rows with ``question``, ``steps``, ``answer`` and the task's own columns.
+- ``generate(rows, split, seed, options)`` and the dataclass ``Options`` of a synthetic task: yields so many rows with
+  different questions of the split, always the same ones for the same seed and options;
+- ``load(split, *, ..)`` of a published one. Both yield rows with ``question``, ``steps``, ``answer`` and columns of
+  their own.
 
 Which answers are right is known in one place for all tasks, ``mixlm.evaluation.checks``.
 """

@@ -79,16 +79,7 @@ class Options(Layout):
 
 
 def generate(rows: int, split: str = "train", seed: int = 0, options: Options = Options()) -> Iterator[RawRow]:
-    """Yield rows with different mazes, all of them solvable; the same arguments yield the same rows.
-
-    Args:
-        rows: How many.
-        split: One of ``SPLITS``.
-        seed: Of the draw.
-        options: What the rows are like.
-
-    Yields:
-        Rows with ``question``, ``steps``, ``answer`` and ``length``.
+    """Yield rows with different mazes, all solvable, and the ``length`` of their plans; see ``mixlm.tasks``.
 
     Raises:
         InputError: If there is no such split, or there are not that many mazes.

@@ -97,16 +97,7 @@ class Options:
 
 
 def generate(rows: int, split: str = "train", seed: int = 0, options: Options = Options()) -> Iterator[RawRow]:
-    """Yield rows with different questions; the same arguments yield the same rows.
-
-    Args:
-        rows: How many.
-        split: One of ``SPLITS``.
-        seed: Of the draw.
-        options: What the rows are like.
-
-    Yields:
-        Rows with ``question``, ``steps`` and ``answer``.
+    """Yield rows with different questions; see ``mixlm.tasks``.
 
     Raises:
         InputError: If there is no such split, an option is too small or too large, or new questions are no longer

@@ -67,16 +67,7 @@ class Options(RowOptions):
 
 
 def generate(rows: int, split: str = "train", seed: int = 0, options: Options = Options()) -> Iterator[RawRow]:
-    """Yield rows about different graphs; the same arguments yield the same rows.
-
-    Args:
-        rows: How many.
-        split: One of ``SPLITS``.
-        seed: Of the draw.
-        options: What the rows are like.
-
-    Returns:
-        Rows with ``question``, ``steps`` and ``answer``, and the columns of the published rows.
+    """Yield rows about different graphs; see ``mixlm.tasks``.
 
     Raises:
         InputError: If there is no such split, or there are not that many graphs.
