@@ -1,16 +1,12 @@
 """mixlm analyze: what latents and thoughts do, each analysis a table and a plot."""
 
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import click
 
-from mixlm.tasks import CheckMode
 from pipelines.shared.command import command
-from pipelines.shared.options import answerer_of, endpoint_options
-
-
-_positive = click.IntRange(min=1)
+from pipelines.shared.options import answerer_of, batch_options, check_option, endpoint_options, rows_options
 
 
 @command("analyze")
@@ -28,17 +24,10 @@ _positive = click.IntRange(min=1)
     help="noise:S (standard deviation S), noise:Sx (relative), zeros, shuffled, other, fewer, more, none.",
 )
 @click.option("--also", multiple=True, metavar="RUN", help="Further run for the sweep, e.g. one with another c.")
-@click.option("--split", help="Part of DATA.  [default: valid of an encoded dataset, else train]")
-@click.option("--limit", type=_positive, help="Take the first rows only.")
-@click.option("--check", default="exact", show_default=True, type=click.Choice(get_args(CheckMode)))
-@click.option(
-    "--max-new-tokens",
-    type=_positive,
-    help="Longest answer.  [default: twice the longest reference; 512 without traces]",
-)
-@click.option("--batch-size", default=32, show_default=True, type=_positive, help="Answers decoded at once.")
+@rows_options
+@check_option
+@batch_options
 @endpoint_options
-@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1, mps ..")
 def main(
     run: str,
     data: str,

@@ -1,27 +1,19 @@
 """mixlm evaluate: accuracy and length of a run's answers, with latents decoded freely or in given numbers."""
 
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import click
 
-from mixlm.tasks import CheckMode
 from pipelines.shared.command import command
-from pipelines.shared.options import answerer_of, decoding_options, endpoint_options
+from pipelines.shared.options import answerer_of, check_option, decoding_options, endpoint_options, rows_options
 from pipelines.shared.progress import progress_bar
-
-
-_CHECKS, _FILE, _positive = (
-    click.Choice(get_args(CheckMode)),
-    click.Path(path_type=Path),
-    click.IntRange(min=1),
-)
 
 
 @command("evaluate")
 @click.argument("run", type=click.Path())
 @click.argument("data", type=click.Path())
-@click.option("--split", help="Part of DATA.  [default: valid of an encoded dataset, else train]")
+@rows_options
 @click.option(
     "--latents",
     default="free",
@@ -29,16 +21,12 @@ _CHECKS, _FILE, _positive = (
     help="free, text, max:N, exact:N, direct (the answer at once), or several: exact:0%,50%,100% (shares of each "
     "sample's own codes).",
 )
-@click.option("--check", default="exact", show_default=True, type=_CHECKS, help="How answers are compared.")
-@click.option("--limit", type=_positive, help="Take the first rows only.")
-@click.option(
-    "--max-new-tokens",
-    type=_positive,
-    help="Longest answer.  [default: twice the longest reference; 512 without traces]",
-)
+@check_option
 @decoding_options
 @endpoint_options
-@click.option("--out", type=_FILE, help="Write the figures to this .json, each answer to the .jsonl beside it.")
+@click.option(
+    "--out", type=click.Path(path_type=Path), help="A .json for figures; answers go to the .jsonl beside it."
+)
 def main(
     run: str,
     data: str,

@@ -3,9 +3,7 @@
 import click
 
 from pipelines.shared.command import command
-
-
-_positive = click.IntRange(min=1)
+from pipelines.shared.options import rows_options
 
 
 @click.group("export", context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
@@ -19,9 +17,7 @@ def main() -> None:
 @click.argument("data", type=click.Path())
 @click.option("--out", required=True, type=click.Path(file_okay=False), help="Folder of the task's two files.")
 @click.option("--name", help="Name of the task.  [default: mixlm_ and the names of RUN and DATA]")
-@click.option("--split", help="Part of DATA.  [default: valid of an encoded dataset, else train]")
-@click.option("--limit", type=_positive, help="Take the first rows only.")
-@click.option("--max-new-tokens", type=_positive, help="Longest answer.  [default: as mixlm evaluate]")
+@rows_options
 def lm_eval(
     run: str, data: str, out: str, name: str | None, split: str | None, limit: int | None, max_new_tokens: int | None
 ) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers import Trainer, TrainerCallback, TrainerState, TrainingArguments
 from transformers.trainer_callback import PrinterCallback
 
 from vqvae.advance import Advance
@@ -87,20 +87,11 @@ class _AdvanceCallback(TrainerCallback):
     def __init__(self, advance: Advance | None) -> None:
         self.advance, self.figures = advance, {}
 
-    def on_log(
-        self,
-        args: TrainingArguments,
-        state: TrainerState,
-        control: TrainerControl,
-        logs: dict[str, Any] | None = None,
-        **kwargs: Any,
-    ) -> None:
+    def on_log(self, *rest: Any, logs: dict[str, Any] | None = None, **more: Any) -> None:
         """Keep the latest figures."""
         self.figures = {name: value for name, value in (logs or {}).items() if isinstance(value, float)}
 
-    def on_step_end(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
-    ) -> None:
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, *rest: Any, **more: Any) -> None:
         """Tell of one step."""
         if self.advance is not None and state.is_world_process_zero:
             self.advance(state.global_step, state.max_steps, self.figures)

@@ -116,16 +116,7 @@ def information(counts: ChunkCounts, codebook_size: int, seed: int = 0) -> dict[
 
 
 def information_finding(counts: ChunkCounts, codebook_size: int, seed: int = 0) -> Finding:
-    """Return the measures of ``information`` as a table of measure, value and unit, and those in bits as bars.
-
-    Args:
-        counts: Occurrences of (code, chunk).
-        codebook_size: Number of codes, K.
-        seed: Seed of the shuffles.
-
-    Raises:
-        InputError: If there is no occurrence, or a code that a codebook of this size does not have.
-    """
+    """Return the measures of ``information``, given the same, as a table with units, and those in bits as bars."""
     measures = information(counts, codebook_size, seed)
     in_bits = set(_BARS.values())
     units = {name: "bits" if name in in_bits else "codes" if "code" in name else "chunks" for name in measures}

@@ -49,16 +49,8 @@ class Finding:
         return [table, picture]
 
     def figure(self) -> "Figure":
-        """Return the plot as a matplotlib figure, drawn without a display.
-
-        Raises:
-            InputError: If matplotlib is not installed.
-        """
-        require_matplotlib()
-        from matplotlib.figure import Figure
-
-        figure = Figure(figsize=(7, 4.5), layout="constrained")
-        axes = figure.add_subplot()
+        """Return the plot as a matplotlib figure, as ``new_figure`` makes one."""
+        figure, axes = new_figure(7, 4.5)
         self.draw(axes)
         axes.set_title(self.title, fontsize=10, wrap=True)
         return figure
@@ -72,6 +64,19 @@ def error_bars(rows: Sequence[Mapping[str, Any]], name: str) -> np.ndarray:
     """
     low, middle, high = (np.array([row[column] for row in rows], dtype=float) for column in ("low", name, "high"))
     return np.maximum(0, [middle - low, high - middle])
+
+
+def new_figure(width: float, height: float) -> "tuple[Figure, Axes]":
+    """Return a figure of so many inches with its axes, drawn without a display.
+
+    Raises:
+        InputError: If matplotlib is not installed.
+    """
+    require_matplotlib()
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), layout="constrained")
+    return figure, figure.add_subplot()
 
 
 def require_matplotlib() -> None:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mixlm.analysis.finding import require_matplotlib
+from mixlm.analysis.finding import new_figure
 from mixlm.comparison.summary import FREE, Point, Summary, pareto_front
 
 
@@ -35,11 +35,7 @@ def draw_pareto(summaries: Sequence[Summary], title: str, stem: Path) -> list[Pa
     Raises:
         InputError: If matplotlib is not installed.
     """
-    require_matplotlib()
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(8, 5), layout="constrained")
-    axes = figure.add_subplot()
+    figure, axes = new_figure(8, 5)
     for place, summary in enumerate(summaries):
         marker = _MARKERS[(place + place // _COLOURS) % len(_MARKERS)]
         _draw_method(axes, summary, f"C{place % _COLOURS}", marker)

@@ -23,8 +23,6 @@ from mixlm.errors import InputError
 from mixlm.tasks.splits import SPLITS, require_split, split_of
 
 
-__all__ = ["CHECK", "SPLITS", "generate"]
-
 CHECK = "exact"
 _OPERATORS = "+-"
 _CORE = 6  # words of "3 + 4 gives 7 ."
@@ -62,7 +60,7 @@ def generate(rows: int, split: str = "train", seed: int = 0, options: Options = 
     Raises:
         InputError: If there is no such split, or there are not that many different questions.
     """
-    require_split(split)
+    require_split(split, SPLITS)
     rng = random.Random(seed)
     possible = options.modulus * (len(_OPERATORS) * options.modulus) ** options.operations
     seen: set[str] = set()

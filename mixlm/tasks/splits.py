@@ -13,7 +13,7 @@ from mixlm.errors import InputError
 SPLITS = ("train", "valid", "test")
 
 
-def require_split(split: str, splits: Sequence[str] = SPLITS) -> None:
+def require_split(split: str, splits: Sequence[str]) -> None:
     """Find out whether there is a split of this name.
 
     Raises:

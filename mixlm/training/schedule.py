@@ -3,7 +3,7 @@
 from typing import Any
 
 from torch.optim import Optimizer
-from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers import TrainerCallback, TrainerState, TrainingArguments
 
 from mixlm.methods.base import Progress
 from mixlm.run import Run
@@ -41,25 +41,16 @@ class Schedule(TrainerCallback):
         if self.valid is not None:
             self.valid.set_step(self.run.step)
 
-    def on_train_begin(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
-    ) -> None:
+    def on_train_begin(self, args: TrainingArguments, state: TrainerState, *rest: Any, **more: Any) -> None:
         """Take up a resumed run where it stopped."""
         self.follow(state.global_step)
 
-    def on_epoch_begin(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
-    ) -> None:
+    def on_epoch_begin(self, args: TrainingArguments, state: TrainerState, *rest: Any, **more: Any) -> None:
         """Set the epoch by the steps taken, which a resumed run knows exactly."""
         self.data.set_epoch(state.global_step // self.data.steps_per_epoch)
 
     def on_step_begin(
-        self,
-        args: TrainingArguments,
-        state: TrainerState,
-        control: TrainerControl,
-        optimizer: Optimizer | None = None,
-        **kwargs: Any,
+        self, args: TrainingArguments, state: TrainerState, *rest: Any, optimizer: Optimizer | None = None, **more: Any
     ) -> None:
         """Start the optimizer anew if the method wants it: without state it is as new; its rates go on."""
         before, now = (
@@ -68,8 +59,6 @@ class Schedule(TrainerCallback):
         if before.step >= 0 and self.method.optimizer_period(before) != self.method.optimizer_period(now):
             getattr(optimizer, "optimizer", optimizer).state.clear()
 
-    def on_step_end(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
-    ) -> None:
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, *rest: Any, **more: Any) -> None:
         """Take notice of the step."""
         self.follow(state.global_step)

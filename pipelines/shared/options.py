@@ -2,9 +2,12 @@
 
 from collections.abc import Callable
 from dataclasses import fields
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import click
+
+from mixlm.generation.options import GenerationOptions
+from mixlm.tasks import CheckMode
 
 
 if TYPE_CHECKING:
@@ -13,11 +16,14 @@ if TYPE_CHECKING:
     from mixlm.generation.plan import Answerer
 
 
-def options_of(*choices: type) -> Callable[..., Callable[..., Any]]:
+Option = Callable[[Callable[..., Any]], Callable[..., Any]]  # what click.option returns
+
+
+def options_of(*choices: type) -> Callable[..., Option]:
     """Return what makes a click option of a field of some dataclasses, with the field's default."""
     defaults = {field.name: field.default for choice in choices for field in fields(choice)}
 
-    def option(name: str, help: str, **settings: Any) -> Callable[..., Any]:
+    def option(name: str, help: str, **settings: Any) -> Option:
         """Return the option of the field ``name``; ``settings`` are click's."""
         default = defaults[name]
         flag = f"--{name}/--no-{name}" if isinstance(default, bool) else f"--{name}"
@@ -28,49 +34,62 @@ def options_of(*choices: type) -> Callable[..., Callable[..., Any]]:
     return option
 
 
-def decoding_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the options of sampling, batching and device to a command."""
-    positive, count = click.IntRange(min=1), click.IntRange(min=0)
-    options = [
-        click.option("--temperature", type=click.FloatRange(min=0), help="Sample; 0 is greedy.  [default: greedy]"),
-        click.option("--top-k", default=0, show_default=True, type=count, help="Sample from the likeliest K; 0: all."),
-        click.option(
-            "--top-p",
-            default=1.0,
-            show_default=True,
-            type=click.FloatRange(0, 1, min_open=True),
-            help="Sample from the likeliest tokens that reach this probability.",
-        ),
-        click.option("--seed", default=0, show_default=True, help="Seed of the sampling."),
-        click.option("--samples", default=1, show_default=True, type=positive, help="Answers to each question."),
-        click.option("--thoughts", type=count, help="Continuous thoughts of each answer.  [default: the run's own]"),
-        click.option("--batch-size", default=32, show_default=True, type=positive, help="Answers decoded at once."),
-        click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1, mps .."),
-    ]
-    for option in reversed(options):
-        function = option(function)
-    return function
+def several(*options: Option) -> Option:
+    """Return what adds options to a command, in this order."""
+
+    def add(function: Callable[..., Any]) -> Callable[..., Any]:
+        """Add them."""
+        for option in reversed(options):
+            function = option(function)
+        return function
+
+    return add
 
 
-def endpoint_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the options of a server that answers in this command's place."""
-    for option in (
-        click.option(
-            "--concurrency",
-            default=16,
-            show_default=True,
-            type=click.IntRange(min=1),
-            help="Requests under way at once.",
-        ),
-        click.option(
-            "--served-model", metavar="NAME", help="What the server calls RUN.  [default: its only model, or RUN]"
-        ),
-        click.option(
-            "--endpoint", metavar="URL", help="Let a server of completions decode, such as vLLM, that serves RUN."
-        ),
-    ):
-        function = option(function)
-    return function
+_decoding, _positive, _count = options_of(GenerationOptions), click.IntRange(min=1), click.IntRange(min=0)
+_SHARE = click.FloatRange(0, 1, min_open=True)
+batch_options = several(
+    _decoding("batch_size", "Answers decoded at once.", type=_positive),
+    click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1, mps .."),
+)
+decoding_options = several(
+    _decoding("temperature", "Sample; 0 is greedy.  [default: greedy]", type=click.FloatRange(min=0)),
+    _decoding("top_k", "Sample from the likeliest K; 0: all.", type=_count),
+    _decoding("top_p", "Sample from the likeliest tokens that reach this probability.", type=_SHARE),
+    _decoding("seed", "Seed of the sampling."),
+    _decoding("samples", "Answers to each question.", type=_positive),
+    _decoding("thoughts", "Continuous thoughts of each answer.  [default: the run's own]", type=_count),
+    batch_options,
+)
+"""The options of sampling, batching and device."""
+
+_LONGEST = "Longest answer.  [default: twice the longest reference; 512 without traces]"
+rows_options = several(
+    click.option("--split", help="Part of DATA.  [default: valid of an encoded dataset, else train]"),
+    click.option("--limit", type=_positive, help="Take the first rows only."),
+    _decoding("max_new_tokens", _LONGEST, type=_positive),
+)
+"""The options of the rows that are answered to be checked."""
+
+check_option = click.option(
+    "--check",
+    default="exact",
+    show_default=True,
+    type=click.Choice(get_args(CheckMode)),
+    help="How answers are compared.",
+)
+
+_NAMED = "What the server calls RUN.  [default: its only model, or RUN]"
+_SERVER = "Let a server of completions decode, such as vLLM, that serves RUN."
+_REQUESTS = {"default": 16, "show_default": True, "type": _positive, "help": "Requests under way at once."}
+endpoint_options = several(
+    click.option("--endpoint", metavar="URL", help=_SERVER),
+    click.option(
+        "--served-model", metavar="NAME", help="What the server calls RUN.  [default: its only model, or RUN]"
+    ),
+    click.option("--concurrency", **_REQUESTS),
+)
+"""The options of a server that answers in this command's place."""
 
 
 def answerer_of(engine: "Engine", values: dict[str, Any]) -> "Answerer":
@@ -91,13 +110,11 @@ _TEMPLATE = {
 TEMPLATE_OPTIONS = tuple(name.replace("_", "-") for name in (*_TEMPLATE, "chat"))
 
 
-def template_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the options that say how a sample becomes text."""
-    chat_help = "Render the prompt by the tokenizer's chat template."
-    function = click.option("--chat", is_flag=True, help=chat_help)(function)
-    for name, (_, help) in reversed(_TEMPLATE.items()):
-        function = click.option(f"--{name}".replace("_", "-"), name, help=help)(function)
-    return function
+template_options = several(
+    *(click.option(f"--{name}".replace("_", "-"), name, help=help) for name, (_, help) in _TEMPLATE.items()),
+    click.option("--chat", is_flag=True, help="Render the prompt by the tokenizer's chat template."),
+)
+"""The options that say how a sample becomes text."""
 
 
 def template_of(values: dict[str, Any]) -> "Template":

@@ -28,8 +28,6 @@ from mixlm.tasks.sources import Source, text_of
 from mixlm.tasks.splits import SPLITS, drawn, require_split
 
 
-__all__ = ["CHECK", "SPLITS", "load"]
-
 CHECK = "math"
 VALID_ROWS = 500
 _TASK = "math"
@@ -58,7 +56,7 @@ def load(split: str = "train", *, source: str | Path | None = None) -> Iterator[
     Raises:
         InputError: If there is no such split, there is nothing to read, or a solution has no box.
     """
-    require_split(split)
+    require_split(split, SPLITS)
     published = "test" if split == "test" else "train"
     rows = [_row(row, where) for where, row in _read(published, source)]
     valid = set()

@@ -46,9 +46,6 @@ def load(
         source: The published file, of either variant. By default found by MIXLM_DATA, else on the Hub.
         exclude: File of questions, for example a test set; their rows are left out.
 
-    Yields:
-        Rows with ``question``, ``steps`` and ``answer``.
-
     Raises:
         InputError: If there is nothing to read, a row has no query or response, or no response marks its answer.
     """

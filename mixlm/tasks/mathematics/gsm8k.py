@@ -53,9 +53,6 @@ def load(
             Hub.
         held_out: The questions of the split test. By default found by MIXLM_DATA, else on the Hub.
 
-    Yields:
-        Rows with ``question``, ``steps`` and ``answer``.
-
     Raises:
         InputError: If there is no such split, a file is not given or not there, a row has no question or no
             ``#### N``, or a question of ``held_out`` is not in ``source``: by another spelling it could stand in two

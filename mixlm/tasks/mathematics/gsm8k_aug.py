@@ -47,9 +47,6 @@ def load(
         held_out: The rows of the split test, valid.txt or the same as JSON. By default found by MIXLM_DATA, else on
             the Hub.
 
-    Yields:
-        Rows with ``question``, ``steps`` and ``answer``.
-
     Raises:
         InputError: If there is no such split, a file is not given or not there, or a row is not in one of the two
             layouts.

@@ -188,18 +188,3 @@ MATH500 = QuestionSet(
     questions=("problem",),
     columns=("subject", "level", "unique_id"),
 )
-
-TEST_SETS: dict[str, QuestionSet] = {
-    task.name: task
-    for task in (
-        MATH500,
-        FRESH_GAOKAO_MATH_2023,
-        DEEPMIND_MATH,
-        COLLEGE_MATH,
-        OLYMPIAD_BENCH,
-        THEOREM_QA,
-        SVAMP,
-        MULTIARITH,
-        GSM_HARD,
-    )
-}

@@ -45,8 +45,6 @@ from mixlm.tasks.maze.search import Heuristic, Search, fewest_doors, search
 from mixlm.tasks.splits import SPLITS, require_split, split_of
 
 
-__all__ = ["CHECK", "SPLITS", "Options", "generate"]
-
 CHECK = "maze"
 _PATIENCE = 20_000  # mazes drawn in vain, one after another, until there are taken to be no more
 
@@ -84,7 +82,7 @@ def generate(rows: int, split: str = "train", seed: int = 0, options: Options = 
     Raises:
         InputError: If there is no such split, or there are not that many mazes.
     """
-    require_split(split)
+    require_split(split, SPLITS)
     for question, maze in islice(_mazes(options, split, seed), rows):
         # The trace has draws of its own: its options have no part in which mazes are drawn.
         found = search(maze, random.Random(f"{seed} {question}"), options.heuristic)

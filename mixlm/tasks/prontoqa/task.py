@@ -42,8 +42,6 @@ from mixlm.tasks.sources import find
 from mixlm.tasks.splits import SPLITS, require_split, split_of
 
 
-__all__ = ["CHECK", "SPLITS", "Options", "generate", "load"]
-
 CHECK = "exact"
 ANSWERS = ("False", "True")
 _TEST_ROWS = 1000
@@ -103,7 +101,7 @@ def generate(rows: int, split: str = "train", seed: int = 0, options: Options = 
         InputError: If there is no such split, an option is too small or too large, or new questions are no longer
             found.
     """
-    require_split(split)
+    require_split(split, SPLITS)
     shape = options.shape()
     rng = random.Random(seed)
     seen: set[str] = set()
@@ -130,14 +128,11 @@ def load(split: str = "train", *, source: str | Path | None = None) -> Iterator[
         source: The published file: of 9,000 rows for "train" and "test", of 200 for "valid". By default
             prontoqa/prontoqa_train.json or prontoqa_valid.json in the folder named by MIXLM_DATA.
 
-    Yields:
-        Rows with ``question``, ``steps`` and ``answer``.
-
     Raises:
         InputError: If the file is not given or not there, a row is of another kind, or there are too few rows to keep
             1,000 for the test.
     """
-    require_split(split)
+    require_split(split, SPLITS)
     name = "prontoqa/prontoqa_valid.json" if split == "valid" else "prontoqa/prontoqa_train.json"
     source = source or find(name, "--source", "prontoqa")
     rows = [_published(row, where) for where, row in read_rows(source)]

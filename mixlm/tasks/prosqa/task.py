@@ -37,8 +37,6 @@ from mixlm.tasks.sources import find
 from mixlm.tasks.splits import SPLITS, require_split
 
 
-__all__ = ["CHECK", "SPLITS", "Options", "generate", "load"]
-
 CHECK = "exact"
 _COLUMNS = {
     "question": str,
@@ -89,7 +87,7 @@ def load(split: str = "train", *, source: str | Path | None = None) -> Iterator[
     Raises:
         InputError: If the file is not given or not there, or a row is of another kind.
     """
-    require_split(split)
+    require_split(split, SPLITS)
     source = source or find(f"prosqa/prosqa_{split}.json", "--source", "prosqa")
     for where, row in read_rows(source):
         for name, kind in _COLUMNS.items():

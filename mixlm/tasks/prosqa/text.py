@@ -11,7 +11,7 @@ from typing import Literal
 from mixlm.data.reading import RawRow
 from mixlm.errors import InputError
 from mixlm.tasks.prosqa.graphs import Draw, Graph, Size, children_of, draw_shortest_path
-from mixlm.tasks.splits import require_split, split_of
+from mixlm.tasks.splits import SPLITS, require_split, split_of
 
 
 CONCEPTS = tuple(
@@ -63,13 +63,10 @@ def draw_rows(rows: int, split: str, seed: int, draw: Draw, options: RowOptions)
         draw: Draws a graph, or None if that came to nothing.
         options: How the graphs are told.
 
-    Yields:
-        Rows with ``question``, ``steps`` and ``answer``, and the columns of the published rows.
-
     Raises:
         InputError: If there is no such split, or no further graphs are found.
     """
-    require_split(split)
+    require_split(split, SPLITS)
     rng, seen = random.Random(seed), set()
     given = fruitless = 0
     while given < rows:
