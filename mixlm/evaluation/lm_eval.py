@@ -26,6 +26,7 @@ from mixlm.errors import InputError
 from mixlm.evaluation.evaluate import gold_answer, longest_answer
 from mixlm.generation.engine import Engine
 from mixlm.generation.questions import readable_ids
+from mixlm.model.loading import context_length
 from mixlm.run import Run
 
 
@@ -161,8 +162,7 @@ def _starting_ids(engine: Engine) -> list[int]:
 
 
 def _room(run: Run, rows: Sequence[Row], wanted: int) -> int:
-    config = AutoConfig.from_pretrained(run.path).get_text_config()
-    context = getattr(config, "max_position_embeddings", None)
+    context = context_length(AutoConfig.from_pretrained(run.path))
     if context is None:
         return wanted
     longest = max(len(run.prompt(row["prompt_ids"])) for row in rows)

@@ -69,7 +69,7 @@ class Engine(Answerer):
     @property
     def context(self) -> int | None:
         """Tokens that the model sees at once; None if its architecture sets no limit."""
-        return context_length(self.model)
+        return context_length(self.model.config)
 
     def decode(
         self, pending: Sequence[Pending], options: GenerationOptions, advance: Advance | None = None

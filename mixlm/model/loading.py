@@ -48,9 +48,9 @@ def save_base_tokenizer(tokenizer: "PreTrainedTokenizerFast", folder: Path) -> N
     file.write_text(json.dumps(parts, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
 
 
-def context_length(model: "PreTrainedModel") -> int | None:
-    """Return how many tokens ``model`` can see at once; None if its architecture sets no limit."""
-    return getattr(model.config.get_text_config(), "max_position_embeddings", None)
+def context_length(config: "PreTrainedConfig") -> int | None:
+    """Return how many tokens a model can see at once; None if its architecture sets no limit."""
+    return getattr(config.get_text_config(), "max_position_embeddings", None)
 
 
 _OLDER_FIELDS = ("rope_theta", "rope_scaling", "partial_rotary_factor", "torch_dtype")  # still taken by transformers

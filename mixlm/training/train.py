@@ -114,7 +114,7 @@ class _Finetuning:
         set_seed(options.seed)
         lm, self.new_ids = self._open_model()
         self.run = self._describe()
-        training = self._prepare_rows(context_length(lm))
+        training = self._prepare_rows(context_length(lm.config))
         if options.new_token_start == "text":
             chunks = (pair for row in training.rows for pair in self.method.chunks(row))
             start_from_text(lm, self.new_ids, self.run.ids, chunks)
