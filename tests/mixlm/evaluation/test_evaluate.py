@@ -144,7 +144,8 @@ def test_samples_of_a_row_lie_next_to_each_other_and_join_by_row():
 
 
 def losses_of(model, run, rows, batch_size: int = 8) -> dict:
-    return teacher_forced_losses(model, reference_sequences(run.method, rows, context_length(model.config)), batch_size)
+    references = reference_sequences(run.method, rows, context_length(model.config))
+    return teacher_forced_losses(model, references, batch_size)
 
 
 def loss_by_hand(model, prompt: list[int], answer: list[int]) -> float:
