@@ -3,9 +3,9 @@
 The model is random, 4 layers, 256 wide, with 16,384 tokens. Prompts are as long as GSM8K's, every answer takes 64 new
 tokens, and the grammar of latents is on. What is compared has the same model, prompts and number of tokens.
 
-Grammar: a batch of 32 prompts of equal length, by our ``generate`` over transformers'. Sorting: 128 prompts in batches
-of 32, by our ``generate``, over transformers' in the order given. Latents: answers a second at the lengths that a run
-on chain arithmetic wrote, 12 tokens with latents alone and 52 with text alone.
+Grammar: a batch of 32 prompts of equal length, by ``Engine.answer`` over transformers'. Sorting: 128 prompts in
+batches of 32, by ``Engine.answer``, over transformers' in the order given. Latents: answers a second at the lengths
+that a run on chain arithmetic wrote, 12 tokens with latents alone and 52 with text alone.
 """
 
 from collections.abc import Iterator, Sequence

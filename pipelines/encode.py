@@ -71,7 +71,7 @@ def main(traces: str, model: str, out: str, **values: Any) -> None:
     from contextlib import ExitStack
 
     from mixlm.encoding.encode import encode_dataset
-    from pipelines.reports.encoding import print_report
+    from pipelines.reports.encoding import print_encoding
 
     if values["vqvae"]:
         _refuse_shape()
@@ -86,7 +86,7 @@ def main(traces: str, model: str, out: str, **values: Any) -> None:
             traces, model, out, options, lambda label: bars.enter_context(progress_bar(label)), say=say
         )
     if manifest["complete"]:
-        print_report(manifest, out, model)
+        print_encoding(manifest, out, model)
 
 
 def _refuse_shape() -> None:

@@ -89,7 +89,7 @@ def test_10_the_answer_is_read_without_latents() -> None:
     ids = [run.ids.bo_latent, *run.ids.latent_ids[:2], run.ids.eo_latent]
     ids += [*tokenizer("a ### 4")["input_ids"], run.ids.latent_ids[3], run.ids.eos]
     answer = read_answer(ids, tokenizer, run.ids)
-    assert "<" not in answer.text and Template().read_answer(answer.text) == "4"
+    assert "<" not in answer.text and Template().find_answer(answer.text) == "4"
     assert answer.codes == [0, 1, 3] and answer.finished
 
 

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 
-BLOCK = 1000  # sequences looked at together
+SEQUENCES_AT_ONCE = 1000  # that are looked through for ids
 
 
 class CompactVocabulary(nn.Module):
@@ -47,7 +47,7 @@ class CompactVocabulary(nn.Module):
 def used_ids(sequences: Iterable[Sequence[int]]) -> list[int]:
     """Return every id that occurs in ``sequences``, ascending."""
     seen, sequences = np.zeros(0, dtype=bool), iter(sequences)
-    while block := [*islice(sequences, BLOCK)]:
+    while block := [*islice(sequences, SEQUENCES_AT_ONCE)]:
         ids = np.concatenate([np.asarray(sequence, dtype=np.int64) for sequence in block])
         seen = np.pad(seen, (0, max(0, ids.max(initial=-1) + 1 - len(seen))))
         seen[ids] = True

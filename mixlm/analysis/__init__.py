@@ -1,1 +1,1 @@
-"""What latents and thoughts do: interventions, probes and readings, each a table and a plot."""
+"""What latents and thoughts do: interventions, probes and readings; one or two tables, each with its plot."""

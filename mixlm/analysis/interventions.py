@@ -26,7 +26,7 @@ import torch
 from mixlm.analysis.finding import Finding, error_bars
 from mixlm.data.tables import Row
 from mixlm.errors import InputError
-from mixlm.evaluation.checks import CheckMode
+from mixlm.evaluation.checks import CheckName
 from mixlm.evaluation.evaluate import score
 from mixlm.evaluation.statistics import mcnemar, paired_bootstrap_difference, wilson_interval
 from mixlm.generation.answers import Answer
@@ -192,7 +192,7 @@ def opening_of(ids: Sequence[int], special: SpecialIds) -> list[int]:
 
 
 def intervention_finding(
-    intervener: Intervener, kinds: Sequence[str] = DEFAULT, check: CheckMode = "exact"
+    intervener: Intervener, kinds: Sequence[str] = DEFAULT, check: CheckName = "exact"
 ) -> Finding:
     """Compare every intervention with the untouched answers.
 

@@ -106,7 +106,7 @@ def _concludes_target(answer: str, graph: ConceptGraph) -> bool:
     return found is not None and found.groups() == (graph.names[graph.root], graph.names[graph.target])
 
 
-def outcome_table(
+def outcome_finding(
     records: Sequence[Mapping[str, Any]], graphs: Mapping[int, ConceptGraph], marker: str = MARKER
 ) -> Finding:
     """Count the outcomes of a run's answers, for each way in which latents were decoded.

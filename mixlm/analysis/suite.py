@@ -9,14 +9,14 @@ from mixlm.analysis.attention import PromptAttention, attention_finding, attenti
 from mixlm.analysis.codes import code_finding, count_pairs, information_finding
 from mixlm.analysis.finding import Finding
 from mixlm.analysis.interventions import DEFAULT, Intervener, intervention_finding
-from mixlm.analysis.outcomes import outcome_table
+from mixlm.analysis.outcomes import outcome_finding
 from mixlm.analysis.places import as_latents, as_text, place_finding, place_rows, score_chunks
 from mixlm.analysis.prosqa_graph import ConceptGraph
 from mixlm.analysis.sweep import sweep_finding, sweep_rows
 from mixlm.analysis.value_probe import candidate_probabilities, parallelism_finding, value_finding, value_rows
 from mixlm.data.tables import Row
 from mixlm.errors import InputError
-from mixlm.evaluation.checks import CheckMode
+from mixlm.evaluation.checks import CheckName
 from mixlm.evaluation.evaluate import answer_rows
 from mixlm.generation.engine import Engine
 from mixlm.generation.options import GenerationOptions
@@ -44,7 +44,7 @@ class Case:
     answerer: Answerer
     rows: Sequence[Row]
     options: GenerationOptions
-    check: CheckMode = "exact"
+    check: CheckName = "exact"
     kinds: Sequence[str] = DEFAULT
     others: Sequence[Run] = ()
 
@@ -193,7 +193,7 @@ def outcomes(case: Case) -> list[Finding]:
     """Sort the answers to rows of ProsQA into the paper's six classes."""
     graphs = _graphs(case)
     records = answer_rows(case.answerer, case.rows, case.options, case.check)
-    return [outcome_table(records, graphs, case.run.template.marker)]
+    return [outcome_finding(records, graphs, case.run.template.marker)]
 
 
 def values(case: Case) -> list[Finding]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from mixlm.analysis.finding import Finding
 from mixlm.data.tables import Row
 from mixlm.errors import InputError
-from mixlm.evaluation.checks import CheckMode
+from mixlm.evaluation.checks import CheckName
 from mixlm.evaluation.evaluate import Record, answer_rows
 from mixlm.evaluation.statistics import wilson_interval
 from mixlm.generation.options import GenerationOptions
@@ -41,7 +41,7 @@ def sweep_rows(
     answerer: Answerer,
     rows: Sequence[Row],
     options: GenerationOptions,
-    check: CheckMode = "exact",
+    check: CheckName = "exact",
     counts: Sequence[int | str] | None = None,
 ) -> list[dict[str, Any]]:
     """Answer all rows with each number of latents or thoughts.

@@ -112,7 +112,7 @@ def _separator(samples: int) -> str:
     return "," if samples > 9 else ""
 
 
-def scores(result: Mapping[str, Any], mode: str) -> np.ndarray:
+def shares_right(result: Mapping[str, Any], mode: str) -> np.ndarray:
     """Return the share of right answers to each row in one mode, (rows,)."""
     right, samples = result["modes"][mode]["right"], result["samples"]
     counts = right.split(",") if _separator(samples) else list(right)

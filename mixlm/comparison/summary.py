@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from mixlm.comparison.results import Result, scores
+from mixlm.comparison.results import Result, shares_right
 from mixlm.evaluation.statistics import (
     Interval,
     bootstrap_interval,
@@ -25,8 +25,8 @@ class Point(NamedTuple):
     """A method decoded in one mode: means over seeds.
 
     Attributes:
-        accuracy: Share of right answers, with its 95 % interval: by the bootstrap over seeds and samples, by Wilson
-            over samples where there is one seed, or where all scores are alike and a resample could not differ.
+        accuracy: Share of right answers, with its 95 % interval: by the bootstrap over seeds and rows, by Wilson
+            over rows where there is one seed, or where all shares are alike and a resample could not differ.
         solved: Share of rows with a right answer among their samples.
         tokens: Of an answer.
         paper_tokens: The same as the papers count them.
@@ -52,7 +52,7 @@ class Summary:
         seeds: Those that are finished.
         samples: Answers to each row.
         points: By mode of decoding.
-        scores: By mode: score of each seed on each sample, (seeds, samples).
+        shares: By mode: share of right answers of each seed to each row, (seeds, rows).
         seconds: Mean wall-clock and processor seconds over seeds, by kind of part.
         stage1: Mean figures of stage 1 over seeds; empty without.
     """
@@ -62,12 +62,12 @@ class Summary:
     seeds: tuple[int, ...]
     samples: int
     points: Mapping[str, Point]
-    scores: Mapping[str, np.ndarray]
+    shares: Mapping[str, np.ndarray]
     seconds: Mapping[str, Mapping[str, float]]
     stage1: Mapping[str, float]
 
 
-class Comparison(NamedTuple):
+class Pair(NamedTuple):
     """Two methods at an equal number of latents.
 
     Attributes:
@@ -99,7 +99,7 @@ def summarize_results(results: Sequence[Result]) -> list[Summary]:
 
 def _summary(label: str, group: Sequence[Result]) -> Summary:
     modes = [mode for mode in group[0]["modes"] if all(mode in one["modes"] for one in group)]
-    matrices = {mode: np.stack([scores(one, mode) for one in group]) for mode in modes}
+    matrices = {mode: np.stack([shares_right(one, mode) for one in group]) for mode in modes}
     points = {mode: _point(matrices[mode], [one["modes"][mode] for one in group]) for mode in modes}
     kinds = {kind: one["seconds"][kind] for one in group for kind in one["seconds"]}
     seconds = {
@@ -131,7 +131,7 @@ def _mean(values: Iterable[float]) -> float:
     return float(np.mean([*values]))
 
 
-def compare_all(summaries: Sequence[Summary]) -> list[Comparison]:
+def compare_all(summaries: Sequence[Summary]) -> list[Pair]:
     """Return the paired comparison of every two methods, in every mode in which both can be decoded.
 
     Where latents stand for the whole trace of the one (``exact:100%``) and the other has nothing in its place
@@ -140,16 +140,16 @@ def compare_all(summaries: Sequence[Summary]) -> list[Comparison]:
     found = []
     for first, second in combinations(summaries, 2):
         for mode in dict.fromkeys([*first.points, *second.points]):
-            pair = _pair(first, second, mode)
-            if pair and pair[0].shape[1] == pair[1].shape[1]:
-                difference = paired_bootstrap_difference(*pair)
-                found.append(Comparison(mode, first.label, second.label, difference, _p_value(*pair)))
+            shares = _shares(first, second, mode)
+            if shares and shares[0].shape[1] == shares[1].shape[1]:
+                difference = paired_bootstrap_difference(*shares)
+                found.append(Pair(mode, first.label, second.label, difference, _p_value(*shares)))
     return found
 
 
-def _pair(first: Summary, second: Summary, mode: str) -> tuple[np.ndarray, np.ndarray] | None:
-    pair = [one.scores.get(mode, one.scores.get(DIRECT) if mode == FULL else None) for one in (first, second)]
-    return None if any(scores is None for scores in pair) else (pair[0], pair[1])
+def _shares(first: Summary, second: Summary, mode: str) -> tuple[np.ndarray, np.ndarray] | None:
+    both = [one.shares.get(mode, one.shares.get(DIRECT) if mode == FULL else None) for one in (first, second)]
+    return None if any(shares is None for shares in both) else (both[0], both[1])
 
 
 def _p_value(first: np.ndarray, second: np.ndarray) -> float:

@@ -66,7 +66,7 @@ class Template:
         """What stands after it."""
         return self.solution.partition(_ANSWER)[2]
 
-    def read_answer(self, text: str) -> str | None:
+    def find_answer(self, text: str) -> str | None:
         r"""Return what stands in the answer's place after the last marker of ``text``.
 
         White space around marker and ending is free.
@@ -77,7 +77,7 @@ class Template:
         Returns:
             The answer, stripped; None if the marker is not there.
 
-        >>> Template().read_answer("3 + 4 = 7\n### 7")
+        >>> Template().find_answer("3 + 4 = 7\n### 7")
         '7'
         """
         marker, ending = self.marker.strip(), self.ending.strip()

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from transformers import BatchEncoding, PreTrainedTokenizerBase
 
 
-_BLOCK = 1000  # samples that one call of the tokenizer takes: a call costs as much as many short texts
+_SAMPLES_AT_ONCE = 1000  # of one call of the tokenizer: a call costs as much as many short texts
 _TAKEN = {*COLUMNS, *ID_COLUMNS, *QUESTIONS, *RESPONSES, "steps", "reasoning", "messages"}
 
 
@@ -157,7 +157,7 @@ def tokenize_samples(
         numbers: Their numbers; None: 0, 1 and so on.
     """
     samples, numbers, rows = iter(samples), count() if numbers is None else iter(numbers), []
-    while block := [*islice(samples, _BLOCK)]:
+    while block := [*islice(samples, _SAMPLES_AT_ONCE)]:
         for sample, ids in zip(block, _tokenize_block(tokenizer, template, block), strict=True):
             about = {"question": sample.question, "answer": sample.answer, **own_columns(sample)}
             rows.append({"row": next(numbers), **ids, **about})

@@ -13,7 +13,7 @@ class EncodingOptions:
 
     Attributes:
         template: Renders the samples.
-        shape: Fields of ``ChunkVQVAEConfig`` that differ from their defaults.
+        shape: Fields of ``ChunkVQVAEConfig``.
         training: How to train the VQ-VAE.
         vqvae: Folder of a trained VQ-VAE to use in place of training one; ``shape`` and ``training`` then do nothing.
         valid: File of validation samples.

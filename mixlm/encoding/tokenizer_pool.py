@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
 
-BLOCK = 2000  # rows that one process tokenises at once
+ROWS_OF_A_TASK = 2000  # that one process tokenises at once
 WORTH_A_PROCESS = 10_000  # rows; fewer are tokenised sooner than a process has started
 
 
@@ -81,7 +81,7 @@ class TokenizerPool:
     def _cut(self, shard: Shard) -> list[np.ndarray]:
         """Return the row numbers of a shard block by block; without rows it is one empty block."""
         numbers = self.sharding.numbers(shard)
-        return [numbers[start : start + BLOCK] for start in range(0, max(len(numbers), 1), BLOCK)]
+        return [numbers[start : start + ROWS_OF_A_TASK] for start in range(0, max(len(numbers), 1), ROWS_OF_A_TASK)]
 
     def _blocks(self, jobs: Iterable[tuple[Shard, np.ndarray]]) -> Iterator[TokenTable]:
         """Yield the tokenized rows of each block, no more than a few of them ahead of the reader."""

@@ -6,7 +6,7 @@ from fractions import Fraction
 
 from mixlm.errors import InputError
 from mixlm.evaluation.math_check import equal_math, require_math_verify
-from mixlm.tasks import CheckMode
+from mixlm.tasks import CheckName
 from mixlm.tasks.maze.plan import verify
 
 
@@ -15,36 +15,36 @@ _MARKED = re.compile(r"\$|\\boxed|(?<!\\)\\[(\[]")  # two backslashes and a brac
 _DIGITS = 1000  # Python refuses to convert integers of more than 4,300 digits
 
 
-def check_answer(gold: str, answer: str | None, mode: CheckMode = "exact", question: str = "") -> bool:
+def check_answer(gold: str, answer: str | None, check: CheckName = "exact", question: str = "") -> bool:
     """Tell whether ``answer`` is right.
 
     Args:
         gold: The right answer.
         answer: The model's answer; None, for no answer, is wrong.
-        mode: "exact": equal but for runs of white space; "number": equal as rational numbers, whatever the commas,
+        check: "exact": equal but for runs of white space; "number": equal as rational numbers, whatever the commas,
             currency and percent signs around them; "math": equal to math-verify, within a time limit; "maze": a
             plan that leads to the goal of the maze in ``question``, be it that of ``gold`` or another.
         question: The question; only "maze" reads it.
 
     Raises:
-        InputError: If the mode is unknown, is "math" and math-verify is not installed, or is "maze" and the question
+        InputError: If the check is unknown, is "math" and math-verify is not installed, or is "maze" and the question
             is no maze.
     """
-    require_check(mode)
-    return answer is not None and CHECKS[mode](gold, answer, question)
+    require_check(check)
+    return answer is not None and CHECKS[check](gold, answer, question)
 
 
-def require_check(mode: CheckMode, questions: Iterable[str] = ()) -> None:
-    """Find out before any work whether ``mode`` can be used, on ``questions`` if they are known.
+def require_check(check: CheckName, questions: Iterable[str] = ()) -> None:
+    """Find out before any work whether ``check`` can be used, on ``questions`` if they are known.
 
     Raises:
         InputError: As ``check_answer``.
     """
-    if mode not in CHECKS:
-        raise InputError(f"--check '{mode}': no such check; choose from {', '.join(CHECKS)}")
-    if mode == "math":
+    if check not in CHECKS:
+        raise InputError(f"--check '{check}': no such check; choose from {', '.join(CHECKS)}")
+    if check == "math":
         require_math_verify()
-    for question in questions if mode == "maze" else ():
+    for question in questions if check == "maze" else ():
         verify(question, "")
 
 
@@ -86,7 +86,7 @@ def _as_latex(text: str) -> str:
     return text if _MARKED.search(text) else f"${text}$"
 
 
-CHECKS: dict[CheckMode, Callable[[str, str, str], bool]] = {
+CHECKS: dict[CheckName, Callable[[str, str, str], bool]] = {
     "exact": _equal_text,
     "number": _equal_number,
     "math": _equal_math,

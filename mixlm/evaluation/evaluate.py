@@ -10,7 +10,7 @@ from accelerate.utils import gather_object
 from mixlm.data.tables import Row
 from mixlm.data.tokenization import tokenize_text
 from mixlm.errors import InputError
-from mixlm.evaluation.checks import CheckMode, check_answer, require_check
+from mixlm.evaluation.checks import CheckName, check_answer, require_check
 from mixlm.evaluation.losses import reference_sequences, teacher_forced_losses
 from mixlm.evaluation.statistics import wilson_interval
 from mixlm.generation.answers import Answer, require_answers
@@ -32,7 +32,7 @@ def evaluate(
     rows: Sequence[Row],
     options: GenerationOptions | None = None,
     latents: Sequence[LatentMode | str] = ("free",),
-    check: CheckMode = "exact",
+    check: CheckName = "exact",
     advance: Advance | None = None,
 ) -> dict[str, Any]:
     """Answer every row once per mode, check the answers, and measure the loss on the reference answers.
@@ -107,7 +107,7 @@ def read_modes(latents: Sequence[LatentMode | str], run: Run) -> list[LatentMode
 
 
 def answer_rows(
-    answerer: Answerer, rows: Sequence[Row], options: GenerationOptions, check: CheckMode = "exact"
+    answerer: Answerer, rows: Sequence[Row], options: GenerationOptions, check: CheckName = "exact"
 ) -> list[Record]:
     """Answer tokenized rows in one mode and return the records of ``score``.
 
@@ -119,7 +119,7 @@ def answer_rows(
 
 
 def accuracy(
-    answerer: Answerer, rows: Sequence[Row], check: CheckMode = "exact", processes: Processes = ALONE
+    answerer: Answerer, rows: Sequence[Row], check: CheckName = "exact", processes: Processes = ALONE
 ) -> float:
     """Return the share of rows that are answered right, decoded freely and greedily.
 
@@ -179,7 +179,7 @@ def direct_openings(answerer: Answerer, rows: Sequence[Row]) -> list[list[int]]:
 
 
 def score(
-    answerer: Answerer, answers: Sequence[Answer], rows: Sequence[Row], mode: str, check: CheckMode
+    answerer: Answerer, answers: Sequence[Answer], rows: Sequence[Row], mode: str, check: CheckName
 ) -> list[Record]:
     """Return one JSON record for each answer: what was asked, written, read out of it, and whether it is right.
 
@@ -193,7 +193,7 @@ def score(
     records, samples, run = [], len(answers) // max(len(rows), 1), answerer.run
     for place, answer in enumerate(answers):
         row = rows[place // samples]
-        gold, found = gold_answer(row, answerer), run.template.read_answer(answer.text)
+        gold, found = gold_answer(row, answerer), run.template.find_answer(answer.text)
         records.append(
             {
                 "row": row["row"],
@@ -228,7 +228,7 @@ def gold_answer(row: Row, answerer: Answerer) -> str:
     solution = answerer.tokenizer.decode(
         row["solution_ids"], skip_special_tokens=True, clean_up_tokenization_spaces=False
     )
-    return answerer.run.template.read_answer(solution) or ""
+    return answerer.run.template.find_answer(solution) or ""
 
 
 def summarize(records: Sequence[Record], rows: int) -> dict[str, Any]:

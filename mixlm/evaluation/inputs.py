@@ -14,7 +14,7 @@ from mixlm.generation.plan import Answerer
 from mixlm.run import Run
 
 
-def open_rows(source: str, answerer: Answerer, split: str | None = None, limit: int | None = None) -> list[Row]:
+def open_rows(source: str | Path, answerer: Answerer, split: str | None = None, limit: int | None = None) -> list[Row]:
     """Open ``source`` for evaluating a run.
 
     Args:

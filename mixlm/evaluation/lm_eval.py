@@ -124,7 +124,7 @@ def task_config(run: Run, name: str, questions: Path, end: str, max_new_tokens: 
 
 
 def answer_pattern(template: Template) -> str:
-    r"""Return a regular expression whose one group is the answer that ``Template.read_answer`` finds.
+    r"""Return a regular expression whose one group is the answer that ``Template.find_answer`` finds.
 
     >>> answer_pattern(Template())
     '(?s)\\A.*\\#\\#\\#(.*)'
@@ -141,7 +141,7 @@ _NO_ANSWER = "[no answer]"
 
 def _document(row: Row, engine: Engine) -> dict[str, Any]:
     """Return a row's prompt and answer as text, after finding out that the harness makes of them what we do."""
-    tokenizer, ids, start = engine.tokenizer, engine.run.prompt(row["prompt_ids"]), _starting_ids(engine)
+    tokenizer, ids, start = engine.tokenizer, engine.run.prompt(row["prompt_ids"]), _harness_start(engine)
     prompt = readable_ids(ids[len(start) :], tokenizer)
     if tokenizer(prompt, add_special_tokens=bool(start))["input_ids"] != ids:
         raise InputError(
@@ -156,7 +156,7 @@ def _document(row: Row, engine: Engine) -> dict[str, Any]:
     return {"row": row["row"], "prompt": prompt, "answer": answer}
 
 
-def _starting_ids(engine: Engine) -> list[int]:
+def _harness_start(engine: Engine) -> list[int]:
     """Return what the harness puts before a prompt; a chat template writes its own beginning."""
     return [] if engine.run.template.chat else starting_ids(engine.tokenizer)
 
@@ -175,7 +175,7 @@ def _room(run: Run, rows: Sequence[Row], wanted: int) -> int:
 
 
 def _command(engine: Engine, name: str, out: Path) -> str:
-    begins = bool(_starting_ids(engine))
+    begins = bool(_harness_start(engine))
     model = f"pretrained={engine.run.path.resolve()},add_bos_token={begins}"
     words = ["lm_eval", "--model", "hf", "--model_args", model, "--tasks", name, "--include_path", str(out)]
     return shlex.join([*words, "--batch_size", "32"])

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-import requests
+from requests import RequestException, Response, Session, get
 from requests.adapters import HTTPAdapter
 from urllib3.util import Retry
 
@@ -57,7 +57,7 @@ class Endpoint(Answerer):
         self.ends = end_ids(self.run.generation_config(), self.run.ids)
         waiting = Retry(retries, backoff_factor=0.5, status_forcelist=PASSING, allowed_methods=None)
         waiting.raise_on_status = False
-        self.session = requests.Session()
+        self.session = Session()
         for kind in ("http://", "https://"):
             self.session.mount(kind, HTTPAdapter(pool_maxsize=concurrency, max_retries=waiting))
         if key := os.environ.get("OPENAI_API_KEY"):
@@ -67,8 +67,8 @@ class Endpoint(Answerer):
 
     def _served_name(self) -> str:
         try:
-            found = requests.get(f"{self.url}/models", headers=self.session.headers, timeout=PATIENCE)
-        except requests.RequestException as error:
+            found = get(f"{self.url}/models", headers=self.session.headers, timeout=PATIENCE)
+        except RequestException as error:
             why = _reason(error)
             raise InputError(f"{self.url}: no server answers ({why}); start one, or check --endpoint") from None
         try:
@@ -132,10 +132,10 @@ class Endpoint(Answerer):
             return self._read(reply) if reply.ok else _unanswered(_message(reply))
         except InputError as error:
             return _unanswered(str(error))
-        except requests.RequestException as error:
+        except RequestException as error:
             return _unanswered(_reason(error))
 
-    def _post(self, one: Pending, options: GenerationOptions) -> requests.Response:
+    def _post(self, one: Pending, options: GenerationOptions) -> Response:
         """Send one request; passing failures are repeated."""
         temperature = options.temperature if options.temperature is not None else float(options.sampling)
         body = {"model": self.name, "max_tokens": one.budget, "temperature": temperature}
@@ -159,7 +159,7 @@ class Endpoint(Answerer):
             )
         return text
 
-    def _read(self, reply: requests.Response) -> Answer:
+    def _read(self, reply: Response) -> Answer:
         choice = _choice(reply, self.url)
         stopped = choice.get("finish_reason") == "stop"
         if not self.returns_ids:
@@ -178,7 +178,7 @@ class Endpoint(Answerer):
         return given
 
 
-def _choice(reply: requests.Response, url: str) -> dict[str, Any]:
+def _choice(reply: Response, url: str) -> dict[str, Any]:
     try:
         choice = reply.json()["choices"][0]
     except (ValueError, KeyError, IndexError, TypeError):
@@ -188,7 +188,7 @@ def _choice(reply: requests.Response, url: str) -> dict[str, Any]:
     return choice
 
 
-def _message(reply: requests.Response) -> str:
+def _message(reply: Response) -> str:
     """Return what a server says about its refusal, in one line."""
     try:
         body = reply.json()

@@ -1,9 +1,8 @@
 """What there is to decode: requests to a run, checked before the first token, and who answers them."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-import torch
 from transformers import PreTrainedTokenizerBase
 
 from mixlm.data.tokenization import tokenize_prompt
@@ -11,6 +10,7 @@ from mixlm.errors import InputError
 from mixlm.generation.answers import Answer, count_tokens
 from mixlm.generation.grammar import span_limits
 from mixlm.generation.options import MOST_NEW_TOKENS, GenerationOptions, LatentMode
+from mixlm.generation.prefill import Change
 from mixlm.run import Run
 from vqvae.advance import Advance
 
@@ -25,15 +25,14 @@ class Request:
         latents: How latents are decoded, in place of what the options say for all.
         opening: What the answer begins with, in place of what the method puts after P: a whole span of latents or
             thoughts, the answer's marker, or nothing. Only text follows.
-        change: Given the vectors of the latents and thoughts that the model is given, (number, width), returns those
-            that it reads instead.
+        change: What the model reads in place of the latents and thoughts that it is given.
     """
 
     prompt_ids: Sequence[int]
     name: str = "the question"
     latents: LatentMode | None = None
     opening: Sequence[int] | None = None
-    change: Callable[[torch.Tensor], torch.Tensor] | None = None
+    change: Change | None = None
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from mixlm.model.stop import is_last
 from mixlm.model.thoughts import cut_up, fill_thoughts, last_logits, new_cache, run_passes
 
 
-Change = Callable[[torch.Tensor], torch.Tensor]
+Change = Callable[[torch.Tensor], torch.Tensor]  # of the vectors of a row's latents and thoughts, (number, width)
 
 
 @torch.no_grad()
@@ -93,8 +93,7 @@ def change_latents(
         input_ids: (rows, length), padded on the left, with latents or placeholders of thoughts.
         attention_mask: (rows, length).
         special: Tells latents and thoughts by their ids.
-        changes: For each row what returns other vectors for those of its latents and thoughts, (number, width);
-            None: they stay.
+        changes: That of each row; None: its vectors stay.
 
     Returns:
         Arguments of ``model.generate``.

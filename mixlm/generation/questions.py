@@ -100,7 +100,7 @@ class Answered:
             "sample": self.sample,
             "latents": str(mode),
             "question": self.question.text,
-            "answer": template.read_answer(self.answer.text),
+            "answer": template.find_answer(self.answer.text),
             "text": self.answer.text,
             "codes": self.answer.codes,
             "tokens": self.answer.counts.to_dict(),

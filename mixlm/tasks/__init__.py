@@ -18,14 +18,14 @@ from typing import Literal, Protocol
 from mixlm.errors import InputError
 
 
-CheckMode = Literal["exact", "number", "math", "maze"]
+CheckName = Literal["exact", "number", "math", "maze"]
 
 
 class Task(Protocol):
     """What every task has beside that which gives its rows."""
 
     SPLITS: Sequence[str]
-    CHECK: CheckMode
+    CHECK: CheckName
 
 
 TASKS = {

@@ -62,15 +62,13 @@ def open_data(source: str, model: str, method: Method, options: TrainingOptions)
         InputError: If codes or validation rows are needed and there are none, or the tokenizer is not the one that
             encoded.
     """
-    data = (
-        _open_encoded(load_encoded(source), model) if is_encoded(source) else _open_raw(source, model, method, options)
-    )
+    data = _open_encoded(source, model) if is_encoded(source) else _open_file(source, model, method, options)
     if options.eval_every and data.valid is None:
         raise InputError("--eval-every needs validation rows; give --valid FILE, or encode with --valid-fraction")
     return data
 
 
-def _open_raw(source: str, model: str, method: Method, options: TrainingOptions) -> TrainingData:
+def _open_file(source: str, model: str, method: Method, options: TrainingOptions) -> TrainingData:
     template, valid = options.template, options.valid
     if method.needs_codes:
         raise InputError(
@@ -84,7 +82,8 @@ def _open_raw(source: str, model: str, method: Method, options: TrainingOptions)
     return TrainingData(train, held_out, tokenizer, template)
 
 
-def _open_encoded(data: EncodedData, model: str) -> TrainingData:
+def _open_encoded(source: str, model: str) -> TrainingData:
+    data = load_encoded(source)
     tokenizer = open_tokenizer(str(data.tokenizer_path) if is_scratch(model) else model)
     if tokenizer_fingerprint(tokenizer) != data.fingerprint:
         raise InputError(

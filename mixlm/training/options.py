@@ -8,13 +8,13 @@ from typing import Any, get_args
 from mixlm.data.template import Template
 from mixlm.errors import InputError
 from mixlm.evaluation.checks import require_check
-from mixlm.tasks import CheckMode
+from mixlm.tasks import CheckName
 
 
 CHOICES = {
     "new_token_start": ("mean", "text"),
     "select": ("last", "loss", "accuracy"),
-    "check": get_args(CheckMode),
+    "check": get_args(CheckName),
     "report_to": ("none", "tensorboard", "trackio", "wandb"),
     "save_dtype": ("float32", "bfloat16", "float16"),
 }

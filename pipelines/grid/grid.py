@@ -10,7 +10,6 @@ from typing import Any
 from mixlm.methods import build_method
 
 
-SPLITS = ("train", "valid", "test")
 ENTRY_COMMANDS = ("encode", "train", "evaluate")
 
 
@@ -48,7 +47,8 @@ class Grid:
 
     Attributes:
         path: The YAML file.
-        data: ``task`` with ``rows`` of each split, ``seed`` and ``options``; or a file for each of ``SPLITS``.
+        data: ``task`` with ``rows`` of each split, ``seed`` and ``options``; or a file for each of
+            ``mixlm.tasks.splits.SPLITS``.
         model: As ``--model``, or a mapping that describes a model from scratch.
         template: Options of the template.
         entries: By their labels, in the file's order.

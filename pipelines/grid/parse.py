@@ -8,8 +8,9 @@ from mixlm.errors import InputError
 from mixlm.generation.options import parse_latent_modes
 from mixlm.methods import Method, build_method
 from mixlm.tasks import open_task
+from mixlm.tasks.splits import SPLITS
 from pipelines.grid.commands import known_options
-from pipelines.grid.grid import ENTRY_COMMANDS, SPLITS, Entry, Grid
+from pipelines.grid.grid import ENTRY_COMMANDS, Entry, Grid
 from pipelines.shared.config_file import unknown_option
 from pipelines.shared.options import TEMPLATE_OPTIONS
 

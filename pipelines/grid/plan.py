@@ -9,9 +9,10 @@ from pathlib import Path
 from mixlm.encoding import MANIFEST
 from mixlm.errors import InputError
 from mixlm.run import INFO_NAME
+from mixlm.tasks.splits import SPLITS
 from pipelines.grid.commands import as_typed, known_options, text_of
 from pipelines.grid.folder import MODEL
-from pipelines.grid.grid import SPLITS, Entry, Grid, short_hash
+from pipelines.grid.grid import Entry, Grid, short_hash
 from pipelines.shared.jobs import Job
 
 

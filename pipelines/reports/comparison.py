@@ -10,7 +10,7 @@ from rich.table import Table
 
 from mixlm.atomic_files import whole_file
 from mixlm.comparison.plot import draw_pareto
-from mixlm.comparison.summary import FREE, Comparison, Summary, compare_all, summarize_results
+from mixlm.comparison.summary import FREE, Pair, Summary, compare_all, summarize_results
 from pipelines.grid.plan import Plan
 from pipelines.grid.run import finished_results
 
@@ -72,7 +72,7 @@ def _free_cells(summary: Summary, solved: bool) -> list[str]:
     free = summary.points[FREE]
     accuracy, low, high = map(_percent, free.accuracy)
     share = [_percent(free.solved) if summary.samples > 1 else ""] if solved else []
-    answers = summary.scores[FREE].shape[1] * summary.samples
+    answers = summary.shares[FREE].shape[1] * summary.samples
     lengths = [f"{free.tokens:.1f}", f"{free.latents:.1f}"]
     return [accuracy, f"{low} - {high}", *share, *lengths, f"{1000 * free.seconds / answers:.1f}"]
 
@@ -87,13 +87,13 @@ def _seconds(summary: Summary, kind: str) -> str:
 
 def _print_wide(console: Console, title: str, rows: Sequence[Sequence[str]]) -> None:
     """Print a table whole: a line that wraps on a narrow terminal beats a figure that is cut off."""
-    table = grid_of(rows)
+    table = text_table(rows)
     table.width = sum(max(len(row[place]) for row in rows) + 2 for place in range(len(rows[0])))
     console.width = max(console.width, table.width)
     console.print(title, table, sep="\n")
 
 
-def grid_of(rows: Sequence[Sequence[str]]) -> Table:
+def text_table(rows: Sequence[Sequence[str]]) -> Table:
     """Return rows of text as a table for the terminal."""
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for place, title in enumerate(rows[0]):
@@ -109,7 +109,7 @@ def markdown(rows: Sequence[Sequence[str]]) -> str:
     return "".join(f"| {' | '.join(row)} |\n" for row in [rows[0], rule, *rows[1:]])
 
 
-def print_differences(console: Console, pairs: Sequence[Comparison], reference: str) -> None:
+def print_differences(console: Console, pairs: Sequence[Pair], reference: str) -> None:
     """Print the pairs in which ``reference`` is one: its accuracy minus the other's."""
     rows = [["against", "latents", "difference", "95 % interval", "p"]]
     for pair in pairs:
@@ -132,7 +132,7 @@ def p_text(p_value: float) -> str:
     return f"<{_FEWEST}" if p_value < _FEWEST else f"{p_value:.3f}"
 
 
-def _write_pairs(path: Path, pairs: Sequence[Comparison]) -> None:
+def _write_pairs(path: Path, pairs: Sequence[Pair]) -> None:
     with whole_file(path) as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["latents", "first", "second", "difference", "low", "high", "p"])

@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 
-def print_report(manifest: dict[str, Any], out: str, model: str) -> None:
+def print_encoding(manifest: dict[str, Any], out: str, model: str) -> None:
     """Print samples, compression, quality of the codebook, and the next command.
 
     Args:

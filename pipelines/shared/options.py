@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, get_args
 import click
 
 from mixlm.generation.options import GenerationOptions
-from mixlm.tasks import CheckMode
+from mixlm.tasks import CheckName
 
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ check_option = click.option(
     "--check",
     default="exact",
     show_default=True,
-    type=click.Choice(get_args(CheckMode)),
+    type=click.Choice(get_args(CheckName)),
     help="How answers are compared.",
 )
 

@@ -19,7 +19,7 @@ from typing import Any, ClassVar
 
 from mixlm.data.reading import RawRow
 from mixlm.errors import InputError
-from mixlm.tasks import CheckMode
+from mixlm.tasks import CheckName
 from mixlm.tasks.sources import Source, text_of
 from mixlm.tasks.splits import require_split
 
@@ -46,7 +46,7 @@ class QuestionSet:
     about: str
     file: str
     hub: tuple[tuple[str, str], ...] = ()
-    CHECK: CheckMode = "math"
+    CHECK: CheckName = "math"
     context: str | None = None
     questions: tuple[str, ...] = ("question",)
     answers: tuple[str, ...] = ("answer",)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from mixlm.analysis.outcomes import OUTCOMES, classify, outcome_table, path_sentences
+from mixlm.analysis.outcomes import OUTCOMES, classify, outcome_finding, path_sentences
 from mixlm.analysis.prosqa_graph import ConceptGraph
 from mixlm.data.template import Template
 from mixlm.errors import InputError
@@ -28,7 +28,7 @@ RIGHT, WRONG = "### Alex is a e.", "### Alex is a f."
 
 def outcome(*lines, graph=GRAPH):
     text = "\n".join(lines)
-    return classify(text, Template().read_answer(text), graph)
+    return classify(text, Template().find_answer(text), graph)
 
 
 @pytest.mark.parametrize(
@@ -123,7 +123,7 @@ def test_form_of_sentences_is_read_kindly():
 
 def test_another_marker():
     text = "Alex is a a.\nEvery a is a c.\nEvery c is a e.\nSo: Alex is a e."
-    answer = Template(solution="\nSo: {answer}").read_answer(text)
+    answer = Template(solution="\nSo: {answer}").find_answer(text)
     assert classify(text, answer, GRAPH, marker="\nSo: ") == "correct path"
     assert path_sentences("Alex is a e.", "Alex is a e.", marker="") == []
 
@@ -147,13 +147,13 @@ def test_gold_steps_of_prosqa_are_correct_paths(prosqa):
 
 
 def record(row, text, latents="free"):
-    return {"row": row, "text": text, "answer": Template().read_answer(text), "latents": latents}
+    return {"row": row, "text": text, "answer": Template().find_answer(text), "latents": latents}
 
 
 def test_table_counts_every_class_of_every_mode(tmp_path):
     records = [record(0, RIGHT), record(1, WRONG), record(2, RIGHT), record(3, "Every d is a e.\n" + RIGHT)]
     records += [record(0, "Bob is a f.\n" + RIGHT, "text")]
-    finding = outcome_table(records, {row: GRAPH for row in range(4)})
+    finding = outcome_finding(records, {row: GRAPH for row in range(4)})
 
     assert list(finding.rows[0]) == ["latents", "outcome", "count", "share", "low", "high", "answers"]
     assert [(row["latents"], row["outcome"]) for row in finding.rows] == [
@@ -168,21 +168,21 @@ def test_table_counts_every_class_of_every_mode(tmp_path):
 
 def test_several_answers_to_a_row_count_as_one():
     records = [record(0, RIGHT), record(0, WRONG), record(1, RIGHT), record(1, RIGHT)]
-    row = outcome_table(records, {0: GRAPH, 1: GRAPH}).rows[4]
+    row = outcome_finding(records, {0: GRAPH, 1: GRAPH}).rows[4]
     assert (row["count"], row["answers"]) == (3, 4)
     assert (row["share"], row["low"], row["high"]) == wilson_interval(1.5, 2)
 
 
 def test_marker_of_the_table():
     row = {"row": 0, "text": "Every d is a e. So: Alex is a e.", "answer": "Alex is a e.", "latents": "free"}
-    assert [found["count"] for found in outcome_table([row], {0: GRAPH}, marker="So:").rows] == [1, 0, 0, 0, 0, 0]
+    assert [found["count"] for found in outcome_finding([row], {0: GRAPH}, marker="So:").rows] == [1, 0, 0, 0, 0, 0]
 
 
 def test_refusals():
     with pytest.raises(InputError, match="no answers to classify; give another file"):
-        outcome_table([], {})
+        outcome_finding([], {})
     with pytest.raises(InputError, match="row 7: has no graph; take the rows"):
-        outcome_table([record(7, RIGHT)], {0: GRAPH})
+        outcome_finding([record(7, RIGHT)], {0: GRAPH})
 
 
 def assert_written(finding, folder):

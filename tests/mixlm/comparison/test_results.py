@@ -12,7 +12,7 @@ from mixlm.comparison.results import (
     make_result,
     read_results,
     right_by_mode,
-    scores,
+    shares_right,
     surroundings,
 )
 from mixlm.errors import InputError
@@ -42,7 +42,7 @@ def test_scores_are_read_back_from_the_digits(samples, rows):
     drawn = np.random.default_rng(samples).integers(2, size=(rows, samples))
     drawn[0] = 1  # ten right samples and more need two digits
     right = right_by_mode(answers({"free": drawn.tolist()}))
-    read = scores({"samples": samples, "modes": {"free": {"right": right["free"]}}}, "free")
+    read = shares_right({"samples": samples, "modes": {"free": {"right": right["free"]}}}, "free")
     np.testing.assert_allclose(read, drawn.mean(axis=1))
 
 
@@ -50,7 +50,7 @@ def test_scores_of_ten_samples_whose_counts_have_one_digit():
     drawn = [[1] * 9 + [0], [0] * 10, [1] + [0] * 9]
     right = right_by_mode(answers({"free": drawn}))["free"]
     assert right == "9,0,1"
-    assert scores({"samples": 10, "modes": {"free": {"right": right}}}, "free").tolist() == [0.9, 0.0, 0.1]
+    assert shares_right({"samples": 10, "modes": {"free": {"right": right}}}, "free").tolist() == [0.9, 0.0, 0.1]
 
 
 def test_files_are_held_against_those_of_earlier_results(tmp_path):

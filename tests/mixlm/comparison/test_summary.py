@@ -33,8 +33,8 @@ def test_means_over_seeds_by_hand():
     free = summary.points["free"]
     assert free.accuracy.estimate == 5 / 8 and free.solved == 5 / 8
     assert (free.tokens, free.paper_tokens, free.latents, free.seconds) == (11, 9, 2.5, 2)
-    np.testing.assert_array_equal(summary.scores["free"], [[1, 1, 0, 0], [1, 1, 1, 0]])
-    assert free.accuracy == bootstrap_interval(summary.scores["free"])
+    np.testing.assert_array_equal(summary.shares["free"], [[1, 1, 0, 0], [1, 1, 1, 0]])
+    assert free.accuracy == bootstrap_interval(summary.shares["free"])
     assert summary.points["exact:100%"].accuracy.estimate == 1 / 4
     assert summary.seconds == {"train": {"wall": 220, "cpu": 11}, "encode": {"wall": 4, "cpu": 2}}
     assert summary.stage1 == {"codes_used": 7, "code_gap": 0.5}
@@ -121,9 +121,9 @@ def test_single_seeds_are_tested_by_mcnemar():
     (pair,) = compare_all(summarize_results([result("a", 0, free=ONE), result("b", 0, free=OTHER)]))
     # 2 * (1 + 12 + 66 + 220) / 2^12
     assert pair.p_value == 598 / 4096
-    scores = [np.array([list(map(float, right))]) for right in (ONE, OTHER)]
-    assert pair.p_value == mcnemar(*(one[0] > 0 for one in scores)).p_value
-    assert pair.difference == paired_bootstrap_difference(*scores)
+    shares = [np.array([list(map(float, right))]) for right in (ONE, OTHER)]
+    assert pair.p_value == mcnemar(*(one[0] > 0 for one in shares)).p_value
+    assert pair.difference == paired_bootstrap_difference(*shares)
 
 
 @pytest.mark.parametrize(
@@ -137,9 +137,9 @@ def test_single_seeds_are_tested_by_mcnemar():
 def test_several_seeds_or_samples_are_tested_by_the_bootstrap(results):
     first, second = summarize_results(results)
     (pair,) = compare_all([first, second])
-    scores = first.scores["free"], second.scores["free"]
-    assert pair.p_value == bootstrap_p_value(*scores) != 598 / 4096
-    assert pair.difference == paired_bootstrap_difference(*scores)
+    shares = first.shares["free"], second.shares["free"]
+    assert pair.p_value == bootstrap_p_value(*shares) != 598 / 4096
+    assert pair.difference == paired_bootstrap_difference(*shares)
 
 
 def test_the_front_is_who_no_other_beats_at_its_length():

@@ -63,7 +63,7 @@ def test_tables_hold_the_tokenized_rows_of_their_shards_numbered_as_in_the_file(
 
 @pytest.mark.parametrize("block", [4, 2000])
 def test_any_number_of_processes_gives_the_same_tables(traces, monkeypatch, block):
-    monkeypatch.setattr(tokenizer_pool, "BLOCK", block)
+    monkeypatch.setattr(tokenizer_pool, "ROWS_OF_A_TASK", block)
     with pool_of(traces) as one, pool_of(traces, processes=2) as many:
         shards = one.sharding.shards()
         assert [table.rows for table in one.tables(shards)] == [table.rows for table in many.tables(shards)]

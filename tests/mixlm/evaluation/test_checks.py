@@ -9,7 +9,7 @@ from mixlm.data.template import Template
 from mixlm.errors import InputError
 from mixlm.evaluation import math_check
 from mixlm.evaluation.checks import CHECKS, check_answer, read_number, require_check
-from mixlm.tasks import CheckMode
+from mixlm.tasks import CheckName
 
 
 DEFAULT = "\n### {answer}"
@@ -30,15 +30,15 @@ CORRIDOR = "size 1 3 walls keys doors agent aa goal ac"
     ],
 )
 def test_the_answer_follows_the_last_marker(text, answer):
-    assert Template(solution=DEFAULT).read_answer(text) == answer
+    assert Template(solution=DEFAULT).find_answer(text) == answer
 
 
 def test_other_templates():
-    assert Template(solution=" #### {answer}").read_answer("steps #### 12") == "12"
-    assert Template(solution=r"so \boxed{{answer}}").read_answer(r"so \boxed{\frac{1}{2}}.") == r"\frac{1}{2}"
-    assert Template(solution="The answer is {answer}. Done").read_answer("The answer is 5. Done") == "5"
-    assert Template(solution="The answer is {answer}. Done").read_answer("The answer is 5") == "5"
-    assert Template(solution="{answer}").read_answer(" all of it ") == "all of it"
+    assert Template(solution=" #### {answer}").find_answer("steps #### 12") == "12"
+    assert Template(solution=r"so \boxed{{answer}}").find_answer(r"so \boxed{\frac{1}{2}}.") == r"\frac{1}{2}"
+    assert Template(solution="The answer is {answer}. Done").find_answer("The answer is 5. Done") == "5"
+    assert Template(solution="The answer is {answer}. Done").find_answer("The answer is 5") == "5"
+    assert Template(solution="{answer}").find_answer(" all of it ") == "all of it"
 
 
 @pytest.mark.parametrize(
@@ -69,7 +69,7 @@ def test_numbers_are_read_exactly(text, number):
 
 
 @pytest.mark.parametrize(
-    ("mode", "gold", "answer", "right"),
+    ("check", "gold", "answer", "right"),
     [
         ("exact", "a  b", " a b\n", True),
         ("exact", "3", "3.0", False),
@@ -83,8 +83,8 @@ def test_numbers_are_read_exactly(text, number):
         ("number", "9007199254740993", "9007199254740992", False),  # equal as floats
     ],
 )
-def test_checks(mode, gold, answer, right):
-    assert check_answer(gold, answer, mode) is right
+def test_checks(check, gold, answer, right):
+    assert check_answer(gold, answer, check) is right
 
 
 @pytest.mark.parametrize(
@@ -101,13 +101,13 @@ def test_a_question_that_is_no_maze_is_refused_before_any_answer():
         require_check("maze", [CORRIDOR, "start 3"])
 
 
-@pytest.mark.parametrize("mode", CHECKS)
-def test_no_answer_is_wrong(mode):
-    assert check_answer("1", None, mode, CORRIDOR) is False
+@pytest.mark.parametrize("check", CHECKS)
+def test_no_answer_is_wrong(check):
+    assert check_answer("1", None, check, CORRIDOR) is False
 
 
 def test_every_name_of_a_check_has_its_check():
-    assert tuple(CHECKS) == get_args(CheckMode)
+    assert tuple(CHECKS) == get_args(CheckName)
 
 
 def test_unknown_check_is_named():
