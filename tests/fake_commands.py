@@ -44,7 +44,7 @@ def write_data(out: Path, arguments: list[str]) -> None:
     out.write_text(f"{arguments[:-1]}\n")
 
 
-def write_encoded(out: Path, arguments: list[str]) -> None:
+def write_encoding(out: Path, arguments: list[str]) -> None:
     """Write a manifest."""
     out.mkdir(exist_ok=True)
     (out / "manifest.json").write_text(json.dumps({"complete": True, "codebook": {"codes_used": 3}}))
@@ -67,6 +67,6 @@ def write_answers(out: Path, arguments: list[str]) -> None:
     out.write_text(json.dumps({**settings, "modes": figures}))
 
 
-WRITE = {"data": write_data, "encode": write_encoded, "train": write_run, "evaluate": write_answers}
+WRITE = {"data": write_data, "encode": write_encoding, "train": write_run, "evaluate": write_answers}
 if __name__ == "__main__":
     main()

@@ -11,7 +11,7 @@ from mixlm.methods.mixing import PAPER_LENGTHS, draw_two_level
 from mixlm.model.special_tokens import SpecialIds, latent_span
 from mixlm.model.vocabulary import extend_vocabulary, matrices, special_ids
 from tests.tiny_runs import tiny_run, tiny_tokenizer
-from tests.vqvae_rows import random_rows, tiny_model
+from tests.vqvae_rows import codes_of, random_rows, random_vqvae
 from vqvae import evaluate_vqvae
 
 
@@ -25,7 +25,7 @@ def mixed(replaced: int) -> list[int]:
 
 
 def test_1_a_collapsed_codebook_is_reported() -> None:
-    model = tiny_model()
+    model = random_vqvae()
     model.quantizer.vq._codebook.embed.fill_(0.0)
     report = evaluate_vqvae(model, random_rows(10))
     assert (report["codes_used"], report["used"]) == (1, 1 / 8) and report["perplexity"] == pytest.approx(1)
@@ -33,8 +33,8 @@ def test_1_a_collapsed_codebook_is_reported() -> None:
 
 
 def test_2_one_latent_stands_for_a_chunk_not_for_a_token() -> None:
-    model = tiny_model(chunk_length=4, compression_rate=4)
-    assert [len(codes) for codes in model.encode_traces([[3] * 16, [5] * 19, [8] * 3])] == [4, 4, 0]
+    model = random_vqvae(chunk_length=4, compression_rate=4)
+    assert [len(codes) for codes in codes_of(model, [[3] * 16, [5] * 19, [8] * 3])] == [4, 4, 0]
 
 
 def test_3_chunks_never_shift() -> None:
@@ -59,7 +59,7 @@ def test_5_delimiters_stand_around_latents_and_nowhere_else() -> None:
 
 
 def test_6_the_decoder_is_conditioned_on_the_prompt() -> None:
-    model, codes = tiny_model(), torch.tensor([[1, 2]])
+    model, codes = random_vqvae(), torch.tensor([[1, 2]])
     one, other = (model.decode_logits(codes, torch.tensor([prompt])) for prompt in ([3, 5], [8, 13]))
     assert not torch.allclose(one, other)
 

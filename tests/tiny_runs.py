@@ -107,7 +107,7 @@ def saved_run(path: Path, method: str = "assorted") -> Run:
     return run
 
 
-def write_encoded(path: Path, tokenizer: PreTrainedTokenizerFast, train: int, valid: int) -> None:
+def write_encoded_for(path: Path, tokenizer: PreTrainedTokenizerFast, train: int, valid: int) -> None:
     """An encoded dataset of sums, with codes that nothing learned."""
     path.mkdir(parents=True, exist_ok=True)
     shards = {}

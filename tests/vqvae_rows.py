@@ -1,5 +1,8 @@
 """Small rows and models for the tests of stage 1."""
 
+from collections.abc import Sequence
+from itertools import chain
+
 import numpy as np
 import torch
 
@@ -23,7 +26,7 @@ def tiny_config(**changes: object) -> ChunkVQVAEConfig:
     return ChunkVQVAEConfig(**{**SHAPE, "vocab_size": 100, "compact_size": len(IDS) + 1, **changes})
 
 
-def tiny_model(seed: int = 0, **changes: object) -> ChunkVQVAE:
+def random_vqvae(seed: int = 0, **changes: object) -> ChunkVQVAE:
     """A random model in evaluation mode, its weights large enough that codes vary."""
     torch.manual_seed(seed)
     model = ChunkVQVAE(tiny_config(**changes), IDS).eval()
@@ -33,6 +36,14 @@ def tiny_model(seed: int = 0, **changes: object) -> ChunkVQVAE:
                 parameter.normal_(std=0.5)
         model.quantizer.vq._codebook.embed.normal_()
     return model
+
+
+def codes_of(model: ChunkVQVAE, traces: Sequence[Sequence[int]], batch_size: int | None = None) -> list[list[int]]:
+    """The codes of each trace, given its full ids."""
+    lengths = np.array([len(trace) for trace in traces], dtype=np.int64)
+    codes = model.encode_flat(np.fromiter(chain(*traces), np.int64), lengths, batch_size)
+    ends = np.cumsum(model.config.count_codes(lengths))
+    return [part.tolist() for part in np.split(codes, ends[:-1])] if len(ends) else []
 
 
 def random_rows(count: int, seed: int = 0, longest: int = 20) -> list[dict[str, list[int]]]:

@@ -4,7 +4,7 @@ from importlib import import_module
 from typing import Any
 
 
-PARTS = ("prompt_ids", "trace_ids", "solution_ids")  # the columns of a tokenized sample
+PARTS = ("prompt_ids", "trace_ids", "solution_ids")  # the columns of ids of a tokenized row
 _HOMES = {
     "ChunkVQVAE": "vqvae.model",
     "ChunkVQVAEConfig": "vqvae.config",

@@ -29,7 +29,6 @@ inside, only the ids that the training corpus uses have a row.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import chain
 
 import numpy as np
 import torch
@@ -219,13 +218,6 @@ class ChunkVQVAE(PreTrainedModel):
         codes = np.full((len(sizes), int(self.config.count_codes(np.array(width)))), -1)
         codes[np.arange(codes.shape[1]) < counts[:, None]] = self.encode_flat(flat, sizes)
         return torch.as_tensor(codes, dtype=input_ids.dtype, device=input_ids.device)
-
-    def encode_traces(self, traces: Sequence[Sequence[int]], batch_size: int | None = None) -> list[list[int]]:
-        """Return the codes of each trace, given its full ids: ``len(trace) // L * (L / r)`` of them."""
-        lengths = np.array([len(trace) for trace in traces], dtype=np.int64)
-        codes = self.encode_flat(np.fromiter(chain(*traces), np.int64), lengths, batch_size)
-        ends = np.cumsum(self.config.count_codes(lengths))
-        return [part.tolist() for part in np.split(codes, ends[:-1])] if len(ends) else []
 
     def encode_flat(self, ids: np.ndarray, lengths: np.ndarray, batch_size: int | None = None) -> np.ndarray:
         """Return the codes of traces that are laid end to end, so that nothing is copied on the way from a file.

@@ -7,7 +7,7 @@ from mixlm.generation.engine import Engine
 from pipelines.evaluate import main
 from tests.calling import call_command, lines_of
 from tests.completions_stub import LATENTS, Stub, serving
-from tests.tiny_runs import saved_run, write_encoded
+from tests.tiny_runs import saved_run, write_encoded_for
 
 
 @pytest.fixture(scope="module")
@@ -18,7 +18,7 @@ def run(tmp_path_factory):
 @pytest.fixture(scope="module")
 def encoded(run, tmp_path_factory):
     folder = tmp_path_factory.mktemp("data") / "encoded"
-    write_encoded(folder, run.tokenizer(), train=2, valid=3)
+    write_encoded_for(folder, run.tokenizer(), train=2, valid=3)
     return folder
 
 

@@ -7,7 +7,7 @@ import yaml
 from pipelines.export import main
 from pipelines.generate import main as generate
 from tests.calling import call_command
-from tests.tiny_runs import saved_run, write_encoded
+from tests.tiny_runs import saved_run, write_encoded_for
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +54,7 @@ def test_what_is_printed_names_the_files_the_limit_and_the_next_command(run, sou
 
 
 def test_encoded_rows_and_a_limit(run, tmp_path):
-    write_encoded(tmp_path / "encoded", run.tokenizer(), train=2, valid=3)
+    write_encoded_for(tmp_path / "encoded", run.tokenizer(), train=2, valid=3)
     options = ("--out", tmp_path, "--name", "it", "--max-new-tokens", 7)
     for split, rows in (("valid", 3), ("train", 2)):
         assert (

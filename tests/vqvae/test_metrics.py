@@ -4,7 +4,7 @@ from unittest.mock import Mock
 import pytest
 import torch
 
-from tests.vqvae_rows import IDS, random_rows, tiny_model
+from tests.vqvae_rows import IDS, codes_of, random_rows, random_vqvae
 from vqvae import evaluate_vqvae
 from vqvae.errors import InputError
 from vqvae.metrics import perplexity
@@ -18,12 +18,12 @@ def test_perplexity_counts_codes_in_even_use() -> None:
 
 def test_figures_by_hand() -> None:
     """Row by row, with the model's own public functions; only traces count."""
-    model, rows = tiny_model(), random_rows(9)
+    model, rows = random_vqvae(), random_rows(9)
     report = evaluate_vqvae(model, rows, batch_size=4)
     tokens, right, nats, exact, chunks, used = [], 0, 0.0, 0, 0, []
     for row in rows:
         trace = row["trace_ids"][: len(row["trace_ids"]) // 4 * 4]
-        codes = model.encode_traces([trace])[0]
+        codes = codes_of(model, [trace])[0]
         prompt = torch.tensor([row["prompt_ids"][-8:]])
         logits = model.decode_logits(torch.tensor([codes]), prompt)[0]
         guesses = model.decode(torch.tensor([codes]), prompt)[0].tolist()
@@ -51,7 +51,7 @@ def test_figures_by_hand() -> None:
 
 def test_the_random_code_is_drawn_by_the_seed() -> None:
     """Two traces in one batch, by hand: their codes are the first draws, uniform over the codebook."""
-    model, rows = tiny_model(), random_rows(2)
+    model, rows = random_vqvae(), random_rows(2)
     nats, tokens, generator = 0.0, 0, torch.Generator().manual_seed(5)
     counts = [len(row["trace_ids"]) // 4 for row in rows]
     codes = torch.randint(8, (sum(counts), 2), generator=generator).split(counts)
@@ -67,16 +67,16 @@ def test_the_random_code_is_drawn_by_the_seed() -> None:
 
 def test_unknown_tokens_are_counted() -> None:
     row = {"prompt_ids": [3], "trace_ids": [3, 4, 5, 6], "solution_ids": [3]}
-    assert evaluate_vqvae(tiny_model(), [row])["unknown_share"] == 0.5
+    assert evaluate_vqvae(random_vqvae(), [row])["unknown_share"] == 0.5
 
 
 def test_without_code_dropout_nothing_is_said_of_no_code() -> None:
-    report = evaluate_vqvae(tiny_model(code_dropout=0.0), random_rows(3))
+    report = evaluate_vqvae(random_vqvae(code_dropout=0.0), random_rows(3))
     assert report["ce_none"] is report["code_gap"] is report["no_code_accuracy"] is None
 
 
 def test_evaluation_changes_nothing() -> None:
-    model = tiny_model().train()
+    model = random_vqvae().train()
     before = {name: value.clone() for name, value in model.state_dict().items()}
     first = evaluate_vqvae(model, random_rows(5))
     assert model.training and evaluate_vqvae(model, random_rows(5)) == first
@@ -87,15 +87,15 @@ def test_a_failure_in_the_middle_leaves_the_mode_as_it_was(monkeypatch: pytest.M
     """A row without a prompt fails in evaluation; encoding fails on a device that is out of memory."""
     rows = [{"trace_ids": IDS, "solution_ids": [3]}]
     for training in (True, False):
-        model = tiny_model().train(training)
+        model = random_vqvae().train(training)
         with pytest.raises(KeyError):
             evaluate_vqvae(model, rows)
         with monkeypatch.context() as patch, pytest.raises(RuntimeError):
             patch.setattr(model.quantizer, "nearest", Mock(side_effect=RuntimeError))
-            model.encode_traces([IDS])
+            codes_of(model, [IDS])
         assert all(module.training is training for module in model.modules()) and torch.is_grad_enabled()
 
 
 def test_traces_without_a_whole_chunk_are_said() -> None:
     with pytest.raises(InputError, match="no held-out trace has a whole chunk of 4 tokens"):
-        evaluate_vqvae(tiny_model(), [{"prompt_ids": [3], "trace_ids": [3], "solution_ids": [3]}])
+        evaluate_vqvae(random_vqvae(), [{"prompt_ids": [3], "trace_ids": [3], "solution_ids": [3]}])

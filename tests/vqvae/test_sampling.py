@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from tests.vqvae_rows import counting_rows, random_rows, tiny_config, tiny_model
+from tests.vqvae_rows import counting_rows, random_rows, random_vqvae, tiny_config
 from vqvae import VQVAETrainingOptions, evaluate_vqvae, train_vqvae
 from vqvae.chunks import collate
 from vqvae.sampled_softmax import sampled_cross_entropy
@@ -48,9 +48,9 @@ def test_only_rows_of_the_batch_and_those_drawn_learn(head):
 @pytest.mark.parametrize(("samples", "sampled"), [(1, True), (3, False), (0, False)])
 def test_training_samples_a_vocabulary_four_times_as_large(samples, sampled):
     """The tiny model has 9 rows: more than 4 x 1, not more than 4 x 3."""
-    model, batch = tiny_model(softmax_samples=samples), collate(random_rows(4), tiny_config())
+    model, batch = random_vqvae(softmax_samples=samples), collate(random_rows(4), tiny_config())
     assert model.config.samples_softmax is sampled
-    torch.testing.assert_close(model(**batch).loss, tiny_model(softmax_samples=0)(**batch).loss)
+    torch.testing.assert_close(model(**batch).loss, random_vqvae(softmax_samples=0)(**batch).loss)
     assert (model.train()(**batch).logits is None) is sampled
 
 

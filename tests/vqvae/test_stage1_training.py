@@ -8,7 +8,7 @@ from torch import nn
 from vector_quantize_pytorch import VectorQuantize
 
 from tests.interruption import Interrupted, interrupt_at
-from tests.vqvae_rows import clustered_rows, counting_rows, random_rows, tiny_config
+from tests.vqvae_rows import clustered_rows, codes_of, counting_rows, random_rows, tiny_config
 from vqvae import ChunkVQVAE, ChunkVQVAEConfig, VQVAETrainingOptions, evaluate_vqvae, train_vqvae
 from vqvae.errors import InputError
 from vqvae.quantizer import ChunkQuantizer, Quantized
@@ -69,7 +69,7 @@ def test_the_codebook_starts_at_the_k_means_of_traces(tmp_path: Path) -> None:
     config = tiny_config(codebook_size=6, compression_rate=4, warmup_steps=30, kmeans=True, dead_code_share=0.0)
     model = train_vqvae(rows, config, tmp_path, VQVAETrainingOptions(steps=31, batch_size=16, learning_rate=1e-2))
     kinds = {tuple(row["trace_ids"][:4]) for row in rows}
-    codes = model.encode_traces([list(kind) for kind in kinds])
+    codes = codes_of(model, [list(kind) for kind in kinds])
     assert len({tuple(code) for code in codes}) >= 5
 
 

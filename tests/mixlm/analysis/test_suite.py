@@ -13,7 +13,7 @@ from mixlm.generation.options import GenerationOptions
 from pipelines.analyze import main
 from tests.completions_stub import Stub, serving
 from tests.mixlm.analysis.test_interventions import IDS, OPTIONS, ROWS, TOKENIZER, model, thought_run
-from tests.tiny_runs import saved_run, tiny_run, write_encoded
+from tests.tiny_runs import saved_run, tiny_run, write_encoded_for
 
 
 # a -> b -> d and a -> c -> e; words of the tiny vocabulary are the names.
@@ -93,7 +93,7 @@ def test_every_analysis_is_in_the_commands_help() -> None:
 
 def test_the_command_writes_a_table_and_a_plot_each(tmp_path) -> None:
     run = saved_run(tmp_path / "run")
-    write_encoded(tmp_path / "encoded", run.tokenizer(), train=2, valid=3)
+    write_encoded_for(tmp_path / "encoded", run.tokenizer(), train=2, valid=3)
     out = tmp_path / "findings"
     arguments = [str(run.path), str(tmp_path / "encoded"), "--out", str(out), "--max-new-tokens", "12"]
     result = CliRunner().invoke(main, [*arguments, "--only", "interventions,codes", "--interventions", "zeros,none"])
@@ -143,7 +143,7 @@ def test_a_sweep_refuses_runs_that_would_read_other_prompts(tmp_path) -> None:
     first, second = saved_run(tmp_path / "first"), saved_run(tmp_path / "second")
     second.fingerprint = "another"
     second.save()
-    write_encoded(tmp_path / "encoded", first.tokenizer(), train=2, valid=3)
+    write_encoded_for(tmp_path / "encoded", first.tokenizer(), train=2, valid=3)
     out = tmp_path / "out"
     arguments = [str(first.path), str(tmp_path / "encoded"), "--out", str(out), "--also", str(second.path)]
     result = CliRunner().invoke(main, arguments)

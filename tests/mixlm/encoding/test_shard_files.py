@@ -4,7 +4,7 @@ from pyarrow import parquet
 from mixlm.data.tables import row_table
 from mixlm.encoding.shard_files import add_counts, align_columns, count_table, encode_table, shard_counts, write_shard
 from mixlm.encoding.token_tables import TokenTable
-from tests.vqvae_rows import random_rows, tiny_model
+from tests.vqvae_rows import random_rows, random_vqvae
 from vqvae import ChunkVQVAEConfig
 
 
@@ -26,7 +26,7 @@ def test_counts_by_hand():
 
 
 def test_a_table_is_given_the_codes_of_its_traces_a_part_of_one_as_well():
-    model, rows = tiny_model(), [*random_rows(9), {"prompt_ids": [3], "trace_ids": [5], "solution_ids": []}]
+    model, rows = random_vqvae(), [*random_rows(9), {"prompt_ids": [3], "trace_ids": [5], "solution_ids": []}]
     table = row_table(rows)
     encoded, counts = encode_table(model, TokenTable(table, 0))
     codes = [model.encode(torch.tensor([row["trace_ids"]]))[0].tolist() for row in rows]
@@ -62,6 +62,6 @@ def test_a_column_of_some_shards_is_null_in_the_others(tmp_path):
 
 
 def test_codes_are_those_of_the_model_alone():
-    model, ids = tiny_model(), [3, 5, 8, 13]
+    model, ids = random_vqvae(), [3, 5, 8, 13]
     table = TokenTable(row_table([{"prompt_ids": [3], "trace_ids": ids, "solution_ids": [3]}]), 0)
     assert encode_table(model, table)[0].column("codes").to_pylist() == [model.encode(torch.tensor([ids]))[0].tolist()]

@@ -10,7 +10,7 @@ from mixlm.generation.engine import Engine
 from mixlm.model.loading import tokenizer_fingerprint
 from mixlm.model.vocabulary import special_ids
 from mixlm.run import Run
-from tests.tiny_runs import byte_tokenizer, tiny_run, write_encoded
+from tests.tiny_runs import byte_tokenizer, tiny_run, write_encoded_for
 
 
 TOKENIZER = byte_tokenizer()
@@ -35,7 +35,7 @@ def raw_file(path: Path, count: int = 3) -> str:
 
 
 def test_an_encoded_dataset_gives_its_valid_rows_with_codes(tmp_path):
-    write_encoded(tmp_path, TOKENIZER, train=4, valid=3)
+    write_encoded_for(tmp_path, TOKENIZER, train=4, valid=3)
     rows = open_rows(str(tmp_path), opened(make_run()))
     assert [row["row"] for row in rows] == [0, 1, 2] and all("codes" in row for row in rows)
     assert len(open_rows(str(tmp_path), opened(make_run()), split="train")) == 4
@@ -63,19 +63,19 @@ def test_a_raw_file_is_rendered_by_the_runs_template(tmp_path):
     ],
 )
 def test_data_of_another_run_is_refused(tmp_path, changes, message):
-    write_encoded(tmp_path, TOKENIZER, train=1, valid=1)
+    write_encoded_for(tmp_path, TOKENIZER, train=1, valid=1)
     with pytest.raises(InputError, match=message):
         open_rows(str(tmp_path), opened(make_run(**changes)))
 
 
 def test_a_text_run_does_not_mind_codes(tmp_path):
-    write_encoded(tmp_path, TOKENIZER, train=1, valid=1)
+    write_encoded_for(tmp_path, TOKENIZER, train=1, valid=1)
     run = make_run(method_name="cot", chunk_length=0, compression_rate=0, codebook_size=0)
     assert len(open_rows(str(tmp_path), opened(run))) == 1
 
 
 def test_what_is_not_there_is_named(tmp_path):
-    write_encoded(tmp_path / "encoded", TOKENIZER, train=1, valid=0)
+    write_encoded_for(tmp_path / "encoded", TOKENIZER, train=1, valid=0)
     empty = tmp_path / "empty.jsonl"
     empty.write_text("")
     for source, split, message in [
