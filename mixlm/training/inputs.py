@@ -59,10 +59,15 @@ def open_data(source: str, model: str, method: Method, options: TrainingOptions)
         options: Bring template and validation rows for a raw file, and tell whether rows are measured on.
 
     Raises:
-        InputError: If codes or validation rows are needed and there are none, or the tokenizer is not the one that
-            encoded.
+        InputError: If codes or validation rows are needed and there are none, an encoded dataset is to be measured on
+            other rows than its own, or the tokenizer is not the one that encoded.
     """
-    data = _open_encoded(source, model) if is_encoded(source) else _open_file(source, model, method, options)
+    encoded, valid = is_encoded(source), options.valid
+    if encoded and valid:
+        raise InputError(
+            f"--valid {valid}: {source} is encoded, and so are its validation rows; give it to mixlm-encode"
+        )
+    data = _open_encoded(source, model) if encoded else _open_file(source, model, method, options)
     if options.eval_every and data.valid is None:
         raise InputError("--eval-every needs validation rows; give --valid FILE, or encode with --valid-fraction")
     return data
@@ -93,7 +98,9 @@ def _open_encoded(source: str, model: str) -> TrainingData:
     return TrainingData(data.train, data.valid, tokenizer, data.template, data)
 
 
-def leave_out_long(rows: "Dataset", longest: int, method: Method, kind: str = "sample") -> "Dataset":
+def leave_out_long(
+    rows: "Dataset", longest: int, method: Method, kind: str = "sample", context: int | None = None
+) -> "Dataset":
     """Leave out the rows of which a method may make a sequence of more than ``longest`` tokens.
 
     Args:
@@ -101,6 +108,7 @@ def leave_out_long(rows: "Dataset", longest: int, method: Method, kind: str = "s
         longest: Tokens of the longest sequence.
         method: The method, bound; it may add tokens to prompt, trace and solution.
         kind: What errors call a row.
+        context: Tokens that the model can see at once; None: no limit.
 
     Raises:
         InputError: If none is short enough.
@@ -112,7 +120,8 @@ def leave_out_long(rows: "Dataset", longest: int, method: Method, kind: str = "s
         return rows if len(kept) == len(sizes) else rows.select(kept)
     length, extra = min(sizes)
     if length > longest:
-        raise InputError(f"every {kind} is longer than {longest} tokens (the shortest: {length}); raise --max-length")
+        remedy = "the model's context holds no more" if longest == context else "raise --max-length"
+        raise InputError(f"every {kind} is longer than {longest} tokens (the shortest: {length}); {remedy}")
     raise InputError(
         f"no {kind} has room for the {extra} tokens that the method adds: the shortest has {length} of at most "
         f"{longest}; ask for fewer pauses or thoughts (mixlm methods shows the options)"

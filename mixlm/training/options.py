@@ -51,7 +51,7 @@ class TrainingOptions:
         loss_on_prompt: Learn the prompt too.
         pack: Several sequences a row.
         max_row_tokens: Longest packed row; 0: the longest sequence of the batch.
-        max_length: Leave out samples longer than this; 0: the model's context.
+        max_length: Leave out samples longer than this, and in any case than the model's context; 0: than that alone.
         activation_checkpointing: Recompute activations in the backward pass to save memory.
         attention: How attention is computed, by transformers' name: "sdpa", "flash_attention_2", "flex_attention" ..;
             None: as transformers chooses.

@@ -169,9 +169,8 @@ class _Finetuning:
         """Make method and rows ready for each other; what is too long is left out before the method sees it."""
         options, method, run = self.options, self.method, self.run
         method.bind(run.ids, run.compression_rate, run.chunk_length)
-        longest = options.max_length or context
-        rows = self._short_enough(self.data.train, longest, "sample")
-        self.valid = self._short_enough(self.data.valid, longest, "validation sample")
+        rows = self._short_enough(self.data.train, context, "sample")
+        self.valid = self._short_enough(self.data.valid, context, "validation sample")
         run.method_state = method.fit(rows, options.seed)
         training = MixedDataset(
             recoded(rows, method), method, options.batch_size, options.seed, options.loss_on_prompt
@@ -179,11 +178,12 @@ class _Finetuning:
         warn_of_schedule(method, training.steps_per_epoch, options, self.say)
         return training
 
-    def _short_enough(self, rows: "Dataset | None", longest: int | None, kind: str) -> "Dataset | None":
-        """Return the rows of at most ``longest`` tokens, and say how many others there are."""
+    def _short_enough(self, rows: "Dataset | None", context: int | None, kind: str) -> "Dataset | None":
+        """Return the rows that model and options have room for, and say how many others there are."""
+        longest = min(filter(None, (self.options.max_length, context)), default=None)
         if rows is None or longest is None:
             return rows
-        kept = leave_out_long(rows, longest, self.method, kind)
+        kept = leave_out_long(rows, longest, self.method, kind, context)
         if len(kept) < len(rows):
             self.say(f"left out {len(rows) - len(kept)} {kind}s longer than {longest} tokens")
         return kept

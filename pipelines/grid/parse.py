@@ -40,7 +40,11 @@ _BEFORE_RUNS = {
 _ELSEWHERE = {  # options that compare sets itself, with the place of what decides them
     "encode": {**_IN_ALL, **_BEFORE_RUNS},
     "train": {**_IN_ALL, **_BEFORE_RUNS},
-    "evaluate": {**_IN_ALL, "split": "write the file as 'test' into the section 'data'"},
+    "evaluate": {
+        **_IN_ALL,
+        "split": "write the file as 'test' into the section 'data'",
+        **dict.fromkeys(("endpoint", "served-model", "concurrency"), "a server serves one run; evaluate it by itself"),
+    },
     "data": {
         **_IN_ALL,
         **dict.fromkeys(("rows", "seed"), "write it beside 'options'"),

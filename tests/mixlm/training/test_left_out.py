@@ -73,9 +73,16 @@ def test_validation_rows_that_are_left_out_are_counted(tmp_path: Path) -> None:
     assert said == ["left out 1 validation samples longer than 128 tokens"]
 
 
+def test_a_sample_beyond_the_context_is_left_out_whatever_the_longest_length(tmp_path: Path) -> None:
+    rows = raw_rows(8)
+    raw = write_rows(tmp_path / "raw.jsonl", [*rows, {**rows[0], "question": LONG}])
+    _, said = finetune(tmp_path, raw, "cot", max_length=1000)
+    assert said == ["left out 1 samples longer than 128 tokens"]
+
+
 def test_validation_rows_that_are_all_too_long_are_named(tmp_path: Path) -> None:
     valid = write_rows(tmp_path / "valid.jsonl", [{**row, "question": LONG} for row in raw_rows(8)])
-    with pytest.raises(InputError, match="^every validation sample is longer than 128 tokens"):
+    with pytest.raises(InputError, match="^every validation sample is longer than 128 tokens .*the model's context"):
         finetune(tmp_path, write_raw(tmp_path), "cot", valid=valid)
     assert not (tmp_path / "run").exists()
 

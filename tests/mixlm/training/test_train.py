@@ -327,6 +327,13 @@ def test_tensorboard_gets_the_figures(encoded: Path, scratch: Path, tmp_path: Pa
     assert list((tmp_path / "run" / "logs").rglob("events.out.tfevents.*"))
 
 
+def test_an_encoded_dataset_has_validation_rows_of_its_own(encoded: Path, scratch: Path, tmp_path: Path) -> None:
+    valid = str(write_raw(tmp_path))
+    with pytest.raises(InputError, match=f"^--valid {valid}: {encoded} is encoded, and so are its validation rows"):
+        train(encoded, scratch, tmp_path / "run", replace(OPTIONS, valid=valid))
+    assert not (tmp_path / "run").exists()
+
+
 def test_evaluation_without_validation_rows_is_refused(scratch: Path, tmp_path: Path) -> None:
     options = replace(OPTIONS, method="cot", method_options={}, eval_every=2)
     with pytest.raises(InputError, match="--eval-every needs validation rows"):
