@@ -1,10 +1,12 @@
 """mixlm analyze: what latents and thoughts do, each analysis a table and a plot."""
 
+import os
 from pathlib import Path
 from typing import Any
 
 import click
 
+from mixlm.errors import InputError
 from pipelines.shared.command import command
 from pipelines.shared.options import answerer_of, batch_options, check_option, endpoint_options, rows_options
 
@@ -60,17 +62,18 @@ def main(
     from pipelines.reports.analysis import print_finding
 
     require_matplotlib()
-    names = read_names(only) if only else None
-    kinds = parse_interventions(interventions) if interventions else DEFAULT
+    names = None if only is None else read_names(only)
+    kinds = DEFAULT if interventions is None else parse_interventions(interventions)
+    place = next(folder for folder in (out, *out.parents) if folder.exists())
+    if not place.is_dir() or not os.access(place, os.W_OK):  # nothing is computed for a place that cannot be written
+        raise InputError(f"{place}: no folder that can be written to; choose another --out")
     engine, others = Engine.load(run, device), [load_run(other) for other in also]
     for other in others:
         check_comparable(engine.run, other)
     rows = open_rows(data, engine, split, limit)
-    out.mkdir(parents=True, exist_ok=True)  # nothing is computed for a place that cannot be written
     options = with_length(GenerationOptions(max_new_tokens=max_new_tokens, batch_size=batch_size), rows)
-    for finding in analyze(
-        Case(answerer_of(engine, server), rows, options, check, kinds, others), names, say=click.echo
-    ):
+    case = Case(answerer_of(engine, server), rows, options, check, kinds, others)
+    for finding in analyze(case, names, say=click.echo):
         print_finding(finding)
         table, picture = finding.write(out)
         click.echo(f"wrote {table} and {picture}")

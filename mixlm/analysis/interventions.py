@@ -53,7 +53,7 @@ def parse_interventions(text: str) -> list[str]:
     Raises:
         InputError: If one is unknown.
     """
-    kinds = [kind.strip() for kind in text.split(",")]
+    kinds = list(dict.fromkeys(kind.strip() for kind in text.split(",")))
     for kind in kinds:
         if kind not in (*_VECTORS, *_COUNTS) and not _NOISE.fullmatch(kind):
             raise InputError(

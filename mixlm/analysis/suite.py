@@ -83,16 +83,18 @@ def analyze(
         InputError: If an analysis that is named cannot be had, or none can.
     """
     findings: list[Finding] = []
+    reasons: dict[str, None] = {}
     for name in names or ANALYSES:
         say(f"{name} ..")
         try:
             findings += ANALYSES[name](case)
         except InputError as error:
             if names:
-                raise
+                raise InputError(f"{name}: {error}") from None
+            reasons[str(error)] = None
             say(f"left out {name}: {error}")
     if not findings:
-        raise InputError(f"{case.run.path}: nothing to analyse; method '{case.run.method_name}' has no latents")
+        raise InputError(f"{case.run.path}: nothing to analyse; {'; '.join(reasons)}")
     return findings
 
 
@@ -102,7 +104,7 @@ def read_names(text: str) -> list[str]:
     Raises:
         InputError: If there is no such analysis.
     """
-    names = [name.strip() for name in text.split(",")]
+    names = list(dict.fromkeys(name.strip() for name in text.split(",")))
     for name in names:
         if name not in ANALYSES:
             raise InputError(f"analysis '{name}': there is no such one; choose from {', '.join(ANALYSES)}")

@@ -170,6 +170,6 @@ def test_a_method_without_latents_is_refused() -> None:
 
 
 def test_interventions_are_read_from_text() -> None:
-    assert parse_interventions("noise:0.5x, zeros") == ["noise:0.5x", "zeros"]
+    assert parse_interventions("noise:0.5x, zeros,zeros") == ["noise:0.5x", "zeros"]
     with pytest.raises(InputError, match="'noise': there is no such one; choose from noise:S"):
         parse_interventions("zeros,noise")

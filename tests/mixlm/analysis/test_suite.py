@@ -54,9 +54,13 @@ def test_what_was_asked_for_and_cannot_be_had_is_an_error() -> None:
         ("values", "no thoughts to probe"),
         ("outcomes", "ProsQA's form"),
     ]:
-        with pytest.raises(InputError, match=message):
+        with pytest.raises(InputError, match=f"^{name}: .*{message}"):
             analyze(case, [name])
-    with pytest.raises(InputError, match="nothing to analyse"):
+    assert read_names("sweep, codes,sweep") == ["sweep", "codes"]
+    every = (
+        "run: nothing to analyse; .*no latents or thoughts .*; run: method 'cot' has no codes; .*no thoughts to probe$"
+    )
+    with pytest.raises(InputError, match=every):
         analyze(Case(engine(tiny_run("cot")), ROWS, OPTIONS))
     with pytest.raises(InputError, match="'everything': there is no such one; choose from interventions, sweep"):
         read_names("codes, everything")
@@ -107,7 +111,9 @@ def test_the_command_writes_a_table_and_a_plot_each(tmp_path) -> None:
     ("arguments", "message"),
     [
         (["--only", "value"], "analysis 'value': there is no such one; choose from interventions"),
+        (["--only", ""], "analysis '': there is no such one"),
         (["--interventions", "noise"], "intervention 'noise': there is no such one; choose from noise:S"),
+        (["--interventions", ""], "intervention '': there is no such one"),
     ],
 )
 def test_a_wrong_name_is_told_before_anything_is_opened_or_made(tmp_path, arguments, message) -> None:
@@ -115,6 +121,30 @@ def test_a_wrong_name_is_told_before_anything_is_opened_or_made(tmp_path, argume
     result = CliRunner().invoke(main, [str(tmp_path / "no run"), "no data", "--out", str(out), *arguments])
     assert result.exit_code == 1 and result.output.count("\n") == 1 and message in result.output
     assert not out.exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--endpoint", "http://127.0.0.1:9"], "no server answers"),
+        (["--only", "codes"], "codes: the rows have no codes; give the encoded dataset"),
+        (
+            ["--only", "sweep", "--endpoint", "http://127.0.0.1:9", "--served-model", "run"],
+            "sweep: needs the model itself",
+        ),
+    ],
+)
+def test_no_folder_is_made_where_nothing_is_found(tmp_path, arguments, message) -> None:
+    run, source, out = saved_run(tmp_path / "run"), tmp_path / "rows.jsonl", tmp_path / "findings"
+    source.write_text('{"question": "1?", "steps": ["1"], "answer": "1"}\n')
+    result = CliRunner().invoke(main, [str(run.path), str(source), "--out", str(out), *arguments])
+    assert result.exit_code == 1 and message in result.output and not out.exists()
+
+
+def test_a_place_that_cannot_be_written_is_told_before_anything_is_opened(tmp_path) -> None:
+    (tmp_path / "file").touch()
+    result = CliRunner().invoke(main, ["no run", "no data", "--out", str(tmp_path / "file" / "findings")])
+    assert result.exit_code == 1 and "file: no folder that can be written to; choose another --out" in result.output
 
 
 def test_a_server_gives_the_answers_of_outcomes_and_no_more(tmp_path) -> None:
@@ -128,7 +158,9 @@ def test_a_server_gives_the_answers_of_outcomes_and_no_more(tmp_path) -> None:
     assert result.exit_code == 0, result.output
     assert [path.name for path in sorted((tmp_path / "out").iterdir())] == ["outcomes.csv", "outcomes.png"]
     assert "left out interventions: needs the model itself; leave out --endpoint" in result.output
-    assert named.exit_code == 1 and named.output.endswith("Error: needs the model itself; leave out --endpoint\n")
+    assert named.exit_code == 1 and named.output.endswith(
+        "Error: sweep: needs the model itself; leave out --endpoint\n"
+    )
 
 
 def test_several_answers_to_a_row_count_by_their_mean() -> None:
