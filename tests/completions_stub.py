@@ -48,9 +48,11 @@ class Stub:
         if self.refused and self.refused in self.tokenizer.decode(ids):
             return 400, {"error": {"message": "the prompt is too long", "type": "BadRequestError"}}
         sampling = {} if body["temperature"] == 0 else {"temperature": body["temperature"], "seed": body["seed"]}
-        options = GenerationOptions(max_new_tokens=body["max_tokens"], latents=LATENTS, **sampling)
+        options = GenerationOptions(max_new_tokens=body["max_tokens"], **sampling)
+        writes_latents = self.engine.run.method.spans != "none"
+        request = Request(ids, latents=LATENTS) if writes_latents else Request(ids, opening=[])  # only what is given
         with self.decoding:
-            (answer,) = self.engine.answer([Request(ids)], options)
+            (answer,) = self.engine.answer([request], options)
         choice = {"index": 0, "finish_reason": "stop" if answer.finished else "length"}
         shown = body.get("skip_special_tokens", True)
         choice["text"] = self.tokenizer.decode(answer.ids, skip_special_tokens=shown)

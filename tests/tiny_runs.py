@@ -96,6 +96,8 @@ def tiny_vqvae(token_ids: list[int], codes_per_chunk: int = 1) -> ChunkVQVAE:
 def saved_run(path: Path, method: str = "assorted") -> Run:
     """A finished run on disk: a random Llama with a byte-level tokenizer, and stage 1 beside it."""
     tokenizer = byte_tokenizer()
+    if method == "pause":
+        tokenizer.add_tokens([PAUSE], special_tokens=True)
     run = tiny_run(method, path, special_ids(tokenizer))
     run.fingerprint = tokenizer_fingerprint(tokenizer)
     path.mkdir(parents=True)

@@ -124,12 +124,12 @@ class Endpoint(Answerer):
         if self.returns_ids and "token_ids" not in _choice(reply, self.url):
             self.returns_ids = False  # and now without special tokens in the text
             reply = self._post(one, options)
-        return self._read(reply)
+        return self._read(one, reply)
 
     def _ask(self, one: Pending, options: GenerationOptions) -> Answer:
         try:
             reply = self._post(one, options)
-            return self._read(reply) if reply.ok else _unanswered(_message(reply))
+            return self._read(one, reply) if reply.ok else _unanswered(_message(reply))
         except InputError as error:
             return _unanswered(str(error))
         except RequestException as error:
@@ -159,16 +159,16 @@ class Endpoint(Answerer):
             )
         return text
 
-    def _read(self, reply: Response) -> Answer:
-        choice = _choice(reply, self.url)
+    def _read(self, one: Pending, reply: Response) -> Answer:
+        choice, added = _choice(reply, self.url), one.given[len(one.request.prompt_ids) :]
         stopped = choice.get("finish_reason") == "stop"
         if not self.returns_ids:
             used = (reply.json().get("usage") or {}).get("completion_tokens", 0)
-            return Answer(choice["text"], TokenCounts(unsorted=used), stopped)
+            return Answer(choice["text"], TokenCounts(unsorted=len(added) + used), stopped)
         ids = self._ids(choice["token_ids"])
         if stopped and not (ids and ids[-1] in self.ends):
             ids.append(self.run.ids.eos)  # some leave out the token at which they stopped
-        return read_answer(ids, self.tokenizer, self.run.ids, self.ends)
+        return read_answer([*added, *ids], self.tokenizer, self.run.ids, self.ends)
 
     def _ids(self, given: Any) -> list[int]:
         """Return token ids that a server sent, or refuse those that are none of this run's."""

@@ -70,6 +70,17 @@ def test_of_a_server_without_ids_text_and_number_of_tokens_are_known(stub, quest
     assert {name for name, value in counts.items() if value is not None} == {"total"}
 
 
+@pytest.mark.parametrize("opening", [None, [3, 5]])
+@pytest.mark.parametrize("ids", [True, False])
+def test_what_the_model_is_given_after_the_prompt_counts_as_it_does_here(tmp_path, ids, opening):
+    engine = Engine(saved_run(tmp_path / "run", "pause"))
+    questions = [replace(engine.request(text), opening=opening) for text in TEXTS[:3]]
+    answers = ask(Stub(engine, takes_ids=ids, returns_ids=ids), questions)
+    expected = engine.answer(questions, OPTIONS)
+    assert [answer.counts.total for answer in answers] == [answer.counts.total for answer in expected]
+    assert not ids or answers == expected and answers[0].counts.pause == (10 if opening is None else 0)
+
+
 def test_sampling_asks_for_every_sample_with_a_seed_of_its_own(stub, questions):
     options = replace(OPTIONS, temperature=1.5, samples=3, seed=7, top_k=5)
     answers = ask(stub, questions[:2], options)
