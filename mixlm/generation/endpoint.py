@@ -8,10 +8,11 @@ then an answer is its text and its number of tokens. The first request finds out
 import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, NamedTuple
 
 from requests import RequestException, Response, Session, get
 from requests.adapters import HTTPAdapter
+from transformers import AutoConfig
 from urllib3.util import Retry
 
 from mixlm.data.tokenization import starting_ids
@@ -20,12 +21,25 @@ from mixlm.generation.answers import Answer, TokenCounts, read_answer
 from mixlm.generation.engine import Engine, end_ids
 from mixlm.generation.options import GenerationOptions
 from mixlm.generation.plan import Answerer, Pending, Request
+from mixlm.model.loading import context_length
 from vqvae.advance import Advance
 
 
 PATIENCE = 600  # seconds for one answer
 PASSING = (408, 409, 429, 500, 502, 503, 504)  # statuses after which the same request may succeed
 REFUSED = (400, 404, 422)  # statuses of a server that does not know what it is asked for
+CLOSED = (401, 403, 404)  # statuses that no question will change
+
+
+class Form(NamedTuple):
+    """What passes between here and a server: ids, or text."""
+
+    takes_ids: bool = True
+    returns_ids: bool = True
+
+
+class UnreadableText(InputError):
+    """A prompt of which a server that takes text alone would read other ids."""
 
 
 class Endpoint(Answerer):
@@ -51,9 +65,12 @@ class Endpoint(Answerer):
                 f"{self.run.path}: method '{self.run.method_name}' feeds hidden states back, which no server does; "
                 "leave out --endpoint"
             )
-        if not url.startswith(("http://", "https://")):
+        if not str(url).startswith(("http://", "https://")):
             raise InputError(f"--endpoint {url}: is no address of a server; begin with http:// or https://")
+        if concurrency < 1:
+            raise InputError(f"--concurrency {concurrency}: must be at least 1")
         self.url = f"{url.rstrip('/').removesuffix('/v1')}/v1"
+        self.context = context_length(AutoConfig.from_pretrained(self.run.path))
         self.ends = end_ids(self.run.generation_config(), self.run.ids)
         waiting = Retry(retries, backoff_factor=0.5, status_forcelist=PASSING, allowed_methods=None)
         waiting.raise_on_status = False
@@ -63,19 +80,21 @@ class Endpoint(Answerer):
         if key := os.environ.get("OPENAI_API_KEY"):
             self.session.headers["Authorization"] = f"Bearer {key}"
         self.name = name or self._served_name()
-        self.takes_ids = self.returns_ids = True
+        self.form = Form()
 
     def _served_name(self) -> str:
         try:
             found = get(f"{self.url}/models", headers=self.session.headers, timeout=PATIENCE)
         except RequestException as error:
-            why = _reason(error)
-            raise InputError(f"{self.url}: no server answers ({why}); start one, or check --endpoint") from None
+            raise self._no_server(error) from None
         try:
             names = [model["id"] for model in found.json()["data"]]
         except (ValueError, KeyError, TypeError):
             names = []
         return names[0] if len(names) == 1 else str(self.run.path)
+
+    def _no_server(self, error: RequestException) -> InputError:
+        return InputError(f"{self.url}: no server answers ({_reason(error)}); start one, or check --endpoint")
 
     def plan(self, requests: Sequence[Request], options: GenerationOptions) -> list[Pending]:
         """Find out whether a server can decode as asked, and list the answers.
@@ -83,8 +102,12 @@ class Endpoint(Answerer):
         Raises:
             InputError: If it cannot.
         """
-        if str(options.latents) != "free":
-            raise InputError(f"--latents {options.latents}: a server decodes freely; leave out this or --endpoint")
+        for mode in (options.latents, *(one.latents for one in requests if one.latents and one.opening is None)):
+            if str(mode) != "free":
+                raise InputError(f"--latents {mode}: a server decodes freely; leave out this or --endpoint")
+        for request in requests:
+            if request.change is not None:
+                raise InputError(f"{request.name}: a server cannot change what the model reads; leave out --endpoint")
         if options.thoughts is not None:
             raise InputError(f"--thoughts {options.thoughts}: a server has none; leave it out")
         return super().plan(requests, options)
@@ -97,53 +120,68 @@ class Endpoint(Answerer):
         A request that it refuses has an answer that says why; the others are answered all the same.
 
         Raises:
-            InputError: If it refuses the first in every form.
+            InputError: If it refuses all of them or whoever asks, or does not answer as a server of completions.
         """
         answers: list[Answer] = []
         for answer in self._in_order(pending, options):
             answers.append(answer)
             if advance:
                 advance(len(answers), len(pending))
+        if answers and all(answer.error for answer in answers):
+            raise InputError(f"{self.url}: refuses {pending[0].request.name}: {answers[0].error}")
         return answers
 
     def _in_order(self, pending: Sequence[Pending], options: GenerationOptions) -> Iterator[Answer]:
-        """Yield the answers, the first before any other is asked for."""
-        if pending:
-            yield self._find_out(pending[0], options)
+        """Yield the answers, one by one until the first that is none but a refusal."""
+        rest = iter(pending)
+        for one in rest:
+            answer = self._find_out(one, options)
+            yield answer
+            if not answer.error:
+                break
         with ThreadPoolExecutor(self.concurrency) as pool:
-            yield from pool.map(lambda one: self._ask(one, options), pending[1:])
+            yield from pool.map(lambda one: self._ask(one, options), rest)
 
     def _find_out(self, one: Pending, options: GenerationOptions) -> Answer:
-        """Answer the first request, in the richest form that the server understands."""
-        reply = self._post(one, options)
-        if reply.status_code in REFUSED:
-            self.takes_ids = self.returns_ids = False
-            reply = self._post(one, options)
-        if not reply.ok:
+        """Answer a request in the richest form that the server understands, which is then the form of all others."""
+        form = self.form
+        try:
+            reply = first = self._post(one, options, form)
+            if reply.status_code in REFUSED and form.takes_ids:
+                form = Form(takes_ids=False, returns_ids=False)
+                reply = self._post(one, options, form)
+            if reply.ok and form.returns_ids and not isinstance(_choice(reply, self.url).get("token_ids"), list):
+                form = form._replace(returns_ids=False)  # and now without special tokens in the text
+                reply = first = self._post(one, options, form)
+        except UnreadableText as error:
+            return _unanswered(str(error))
+        except RequestException as error:
+            raise self._no_server(error) from None
+        if reply.status_code in CLOSED or reply.status_code in PASSING:
             raise InputError(f"{self.url}: refuses {one.request.name}: {_message(reply)}")
-        if self.returns_ids and "token_ids" not in _choice(reply, self.url):
-            self.returns_ids = False  # and now without special tokens in the text
-            reply = self._post(one, options)
-        return self._read(one, reply)
+        if not reply.ok:
+            return _unanswered(_message(first))
+        answer, self.form = self._read(one, reply, form), form
+        return answer
 
     def _ask(self, one: Pending, options: GenerationOptions) -> Answer:
         try:
-            reply = self._post(one, options)
-            return self._read(one, reply) if reply.ok else _unanswered(_message(reply))
+            reply = self._post(one, options, self.form)
+            return self._read(one, reply, self.form) if reply.ok else _unanswered(_message(reply))
         except InputError as error:
             return _unanswered(str(error))
         except RequestException as error:
             return _unanswered(_reason(error))
 
-    def _post(self, one: Pending, options: GenerationOptions) -> Response:
+    def _post(self, one: Pending, options: GenerationOptions, form: Form) -> Response:
         """Send one request; passing failures are repeated."""
         temperature = options.temperature if options.temperature is not None else float(options.sampling)
         body = {"model": self.name, "max_tokens": one.budget, "temperature": temperature}
-        body["prompt"] = one.given if self.takes_ids else self._as_text(one)
+        body["prompt"] = one.given if form.takes_ids else self._as_text(one)
         if options.sampling:
             body |= {"top_p": options.top_p, "seed": options.seed + one.place % options.samples}
             body |= {"top_k": options.top_k} if options.top_k else {}
-        if self.returns_ids:
+        if form.returns_ids:
             body |= {"return_token_ids": True, "skip_special_tokens": False}
         return self.session.post(f"{self.url}/completions", json=body, timeout=PATIENCE)
 
@@ -153,19 +191,21 @@ class Endpoint(Answerer):
         bare = ids[len(start) :] if start and ids[: len(start)] == start else ids
         text = self.tokenizer.decode(bare, skip_special_tokens=False, clean_up_tokenization_spaces=False)
         if self.tokenizer(text)["input_ids"] != ids:
-            raise InputError(
+            raise UnreadableText(
                 f"{one.request.name}: the server takes text alone, and would read other ids out of it; serve the run "
                 "with an engine that takes ids, such as vLLM"
             )
         return text
 
-    def _read(self, one: Pending, reply: Response) -> Answer:
+    def _read(self, one: Pending, reply: Response, form: Form) -> Answer:
         choice, added = _choice(reply, self.url), one.given[len(one.request.prompt_ids) :]
         stopped = choice.get("finish_reason") == "stop"
-        if not self.returns_ids:
-            used = (reply.json().get("usage") or {}).get("completion_tokens", 0)
+        if not form.returns_ids:
+            used = choice["completion_tokens"]
+            if type(used) is not int:
+                raise InputError(f"{self.url}: does not say how many tokens an answer has; choose another server")
             return Answer(choice["text"], TokenCounts(unsorted=len(added) + used), stopped)
-        ids = self._ids(choice["token_ids"])
+        ids = self._ids(choice.get("token_ids"))
         if stopped and not (ids and ids[-1] in self.ends):
             ids.append(self.run.ids.eos)  # some leave out the token at which they stopped
         return read_answer([*added, *ids], self.tokenizer, self.run.ids, self.ends)
@@ -179,11 +219,15 @@ class Endpoint(Answerer):
 
 
 def _choice(reply: Response, url: str) -> dict[str, Any]:
+    """Return what a server wrote, a text at least, with the number of tokens where it tells one."""
     try:
-        choice = reply.json()["choices"][0]
+        body = reply.json()
+        choice, usage = body["choices"][0], body.get("usage")
+        used = usage.get("completion_tokens") if isinstance(usage, dict) else None
+        choice = {**choice, "completion_tokens": used}
     except (ValueError, KeyError, IndexError, TypeError):
-        choice = None
-    if not isinstance(choice, dict) or "text" not in choice:
+        choice = {}
+    if not isinstance(choice.get("text"), str):
         raise InputError(f"{url}: its answer is none of a completions server; check --endpoint")
     return choice
 

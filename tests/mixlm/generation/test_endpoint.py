@@ -121,10 +121,32 @@ def test_a_server_that_goes_on_failing_is_given_up(stub, questions):
         assert endpoint._ask(pending, OPTIONS).error == "status 503, busy" and len(stub.failures) == 7
 
 
-def test_the_first_question_must_be_answered(stub, questions):
+@pytest.mark.parametrize("ids", [True, False])
+def test_a_first_question_that_is_refused_does_not_keep_the_others_from_their_answers(stub, questions, ids):
+    stub.takes_ids = stub.returns_ids = ids
     stub.refused = "1 + 4"
-    with pytest.raises(InputError, match="refuses the question: status 400, "):
+    first, *others = ask(stub, questions)
+    expected = local(stub, questions)[1:]
+    assert first.error.startswith("status 4") and [one.text for one in others] == [one.text for one in expected]
+    assert not ids or others == expected and first.error == "status 400, the prompt is too long"
+
+
+def test_a_call_of_which_every_question_is_refused_ends_and_the_next_one_is_asked_as_before(stub, questions):
+    with serving(stub) as url:
+        endpoint = Endpoint(url, stub.engine)
+        stub.refused = "1 +"
+        with pytest.raises(InputError, match="refuses the question: status 400, the prompt is too long"):
+            endpoint.answer(questions[:2], OPTIONS)
+        stub.refused = None
+        assert endpoint.answer(questions[:2], OPTIONS) == local(stub, questions[:2])
+
+
+@pytest.mark.parametrize("status", [401, 403, 404])
+def test_a_server_that_lets_nobody_in_is_asked_no_further(stub, questions, status):
+    stub.complete = lambda body: (status, {"error": {"message": "no"}})
+    with pytest.raises(InputError, match=f"refuses the question: status {status}, no"):
         ask(stub, questions)
+    assert len(stub.bodies) <= 2
 
 
 def test_a_key_is_sent_if_there_is_one(stub, questions, monkeypatch):
@@ -136,8 +158,9 @@ def test_a_key_is_sent_if_there_is_one(stub, questions, monkeypatch):
 def test_a_text_of_which_a_server_would_make_other_ids_is_not_sent(stub, questions):
     stub.takes_ids = stub.returns_ids = False
     typed = stub.engine.request("<latent_3> ?")
-    first, second = ask(stub, [questions[0], typed])
-    assert first.error is None and "would read other ids out of it" in second.error
+    for asked in ([questions[0], typed], [typed, questions[0]]):
+        errors = {one is typed: answer.error for one, answer in zip(asked, ask(stub, asked), strict=True)}
+        assert errors[False] is None and "would read other ids out of it" in errors[True]
 
 
 @pytest.mark.parametrize(
@@ -153,6 +176,27 @@ def test_what_a_server_cannot_do_is_refused_before_it_is_asked(stub, questions, 
     assert not stub.bodies
 
 
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"latents": LatentMode("exact", 2)}, "--latents exact:2: a server decodes freely"),
+        ({"change": lambda vectors: vectors}, "the question: a server cannot change what the model reads"),
+    ],
+)
+def test_what_one_request_asks_of_a_server_in_vain_is_refused_too(stub, questions, changes, message):
+    with pytest.raises(InputError, match=message):
+        ask(stub, [*questions, replace(questions[0], **changes)])
+    assert not stub.bodies
+
+
+def test_the_context_bounds_answers_of_a_server_as_here(stub, questions):
+    long = replace(OPTIONS, max_new_tokens=1000)
+    answers = ask(stub, questions[:2], long)
+    assert answers == local(stub, questions[:2], long) and max(body["max_tokens"] for body in stub.bodies) < 64
+    with pytest.raises(InputError, match="the prompt has 64 tokens, the model's context holds 64"):
+        ask(stub, [Request([3] * 64)])
+
+
 def test_a_run_that_feeds_hidden_states_back_is_not_served():
     with pytest.raises(InputError, match="run: method 'coconut' feeds hidden states back, which no server does"):
         Endpoint("http://127.0.0.1:1", Engine(tiny_run("coconut"), tokenizer=tiny_tokenizer()))
@@ -162,7 +206,7 @@ def test_of_nothing_to_answer_nothing_is_asked(stub):
     assert ask(stub, []) == [] and not stub.bodies
 
 
-@pytest.mark.parametrize("ids", [[3, -1], [3, 10**9], "abc", None, [3.5], [True]])
+@pytest.mark.parametrize("ids", [[3, -1], [3, 10**9], [3.5], [True]])
 def test_ids_that_the_run_does_not_have_are_refused(stub, questions, ids):
     answer = stub.complete
     stub.complete = lambda body: (200, {"choices": [{**answer(body)[1]["choices"][0], "token_ids": ids}]})
@@ -170,19 +214,47 @@ def test_ids_that_the_run_does_not_have_are_refused(stub, questions, ids):
         ask(stub, questions[:1])
 
 
-@pytest.mark.parametrize("choice", [1, "text", {}, {"text": 3, "token_ids": None}, None])
+@pytest.mark.parametrize("choice", [1, "text", {}, {"text": 3, "token_ids": [3]}, {"text": None}, None])
 def test_what_is_no_completion_is_one_line(stub, questions, choice):
     stub.complete = lambda body: (200, {"choices": [choice]})
-    with pytest.raises(InputError, match="none of a completions server|sends token ids"):
+    with pytest.raises(InputError, match="none of a completions server"):
         ask(stub, questions[:1])
 
 
-def test_an_address_has_a_scheme(engine):
-    with pytest.raises(InputError, match="--endpoint localhost:8000: is no address .*begin with http://"):
-        Endpoint("localhost:8000", engine)
+@pytest.mark.parametrize("usage", [None, 3, {}, {"completion_tokens": None}, {"completion_tokens": "3"}])
+def test_a_server_of_text_says_how_many_tokens_there_are(stub, questions, usage):
+    stub.complete = lambda body: (200, {"choices": [{"text": "3", "token_ids": None}], "usage": usage})
+    with pytest.raises(InputError, match="/v1: does not say how many tokens"):
+        ask(stub, questions[:1])
 
 
-def test_a_server_that_is_not_there_is_one_line(engine):
+@pytest.mark.parametrize("ids", [None, "abc"])
+def test_ids_that_come_no_more_are_told_at_their_question(stub, questions, ids):
+    complete = stub.complete
+
+    def forgetful(body: dict) -> tuple[int, dict]:
+        status, reply = complete(body)
+        reply["choices"][0] |= {} if body["prompt"] == questions[0].prompt_ids else {"token_ids": ids}
+        return status, reply
+
+    stub.complete = forgetful
+    first, second = ask(stub, questions[:2])
+    assert first.codes and "sends token ids that the run does not have" in second.error
+
+
+@pytest.mark.parametrize("url", ["localhost:8000", None])
+def test_an_address_has_a_scheme(engine, url):
+    with pytest.raises(InputError, match=f"--endpoint {url}: is no address .*begin with http://"):
+        Endpoint(url, engine)
+
+
+def test_somebody_asks(engine):
+    with pytest.raises(InputError, match="--concurrency 0: must be at least 1"):
+        Endpoint("http://127.0.0.1:1", engine, concurrency=0)
+
+
+@pytest.mark.parametrize("name", [None, "served"])
+def test_a_server_that_is_not_there_is_one_line(engine, questions, name):
     with pytest.raises(InputError, match=r"http://127.0.0.1:1/v1: no server answers \(.*refused.*\)") as caught:
-        Endpoint("http://127.0.0.1:1/v1/", engine)
+        Endpoint("http://127.0.0.1:1/v1/", engine, name, retries=0).answer(questions, OPTIONS)
     assert "\n" not in str(caught.value)
