@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from transformers import PreTrainedConfig
 
-from vqvae.errors import InputError
+from vqvae.errors import InputError, require_between
 from vqvae.options import VQVAEModelOptions
 
 
@@ -61,6 +61,7 @@ class ChunkVQVAEConfig(VQVAEModelOptions, PreTrainedConfig):
             raise InputError(f"context '{self.context}': choose chunk or trace")
         if self.quantizer not in ("ema", "gradient"):
             raise InputError(f"quantizer '{self.quantizer}': choose ema or gradient")
+        require_between("commitment_weight", self.commitment_weight, 0)
         if self.context == "trace" and self.max_length < self.chunk_length:
             raise InputError(f"max length {self.max_length} holds no chunk of {self.chunk_length} tokens")
 

@@ -1,4 +1,9 @@
-"""The one error that a user's input can cause."""
+"""The one error that a user's input can cause, and the bounds of numbers."""
+
+from math import inf
+
+
+MOST_SEEDS = 2**32  # numpy takes no more
 
 
 class InputError(ValueError):
@@ -6,3 +11,14 @@ class InputError(ValueError):
 
     Commands print the message without a traceback and exit with status 1.
     """
+
+
+def require_between(option: str, value: float, least: float, most: float = inf) -> None:
+    """Find out whether the value of an option is from ``least`` to below ``most``; nan and infinity never are.
+
+    Raises:
+        InputError: If it is not.
+    """
+    if not least <= value < most:
+        end = "up" if most == inf else f"to below {most}"
+        raise InputError(f"--{option.replace('_', '-')} {value}: give a number from {least} {end}")

@@ -1,6 +1,8 @@
-"""What a user can choose about stage 1. Read by commands, so nothing is imported here."""
+"""What a user can choose about stage 1. Read by commands, so nothing large is imported here."""
 
 from dataclasses import dataclass
+
+from vqvae.errors import MOST_SEEDS, InputError, require_between
 
 
 @dataclass
@@ -82,3 +84,15 @@ class VQVAETrainingOptions:
     bf16: bool = False
     workers: int = 0
     vectors_per_code: int = 10
+
+    def __post_init__(self) -> None:
+        """Check the numbers.
+
+        Raises:
+            InputError: If one is out of its range.
+        """
+        for name, least in {"steps": 1, "batch_size": 1, "save_every": 0, "workers": 0}.items():
+            require_between(name, getattr(self, name), least)
+        require_between("seed", self.seed, 0, MOST_SEEDS)
+        if not 0 < self.learning_rate < float("inf"):
+            raise InputError(f"--learning-rate {self.learning_rate}: give a finite rate above 0")

@@ -57,6 +57,8 @@ class Sharding:
         if not len(train):
             raise InputError(f"{traces}: holds no samples")
         self.sources = {"train": train, "valid": open_raw(options.valid) if options.valid else train}
+        if not len(self.sources["valid"]):
+            raise InputError(f"{options.valid}: holds no samples")
         held = 0 if options.valid else min(round(len(train) * options.valid_fraction), MOST_VALID)
         order = np.random.default_rng(options.training.seed).permutation(len(train)) if held else np.zeros(0, int)
         self.held_out = np.sort(order[:held])

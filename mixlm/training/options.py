@@ -1,7 +1,7 @@
 """What a training run can be told."""
 
 import sys
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from importlib.util import find_spec
 from typing import Any, get_args
 
@@ -9,9 +9,11 @@ from mixlm.data.template import Template
 from mixlm.errors import InputError
 from mixlm.evaluation.checks import require_check
 from mixlm.tasks import CheckName
+from vqvae.errors import MOST_SEEDS, require_between
 
 
 CHOICES = {
+    "scheduler": ("cosine", "linear", "constant_with_warmup"),
     "new_token_start": ("mean", "text"),
     "select": ("last", "loss", "accuracy"),
     "check": get_args(CheckName),
@@ -20,6 +22,9 @@ CHOICES = {
 }
 _COUNTS = ("steps", "micro_batch_size", "warmup_steps", "lora_rank", "max_row_tokens", "max_length", "workers")
 LEAST = {"batch_size": 1, "log_every": 1, **dict.fromkeys((*_COUNTS, "save_every", "eval_every"), 0)}
+_RANGES = {"seed": (0, MOST_SEEDS), "adam_beta2": (0, 1)} | {
+    name: (least,) for name, least in {**LEAST, "weight_decay": 0, "max_grad_norm": 0, "new_token_noise": 0}.items()
+}
 
 
 @dataclass(frozen=True)
@@ -133,16 +138,19 @@ class TrainingOptions:
 
     def _check_values(self) -> None:
         """Check every option by itself."""
+        for option in fields(self):
+            kind, value = getattr(option.type, "__origin__", option.type), getattr(self, option.name)
+            if not isinstance(value, kind) and not (type(value) is int and isinstance(0.0, kind)):
+                raise InputError(f"{_flag(option.name)} {value!r}: is not of type {getattr(kind, '__name__', kind)}")
         for name, known in CHOICES.items():
             if getattr(self, name) not in known:
                 raise InputError(f"{_flag(name)} {getattr(self, name)}: not known; give {' or '.join(known)}")
-        for name, least in {**LEAST, "seed": 0}.items():
-            if getattr(self, name) < least:
-                raise InputError(f"{_flag(name)} {getattr(self, name)}: give a number from {least} up")
+        for name, bounds in _RANGES.items():
+            require_between(name, getattr(self, name), *bounds)
         for name in ("learning_rate", "new_token_lr"):
             rate = getattr(self, name)
-            if rate is not None and not rate > 0:
-                raise InputError(f"{_flag(name)} {rate}: give a rate above 0")
+            if rate is not None and not 0 < rate < float("inf"):
+                raise InputError(f"{_flag(name)} {rate}: give a finite rate above 0")
 
     @property
     def row_rate(self) -> float:

@@ -13,6 +13,7 @@ from pipelines.grid.commands import known_options
 from pipelines.grid.grid import ENTRY_COMMANDS, Entry, Grid
 from pipelines.shared.config_file import unknown_option
 from pipelines.shared.options import TEMPLATE_OPTIONS
+from vqvae.errors import MOST_SEEDS
 
 
 if TYPE_CHECKING:
@@ -192,8 +193,14 @@ def _check_rows(path: Path, rows: Mapping[str, Any], needed: tuple[str, ...]) ->
 
 
 def _seeds(path: Path, seeds: Any) -> tuple[int, ...]:
-    if not isinstance(seeds, list) or not seeds or not all(type(seed) is int and seed >= 0 for seed in seeds):
-        raise InputError(f"{path}: 'seeds' is no list of whole numbers from 0 on; write for example [0, 1, 2]")
+    if (
+        not isinstance(seeds, list)
+        or not seeds
+        or not all(type(seed) is int and 0 <= seed < MOST_SEEDS for seed in seeds)
+    ):
+        raise InputError(
+            f"{path}: 'seeds' is no list of whole numbers from 0 to below 2**32; write for example [0, 1, 2]"
+        )
     return tuple(dict.fromkeys(seeds))
 
 

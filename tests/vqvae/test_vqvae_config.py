@@ -15,6 +15,7 @@ from vqvae.errors import InputError
         ({"codebook_size": 1}, "at least 2 codes"),
         ({"hidden_size": 15}, "no multiple of 2 heads"),
         ({"context": "page"}, "choose chunk or trace"),
+        ({"commitment_weight": -1.0}, "--commitment-weight -1.0: give a number from 0 up"),
         ({"quantizer": "magic"}, "choose ema or gradient"),
         ({"context": "trace", "max_length": 3}, "holds no chunk of 4"),
     ],
@@ -31,6 +32,20 @@ def test_shapes_that_cannot_be_are_named(changes: dict, message: str, tmp_path: 
     with pytest.raises(InputError, match=message):
         train_vqvae(random_rows(20), config, tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"seed": -1}, "--seed -1: give a number from 0 to below 4294967296"),
+        ({"seed": 5_000_000_000}, "--seed 5000000000: give a number from 0 to below 4294967296"),
+        ({"learning_rate": float("inf")}, "--learning-rate inf: give a finite rate above 0"),
+        ({"steps": 0}, "--steps 0: give a number from 1 up"),
+    ],
+)
+def test_numbers_of_training_out_of_their_range_are_named(changes: dict, message: str) -> None:
+    with pytest.raises(InputError, match=f"^{message}$"):
+        VQVAETrainingOptions(**changes)
 
 
 @pytest.mark.parametrize(

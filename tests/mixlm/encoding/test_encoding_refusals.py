@@ -89,6 +89,12 @@ def test_what_cannot_be_is_refused_before_anything_is_written(work, encoded, cha
     assert not (work.folder / "impossible").exists()
 
 
+def test_a_validation_file_without_samples_is_refused(fresh):
+    empty = fresh.folder / "empty.jsonl"
+    empty.touch()
+    assert fresh.refuses(valid=str(empty)) == f"{empty}: holds no samples" and not (fresh.folder / "encoded").exists()
+
+
 def test_a_model_of_another_tokenizer_is_refused(fresh, encoded):
     other = [{"question": "what", "steps": ["quite other words, and many of them"], "answer": "no"}] * 12
     write_traces(fresh.folder, other)

@@ -25,7 +25,7 @@ from tests.tiny_data import write_raw, write_scratch
 STAGES = [0, 1, 1, 2, 2, 3, 3, 4, 4, 4]
 CURRICULUM = {"stages": 3, "first_epochs": 0.5, "epochs_per_stage": 1.0}
 OPTIONS = TrainingOptions(
-    "coconut-no-thought", CURRICULUM, learning_rate=1e-3, steps=10, batch_size=6, scheduler="constant"
+    "coconut-no-thought", CURRICULUM, learning_rate=1e-3, steps=10, batch_size=6, scheduler="constant_with_warmup"
 )
 
 

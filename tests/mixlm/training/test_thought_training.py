@@ -38,7 +38,7 @@ OPTIONS = TrainingOptions(
     learning_rate=1e-2,
     steps=9,
     batch_size=8,
-    scheduler="constant",
+    scheduler="constant_with_warmup",
     log_every=1,
 )
 LOSSES = ("loss", "text_loss")

@@ -26,7 +26,7 @@ OPTIONS = TrainingOptions(
     learning_rate=1e-2,
     steps=6,
     batch_size=8,
-    scheduler="constant",
+    scheduler="constant_with_warmup",
 )
 
 

@@ -22,9 +22,21 @@ PLAIN = TrainingOptions("cot")
         ("lora_rank", -1, "--lora-rank -1: give a number from 0 up"),
         ("batch_size", 0, "--batch-size 0: give a number from 1 up"),
         ("log_every", 0, "--log-every 0: give a number from 1 up"),
-        ("seed", -1, "--seed -1: give a number from 0 up"),
-        ("learning_rate", 0.0, "--learning-rate 0.0: give a rate above 0"),
-        ("new_token_lr", -1e-3, "--new-token-lr -0.001: give a rate above 0"),
+        ("seed", -1, "--seed -1: give a number from 0 to below 4294967296"),
+        ("learning_rate", 0.0, "--learning-rate 0.0: give a finite rate above 0"),
+        ("new_token_lr", -1e-3, "--new-token-lr -0.001: give a finite rate above 0"),
+        ("learning_rate", float("inf"), "--learning-rate inf: give a finite rate above 0"),
+        ("seed", 2**32, "--seed 4294967296: give a number from 0 to below 4294967296"),
+        ("adam_beta2", 1.5, "--adam-beta2 1.5: give a number from 0 to below 1"),
+        ("max_grad_norm", float("nan"), "--max-grad-norm nan: give a number from 0 up"),
+        ("max_grad_norm", -1.0, "--max-grad-norm -1.0: give a number from 0 up"),
+        ("weight_decay", -1.0, "--weight-decay -1.0: give a number from 0 up"),
+        ("scheduler", "bogus", "--scheduler bogus: not known; give cosine or linear or constant_with_warmup"),
+        ("batch_size", 2.5, "--batch-size 2.5: is not of type int"),
+        ("batch_size", "5", "--batch-size '5': is not of type int"),
+        ("learning_rate", "1", "--learning-rate '1': is not of type float"),
+        ("template", None, "--template None: is not of type Template"),
+        ("method_options", [], "--method-options []: is not of type dict"),
         ("epochs", float("nan"), "--epochs nan: give a number above 0, or --steps"),
     ],
 )
@@ -32,6 +44,10 @@ def test_a_wrong_value_is_refused_when_it_is_given(name: str, value: Any, messag
     with pytest.raises(InputError) as error:
         replace(PLAIN, **{name: value})
     assert str(error.value) == message
+
+
+def test_a_whole_number_is_a_rate_too() -> None:
+    assert replace(PLAIN, learning_rate=1, new_token_lr=2).new_token_lr == 2
 
 
 @pytest.mark.parametrize(("eval_every", "save_every"), [(20, 30), (20, 10)])

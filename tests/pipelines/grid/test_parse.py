@@ -175,6 +175,7 @@ def method(**keys):
         ({"seeds": 3}, "'seeds' is no list"),
         ({"seeds": []}, "'seeds' is no list"),
         ({"seeds": [-1]}, "'seeds' is no list"),
+        ({"seeds": [2**32]}, "'seeds' is no list of whole numbers from 0 to below"),
         ({"seeds": [True]}, "'seeds' is no list"),
         ({"data": {"task": "chess"}}, "no such task"),
         ({"data": {**GRID["data"], "row": 3}}, "no key of data is called 'row'"),
