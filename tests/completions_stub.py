@@ -33,7 +33,7 @@ class Stub:
         self.takes_ids, self.returns_ids, self.ends = takes_ids, returns_ids, ends
         self.failures, self.bodies, self.headers = [], [], []
         self.refused, self.most, self.now, self.delay = None, 0, 0, 0.0
-        self.lock, self.decoding = threading.Lock(), threading.Lock()
+        self.lock = threading.Lock()
 
     def complete(self, body: dict) -> tuple[int, dict]:
         """Return status and body of an answer."""
@@ -51,8 +51,7 @@ class Stub:
         options = GenerationOptions(max_new_tokens=body["max_tokens"], **sampling)
         writes_latents = self.engine.run.method.spans != "none"
         request = Request(ids, latents=LATENTS) if writes_latents else Request(ids, opening=[])  # only what is given
-        with self.decoding:
-            (answer,) = self.engine.answer([request], options)
+        (answer,) = self.engine.answer([request], options)
         choice = {"index": 0, "finish_reason": "stop" if answer.finished else "length"}
         shown = body.get("skip_special_tokens", True)
         choice["text"] = self.tokenizer.decode(answer.ids, skip_special_tokens=shown)

@@ -31,7 +31,7 @@ def evaluate(
     answerer: Answerer,
     rows: Sequence[Row],
     options: GenerationOptions | None = None,
-    latents: Sequence[LatentMode | str] = ("free",),
+    latents: Sequence[LatentMode | str] | str = ("free",),
     check: CheckName = "exact",
     advance: Advance | None = None,
 ) -> dict[str, Any]:
@@ -92,12 +92,13 @@ def longest_answer(rows: Sequence[Row]) -> int:
     return 2 * max(len(row["trace_ids"]) + len(row["solution_ids"]) for row in rows)
 
 
-def read_modes(latents: Sequence[LatentMode | str], run: Run) -> list[LatentMode]:
+def read_modes(latents: Sequence[LatentMode | str] | str, run: Run) -> list[LatentMode]:
     """Return the modes in ``latents``; a string may hold several, as ``--latents`` does.
 
     Raises:
         InputError: If a string is no mode, or a mode asks for latents that the run's method does not write.
     """
+    latents = [latents] if isinstance(latents, str) else latents
     lists = [parse_latent_modes(mode) if isinstance(mode, str) else [mode] for mode in latents]
     modes = [mode for listed in lists for mode in listed]
     for mode in modes:

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
+from threading import RLock
 
 import torch
 from transformers import GenerationConfig, LogitsProcessorList, PreTrainedModel, PreTrainedTokenizerBase
@@ -42,6 +43,7 @@ class Engine(Answerer):
         device: str = "cpu",
     ) -> None:
         self.run, self.device = run, device
+        self._alone = RLock()  # decoding changes the model's settings and the random numbers for a while
         if model is not None:
             self.model = model
         if tokenizer is not None:
@@ -79,8 +81,8 @@ class Engine(Answerer):
         Batching changes nothing: padding is masked by place, and an answer's length limit is its own.
         """
         answers, done = [None] * len(pending), 0
-        ends = end_ids(self.model.generation_config, self.run.ids)
-        with _plain_settings(self.model), _seeded(options):
+        with self._alone, _plain_settings(self.model) as own, _seeded(options):
+            ends = end_ids(own, self.run.ids)
             for batch in batches(pending, options.batch_size):
                 settings = _generation_config(options, batch[0].budget, self._pad_id, ends)
                 for one, ids in zip(batch, self._decode(batch, settings), strict=True):
@@ -150,12 +152,12 @@ def _seeded(options: GenerationOptions) -> Iterator[None]:
 
 
 @contextmanager
-def _plain_settings(model: PreTrainedModel) -> Iterator[None]:
-    """Hide the checkpoint's own decoding settings, such as a temperature, and switch dropout off meanwhile."""
+def _plain_settings(model: PreTrainedModel) -> Iterator[GenerationConfig]:
+    """Hide the checkpoint's own decoding settings, such as a temperature, and switch dropout off; yields them."""
     settings = model.generation_config
     model.generation_config = GenerationConfig()
     try:
         with evaluating(model):
-            yield
+            yield settings
     finally:
         model.generation_config = settings

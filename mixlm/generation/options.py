@@ -1,8 +1,10 @@
 """How answers are decoded, and how many latents they may or must hold: the values of ``--latents``."""
 
+import math
 import re
 from dataclasses import dataclass, field
 from fractions import Fraction
+from numbers import Real
 from typing import Literal
 
 from mixlm.errors import InputError
@@ -33,11 +35,13 @@ class LatentMode:
         """Check the fields.
 
         Raises:
-            InputError: If there is no such kind, or a number is missing or one too many.
+            InputError: If there is no such kind, or a number is missing, one too many or out of its range.
         """
-        numbers = [number for number in (self.count, self.share) if number is not None]
-        if self.kind not in _KINDS or len(numbers) != (self.kind in ("max", "exact")) or any(n < 0 for n in numbers):
-            raise InputError(f"--latents '{self}': no such mode; {_REMEDY}")
+        count = self.count is None or type(self.count) is int and self.count >= 0
+        share = self.share is None or isinstance(self.share, Real) and 0 <= self.share <= 1
+        numbers = (self.count is not None) + (self.share is not None)
+        if not (self.kind in _KINDS and count and share and numbers == (self.kind in ("max", "exact"))):
+            raise InputError(f"{self!r}: no such mode; {_REMEDY}")
 
     def __str__(self) -> str:
         """Return the mode as a user types it."""
@@ -94,13 +98,14 @@ class GenerationOptions:
         Raises:
             InputError: If it is no mode, or a number is out of its range.
         """
-        if isinstance(self.latents, str):
-            object.__setattr__(self, "latents", parse_latent_mode(self.latents))
+        object.__setattr__(self, "latents", parse_latent_mode(self.latents))
         least = {"max_new_tokens": 1, "temperature": 0, "top_k": 0, "batch_size": 1, "samples": 1, "thoughts": 0}
         for name, bound in least.items():
             value = getattr(self, name)
             if value is not None and value < bound:
                 raise InputError(f"{name} {value}: must be at least {bound}")
+        if self.temperature is not None and not math.isfinite(self.temperature):
+            raise InputError(f"temperature {self.temperature}: must be a finite number")
         if not 0 < self.top_p <= 1:
             raise InputError(f"top_p {self.top_p}: must be above 0 and at most 1")
 
@@ -110,13 +115,17 @@ class GenerationOptions:
         return self.temperature != 0 and (self.temperature is not None or self.top_k > 0 or self.top_p < 1)
 
 
-def parse_latent_mode(text: str) -> LatentMode:
+def parse_latent_mode(text: str | LatentMode) -> LatentMode:
     """Read one mode: ``free``, ``text``, ``direct``, ``max:N`` or ``exact:N``; N may also be a share such as ``25%``.
+
+    What is a mode already is returned as it is.
 
     Raises:
         InputError: If the text is none of these.
     """
-    kind, colon, value = text.strip().partition(":")
+    if isinstance(text, LatentMode):
+        return text
+    kind, colon, value = str(text).strip().partition(":")
     if kind in ("free", "text", "direct") and not colon:
         return LatentMode(kind)
     if kind not in ("max", "exact") or not _VALUE.fullmatch(value.strip()):

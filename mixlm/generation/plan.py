@@ -9,7 +9,7 @@ from mixlm.data.tokenization import tokenize_prompt
 from mixlm.errors import InputError
 from mixlm.generation.answers import Answer, count_tokens
 from mixlm.generation.grammar import span_limits
-from mixlm.generation.options import MOST_NEW_TOKENS, GenerationOptions, LatentMode
+from mixlm.generation.options import MOST_NEW_TOKENS, GenerationOptions, LatentMode, parse_latent_mode
 from mixlm.generation.prefill import Change
 from mixlm.run import Run
 from vqvae.advance import Advance
@@ -22,7 +22,7 @@ class Request:
     Attributes:
         prompt_ids: The prompt P.
         name: What error messages call it, for example ``questions.jsonl:17``.
-        latents: How latents are decoded, in place of what the options say for all.
+        latents: How latents are decoded, in place of what the options say for all; may be given as text.
         opening: What the answer begins with, in place of what the method puts after P: a whole span of latents or
             thoughts, the answer's marker, or nothing. Only text follows.
         change: What the model reads in place of the latents and thoughts that it is given.
@@ -33,6 +33,11 @@ class Request:
     latents: LatentMode | None = None
     opening: Sequence[int] | None = None
     change: Change | None = None
+
+    def __post_init__(self) -> None:
+        """Read a mode that is given as text, or refuse it."""
+        if self.latents is not None:
+            object.__setattr__(self, "latents", parse_latent_mode(self.latents))
 
 
 @dataclass(frozen=True)
@@ -90,8 +95,8 @@ class Answerer:
             ``options.samples`` answers to the first request, then those to the second, and so on.
 
         Raises:
-            InputError: If a prompt does not fit the model's context, or the options contradict each other or the
-                method, or cannot be had of this answerer.
+            InputError: If a prompt is empty, not of the run's vocabulary or does not fit the model's context, or the
+                options contradict each other or the method, or cannot be had of this answerer.
         """
         options = options or GenerationOptions()
         return self.decode(self.plan(requests, options), options, advance)
@@ -126,6 +131,9 @@ class Answerer:
             raise InputError(
                 "--latents direct: is for mixlm evaluate, which knows the form of answers; choose another"
             )
+        rows = len(self.tokenizer)
+        if not len(request.prompt_ids) or not all(0 <= token < rows for token in request.prompt_ids):
+            raise InputError(f"{request.name}: the prompt must be token ids from 0 to {rows - 1}, one at least")
         given = run.prompt(request.prompt_ids, options.thoughts)
         thoughts = run.method.thoughts_to_add(run.progress) if opening is None and options.thoughts is None else 0
         if opening is not None:

@@ -61,6 +61,12 @@ def test_a_file_is_answered_in_its_order(run, questions, tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["answers.jsonl", "questions.jsonl"]
 
 
+@pytest.mark.parametrize("value", ["nan", "inf"])
+def test_a_temperature_is_a_number(run, value):
+    message = call(run.path, "1?", "--temperature", value, code=1).stderr
+    assert message == f"Error: temperature {value}: must be a finite number\n"
+
+
 def test_sampling_with_explanations_into_a_file(run, questions, tmp_path):
     out = tmp_path / "answers.jsonl"
     options = ("--temperature", 1.5, "--top-k", 20, "--samples", 2, "--seed", 3, "--max-new-tokens", 6)

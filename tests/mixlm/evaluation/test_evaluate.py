@@ -120,6 +120,10 @@ def test_one_row_for_each_mode_beside_free_decoding():
     json.dumps({**result, "records": None})
 
 
+def test_a_text_names_its_modes():
+    assert list(evaluate(engine(tiny_model("llama")), ROWS, latents="text")["modes"]) == ["text"]
+
+
 def test_accuracy_is_that_of_free_decoding_whoever_shares_the_rows(monkeypatch):
     """Three processes, one without a row of two: each answers its share, and all are told the same."""
     one, rows = engine(tiny_model("llama")), ROWS[:2]

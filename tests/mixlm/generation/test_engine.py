@@ -1,3 +1,4 @@
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
@@ -260,3 +261,26 @@ def test_what_cannot_be_opened_is_one_line(tmp_path):
     run = saved_run(tmp_path / "run")
     with pytest.raises(InputError, match="--device nowhere: there is no such device here"):
         Engine.load(run.path, "nowhere")
+
+
+def test_threads_that_share_an_engine_get_the_answers_of_one_and_leave_its_model_as_it_was():
+    model = tiny_model("llama")
+    model.generation_config.eos_token_id = [0, 3]
+    engine, settings = Engine(RUN, model, TOKENIZER), model.generation_config
+    options = [GenerationOptions(max_new_tokens=12, temperature=1.5, seed=seed) for seed in range(8)]
+    alone = [engine.answer(asked(), each) for each in options]
+    with ThreadPoolExecutor(8) as pool:
+        assert list(pool.map(lambda each: engine.answer(asked(), each), options)) == alone
+    assert model.generation_config is settings
+
+
+def test_a_request_takes_a_mode_as_text():
+    assert Request([1], latents="exact:2") == Request([1], latents=LatentMode("exact", 2))
+    with pytest.raises(InputError, match="--latents 'fuzzy': no such mode"):
+        Request([1], latents="fuzzy")
+
+
+@pytest.mark.parametrize("prompt", [[], [-1], [1, len(TOKENIZER)]])
+def test_a_prompt_that_the_model_cannot_read_is_named(prompt):
+    with pytest.raises(InputError, match="prompt 2: the prompt must be token ids from 0 to"):
+        answer_all(tiny_model("llama"), prompts=[[1], prompt])

@@ -68,6 +68,10 @@ def test_a_mode_given_as_text_is_read():
         ({"max_new_tokens": 0}, "max_new_tokens 0: must be at least 1"),
         ({"batch_size": 0}, "batch_size 0: must be at least 1"),
         ({"samples": 0}, "samples 0: must be at least 1"),
+        ({"latents": None}, "--latents 'None': no such mode"),
+        ({"latents": 5}, "--latents '5': no such mode"),
+        ({"temperature": float("nan")}, "temperature nan: must be a finite number"),
+        ({"temperature": float("inf")}, "temperature inf: must be a finite number"),
         ({"temperature": -1.0}, "temperature -1.0: must be at least 0"),
         ({"thoughts": -1}, "thoughts -1: must be at least 0"),
         ({"top_p": 0.0}, "top_p 0.0: must be above 0 and at most 1"),
@@ -78,9 +82,23 @@ def test_options_out_of_range_are_refused_at_once(values, message):
         GenerationOptions(**values)
 
 
-@pytest.mark.parametrize("fields", [("fuzzy",), ("exact",), ("max", -1), ("free", 2), ("exact", 2, Fraction(1, 2))])
+@pytest.mark.parametrize(
+    "fields",
+    [
+        ("fuzzy",),
+        ("exact",),
+        ("max", -1),
+        ("free", 2),
+        ("exact", 2, Fraction(1, 2)),
+        ("exact", "2"),
+        ("exact", 2.5),
+        ("exact", None, 2),
+        ("exact", None, "1"),
+        ("exact", None, float("nan")),
+    ],
+)
 def test_a_mode_that_is_none_is_refused_at_once(fields):
-    with pytest.raises(InputError, match="^--latents '.*': no such mode; choose free, text"):
+    with pytest.raises(InputError, match=r"^LatentMode\(.*\): no such mode; choose free, text"):
         LatentMode(*fields)
 
 
