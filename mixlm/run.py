@@ -92,7 +92,11 @@ class Run:
         return path if path.is_dir() else None
 
     def tokenizer(self) -> "PreTrainedTokenizerBase":
-        """Open the run's tokenizer."""
+        """Open the run's tokenizer.
+
+        Raises:
+            InputError: If it is not there.
+        """
         from mixlm.model.loading import open_tokenizer
 
         return open_tokenizer(str(self.path))
@@ -102,12 +106,16 @@ class Run:
 
         Args:
             dtype: Of the weights; "auto" keeps the dtype that they were saved in.
+
+        Raises:
+            InputError: If weights or configuration are not there.
         """
         from transformers import AutoModelForCausalLM
 
+        from mixlm.model.loading import open_pretrained
         from mixlm.model.stop import STOP_FILE, load_stop
 
-        model = AutoModelForCausalLM.from_pretrained(self.path, dtype=dtype)
+        model = open_pretrained(AutoModelForCausalLM, str(self.path), dtype=dtype)
         if (self.path / STOP_FILE).is_file():
             load_stop(model, self.path)
         return model.eval()
@@ -146,12 +154,12 @@ def load_run(path: str | Path) -> Run:
     try:
         values = json.loads(info.read_text(encoding="utf-8"))
         written = values.pop("format_version")
-        template, ids = Template.from_dict(values.pop("template")), SpecialIds(**values.pop("ids"))
-    except (ValueError, KeyError, TypeError) as error:
+        if written <= FORMAT_VERSION:
+            template, ids = Template.from_dict(values.pop("template")), SpecialIds(**values.pop("ids"))
+            return Run(path=path, template=template, ids=ids, **values)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(f"{info}: damaged ({error}); train the run again") from None
-    if written > FORMAT_VERSION:
-        raise InputError(f"{info}: written by a newer mixlm (format {written}); update mixlm")
-    return Run(path=path, template=template, ids=ids, **values)
+    raise InputError(f"{info}: written by a newer mixlm (format {written}); update mixlm")
 
 
 def package_versions() -> dict[str, str]:

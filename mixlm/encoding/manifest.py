@@ -81,7 +81,9 @@ def earlier_manifest(out: Path, arguments: dict[str, Any]) -> dict[str, Any] | N
     """
     if is_encoded(out):
         manifest = read_manifest(out)
-        before = manifest.get("arguments", {})
+        before = manifest.get("arguments")
+        if not isinstance(before, dict) or not before:
+            raise InputError(f"{out}: its manifest does not tell how it was encoded; choose another --out")
         changed = changed_arguments(_with_defaults(before), _with_defaults(arguments))
         if changed and not _has_work(out, before):
             return None

@@ -104,7 +104,7 @@ def open_tokenizer(model: str, texts: Iterable[str] = ()) -> "PreTrainedTokenize
         return build_tokenizer(texts, **read_scratch(model).get("tokenizer", {}))
     from transformers import AutoTokenizer
 
-    tokenizer = _open(AutoTokenizer, model)
+    tokenizer = open_pretrained(AutoTokenizer, model)
     if tokenizer.eos_token_id is None:
         raise InputError(
             f"{model}: its tokenizer has no end-of-sequence token; set eos_token in tokenizer_config.json"
@@ -161,7 +161,7 @@ def open_model(
     from transformers import AutoModelForCausalLM
 
     if not is_scratch(model):
-        lm = _plain(_open(AutoModelForCausalLM, model, dtype=torch.float32))
+        lm = _plain(open_pretrained(AutoModelForCausalLM, model, dtype=torch.float32))
     else:
         config = scratch_config(model, tokenizer)
         with torch.random.fork_rng():
@@ -245,8 +245,12 @@ def _plain(model: "PreTrainedModel") -> "PreTrainedModel":
     return plain
 
 
-def _open(auto_class: type, model: str, **options: Any) -> Any:
-    """Call ``from_pretrained``, on a GGUF file by its folder and name."""
+def open_pretrained(auto_class: type, model: str, **options: Any) -> Any:
+    """Call ``from_pretrained``, on a GGUF file by its folder and name.
+
+    Raises:
+        InputError: If there is nothing to open.
+    """
     path = Path(model)
     if path.suffix == ".gguf":
         if not path.is_file():

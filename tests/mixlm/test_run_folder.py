@@ -1,10 +1,12 @@
 import copy
+import json
 import os
 import pickle
 from dataclasses import replace
 
 import pytest
 
+from mixlm.errors import InputError
 from mixlm.run import INFO_NAME, load_run
 from tests.tiny_runs import tiny_run
 
@@ -35,3 +37,33 @@ def test_the_mark_of_a_finished_run_appears_whole_or_not_at_all(tmp_path, monkey
     monkeypatch.undo()
     replace(run, seed=7).save()
     assert load_run(tmp_path).seed == 7
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (None, "damaged"),
+        ({"extra": 1}, "damaged .*extra"),
+        ({"method_name": ...}, "damaged .*method_name"),
+        ({"format_version": "x"}, "damaged"),
+        ({"format_version": 2, "template": {"of": "later"}}, "written by a newer mixlm .format 2.; update mixlm"),
+    ],
+)
+def test_a_mark_that_cannot_be_read_is_named(tmp_path, changes, message):
+    tiny_run(path=tmp_path).save()
+    mark = tmp_path / INFO_NAME
+    values = None if changes is None else {**json.loads(mark.read_text()), **changes}
+    kept = values and {name: value for name, value in values.items() if value is not ...}
+    mark.write_text(json.dumps(kept))
+    with pytest.raises(InputError, match=f"^{mark}: {message}"):
+        load_run(tmp_path)
+
+
+def test_a_run_without_its_checkpoint_names_its_folder(tmp_path):
+    run = tiny_run(path=tmp_path)
+    for open_part in (run.load_model, run.tokenizer):
+        with pytest.raises(InputError, match=f"^{tmp_path}: cannot be opened"):
+            open_part()
+    (tmp_path / "config.json").write_text('{"model_type": "llama"}')
+    with pytest.raises(InputError, match=f"^{tmp_path}: cannot be opened .*no file named model.safetensors"):
+        run.load_model()
