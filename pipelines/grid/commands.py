@@ -1,15 +1,21 @@
 """The commands that a grid is made of: their options as they say them, and whether a call would be understood."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import click
 
 from mixlm.errors import InputError
+from mixlm.generation.options import GenerationOptions
+from mixlm.training.options import TrainingOptions
 from pipelines.cli import main
 from pipelines.shared.config_file import options_by_name
 from pipelines.shared.jobs import Job
+
+
+_MADE_OF = {"train": TrainingOptions, "evaluate": GenerationOptions}
 
 
 def known_options(command: str) -> dict[str, click.Option]:
@@ -57,12 +63,26 @@ def check_command(job: Job, source: Path) -> None:
         source: The file that its options come from, for the error message.
 
     Raises:
-        InputError: If an option is unknown, a value does not fit, or the command would only explain itself.
+        InputError: If an option is unknown, a value does not fit, by itself or beside another, or the command would
+            only explain itself.
     """
     command, arguments = _find(job.arguments)
     try:
-        command.make_context(command.name, arguments)
+        _check_together(command.make_context(command.name, arguments))
     except click.ClickException as error:
         raise InputError(f"{source}: {job.name}: {error.format_message()}") from None
+    except InputError as error:
+        raise InputError(f"{source}: {job.name}: {error}") from None
     except click.exceptions.Exit:  # --help and its like: the command would do nothing else
         raise InputError(f"{source}: {job.name}: an option asks for no more than a text; leave it out") from None
+
+
+def _check_together(context: click.Context) -> None:
+    """Find out whether values fit each other, which the command itself would say only after those before it."""
+    kind = _MADE_OF.get(context.command.name)
+    if kind is None:
+        return
+    names = {field.name for field in fields(kind)} - {"latents"}  # which are several modes here
+    options = kind(**{name: value for name, value in context.params.items() if name in names})
+    if isinstance(options, GenerationOptions) and options.samples > 1 and not options.sampling:
+        raise InputError("--samples: greedy decoding gives the same answer every time; add --temperature 1")

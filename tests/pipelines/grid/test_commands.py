@@ -10,6 +10,9 @@ from pipelines.shared.jobs import Job
 from pipelines.shared.options import TEMPLATE_OPTIONS
 
 
+TRAIN = ("train", "x", "--model", "m", "--method", "cot", "--out", "o")
+
+
 def test_options_are_those_of_the_command():
     assert {"steps", "method_option", "separator"} <= known_options("train").keys()
     assert "config" not in known_options("train")
@@ -46,6 +49,9 @@ def test_options_of_the_template_are_those_of_the_commands_that_read_rows():
 
 def test_a_command_that_would_be_understood_is_not_run():
     check_command(Job("encode a", ("encode", "nowhere.jsonl", "--model", "m", "--out", "o")), Path("grid.yaml"))
+    check_command(Job("train a", (*TRAIN, "--select", "loss", "--eval-every", "5")), Path("grid.yaml"))
+    latents = ("--latents", "free,exact:0%", "--samples", "3", "--temperature", "1")
+    check_command(Job("evaluate a", ("evaluate", "r", "x", *latents)), Path("grid.yaml"))
 
 
 @pytest.mark.parametrize(
@@ -53,6 +59,9 @@ def test_a_command_that_would_be_understood_is_not_run():
     [
         (("encode", "x", "--out", "o"), "Missing option '--model'"),
         (("data", "gsm8k", "--out", "o", "--rows", "no"), "'no' is not a valid integer"),
+        ((*TRAIN, "--select", "loss"), "--select loss needs --eval-every"),
+        ((*TRAIN, "--adam-beta2", "1.5"), "--adam-beta2 1.5: give a number from 0 to below 1"),
+        (("evaluate", "r", "x", "--samples", "3"), "--samples: greedy decoding gives the same answer every time"),
         (("train", "x", "--help"), "an option asks for no more than a text"),
     ],
 )
