@@ -2,7 +2,8 @@
 
 Servers differ in what they take and give. vLLM takes the ids of a prompt and returns the ids of the answer: nothing is
 lost, latents are read as if the model had run here. Others take text alone, or return text without special tokens:
-then an answer is its text and its number of tokens. The first request finds out which it is.
+then an answer is its text and its number of tokens. The first request that is
+answered finds out which it is.
 """
 
 import os
