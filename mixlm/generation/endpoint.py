@@ -69,7 +69,7 @@ class Endpoint(Answerer):
         if not str(url).startswith(("http://", "https://")):
             raise InputError(f"--endpoint {url}: is no address of a server; begin with http:// or https://")
         if concurrency < 1:
-            raise InputError(f"--concurrency {concurrency}: must be at least 1")
+            raise InputError(f"--concurrency {concurrency}: give a number from 1 up")
         self.url = f"{url.rstrip('/').removesuffix('/v1')}/v1"
         self.context = context_length(AutoConfig.from_pretrained(self.run.path))
         self.ends = end_ids(self.run.generation_config(), self.run.ids)

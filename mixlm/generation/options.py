@@ -1,6 +1,5 @@
 """How answers are decoded, and how many latents they may or must hold: the values of ``--latents``."""
 
-import math
 import re
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -8,6 +7,7 @@ from numbers import Real
 from typing import Literal
 
 from mixlm.errors import InputError
+from vqvae.errors import require_between
 
 
 _VALUE = re.compile(r"\d+(\.\d+)?%|\d+")
@@ -96,18 +96,17 @@ class GenerationOptions:
         """Read a mode that is given as text, and check the numbers.
 
         Raises:
-            InputError: If it is no mode, or a number is out of its range.
+            InputError: If it is no mode, a number is out of its range, or greedy decoding is to give several samples.
         """
         object.__setattr__(self, "latents", parse_latent_mode(self.latents))
         least = {"max_new_tokens": 1, "temperature": 0, "top_k": 0, "batch_size": 1, "samples": 1, "thoughts": 0}
         for name, bound in least.items():
-            value = getattr(self, name)
-            if value is not None and value < bound:
-                raise InputError(f"{name} {value}: must be at least {bound}")
-        if self.temperature is not None and not math.isfinite(self.temperature):
-            raise InputError(f"temperature {self.temperature}: must be a finite number")
+            if getattr(self, name) is not None:
+                require_between(name, getattr(self, name), bound)
         if not 0 < self.top_p <= 1:
             raise InputError(f"top_p {self.top_p}: must be above 0 and at most 1")
+        if self.samples > 1 and not self.sampling:
+            raise InputError("--samples: greedy decoding gives the same answer every time; add --temperature 1")
 
     @property
     def sampling(self) -> bool:

@@ -107,8 +107,6 @@ class Answerer:
         Raises:
             InputError: As ``answer``.
         """
-        if options.samples > 1 and not options.sampling:
-            raise InputError("--samples: greedy decoding gives the same answer every time; add --temperature 1")
         pending: list[Pending] = []
         for request in requests:
             first = self._pending(request, options)

@@ -71,22 +71,15 @@ rows_options = several(
 )
 """The options of the rows that are answered to be checked."""
 
-check_option = click.option(
-    "--check",
-    default="exact",
-    show_default=True,
-    type=click.Choice(get_args(CheckName)),
-    help="How answers are compared.",
-)
+_CHECKS = {"default": "exact", "show_default": True, "type": click.Choice(get_args(CheckName))}
+check_option = click.option("--check", **_CHECKS, help="How answers are compared.")
 
 _NAMED = "What the server calls RUN.  [default: its only model, or RUN]"
 _SERVER = "Let a server of completions decode, such as vLLM, that serves RUN."
 _REQUESTS = {"default": 16, "show_default": True, "type": _positive, "help": "Requests under way at once."}
 endpoint_options = several(
     click.option("--endpoint", metavar="URL", help=_SERVER),
-    click.option(
-        "--served-model", metavar="NAME", help="What the server calls RUN.  [default: its only model, or RUN]"
-    ),
+    click.option("--served-model", metavar="NAME", help=_NAMED),
     click.option("--concurrency", **_REQUESTS),
 )
 """The options of a server that answers in this command's place."""

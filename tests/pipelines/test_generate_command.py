@@ -64,7 +64,7 @@ def test_a_file_is_answered_in_its_order(run, questions, tmp_path):
 @pytest.mark.parametrize("value", ["nan", "inf"])
 def test_a_temperature_is_a_number(run, value):
     message = call(run.path, "1?", "--temperature", value, code=1).stderr
-    assert message == f"Error: temperature {value}: must be a finite number\n"
+    assert message == f"Error: --temperature {value}: give a number from 0 up\n"
 
 
 def test_sampling_with_explanations_into_a_file(run, questions, tmp_path):

@@ -249,7 +249,7 @@ def test_an_address_has_a_scheme(engine, url):
 
 
 def test_somebody_asks(engine):
-    with pytest.raises(InputError, match="--concurrency 0: must be at least 1"):
+    with pytest.raises(InputError, match="--concurrency 0: give a number from 1 up"):
         Endpoint("http://127.0.0.1:1", engine, concurrency=0)
 
 
