@@ -47,11 +47,7 @@ def whole_file(path: str | Path) -> Iterator[TextIO]:
 
 
 def checksum(path: str | Path) -> str:
-    """Return the SHA-256 of a file as hexadecimal digits.
-
-    Raises:
-        InputError: If the file cannot be read.
-    """
+    """Return the SHA-256 of a file as hexadecimal digits; an ``InputError`` if it cannot be read."""
     try:
         with open(path, "rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()

@@ -92,11 +92,7 @@ class Run:
         return path if path.is_dir() else None
 
     def tokenizer(self) -> "PreTrainedTokenizerBase":
-        """Open the run's tokenizer.
-
-        Raises:
-            InputError: If it is not there.
-        """
+        """Open the run's tokenizer; an ``InputError`` if it is not there."""
         from mixlm.model.loading import open_tokenizer
 
         return open_tokenizer(str(self.path))

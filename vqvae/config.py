@@ -28,11 +28,7 @@ class ChunkVQVAEConfig(VQVAEModelOptions, PreTrainedConfig):
     fingerprint: str = ""
 
     def __post_init__(self, **kwargs: Any) -> None:
-        """Decide what follows from other choices, and check the shape.
-
-        Raises:
-            InputError: If the parts do not fit each other.
-        """
+        """Decide what follows from other choices, and ``check`` the shape."""
         moving = self.quantizer == "ema"
         self.compression_rate = self.chunk_length if self.compression_rate is None else self.compression_rate
         self.kmeans = moving if self.kmeans is None else self.kmeans
@@ -43,11 +39,7 @@ class ChunkVQVAEConfig(VQVAEModelOptions, PreTrainedConfig):
         super().__post_init__(**kwargs)
 
     def check(self) -> None:
-        """Check the shape.
-
-        Raises:
-            InputError: If the parts do not fit each other.
-        """
+        """Raise an ``InputError`` if the parts of the shape do not fit each other."""
         if self.compression_rate < 1 or self.chunk_length % self.compression_rate:
             raise InputError(
                 f"compression rate {self.compression_rate} does not divide chunk length {self.chunk_length}; "

@@ -14,11 +14,7 @@ class InputError(ValueError):
 
 
 def require_between(option: str, value: float, least: float, most: float = inf) -> None:
-    """Find out whether the value of an option is from ``least`` to below ``most``; nan and infinity never are.
-
-    Raises:
-        InputError: If it is not.
-    """
+    """Raise an ``InputError`` unless an option is from ``least`` to below ``most``; nan and infinity never are."""
     if not least <= value < most:
         end = "up" if most == inf else f"to below {most}"
         raise InputError(f"--{option.replace('_', '-')} {value}: give a number from {least} {end}")

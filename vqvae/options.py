@@ -86,11 +86,7 @@ class VQVAETrainingOptions:
     vectors_per_code: int = 10
 
     def __post_init__(self) -> None:
-        """Check the numbers.
-
-        Raises:
-            InputError: If one is out of its range.
-        """
+        """Raise an ``InputError`` if a number is out of its range."""
         for name, least in {"steps": 1, "batch_size": 1, "save_every": 0, "workers": 0}.items():
             require_between(name, getattr(self, name), least)
         require_between("seed", self.seed, 0, MOST_SEEDS)

@@ -89,11 +89,7 @@ def check_codebook(data: "ChunkRows", config: ChunkVQVAEConfig) -> None:
 
 
 def check_warmup(config: ChunkVQVAEConfig, options: VQVAETrainingOptions) -> None:
-    """Check that training goes on after the warm-up: the codebook starts only then.
-
-    Raises:
-        InputError: If it does not.
-    """
+    """Raise an ``InputError`` unless training goes on after the warm-up: the codebook starts only then."""
     if config.warmup_steps >= options.steps:
         raise InputError(
             f"the warm-up of {config.warmup_steps} steps leaves none of the {options.steps} training steps to the "

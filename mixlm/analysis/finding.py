@@ -80,11 +80,7 @@ def new_figure(width: float, height: float) -> "tuple[Figure, Axes]":
 
 
 def require_matplotlib() -> None:
-    """Find out whether plots can be drawn, before anything long is computed.
-
-    Raises:
-        InputError: If they cannot.
-    """
+    """Raise an ``InputError``, before anything long is computed, if plots cannot be drawn."""
     from importlib.util import find_spec
 
     if find_spec("matplotlib") is None:

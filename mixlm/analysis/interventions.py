@@ -48,11 +48,7 @@ _NOISE = re.compile(r"noise:(\d+(?:\.\d+)?)(x?)")
 
 
 def parse_interventions(text: str) -> list[str]:
-    """Read a comma-separated list of interventions.
-
-    Raises:
-        InputError: If one is unknown.
-    """
+    """Read a comma-separated list of interventions; an ``InputError`` if one is unknown."""
     kinds = list(dict.fromkeys(kind.strip() for kind in text.split(",")))
     for kind in kinds:
         if kind not in (*_VECTORS, *_COUNTS) and not _NOISE.fullmatch(kind):

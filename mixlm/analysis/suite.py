@@ -59,11 +59,7 @@ class Case:
 
     @property
     def engine(self) -> Engine:
-        """The run with its model.
-
-        Raises:
-            InputError: If a server has it.
-        """
+        """The run with its model; an ``InputError`` if a server has it."""
         if not isinstance(self.answerer, Engine):
             raise InputError("needs the model itself; leave out --endpoint")
         return self.answerer
@@ -99,11 +95,7 @@ def analyze(
 
 
 def read_names(text: str) -> list[str]:
-    """Read a comma-separated list of analyses.
-
-    Raises:
-        InputError: If there is no such analysis.
-    """
+    """Read a comma-separated list of analyses; an ``InputError`` if there is no such one."""
     names = list(dict.fromkeys(name.strip() for name in text.split(",")))
     for name in names:
         if name not in ANALYSES:
@@ -129,11 +121,7 @@ def sweep(case: Case) -> list[Finding]:
 
 
 def check_comparable(run: Run, other: Run) -> None:
-    """Find out whether two runs read the same tokenized rows.
-
-    Raises:
-        InputError: If their tokenizers or templates differ.
-    """
+    """Raise an ``InputError`` unless two runs read the same tokenized rows."""
     for name in ("fingerprint", "template"):
         if getattr(run, name) != getattr(other, name):
             what = "tokenizer" if name == "fingerprint" else name

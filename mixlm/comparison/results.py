@@ -40,11 +40,7 @@ def checksums(files: Mapping[str, str], before: Mapping[str, Mapping[str, str]] 
 
 
 def read_results(path: Path) -> list[Result]:
-    """Return the results in ``path``; none if there is no such file.
-
-    Raises:
-        InputError: If a line is no result.
-    """
+    """Return the results in ``path``, none if there is no such file; an ``InputError`` if a line is no result."""
     if not path.is_file():
         return []
     results = []

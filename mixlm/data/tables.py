@@ -40,11 +40,7 @@ def replaced_chunks(row: Row, compression_rate: int) -> list[tuple[int, Sequence
 
 
 def as_dataset(rows: Sequence[Row], source: str) -> "Dataset":
-    """Return rows as a ``datasets.Dataset``.
-
-    Raises:
-        InputError: If there are none.
-    """
+    """Return rows as a ``datasets.Dataset``; an ``InputError`` if there are none."""
     from datasets import Dataset
     from datasets.table import InMemoryTable  # the one way to keep 32-bit integers and copy nothing
 

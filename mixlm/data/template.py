@@ -31,11 +31,7 @@ class Template:
     chat: bool = False
 
     def __post_init__(self) -> None:
-        """Check the fields.
-
-        Raises:
-            InputError: If a part lacks its field.
-        """
+        """Raise an ``InputError`` if a part lacks its field."""
         for name, part, wanted in (("prompt", self.prompt, _QUESTION), ("solution", self.solution, _ANSWER)):
             if part.count(wanted) != 1:
                 raise InputError(f"--{name}-template {part!r}: must hold {wanted} exactly once")

@@ -70,11 +70,7 @@ class EncodedData:
 
 
 def load_encoded(path: str | Path) -> EncodedData:
-    """Open a whole encoded dataset.
-
-    Raises:
-        InputError: If there is none, or it is unfinished.
-    """
+    """Open a whole encoded dataset; an ``InputError`` if there is none, or it is unfinished."""
     path = Path(path)
     if not is_encoded(path):
         raise InputError(f"{path}: no {MANIFEST}, so no encoded dataset; make one with mixlm-encode")
@@ -99,11 +95,7 @@ def _load_split(path: Path, manifest: dict[str, Any], split: str) -> "Dataset | 
 
 
 def open_vqvae(folder: str | Path, dtype: "torch.dtype | None" = None) -> ChunkVQVAE:
-    """Open a trained VQ-VAE.
-
-    Raises:
-        InputError: If the folder holds none.
-    """
+    """Open a trained VQ-VAE; an ``InputError`` if the folder holds none."""
     if not (Path(folder) / "config.json").is_file():
         raise InputError(f"{folder}: no trained VQ-VAE; give the vqvae/ folder of an encoded dataset")
     try:

@@ -27,11 +27,7 @@ def is_encoded(path: str | Path) -> bool:
 
 
 def read_manifest(path: str | Path) -> dict[str, Any]:
-    """Read the manifest of an encoded dataset, whole or not.
-
-    Raises:
-        InputError: If it is damaged or of a newer format.
-    """
+    """Read the manifest of an encoded dataset, whole or not; an ``InputError`` if it is damaged or newer than this."""
     file = Path(path) / MANIFEST
     try:
         manifest = json.loads(file.read_text(encoding="utf-8"))

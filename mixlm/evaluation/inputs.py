@@ -51,11 +51,7 @@ def _encoded_split(data: EncodedData, run: Run, split: str) -> Any:
 
 
 def check_match(data: EncodedData, run: Run) -> None:
-    """Find out whether the ids and codes of ``data`` mean the same to ``run``.
-
-    Raises:
-        InputError: If they do not.
-    """
+    """Raise an ``InputError`` unless the ids and codes of ``data`` mean the same to ``run``."""
     if data.fingerprint != run.fingerprint:
         raise InputError(f"{data.path}: encoded with another tokenizer than {run.path} has; give the raw file instead")
     if data.template != run.template:

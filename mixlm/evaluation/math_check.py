@@ -107,11 +107,7 @@ def equal_math(gold: str, answer: str) -> bool:
 
 
 def require_math_verify() -> None:
-    """Find out whether math-verify is installed, without importing it.
-
-    Raises:
-        InputError: If it is not.
-    """
+    """Raise an ``InputError`` if math-verify is not installed, without importing it."""
     if find_spec("math_verify") is None:
         raise InputError("--check math needs math-verify; install it with: pip install math-verify")
 

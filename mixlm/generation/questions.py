@@ -58,11 +58,7 @@ def single_question(text: str, answerer: Answerer) -> Question:
 
 
 def to_question(row: Mapping[str, Any], where: str) -> Sample:
-    """Read the question of a row of any layout, as a sample without trace and answer.
-
-    Raises:
-        InputError: If the row has no question.
-    """
+    """Read the question of a row of any layout, as a sample without the rest; an ``InputError`` if it has none."""
     turns = row.get("messages")
     if not isinstance(turns, list | tuple):
         return to_sample({**row, "steps": [], "answer": ""}, where)

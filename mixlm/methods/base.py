@@ -181,11 +181,7 @@ def answer_sequence(prompt: Sequence[int], answer: Sequence[int], thought: int |
 
 
 def require(holds: bool, name: str, value: Any, wanted: str) -> None:
-    """Check the value of a method's option.
-
-    Raises:
-        InputError: If it does not hold what is ``wanted``.
-    """
+    """Raise an ``InputError`` unless the value of a method's option holds what is ``wanted``."""
     if not holds:
         raise InputError(f"method option '{name}': {value} does not fit; give {wanted}")
 

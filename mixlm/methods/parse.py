@@ -40,11 +40,7 @@ def _convert(name: str, value: Any, wanted: Any) -> Any:
 
 
 def parse_assignments(assignments: tuple[str, ...]) -> dict[str, str]:
-    """Split ``NAME=VALUE`` strings.
-
-    Raises:
-        InputError: If one has no ``=``.
-    """
+    """Split ``NAME=VALUE`` strings; an ``InputError`` if one has no ``=``."""
     pairs = {}
     for assignment in assignments:
         name, equals, value = assignment.partition("=")

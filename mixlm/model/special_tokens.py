@@ -87,11 +87,7 @@ class SpecialIds:
         return self.latent_ids[code]
 
     def code(self, token_id: int) -> int:
-        """Return the code of latent ``token_id``.
-
-        Raises:
-            ValueError: If the id is no latent's.
-        """
+        """Return the code of latent ``token_id``; a ``ValueError`` if it is no latent's."""
         return self.latent_ids.index(token_id)
 
     def is_latent(self, token_id: int) -> bool:

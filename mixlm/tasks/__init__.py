@@ -52,11 +52,7 @@ TASKS = {
 
 
 def open_task(name: str) -> Task:
-    """Return the task called ``name``, imported only now.
-
-    Raises:
-        InputError: If there is no such task.
-    """
+    """Return the task called ``name``, imported only now; an ``InputError`` if there is no such task."""
     if name not in TASKS:
         raise InputError(f"task '{name}': there is no such task; choose from {', '.join(TASKS)}")
     module, _, attribute = TASKS[name].partition(":")

@@ -44,11 +44,7 @@ class Options:
     words: int = 8
 
     def __post_init__(self) -> None:
-        """Check that there are such rows.
-
-        Raises:
-            InputError: If an option is too small.
-        """
+        """Raise an ``InputError`` if an option is too small."""
         for name, least in (("operations", 1), ("modulus", 2), ("words", _CORE)):
             if getattr(self, name) < least:
                 raise InputError(f"--{name} {getattr(self, name)}: give {least} or more")

@@ -14,11 +14,7 @@ SPLITS = ("train", "valid", "test")
 
 
 def require_split(split: str, splits: Sequence[str]) -> None:
-    """Find out whether there is a split of this name.
-
-    Raises:
-        InputError: If there is none.
-    """
+    """Raise an ``InputError`` unless there is a split of this name."""
     if split not in splits:
         raise InputError(f"split '{split}': there is none; choose from {', '.join(splits)}")
 

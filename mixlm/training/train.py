@@ -83,11 +83,7 @@ def train(
 
 @contextmanager
 def compiling() -> Iterator[None]:
-    """Say in one line that a model could not be compiled.
-
-    Raises:
-        InputError: If so.
-    """
+    """Raise an ``InputError``, in one line, if a model could not be compiled."""
     try:
         yield
     except torch._dynamo.exc.BackendCompilerFailed as error:

@@ -132,11 +132,7 @@ class _Work:
         self.data = next((result["data"] for result in finished_results(plan).values()), {})
 
     def check(self, cells: Sequence[Cell]) -> None:
-        """Refuse what is there, but was made with other settings or of other data than the cells are to be.
-
-        Raises:
-            InputError: If there is such a part.
-        """
+        """Raise an ``InputError`` if what is there is of other settings or data than the cells are to be."""
         for part in (part for cell in cells for part in cell.parts):
             if part.done() and self.attempts.identity(part.job.name) not in (part.identity, None):
                 raise InputError(

@@ -106,11 +106,7 @@ class Runner:
     inherited: Sequence[int] = ()
 
     def run(self, job: Job) -> Finished:
-        """Run one command to its end, showing what it writes to stderr.
-
-        Raises:
-            InputError: If it fails.
-        """
+        """Run one command to its end, showing what it writes to stderr; an ``InputError`` if it fails."""
         started = time.monotonic()
         if self.stopped:
             return Finished("", 0.0)

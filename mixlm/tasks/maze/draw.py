@@ -31,11 +31,7 @@ class Layout:
     loops: float = 0.25
 
     def __post_init__(self) -> None:
-        """Check that there are such mazes.
-
-        Raises:
-            InputError: If there are none.
-        """
+        """Raise an ``InputError`` if there are no such mazes."""
         for name in ("room_rows", "room_columns", "room_size"):
             if getattr(self, name) < 1:
                 raise InputError(f"--{name.replace('_', '-')} {getattr(self, name)}: give 1 or more")

@@ -66,11 +66,7 @@ class Options(Layout):
     retrace: bool = False
 
     def __post_init__(self) -> None:
-        """Check that there are such mazes.
-
-        Raises:
-            InputError: If there are none.
-        """
+        """Raise an ``InputError`` if there are no such mazes."""
         super().__post_init__()
         if not 0 <= self.needed <= self.doors:
             raise InputError(f"--needed {self.needed}: there are {self.doors} doors; give 0 to {self.doors}")

@@ -61,11 +61,7 @@ class Options(RowOptions):
     extra_edges: int = 0
 
     def __post_init__(self) -> None:
-        """Check that there are such graphs, and names for them.
-
-        Raises:
-            InputError: If there are not.
-        """
+        """Raise an ``InputError`` if there are no such graphs, or no names for them."""
         require_room(self)
         self.require_names()
         if self.extra_edges < 0:

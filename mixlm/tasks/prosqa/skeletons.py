@@ -60,11 +60,7 @@ class Twins(NamedTuple):
 
 
 def require_room(size: Size) -> None:
-    """Find out whether there are skeletons of every length of path in graphs of this size.
-
-    Raises:
-        InputError: If there are not.
-    """
+    """Raise an ``InputError`` unless graphs of this size have skeletons of every length of path."""
     size.require(_LEAST_NODES, _LEAST_PATH)
     longest = (size.max_nodes - 4) // 2  # entities, candidates, two ways and a node on each of the other two paths
     if size.max_path > longest:

@@ -55,11 +55,7 @@ class Options(RowOptions):
     """What can be chosen about the rows."""
 
     def __post_init__(self) -> None:
-        """Check that there are such graphs, and names for them.
-
-        Raises:
-            InputError: If there are not.
-        """
+        """Raise an ``InputError`` if there are no such graphs, or no names for them."""
         self.require(least_nodes=4, least_path=1)
         self.require_names()
 

@@ -39,11 +39,7 @@ class RowOptions(Size):
     trace: Literal["path", "search"] = "path"
 
     def require_names(self) -> None:
-        """Find out whether there are names for the nodes of every graph.
-
-        Raises:
-            InputError: If there are too few.
-        """
+        """Raise an ``InputError`` unless there are names for the nodes of every graph."""
         if self.concepts > len(CONCEPTS):
             raise InputError(f"--concepts {self.concepts}: there are {len(CONCEPTS)} names of concepts; give no more")
         if self.max_nodes - 2 > self.concepts:
