@@ -34,21 +34,6 @@ encoding.encode_dataset(traces, model, out, replace(OPTIONS, vqvae=os.environ.ge
 """
 
 
-@pytest.fixture(scope="module")
-def work(tmp_path_factory):
-    return Work(tmp_path_factory.mktemp("work"))
-
-
-@pytest.fixture(scope="module")
-def encoded(work):
-    return work.encode()
-
-
-@pytest.fixture
-def fresh(tmp_path):
-    return Work(tmp_path)
-
-
 def assert_equal_results(one, other) -> None:
     weights = [open_vqvae(path / "vqvae").state_dict() for path in (one, other)]
     assert tables(one) == tables(other) and len(tables(one)) == sum(NUMBER_OF_FILES.values())

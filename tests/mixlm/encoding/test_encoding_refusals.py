@@ -9,23 +9,8 @@ from mixlm.encoding.manifest import read_manifest
 from mixlm.encoding.options import EncodingOptions
 from mixlm.errors import InputError
 from mixlm.model.loading import build_tokenizer
-from tests.encoding_work import SHAPE, TRAINING, Work, contents, cut, write_traces
+from tests.encoding_work import SHAPE, TRAINING, contents, cut, write_traces
 from tests.interruption import Interrupted
-
-
-@pytest.fixture(scope="module")
-def work(tmp_path_factory):
-    return Work(tmp_path_factory.mktemp("work"))
-
-
-@pytest.fixture(scope="module")
-def encoded(work):
-    return work.encode()
-
-
-@pytest.fixture
-def fresh(tmp_path):
-    return Work(tmp_path)
 
 
 @pytest.mark.parametrize(
