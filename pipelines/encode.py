@@ -32,7 +32,7 @@ _TRAINING = ("steps", "batch_size", "learning_rate", "seed", "save_every", "bf16
 @_option("valid_fraction", "Else: share held out.", type=click.FloatRange(0, 0.5))
 @_option("vqvae", "Use this trained VQ-VAE instead of training one.", type=click.Path())
 @_option("chunk_length", "Trace tokens of a chunk, L.", type=_positive)
-@_option("compression_rate", "Trace tokens of a code, r; divides L.  [default: L]", type=_positive)
+@_option("compression_rate", "Trace tokens of a code, r; divides L.  [default: L]", type=_positive, show_default=False)
 @_option("codebook_size", "Number of codes, K.", type=_positive)
 @_option("hidden_size", "Width of the VQ-VAE.", type=_positive)
 @_option("num_layers", "Blocks of encoder and of decoder.", type=_positive)
@@ -43,7 +43,12 @@ _TRAINING = ("steps", "batch_size", "learning_rate", "seed", "save_every", "bf16
 @_option("max_length", "How far back it sees with --context trace.", type=_positive)
 @_option("quantizer", "How the codebook learns.", type=click.Choice(["ema", "gradient"]))
 @_option("commitment_weight", "Weight of the commitment loss, beta.")
-@_option("warmup_steps", "Steps without quantising.  [default: a third; 0 with --quantizer gradient]", type=_count)
+@_option(
+    "warmup_steps",
+    "Steps without quantising.  [default: a third; 0 with --quantizer gradient]",
+    type=_count,
+    show_default=False,
+)
 @_option("code_dropout", "Share decoded without a code.", type=click.FloatRange(0, 1))
 @_option("steps", "Training steps of the VQ-VAE.", type=_positive)
 @_option("batch_size", "Samples of a step.", type=_positive)

@@ -28,7 +28,7 @@ def options_of(*choices: type) -> Callable[..., Option]:
         default = defaults[name]
         flag = f"--{name}/--no-{name}" if isinstance(default, bool) else f"--{name}"
         kind = {} if isinstance(default, bool) else {"type": type(default)}
-        settings = {**kind, "show_default": default is not None, **settings}
+        settings = {**kind, "show_default": True, **settings}
         return click.option(flag.replace("_", "-"), name, default=default, help=help, **settings)
 
     return option
