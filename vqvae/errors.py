@@ -18,3 +18,9 @@ def require_between(option: str, value: float, least: float, most: float = inf) 
     if not least <= value < most:
         end = "up" if most == inf else f"to below {most}"
         raise InputError(f"--{option.replace('_', '-')} {value}: give a number from {least} {end}")
+
+
+def require_rate(option: str, value: float) -> None:
+    """Raise an ``InputError`` unless an option is a learning rate that training can take."""
+    if not 0 < value < inf:
+        raise InputError(f"--{option.replace('_', '-')} {value}: give a finite rate above 0")

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from vqvae.errors import MOST_SEEDS, InputError, require_between
+from vqvae.errors import MOST_SEEDS, require_between, require_rate
 
 
 @dataclass
@@ -90,5 +90,4 @@ class VQVAETrainingOptions:
         for name, least in {"steps": 1, "batch_size": 1, "save_every": 0, "workers": 0}.items():
             require_between(name, getattr(self, name), least)
         require_between("seed", self.seed, 0, MOST_SEEDS)
-        if not 0 < self.learning_rate < float("inf"):
-            raise InputError(f"--learning-rate {self.learning_rate}: give a finite rate above 0")
+        require_rate("learning_rate", self.learning_rate)

@@ -24,6 +24,7 @@ from mixlm.generation.options import GenerationOptions
 from mixlm.generation.plan import Answerer, Pending, Request
 from mixlm.model.loading import context_length
 from vqvae.advance import Advance
+from vqvae.errors import require_between
 
 
 PATIENCE = 600  # seconds for one answer
@@ -68,8 +69,7 @@ class Endpoint(Answerer):
             )
         if not str(url).startswith(("http://", "https://")):
             raise InputError(f"--endpoint {url}: is no address of a server; begin with http:// or https://")
-        if concurrency < 1:
-            raise InputError(f"--concurrency {concurrency}: give a number from 1 up")
+        require_between("concurrency", concurrency, 1)
         self.url = f"{url.rstrip('/').removesuffix('/v1')}/v1"
         self.context = context_length(AutoConfig.from_pretrained(self.run.path))
         self.ends = end_ids(self.run.generation_config(), self.run.ids)

@@ -9,7 +9,7 @@ from mixlm.data.template import Template
 from mixlm.errors import InputError
 from mixlm.evaluation.checks import require_check
 from mixlm.tasks import CheckName
-from vqvae.errors import MOST_SEEDS, require_between
+from vqvae.errors import MOST_SEEDS, require_between, require_rate
 
 
 CHOICES = {
@@ -147,10 +147,8 @@ class TrainingOptions:
                 raise InputError(f"{_flag(name)} {getattr(self, name)}: not known; give {' or '.join(known)}")
         for name, bounds in _RANGES.items():
             require_between(name, getattr(self, name), *bounds)
-        for name in ("learning_rate", "new_token_lr"):
-            rate = getattr(self, name)
-            if rate is not None and not 0 < rate < float("inf"):
-                raise InputError(f"{_flag(name)} {rate}: give a finite rate above 0")
+        require_rate("learning_rate", self.learning_rate)
+        require_rate("new_token_lr", self.row_rate)
 
     @property
     def row_rate(self) -> float:
