@@ -23,7 +23,7 @@ from benchmarks.training import GSM8K, block_weights
 from mixlm.model.collator import Collator
 from mixlm.model.forward import scored_batch, scored_places
 from vqvae import PARTS, ChunkVQVAE, ChunkVQVAEConfig
-from vqvae.chunks import collate
+from vqvae.model.chunks import collate
 
 
 CUDA = torch.cuda.is_available()

@@ -14,8 +14,8 @@ from torch.nn import functional as F
 from benchmarks.measuring import Figure, in_turns, seconds, wait
 from benchmarks.training import GSM8K, SOLUTION
 from vqvae import PARTS, ChunkVQVAE, ChunkVQVAEConfig
-from vqvae.chunks import collate
-from vqvae.sampled_softmax import sampled_cross_entropy
+from vqvae.model.chunks import collate
+from vqvae.model.sampled_softmax import sampled_cross_entropy
 
 
 LARGE = 49_152  # SmolLM2's

@@ -6,13 +6,13 @@ from typing import Any
 
 PARTS = ("prompt_ids", "trace_ids", "solution_ids")  # the columns of ids of a tokenized row
 _HOMES = {
-    "ChunkVQVAE": "vqvae.model",
-    "ChunkVQVAEConfig": "vqvae.config",
-    "ChunkVQVAEOutput": "vqvae.model",
+    "ChunkVQVAE": "vqvae.model.chunk_vqvae",
+    "ChunkVQVAEConfig": "vqvae.model.config",
+    "ChunkVQVAEOutput": "vqvae.model.chunk_vqvae",
     "InputError": "vqvae.errors",
     "VQVAETrainingOptions": "vqvae.options",
     "evaluate_vqvae": "vqvae.metrics",
-    "train_vqvae": "vqvae.training",
+    "train_vqvae": "vqvae.training.train",
 }
 __all__ = sorted([*_HOMES, "PARTS"])  # noqa: PLE0605
 

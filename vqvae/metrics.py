@@ -6,10 +6,10 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch.nn import functional as F
 
-from vqvae.chunks import TokenRow, collate
 from vqvae.errors import InputError
-from vqvae.layers import evaluating
-from vqvae.model import ChunkVQVAE
+from vqvae.model.chunk_vqvae import ChunkVQVAE
+from vqvae.model.chunks import TokenRow, collate
+from vqvae.model.layers import evaluating
 
 
 def entropy(counts: torch.Tensor) -> float:

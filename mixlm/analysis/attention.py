@@ -13,7 +13,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from mixlm.analysis.finding import Finding, error_bars
 from mixlm.errors import InputError
 from mixlm.evaluation.statistics import bootstrap_interval, paired_bootstrap_difference
-from vqvae.layers import evaluating
+from vqvae.model.layers import evaluating
 
 
 if TYPE_CHECKING:

@@ -21,7 +21,7 @@ from mixlm.errors import InputError
 from mixlm.evaluation.statistics import bootstrap_interval
 from mixlm.generation.engine import Engine
 from mixlm.model.thoughts import last_logits
-from vqvae.layers import evaluating
+from vqvae.model.layers import evaluating
 
 
 if TYPE_CHECKING:

@@ -36,7 +36,7 @@ from mixlm.model.loading import is_scratch, open_tokenizer, save_base_tokenizer
 from mixlm.processes import Processes
 from vqvae import ChunkVQVAE, ChunkVQVAEConfig, evaluate_vqvae, train_vqvae
 from vqvae.advance import Advance
-from vqvae.trainer_base import CHECKPOINTS
+from vqvae.training.trainer_base import CHECKPOINTS
 
 
 MEASURED = 1000  # rows on which the codebook is measured
@@ -177,7 +177,7 @@ class _Encoding:
     def _measure(self) -> None:
         """Write shape and quality of the model into the manifest; its checkpoints have then done their work."""
         vqvae = self._open_vqvae()
-        config = vqvae.config
+        config = vqvae.model.config
         self.manifest |= {
             name: getattr(config, name) for name in ("chunk_length", "compression_rate", "codebook_size")
         }

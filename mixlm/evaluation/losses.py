@@ -13,7 +13,7 @@ from mixlm.model.collator import pad
 from mixlm.model.forward import scored_batch, scored_labels, scored_places
 from mixlm.model.special_tokens import IGNORED
 from vqvae.advance import Advance
-from vqvae.layers import evaluating
+from vqvae.model.layers import evaluating
 
 
 START = Progress(0, 1)

@@ -19,7 +19,7 @@ from mixlm.model.special_tokens import SpecialIds
 from mixlm.processes import pick_device
 from mixlm.run import Run, load_run
 from vqvae.advance import Advance
-from vqvae.layers import evaluating
+from vqvae.model.layers import evaluating
 
 
 class Engine(Answerer):

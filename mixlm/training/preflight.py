@@ -12,7 +12,7 @@ from mixlm.errors import InputError
 from mixlm.methods.base import Method
 from mixlm.run import INFO_NAME, load_run
 from mixlm.training.options import TrainingOptions
-from vqvae.trainer_base import CHECKPOINTS, last_checkpoint
+from vqvae.training.trainer_base import CHECKPOINTS, last_checkpoint
 
 
 def check_folder(path: Path, arguments: dict[str, Any]) -> Path:

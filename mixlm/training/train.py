@@ -31,7 +31,7 @@ from mixlm.training.preflight import check_folder, check_start, checkpoint_step,
 from mixlm.training.schedule import Schedule
 from mixlm.training.trainer import MixedTrainer, trainer_arguments
 from vqvae.advance import Advance
-from vqvae.trainer_base import CHECKPOINTS
+from vqvae.training.trainer_base import CHECKPOINTS
 
 
 if TYPE_CHECKING:

@@ -20,7 +20,7 @@ from mixlm.training.mixed_dataset import EpochSampler, MixedDataset
 from mixlm.training.new_rows import NewRows, learn_apart
 from mixlm.training.options import TrainingOptions
 from mixlm.training.schedule import Schedule
-from vqvae.trainer_base import QuietTrainer, base_arguments
+from vqvae.training.trainer_base import QuietTrainer, base_arguments
 
 
 if TYPE_CHECKING:

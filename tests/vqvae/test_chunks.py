@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.vqvae_rows import tiny_config
-from vqvae.chunks import collate, windows
+from vqvae.model.chunks import collate, windows
 
 
 def test_chunks_by_hand() -> None:

@@ -2,7 +2,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vqvae.vocabulary import CompactVocabulary, used_ids
+from vqvae.model.vocabulary import CompactVocabulary, used_ids
 
 
 @given(st.lists(st.lists(st.integers(0, 50)), max_size=4), st.lists(st.integers(0, 60)))

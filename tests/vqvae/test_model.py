@@ -7,7 +7,7 @@ from transformers import AutoModel
 
 from tests.vqvae_rows import IDS, codes_of, random_rows, random_vqvae, tiny_config
 from vqvae import ChunkVQVAE
-from vqvae.chunks import collate, last_tokens
+from vqvae.model.chunks import collate, last_tokens
 
 
 def test_full_ids_go_in_and_out() -> None:

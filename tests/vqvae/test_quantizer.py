@@ -3,7 +3,7 @@ import torch
 from vector_quantize_pytorch import VectorQuantize
 
 from tests.vqvae_rows import tiny_config
-from vqvae.quantizer import ChunkQuantizer
+from vqvae.model.quantizer import ChunkQuantizer
 
 
 def quantizer_of(codebook: list[list[float]], **changes: object) -> ChunkQuantizer:

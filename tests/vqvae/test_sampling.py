@@ -4,8 +4,8 @@ from torch.nn import functional as F
 
 from tests.vqvae_rows import counting_rows, random_rows, random_vqvae, tiny_config
 from vqvae import VQVAETrainingOptions, evaluate_vqvae, train_vqvae
-from vqvae.chunks import collate
-from vqvae.sampled_softmax import sampled_cross_entropy
+from vqvae.model.chunks import collate
+from vqvae.model.sampled_softmax import sampled_cross_entropy
 
 
 ROWS = 40

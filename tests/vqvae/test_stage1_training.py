@@ -11,8 +11,8 @@ from tests.interruption import Interrupted, interrupt_at
 from tests.vqvae_rows import clustered_rows, codes_of, counting_rows, random_rows, tiny_config
 from vqvae import ChunkVQVAE, ChunkVQVAEConfig, VQVAETrainingOptions, evaluate_vqvae, train_vqvae
 from vqvae.errors import InputError
-from vqvae.quantizer import ChunkQuantizer, Quantized
-from vqvae.trainer_base import last_checkpoint
+from vqvae.model.quantizer import ChunkQuantizer, Quantized
+from vqvae.training.trainer_base import last_checkpoint
 
 
 OPTIONS = VQVAETrainingOptions(steps=8, batch_size=4, learning_rate=1e-2)

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from vqvae.errors import InputError
-from vqvae.trainer_base import base_arguments
+from vqvae.training.trainer_base import base_arguments
 
 
 def test_a_step_has_as_many_samples_whatever_gpus_one_process_sees(tmp_path: Path, two_gpus: None) -> None:

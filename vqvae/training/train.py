@@ -14,13 +14,13 @@ from transformers.utils import ModelOutput
 
 from vqvae import PARTS
 from vqvae.advance import Advance
-from vqvae.chunks import TokenRow, collate
-from vqvae.config import ChunkVQVAEConfig
 from vqvae.errors import InputError
-from vqvae.model import ChunkVQVAE
+from vqvae.model.chunk_vqvae import ChunkVQVAE
+from vqvae.model.chunks import TokenRow, collate
+from vqvae.model.config import ChunkVQVAEConfig
+from vqvae.model.vocabulary import used_ids
 from vqvae.options import VQVAETrainingOptions
-from vqvae.trainer_base import CHECKPOINTS, QuietTrainer, base_arguments, last_checkpoint
-from vqvae.vocabulary import used_ids
+from vqvae.training.trainer_base import CHECKPOINTS, QuietTrainer, base_arguments, last_checkpoint
 
 
 def train_vqvae(

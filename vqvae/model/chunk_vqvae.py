@@ -20,7 +20,7 @@ are lost to traces. ``quantizer="gradient"`` quantises all three, as the paper s
 Left to itself a codebook collapses: a few codes take everything. The default recipe keeps it alive. For
 ``warmup_steps`` vectors pass unquantised, so that the encoder finds its feet; then the codebook starts at the k-means
 of encoded traces; from there every code follows the moving average of the vectors that choose it, and one that hardly
-any vector chooses is set on a vector of the batch (``vqvae.quantizer``, ``vqvae.training``).
+any vector chooses is set on a vector of the batch (``vqvae.model.quantizer``, ``vqvae.training.train``).
 
 Everything is causal: a code depends on its own r tokens and on those before them, never on later ones. A chunk can
 therefore be cut after any multiple of r tokens. The interface speaks the full ids of the language model's tokenizer;
@@ -40,12 +40,12 @@ from transformers import AutoConfig, AutoModel, PreTrainedModel
 from transformers.utils import ModelOutput
 from vector_quantize_pytorch import VectorQuantize
 
-from vqvae.chunks import Chunks, cut_windows, last_tokens
-from vqvae.config import ChunkVQVAEConfig
-from vqvae.layers import CausalTransformer, evaluating
-from vqvae.quantizer import ChunkQuantizer
-from vqvae.sampled_softmax import sampled_cross_entropy
-from vqvae.vocabulary import CompactVocabulary
+from vqvae.model.chunks import Chunks, cut_windows, last_tokens
+from vqvae.model.config import ChunkVQVAEConfig
+from vqvae.model.layers import CausalTransformer, evaluating
+from vqvae.model.quantizer import ChunkQuantizer
+from vqvae.model.sampled_softmax import sampled_cross_entropy
+from vqvae.model.vocabulary import CompactVocabulary
 
 
 CPU_BATCH, GPU_BATCH = 1024, 16384  # windows that keep the device busy; more of them gain nothing

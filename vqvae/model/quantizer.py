@@ -7,7 +7,7 @@ from torch import nn
 from torch.nn import functional as F
 from vector_quantize_pytorch import VectorQuantize
 
-from vqvae.config import ChunkVQVAEConfig
+from vqvae.model.config import ChunkVQVAEConfig
 
 
 class Quantized(NamedTuple):

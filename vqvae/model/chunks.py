@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from vqvae import PARTS
-from vqvae.config import ChunkVQVAEConfig
+from vqvae.model.config import ChunkVQVAEConfig
 
 
 TokenRow = Mapping[str, Sequence[int] | np.ndarray]  # the ids of each part of a sample

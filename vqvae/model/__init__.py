@@ -1,0 +1,1 @@
+"""The stage-1 model: from token ids to chunks, vectors and codes, and back."""

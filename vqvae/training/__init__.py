@@ -1,0 +1,1 @@
+"""Training the stage-1 model."""
