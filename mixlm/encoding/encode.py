@@ -177,7 +177,7 @@ class _Encoding:
     def _measure(self) -> None:
         """Write shape and quality of the model into the manifest; its checkpoints have then done their work."""
         vqvae = self._open_vqvae()
-        config = vqvae.model.config
+        config = vqvae.config
         self.manifest |= {
             name: getattr(config, name) for name in ("chunk_length", "compression_rate", "codebook_size")
         }

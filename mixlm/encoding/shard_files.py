@@ -19,8 +19,8 @@ COUNTS = "mixlm.counts"
 def encode_table(vqvae: ChunkVQVAE, table: TokenTable) -> tuple[pyarrow.Table, dict[str, int]]:
     """Return tokenized rows with their ``codes``, and figures about them; see ``count_table``."""
     ids, lengths = lists_of(table.rows, "trace_ids")
-    codes = list_array(vqvae.encode_flat(ids, lengths), vqvae.model.config.count_codes(lengths))
-    return table.rows.append_column("codes", codes), count_table(table, vqvae.model.config)
+    codes = list_array(vqvae.encode_flat(ids, lengths), vqvae.config.count_codes(lengths))
+    return table.rows.append_column("codes", codes), count_table(table, vqvae.config)
 
 
 def count_table(table: TokenTable, config: ChunkVQVAEConfig) -> dict[str, int]:

@@ -60,12 +60,12 @@ class Reader:
         """
         if not codes:
             return []
-        config = self.vqvae.model.config
+        config = self.vqvae.config
         filled = [*codes, *[0] * (-len(codes) % config.codes_per_chunk)]
         prompt = torch.tensor([prompt_ids[-config.max_prompt_length :]])
         logits = self.vqvae.decode_logits(torch.tensor([filled]), prompt)[0].float()
         probabilities, rows = logits.softmax(-1).max(-1)
-        tokens = self.vqvae.model.vocabulary.full(rows)
+        tokens = self.vqvae.vocabulary.full(rows)
         rate = config.compression_rate
         return [
             Reading(
