@@ -34,6 +34,7 @@ TASKS = {
     "prontoqa": "mixlm.tasks.prontoqa.task",
     "prosqa": "mixlm.tasks.prosqa.task",
     "prosqa-balanced": "mixlm.tasks.prosqa.balanced",
+    "word-problems": "mixlm.tasks.word_problems.task",
     "gsm8k": "mixlm.tasks.mathematics.gsm8k",
     "gsm8k-aug": "mixlm.tasks.mathematics.gsm8k_aug",
     "math": "mixlm.tasks.mathematics.competition",

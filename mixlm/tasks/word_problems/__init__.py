@@ -1,0 +1,1 @@
+"""Word problems whose steps are needed, told in many ways."""
