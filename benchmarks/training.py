@@ -2,7 +2,7 @@
 
 Lengths are those of 100 of GSM8K's 7,473 training rows (prompt, trace; SmolLM2's tokenizer), every 75th when they are
 sorted by length. The model is random, 3 layers, 128 wide, and small on purpose: the larger a model, the smaller the
-share of a step that is spent outside it. Method: assorted, 16 tokens a code.
+share of a step that is spent outside it. Method: assorted, m by the paper's rule, 16 tokens a code.
 
 Layout: forward and backward of the same 32 sequences, in rows that hold several (the default), over one a row with
 padding; in both the samples come in random order. Logits: those that labels are compared with over all, in the default
@@ -64,9 +64,9 @@ def random_rows(lengths: Sequence[tuple[int, int]]) -> list[dict[str, list[int]]
     ]
 
 
-def sequences(rows: list[dict[str, list[int]]], method: str) -> MixedDataset:
+def sequences(rows: list[dict[str, list[int]]], method: str, **options: str) -> MixedDataset:
     """Return the sequences of a method, mixed anew at every read."""
-    return MixedDataset(as_dataset(rows, "random"), build_method(method, {}).bind(SPECIAL, RATE), BATCH)
+    return MixedDataset(as_dataset(rows, "random"), build_method(method, options).bind(SPECIAL, RATE), BATCH)
 
 
 def random_model() -> Any:
@@ -100,7 +100,8 @@ class Bench:
             self.model.get_decoder().compile(dynamic=True)
         self.samples, self.bf16 = samples, bf16
         self.optimizer = torch.optim.AdamW(self.model.parameters(), lr=1e-4)
-        self.data, self.loss, self.taken = sequences(random_rows(GSM8K * 20), "assorted"), MixedLoss(SPECIAL), 0
+        self.data = sequences(random_rows(GSM8K * 20), "assorted", mix="paper")
+        self.loss, self.taken = MixedLoss(SPECIAL), 0
 
     def features(self) -> list[dict[str, Any]]:
         """Read and mix the next batch."""

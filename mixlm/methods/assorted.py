@@ -1,5 +1,6 @@
 """Token Assorted: latents in place of the first m tokens of the trace, m drawn at random."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -10,7 +11,7 @@ import numpy as np
 from mixlm.data.tables import Row
 from mixlm.methods.base import Method, Progress, Spans, Trainable, answer_sequence, require
 from mixlm.methods.curriculum import MANY, Curriculum
-from mixlm.methods.mixing import PAPER_LENGTHS, draw_two_level, draw_uniform, mixed_answer
+from mixlm.methods.mixing import PAPER_LENGTHS, draw_two_level, draw_uniform, draw_weighted, mixed_answer
 from mixlm.model.special_tokens import latent_span
 
 
@@ -19,8 +20,11 @@ class Assorted(Method):
     """The paper's method: P, <boLatent>, z_1 .. z_(m/r), <eoLatent>, the rest of C, S, with m drawn anew every epoch.
 
     Attributes:
-        mix: "paper": the two-level rule over the set ``lengths``; "uniform": any number of the trace's own codes.
+        mix: "paper": the two-level rule over the set ``lengths``; "uniform": any number of the trace's own codes;
+            "weighted": no code, all codes, or a number in between, by ``weights``.
         lengths: The set M of the two-level rule, in trace tokens.
+        weights: Of no code, of all codes, and of a number in between, where each is as likely as any other. A trace
+            of one code goes by the first two alone.
     """
 
     name: ClassVar[str] = "assorted"
@@ -29,12 +33,15 @@ class Assorted(Method):
     codes_mean_chunks: ClassVar[bool] = True
     spans: ClassVar[Spans] = "prefix"
 
-    mix: Literal["paper", "uniform"] = "paper"
+    mix: Literal["paper", "uniform", "weighted"] = "paper"
     lengths: tuple[int, ...] = PAPER_LENGTHS
+    weights: tuple[float, float, float] = (1.0, 1.0, 1.0)
 
     def __post_init__(self) -> None:
         """Check the options."""
         require(all(length >= 0 for length in self.lengths), "lengths", str(self.lengths), "numbers from 0 up")
+        fits = len(self.weights) == 3 and all(0 <= weight < math.inf for weight in self.weights) and sum(self.weights)
+        require(bool(fits), "weights", str(self.weights), "three numbers from 0 up, not all of them 0")
 
     def tokens(self, codebook_size: int) -> list[str]:
         """Return both delimiters and one token for each code."""
@@ -49,6 +56,8 @@ class Assorted(Method):
         count = len(row["codes"])
         if self.mix == "uniform":
             return draw_uniform(rng, count)
+        if self.mix == "weighted":
+            return draw_weighted(rng, count, self.weights)
         return draw_two_level(rng, count, self.compression_rate, self.lengths)
 
     def sequence_with(self, row: Row, replaced: int) -> Trainable:
@@ -71,6 +80,7 @@ class AssortedAll(Assorted):
 
     mix: ClassVar[str] = "all"  # no options: there is nothing to draw
     lengths: ClassVar[tuple[int, ...]] = ()
+    weights: ClassVar[tuple[float, float, float]] = (0.0, 1.0, 0.0)
 
     def draw(self, row: Row, rng: np.random.Generator) -> int:
         """Return the number of all codes."""

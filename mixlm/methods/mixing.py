@@ -43,6 +43,24 @@ def draw_uniform(rng: np.random.Generator, codes: int) -> int:
     return int(rng.integers(codes + 1))
 
 
+def draw_weighted(rng: np.random.Generator, codes: int, weights: tuple[float, float, float]) -> int:
+    """Draw how many leading codes replace their text: none, all, or a number in between, by ``weights``.
+
+    Args:
+        rng: Source of randomness.
+        codes: Codes of the trace.
+        weights: Of no code, of all codes, and of a number in between, uniform from 1 to ``codes`` - 1. A trace of a
+            single code has none in between: the first two weights alone decide, and it is latent if both are 0.
+    """
+    none, every, between = weights if codes > 1 else (*weights[:2], 0.0)
+    place = rng.random() * (none + every + between)
+    if place < none:
+        return 0
+    if place < none + every or codes < 2:
+        return codes
+    return int(rng.integers(1, codes))
+
+
 def mixed_answer(
     trace_ids: Sequence[int],
     solution_ids: Sequence[int],

@@ -101,9 +101,25 @@ def test_settings_that_a_method_shares_with_its_sibling_are_the_same():
             assert read(RECIPES[f"{task}/{control}"])[1:] == ({**values, "method": control}, options)
 
 
+def draws(method):
+    """Whether a method draws how much becomes latent, by the rule of its option ``mix``."""
+    return "mix" in build_method(method, {}).options()
+
+
+def test_recipes_and_grids_name_how_m_is_drawn():
+    """Another default changes no paper's settings and no published result's."""
+    recipes = [read(path)[1:] for path in TRAINING.values()]
+    named = [options for values, options in recipes if draws(values["method"])]
+    for path in (FOLDER.parents[1] / "docs" / "results").rglob("*.yaml"):
+        entries = yaml.safe_load(path.read_text(encoding="utf-8")).get("methods") or {}
+        settings = {label: entry or {} for label, entry in entries.items()}
+        named += [own.get("options", {}) for label, own in settings.items() if draws(own.get("method", label))]
+    assert len(named) > 40 and all("mix" in options for options in named)
+
+
 def test_lengths_are_the_paper_s():
     options = read(RECIPES["math/assorted"])[2]
-    assert build_method("assorted", options).options() == {"mix": "paper", "lengths": PAPER_LENGTHS}
+    assert build_method("assorted", options) == build_method("assorted", {"mix": "paper", "lengths": PAPER_LENGTHS})
 
 
 def test_command_line_goes_before_a_recipe_and_adds_to_the_method_s_options():

@@ -57,11 +57,15 @@ def test_trains_on_a_raw_file_without_codes(tmp_path: Path, common: list) -> Non
 
 def test_options_come_from_yaml_and_the_command_line_wins(tmp_path: Path, common: list) -> None:
     config = tmp_path / "train.yaml"
-    config.write_text("method: assorted\nmethod-option: [mix=uniform]\nseed: 7\nbatch_size: 5\n")
+    config.write_text('method: assorted\nmethod-option: [mix=weighted, "weights=1,2,1"]\nseed: 7\nbatch_size: 5\n')
     result = run(write_encoded(tmp_path), "--config", config, *common)
     assert result.exit_code == 0, result.output
     arguments = json.loads((tmp_path / "run" / "mixlm.json").read_text())["arguments"]
-    assert (arguments["seed"], arguments["batch_size"], arguments["method_options"]) == (7, 4, {"mix": "uniform"})
+    assert (arguments["seed"], arguments["batch_size"], arguments["method_options"]) == (
+        7,
+        4,
+        {"mix": "weighted", "weights": "1,2,1"},
+    )
 
 
 def test_mistakes_are_one_line_and_write_nothing(tmp_path: Path, common: list) -> None:

@@ -7,6 +7,7 @@ import pytest
 from mixlm.errors import InputError
 from mixlm.generation.answers import TokenCounts
 from mixlm.methods import Progress, build_method
+from mixlm.methods.mixing import row_generator
 from tests.mixlm.methods.hand import BO, EO, ROW, SPECIAL, P
 from tests.mixlm.methods.method_tests import MethodTests, text
 
@@ -62,6 +63,20 @@ class TestAssorted(MethodTests):
         method, rng = self.method(mix="paper"), np.random.default_rng(0)
         assert {method.draw(ROW, rng) for _ in range(500)} == {0, 1, 2, 3}
         assert {method.draw({**ROW, "codes": []}, rng) for _ in range(50)} == {0}
+
+    @pytest.mark.parametrize(("weights", "same"), [("0,1,0", "assorted-all"), ("1,0,0", "cot")])
+    @pytest.mark.parametrize("codes", [[7, 3, 5], [7], []])
+    def test_weights_of_all_and_of_nothing_are_other_methods(self, weights: str, same: str, codes: list[int]) -> None:
+        row, other = {**ROW, "codes": codes}, build_method(same, {}).bind(SPECIAL, 2)
+        method = self.method(mix="weighted", weights=weights)
+        for seed in range(20):
+            drawn = method.sequence(row, START, np.random.default_rng(seed))
+            assert drawn == other.sequence(row, START, np.random.default_rng(seed))
+
+    def test_weights_decide_which_prefixes_are_drawn(self) -> None:
+        method = self.method(mix="weighted", weights=[0, 1, 2])
+        drawn = {method.draw(ROW, row_generator(0, 0, row)) for row in range(100)}
+        assert drawn == {1, 2, 3}
 
 
 class TestAssortedAll(MethodTests):

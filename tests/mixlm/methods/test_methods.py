@@ -62,6 +62,9 @@ def test_options_as_typed_and_as_saved() -> None:
     assert typed.lengths == (0, 72, 128)
     assert build_method("assorted", typed.options()) == typed
     assert build_method("assorted", {**typed.options(), "lengths": [0, 72, 128]}) == typed
+    typed = build_method("assorted", {"mix": "weighted", "weights": "1,2.5,0"})
+    assert typed.weights == (1.0, 2.5, 0.0) == build_method("assorted", {"weights": [1, 2.5, 0]}).weights
+    assert build_method("assorted", typed.options()) == typed
     typed = build_method("coconut", {"stages": "6", "first_epochs": "2.5", "pad_to_max": "False", "stop": "learned"})
     assert (typed.stages, typed.first_epochs, typed.pad_to_max, typed.stop) == (6, 2.5, False, "learned")
     assert build_method("coconut", typed.options()) == typed
@@ -72,7 +75,7 @@ def test_options_as_typed_and_as_saved() -> None:
     [
         ("cott", {}, "there is no such method; choose from cot"),
         ("cot", {"mix": "uniform"}, "cot has no such option; its options: none"),
-        ("assorted", {"mix": "sometimes"}, "choose from paper, uniform"),
+        ("assorted", {"mix": "sometimes"}, "choose from paper, uniform, weighted"),
         ("assorted", {"lengths": "0,many"}, "method option 'lengths'"),
         ("assorted-all", {"mix": "uniform"}, "no such option"),
         ("pause", {"trace": "perhaps"}, "method option 'trace'"),
@@ -98,6 +101,11 @@ def test_only_methods_with_thoughts_take_a_number_of_them(name: str) -> None:
     ("name", "option", "value"),
     [
         ("assorted", "lengths", "-4"),
+        ("assorted", "weights", "0,0,0"),
+        ("assorted", "weights", "1,1"),
+        ("assorted", "weights", "1,-1,1"),
+        ("assorted", "weights", "1,inf,1"),
+        ("assorted", "weights", "1,nan,1"),
         ("coconut", "epochs_per_stage", "inf"),
         ("coconut", "first_epochs", "nan"),
         ("coconut", "stages", "-1"),

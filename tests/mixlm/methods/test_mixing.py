@@ -5,7 +5,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mixlm.methods.mixing import PAPER_LENGTHS, draw_two_level, draw_uniform, mixed_answer, row_generator
+from mixlm.methods.mixing import (
+    PAPER_LENGTHS,
+    draw_two_level,
+    draw_uniform,
+    draw_weighted,
+    mixed_answer,
+    row_generator,
+)
 from mixlm.model.special_tokens import SpecialIds
 
 
@@ -74,6 +81,63 @@ def test_uniform_draw_reaches_both_ends() -> None:
     drawn = Counter(draw_uniform(rng, 3) for _ in range(4_000))
     assert set(drawn) == {0, 1, 2, 3}
     assert all(count == pytest.approx(1_000, abs=120) for count in drawn.values())
+
+
+class Fixed:
+    """A generator whose numbers are known: a given one from 0 to 1, and the greatest of whole ones."""
+
+    def __init__(self, place: float) -> None:
+        self.place, self.asked = place, []
+
+    def random(self) -> float:
+        return self.place
+
+    def integers(self, low: int, high: int) -> int:
+        self.asked.append((low, high))
+        return high - 1
+
+
+@pytest.mark.parametrize(
+    ("weights", "codes", "place", "drawn", "asked"),
+    [
+        ((1, 2, 1), 5, 0.0, 0, []),
+        ((1, 2, 1), 5, 0.2499, 0, []),
+        ((1, 2, 1), 5, 0.25, 5, []),
+        ((1, 2, 1), 5, 0.7499, 5, []),
+        ((1, 2, 1), 5, 0.75, 4, [(1, 5)]),
+        ((1, 2, 1), 2, 0.75, 1, [(1, 2)]),
+        ((1, 2, 1), 1, 0.3333, 0, []),  # one code: the first two weights alone, a third to two thirds
+        ((1, 2, 1), 1, 0.3334, 1, []),
+        ((0, 0, 1), 1, 0.5, 1, []),
+        ((1, 0, 1), 1, 0.9999, 0, []),
+        ((0, 1, 1), 0, 0.0, 0, []),
+    ],
+)
+def test_weighted_draw_by_hand(weights: tuple, codes: int, place: float, drawn: int, asked: list) -> None:
+    """Nothing, all, a number in between lie side by side on a line as long as the weights together."""
+    rng = Fixed(place)
+    assert draw_weighted(rng, codes, weights) == drawn and rng.asked == asked
+
+
+def test_weighted_draw_has_its_distribution() -> None:
+    """Weights 1, 2, 3 and four codes: 1/6 nothing, 2/6 all, 1/6 each of one, two, three."""
+    rng, draws = np.random.default_rng(0), 12_000
+    drawn = Counter(draw_weighted(rng, 4, (1.0, 2.0, 3.0)) for _ in range(draws))
+    assert set(drawn) == {0, 1, 2, 3, 4}
+    for count, sixths in {0: 1, 1: 1, 2: 1, 3: 1, 4: 2}.items():
+        assert drawn[count] == pytest.approx(draws * sixths / 6, abs=4 * (draws * sixths / 6) ** 0.5)
+
+
+@given(st.integers(0, 30), st.tuples(*[st.integers(0, 3)] * 3).filter(sum), st.integers(0, 2**31))
+def test_a_weight_of_nothing_is_never_drawn(codes: int, weights: tuple, seed: int) -> None:
+    drawn = draw_weighted(np.random.default_rng(seed), codes, weights)
+    none, every, between = weights
+    if codes > 1:
+        assert drawn in ({0} if none else set()) | ({codes} if every else set()) | set(
+            range(1, codes) if between else ()
+        )
+    else:
+        assert drawn in ({0, codes} if none and every else {0} if none else {codes})
 
 
 def test_a_row_draws_the_same_whoever_asks() -> None:
