@@ -102,7 +102,7 @@ def stage1(width: int, layers: int, codes: int, rate: int, rows: int) -> tuple[P
     took = nanoseconds(lambda: model.encode_flat(*flat, 1024), len(flat[0]))
     encoding = Point(name, blocks, book, took)
     model.train()
-    took = nanoseconds(lambda: model(**batch).loss.backward(), int(batch["lengths"].sum()))
+    took = nanoseconds(lambda: model(**batch).loss.backward(), int(batch["places"][:, 2].sum()))
     # of a large vocabulary, training compares with a sample and with the rows of the batch
     met = min(rows, model.config.softmax_samples + len(batch["input_ids"].unique())) if rows > 16_384 else rows
     return encoding, Point(f"{name}, {rows} rows", 2 * blocks, width * met + book, took)

@@ -63,7 +63,7 @@ class Stage1:
     @property
     def tokens(self) -> int:
         """Tokens of a step."""
-        return int(self.batch["lengths"].sum())
+        return int(self.batch["places"][:, 2].sum())
 
 
 def figures(turns: int) -> Iterator[Figure]:

@@ -41,8 +41,8 @@ def random_vqvae(seed: int = 0, **changes: object) -> ChunkVQVAE:
 def codes_of(model: ChunkVQVAE, traces: Sequence[Sequence[int]], batch_size: int | None = None) -> list[list[int]]:
     """The codes of each trace, given its full ids."""
     lengths = np.array([len(trace) for trace in traces], dtype=np.int64)
-    codes = model.encode_flat(np.fromiter(chain(*traces), np.int64), lengths, batch_size)
-    ends = np.cumsum(model.config.count_codes(lengths))
+    codes = model.encode_flat(np.fromiter(chain(*traces), np.int64), lengths, batch_size=batch_size)
+    ends = np.cumsum(model.config.cutting.count_chunks(lengths) * model.config.codes_per_chunk)
     return [part.tolist() for part in np.split(codes, ends[:-1])] if len(ends) else []
 
 

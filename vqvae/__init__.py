@@ -6,10 +6,12 @@ from typing import Any
 
 PARTS = ("prompt_ids", "trace_ids", "solution_ids")  # the columns of ids of a tokenized row
 _HOMES = {
-    "ChunkVQVAE": "vqvae.model.chunk_vqvae",
+    "ChunkVQVAE": "vqvae.model.models",
     "ChunkVQVAEConfig": "vqvae.model.config",
-    "ChunkVQVAEOutput": "vqvae.model.chunk_vqvae",
+    "ChunkVQVAEOutput": "vqvae.model.coder",
+    "Cutting": "vqvae.model.cutting",
     "InputError": "vqvae.errors",
+    "PredictiveVQVAE": "vqvae.model.models",
     "VQVAETrainingOptions": "vqvae.options",
     "evaluate_vqvae": "vqvae.metrics",
     "train_vqvae": "vqvae.training.train",

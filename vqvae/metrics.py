@@ -7,8 +7,8 @@ import torch
 from torch.nn import functional as F
 
 from vqvae.errors import InputError
-from vqvae.model.chunk_vqvae import ChunkVQVAE
-from vqvae.model.chunks import TokenRow, collate
+from vqvae.model.chunks import TokenRow, collate, has_chunk
+from vqvae.model.coder import IGNORED, ChunkCoder
 from vqvae.model.layers import evaluating
 
 
@@ -27,7 +27,7 @@ def perplexity(counts: torch.Tensor) -> float:
 
 
 def evaluate_vqvae(
-    model: ChunkVQVAE, rows: Sequence[TokenRow], batch_size: int = 32, seed: int = 0
+    model: ChunkCoder, rows: Sequence[TokenRow], batch_size: int = 32, seed: int = 0
 ) -> dict[str, float | None]:
     """Measure a model on the chunks of the traces of ``rows``.
 
@@ -66,11 +66,11 @@ def evaluate_vqvae(
     return sums.figures()
 
 
-def _batches(rows: Sequence[TokenRow], model: ChunkVQVAE, batch_size: int) -> Iterator[dict[str, torch.Tensor]]:
+def _batches(rows: Sequence[TokenRow], model: ChunkCoder, batch_size: int) -> Iterator[dict[str, torch.Tensor]]:
     """Yield inputs of ``ChunkVQVAE.forward`` that hold the chunks of traces alone."""
     for start in range(0, len(rows), batch_size):
         chosen = [rows[index] for index in range(start, min(start + batch_size, len(rows)))]
-        chosen = [row for row in chosen if model.config.count_chunks(len(row["trace_ids"]))]
+        chosen = [row for row in chosen if has_chunk(row, model.config)]
         if chosen:
             batch = collate(chosen, model.config, parts=("trace_ids",))
             yield {name: value.to(model.device) for name, value in batch.items()}
@@ -79,10 +79,10 @@ def _batches(rows: Sequence[TokenRow], model: ChunkVQVAE, batch_size: int) -> It
 class _Sums:
     """Sums over batches of chunks."""
 
-    def __init__(self, model: ChunkVQVAE) -> None:
+    def __init__(self, model: ChunkCoder) -> None:
         self.model, config = model, model.config
         self.code_counts = torch.zeros(config.codebook_size, dtype=torch.long)
-        self.token_counts = torch.zeros(config.compact_size, dtype=torch.long)
+        self.token_counts = torch.zeros(config.table_rows, dtype=torch.long)
         self.tokens = self.chunks = self.exact = 0
         self.losses = {"right": 0.0, "random": 0.0, "none": 0.0}
         self.hits = {"right": 0, "random": 0, "none": 0}
@@ -90,25 +90,25 @@ class _Sums:
     def add(self, batch: dict[str, torch.Tensor], generator: torch.Generator) -> None:
         """Add the chunks of one batch."""
         model, config = self.model, self.model.config
-        targets, encoded, window = model.chunks(batch["input_ids"], batch["lengths"])
+        targets, encoded = model.chunks(batch["input_ids"], batch["places"])
         codes = model.quantizer.nearest(encoded.flatten(0, 1)).reshape(encoded.shape[:2])
         random = torch.randint(config.codebook_size, codes.shape, generator=generator).to(codes.device)
-        prompts = model.encode_prompts(batch["prompt_ids"], batch["prompt_lengths"])[batch["sample"][window]]
         inputs = {
             "right": model.quantizer.look_up(codes),
             "random": model.quantizer.look_up(random),
             "none": model.no_code.expand(encoded.shape),
         }
         for name, vectors in inputs.items():
-            logits = model.decode_vectors(vectors, prompts).float()
+            logits = model.own_logits(vectors, targets, batch).float()
             self.losses[name] += float(F.cross_entropy(logits.flatten(0, 1), targets.flatten(), reduction="sum"))
             right = logits.argmax(-1) == targets
             self.hits[name] += int(right.sum())
             if name == "right":
-                self.exact += int(right.all(-1).sum())
+                self.exact += int((right | (targets == IGNORED)).all(-1).sum())
         self.code_counts += torch.bincount(codes.flatten().cpu(), minlength=config.codebook_size)
-        self.token_counts += torch.bincount(targets.flatten().cpu(), minlength=config.compact_size)
-        self.tokens += targets.numel()
+        known = targets[targets != IGNORED]
+        self.token_counts += torch.bincount(known.cpu(), minlength=config.table_rows)
+        self.tokens += known.numel()
         self.chunks += len(targets)
 
     def figures(self) -> dict[str, float | None]:
@@ -134,5 +134,5 @@ class _Sums:
             "unigram_accuracy": int(self.token_counts.max()) / self.tokens,
             "no_code_accuracy": self.hits["none"] / self.tokens if measured else None,
             "exact_chunks": self.exact / self.chunks,
-            "unknown_share": int(self.token_counts[-1]) / self.tokens,
+            "unknown_share": int(self.token_counts[config.compact_size - 1]) / self.tokens,
         }

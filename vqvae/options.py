@@ -13,8 +13,13 @@ class VQVAEModelOptions:
     codebook was kept alive; the defaults of ``quantizer`` and below are the recipe that held in our experiments.
 
     Attributes:
-        chunk_length: Tokens of a chunk, L.
-        compression_rate: Tokens that one code stands for, r; divides L. None: L.
+        objective: What a code is trained for. "reconstruction": to tell the text it stands for, as in the paper;
+            "predictive": to tell what comes next, given the prompt and the codes before it.
+        align: Where chunks end. "fixed": every L tokens, as in the paper; "step": where the step ends, so that a chunk
+            is a step, or a part of one that is longer than L.
+        chunk_length: Tokens of a chunk, L. None: 16, or with "step" the longest step of the traces, up to 64.
+        compression_rate: Tokens that one code stands for, r; divides L. None: L, and nothing else with "step" or
+            "predictive".
         codebook_size: Number of codes, K.
         code_dim: Width of a codebook vector, d.
         hidden_size: Width of encoder, decoder and prompt encoder.
@@ -33,13 +38,16 @@ class VQVAEModelOptions:
         warmup_steps: Steps without quantising, after which the codebook starts. None: a third of all with "ema", none
             with "gradient".
         kmeans: Whether the codebook starts at the k-means of encoded chunks, or at random. None: with "ema".
-        code_dropout: Share of chunks that training decodes from a learned "no code" vector. It lets the trained
-            decoder tell what it knows without a code; 0 leaves those figures out.
+        code_dropout: Share of chunks ("predictive": of samples) that training decodes from a learned "no code" vector.
+            It lets the trained decoder tell what it knows without a code; 0 leaves those figures out.
+        merge: Whether codes that the prediction does not tell apart become one after training, with "predictive".
         softmax_samples: In training, rows of the vocabulary that stand for those not in the batch, where there are
             more than four times as many; else, and for all figures, every row counts. 0: always every row.
     """
 
-    chunk_length: int = 16
+    objective: str = "reconstruction"
+    align: str = "fixed"
+    chunk_length: int | None = None
     compression_rate: int | None = None
     codebook_size: int = 1024
     code_dim: int = 64
@@ -57,6 +65,7 @@ class VQVAEModelOptions:
     warmup_steps: int | None = None
     kmeans: bool | None = None
     code_dropout: float = 0.1
+    merge: bool = True
     softmax_samples: int = 4096
 
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 Row = Mapping[str, Any]  # a tokenized row
 COLUMNS = ("row", *PARTS, "step_lengths", "question", "answer")  # of every row; its codes and own columns follow
-ID_COLUMNS = (*PARTS, "step_lengths", "codes")  # lists of integers
+ID_COLUMNS = (*PARTS, "step_lengths", "codes", "code_ends")  # lists of integers
 
 
 def tokens_of(row: Row) -> int:

@@ -9,7 +9,8 @@ from mixlm.data.template import Template
 from mixlm.encoding import MANIFEST, TOKENIZER, VQVAE
 from mixlm.encoding.manifest import is_encoded, read_manifest
 from mixlm.errors import InputError
-from vqvae import ChunkVQVAE
+from vqvae import ChunkVQVAEConfig
+from vqvae.model.models import ChunkCoder, model_class
 
 
 if TYPE_CHECKING:
@@ -94,11 +95,12 @@ def _load_split(path: Path, manifest: dict[str, Any], split: str) -> "Dataset | 
     return Dataset.from_parquet(files, cache_dir=cache)
 
 
-def open_vqvae(folder: str | Path, dtype: "torch.dtype | None" = None) -> ChunkVQVAE:
+def open_vqvae(folder: str | Path, dtype: "torch.dtype | None" = None) -> ChunkCoder:
     """Open a trained VQ-VAE; an ``InputError`` if the folder holds none."""
     if not (Path(folder) / "config.json").is_file():
         raise InputError(f"{folder}: no trained VQ-VAE; give the vqvae/ folder of an encoded dataset")
     try:
-        return ChunkVQVAE.from_pretrained(folder, dtype=dtype).eval()
+        config = ChunkVQVAEConfig.from_pretrained(folder)
+        return model_class(config).from_pretrained(folder, dtype=dtype).eval()
     except (OSError, ValueError) as error:
         raise InputError(f"{folder}: cannot be opened as a VQ-VAE: {' '.join(str(error).split())[:200]}") from None

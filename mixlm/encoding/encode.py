@@ -34,8 +34,10 @@ from mixlm.encoding.tokenizer_pool import TokenizerPool
 from mixlm.errors import InputError
 from mixlm.model.loading import is_scratch, open_tokenizer, save_base_tokenizer
 from mixlm.processes import Processes
-from vqvae import ChunkVQVAE, ChunkVQVAEConfig, evaluate_vqvae, train_vqvae
+from vqvae import ChunkVQVAEConfig, evaluate_vqvae, train_vqvae
 from vqvae.advance import Advance
+from vqvae.model.chunks import has_chunk
+from vqvae.model.coder import ChunkCoder
 from vqvae.training.trainer_base import CHECKPOINTS
 
 
@@ -179,15 +181,15 @@ class _Encoding:
         vqvae = self._open_vqvae()
         config = vqvae.config
         self.manifest |= {
-            name: getattr(config, name) for name in ("chunk_length", "compression_rate", "codebook_size")
+            name: getattr(config, name) for name in ("align", "chunk_length", "compression_rate", "codebook_size")
         }
         split, rows = self._rows_to_measure(config)
-        whole = [row for row in rows if config.count_chunks(len(row["trace_ids"]))]
+        whole = [row for row in rows if has_chunk(row, config)]
         self.manifest["codebook"] = {**evaluate_vqvae(vqvae, whole[:MEASURED]), "measured_on": split}
         write_manifest(self.out, self.manifest)
         shutil.rmtree(self.vqvae_path / CHECKPOINTS, ignore_errors=True)
 
-    def _open_vqvae(self) -> ChunkVQVAE:
+    def _open_vqvae(self) -> ChunkCoder:
         dtype = getattr(torch, self.options.dtype)
         return open_vqvae(self.vqvae_path, dtype).to(self.processes.device())
 
@@ -199,7 +201,7 @@ class _Encoding:
         for split in ("valid", "train"):
             tables, left = [], MEASURED
             for table in self.tokenized.tables(self.sharding.shards(split)):
-                if any(config.count_chunks(len(row["trace_ids"])) for row in TokenRows([table.rows])):
+                if any(has_chunk(row, config) for row in TokenRows([table.rows])):
                     tables.append(table.rows)
                     left -= table.rows.num_rows
                 if left <= 0:
@@ -227,7 +229,7 @@ class _Encoding:
         """Return how many rows each shard is made of."""
         return {shard: len(self.sharding.numbers(shard)) for shard in shards}
 
-    def _written(self, vqvae: ChunkVQVAE, shards: list[Shard]) -> Iterator[Shard]:
+    def _written(self, vqvae: ChunkCoder, shards: list[Shard]) -> Iterator[Shard]:
         """Encode and write shards; yield each of them once it is there."""
         waiting: deque[tuple[Shard, Future]] = deque()
         with ThreadPoolExecutor(1) as writer:

@@ -4,47 +4,64 @@ import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+import numpy as np
 import pyarrow
 from pyarrow import parquet
 
 from mixlm.atomic_files import whole_path
 from mixlm.data.tables import PARTS, list_array, lists_of
 from mixlm.encoding.token_tables import TokenTable
-from vqvae import ChunkVQVAE, ChunkVQVAEConfig
+from vqvae import Cutting
+from vqvae.model.coder import ChunkCoder
 
 
 COUNTS = "mixlm.counts"
+CODES = ("codes", "code_ends")  # columns, after all others
 
 
-def encode_table(vqvae: ChunkVQVAE, table: TokenTable) -> tuple[pyarrow.Table, dict[str, int]]:
-    """Return tokenized rows with their ``codes``, and figures about them; see ``count_table``."""
-    ids, lengths = lists_of(table.rows, "trace_ids")
-    codes = list_array(vqvae.encode_flat(ids, lengths), vqvae.config.count_codes(lengths))
-    return table.rows.append_column("codes", codes), count_table(table, vqvae.config)
+def encode_table(vqvae: ChunkCoder, table: TokenTable) -> tuple[pyarrow.Table, dict[str, int]]:
+    """Return tokenized rows with their ``codes`` and ``code_ends``, and figures about them; see ``count_table``."""
+    (ids, lengths), stretches = lists_of(table.rows, "trace_ids"), stretches_of(table, vqvae.config.cutting)
+    codes, ends = vqvae.encode_flat(ids, lengths, stretches), vqvae.config.cutting.ends(stretches)
+    row = np.searchsorted(np.cumsum(lengths), ends - 1, side="right")
+    counts = np.bincount(row, minlength=len(lengths))
+    rows = table.rows.append_column("codes", list_array(codes, counts))
+    rows = rows.append_column("code_ends", list_array(ends - (np.cumsum(lengths) - lengths)[row], counts))
+    return rows, count_table(table, vqvae.config.cutting)
 
 
-def count_table(table: TokenTable, config: ChunkVQVAEConfig) -> dict[str, int]:
+def stretches_of(table: TokenTable, cutting: Cutting) -> np.ndarray:
+    """Return the lengths of the stretches of all traces, in order; see ``Cutting``."""
+    return lists_of(table.rows, "step_lengths")[0] if cutting.align == "step" else lists_of(table.rows, "trace_ids")[1]
+
+
+def count_table(table: TokenTable, cutting: Cutting) -> dict[str, int]:
     """Count tokenized rows.
 
     Args:
         table: The rows.
-        config: Tells the length of a chunk.
+        cutting: Tells where chunks are.
 
     Returns:
         ``samples``; ``skipped_rows``, the malformed ones; ``trace_tokens``, ``chunks`` and ``codes`` of all traces;
-        ``empty_traces``; ``short_traces``, those of some tokens but no whole chunk; ``longest``, the tokens of prompt,
-        trace and solution of the longest sample.
+        ``empty_traces``; ``short_traces``, those of some tokens but no chunk; ``steps`` that have any token, and
+        ``long_steps``, those of more than a chunk; ``longest``, the tokens of prompt, trace and solution of the
+        longest sample.
     """
     prompts, traces, solutions = (lists_of(table.rows, part)[1] for part in PARTS)
-    chunks = int(config.count_chunks(traces).sum())
+    steps, _ = lists_of(table.rows, "step_lengths")
+    chunks = int(cutting.count_chunks(stretches_of(table, cutting)).sum())
+    whole = cutting.chunk_length if cutting.align == "fixed" else 1
     figures = {
         "samples": len(traces),
         "skipped_rows": table.skipped,
         "trace_tokens": traces.sum(),
         "chunks": chunks,
-        "codes": chunks * config.codes_per_chunk,
+        "codes": chunks * (cutting.chunk_length // cutting.compression_rate),
         "empty_traces": (traces == 0).sum(),
-        "short_traces": ((traces > 0) & (traces < config.chunk_length)).sum(),
+        "short_traces": ((traces > 0) & (traces < whole)).sum(),
+        "steps": (steps > 0).sum(),
+        "long_steps": (steps > cutting.chunk_length).sum(),
         "longest": (prompts + traces + solutions).max(initial=0),
     }
     return {name: int(figure) for name, figure in figures.items()}
@@ -83,8 +100,8 @@ def align_columns(paths: Sequence[Path]) -> None:
     Most have them already. A shard is written before it is known which columns a later one brings.
     """
     schemas: dict[Path, pyarrow.Schema] = {path: parquet.read_schema(path) for path in paths}
-    own = dict.fromkeys(name for schema in schemas.values() for name in schema.names if name != "codes")
-    names = [*own, "codes"]
+    own = dict.fromkeys(name for schema in schemas.values() for name in schema.names if name not in CODES)
+    names = [*own, *CODES]
     for path, schema in schemas.items():
         if schema.names != names:
             table = parquet.read_table(path)

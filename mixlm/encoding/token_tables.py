@@ -32,14 +32,14 @@ class TokenTables(Protocol):
 
 
 class TokenRows(Sequence[dict[str, np.ndarray]]):
-    """The ids of tables' rows: ``prompt_ids``, ``trace_ids`` and ``solution_ids``, without a copy of them.
+    """The ids of tables' rows and the lengths of their steps, without a copy of them.
 
     Args:
         tables: Tables of tokenized rows; of a file that is mapped into memory, no more is read than is asked for.
     """
 
     def __init__(self, tables: Iterable[pyarrow.Table]) -> None:
-        self.parts = [{part: flat_lists(table, part) for part in PARTS} for table in tables]
+        self.parts = [{part: flat_lists(table, part) for part in (*PARTS, "step_lengths")} for table in tables]
         self.ends = [*accumulate(len(part["trace_ids"][1]) - 1 for part in self.parts)]
 
     def __len__(self) -> int:
@@ -52,4 +52,4 @@ class TokenRows(Sequence[dict[str, np.ndarray]]):
             raise IndexError(index)
         table = bisect_right(self.ends, index)
         row = index - (self.ends[table - 1] if table else 0)
-        return {part: ids[ends[row] : ends[row + 1]] for part, (ids, ends) in self.parts[table].items()}
+        return {name: values[ends[row] : ends[row + 1]] for name, (values, ends) in self.parts[table].items()}

@@ -1,9 +1,18 @@
+import numpy as np
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.vqvae_rows import tiny_config
-from vqvae.model.chunks import collate, windows
+from vqvae import ChunkVQVAEConfig
+from vqvae.model.chunks import collate, cut_windows
+
+
+def windows(ids: list[int], config: ChunkVQVAEConfig) -> list[list[int]]:
+    """Cut one trace of a single stretch."""
+    length = np.array([len(ids)])
+    cut = cut_windows(length, length, config)
+    return [ids[start : start + size] for start, size in zip(cut.starts.tolist(), cut.sizes.tolist(), strict=True)]
 
 
 def test_chunks_by_hand() -> None:
@@ -24,7 +33,7 @@ def test_windows_and_tail_are_the_trace(ids: list[int], length: int, context: st
     config = tiny_config(chunk_length=length, compression_rate=1, context=context, max_length=3 * length + 1)
     cut = [token for window in windows(ids, config) for token in window]
     assert [*cut, *ids[len(cut) :]] == ids
-    assert len(cut) == config.count_chunks(len(ids)) * length
+    assert len(cut) == len(ids) // length * length
     assert len(ids) - len(cut) < length
     assert all(len(window) % length == 0 for window in windows(ids, config))
 
@@ -38,7 +47,7 @@ def test_a_batch_by_hand() -> None:
     ]
     batch = collate(rows, config)
     assert batch["input_ids"].tolist() == [[1, 2], [3, 4], [5, 6], [10, 11], [12, 13]]
-    assert batch["lengths"].tolist() == [2] * 5
+    assert batch["places"].tolist() == [[window, 0, 2] for window in range(5)]
     assert batch["sample"].tolist() == [0, 0, 0, 1, 1]
     assert batch["trace"].tolist() == [False, False, True, True, False]
     assert batch["prompt_ids"].tolist() == [[2, 3, 4], [9, 0, 0]]

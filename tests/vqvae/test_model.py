@@ -1,5 +1,6 @@
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch.nn import functional as F
@@ -7,7 +8,7 @@ from transformers import AutoModel
 
 from tests.vqvae_rows import IDS, codes_of, random_rows, random_vqvae, tiny_config
 from vqvae import ChunkVQVAE
-from vqvae.model.chunks import collate, last_tokens
+from vqvae.model.chunks import collate, cut_windows, last_tokens
 
 
 def test_full_ids_go_in_and_out() -> None:
@@ -19,13 +20,13 @@ def test_full_ids_go_in_and_out() -> None:
 
 
 def test_chunks_are_cut_in_order_without_padding() -> None:
-    """Windows of two and of one chunk of 4: what each chunk is to be rebuilt as, its vectors, its window."""
+    """Windows of two and of one chunk of 4: what each chunk is to be rebuilt as, and its vectors."""
     model = random_vqvae(context="trace")
     ids = torch.tensor([[3, 5, 8, 13, 21, 34, 55, 89], [89, 55, 34, 21, 0, 0, 0, 0]])
-    found = model.chunks(ids, torch.tensor([8, 4]))
+    found = model.chunks(ids, torch.tensor([[0, 0, 4], [0, 4, 4], [1, 0, 4]]))
     assert found.targets.tolist() == [[0, 1, 2, 3], [4, 5, 6, 7], [7, 6, 5, 4]]
-    assert found.window.tolist() == [0, 0, 1]
-    alone = [model.chunks(ids[:1], torch.tensor([8])), model.chunks(ids[1:, :4], torch.tensor([4]))]
+    both, first = torch.tensor([[0, 0, 4], [0, 4, 4]]), torch.tensor([[0, 0, 4]])
+    alone = [model.chunks(ids[:1], both), model.chunks(ids[1:, :4], first)]
     torch.testing.assert_close(found.vectors, torch.cat([one.vectors for one in alone]))
 
 
@@ -34,7 +35,7 @@ def test_the_three_losses_by_hand() -> None:
     model = random_vqvae(quantizer="gradient", commitment_weight=0.3, code_dropout=0.0).train()
     batch = collate(random_rows(3), model.config)
     out = model(**batch)
-    encoded = model.chunks(batch["input_ids"], batch["lengths"]).vectors
+    encoded = model.chunks(batch["input_ids"], batch["places"]).vectors
     distance = torch.cdist(encoded.flatten(0, 1), model.quantizer.vq.codebook)
     codes = distance.argmin(-1)
     assert torch.equal(out.codes.flatten(), codes)
@@ -125,8 +126,9 @@ def test_context_decides_whether_earlier_chunks_are_seen() -> None:
 
 
 def _as_windows(model: ChunkVQVAE, ids: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    cut = ids.reshape(-1, model.config.chunk_length if model.config.context == "chunk" else ids.shape[1])
-    return cut, torch.full((len(cut),), cut.shape[1])
+    length = np.array([ids.shape[1]])
+    cut = cut_windows(length, length, model.config)
+    return ids.reshape(len(cut.starts), -1), torch.from_numpy(cut.places)
 
 
 @pytest.mark.parametrize("context", ["chunk", "trace"])

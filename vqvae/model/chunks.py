@@ -1,6 +1,6 @@
 """Cutting token ids into chunks and windows, and gathering windows into batches."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -10,39 +10,61 @@ from vqvae import PARTS
 from vqvae.model.config import ChunkVQVAEConfig
 
 
-TokenRow = Mapping[str, Sequence[int] | np.ndarray]  # the ids of each part of a sample
+TokenRow = Mapping[str, Sequence[int] | np.ndarray]  # the ids of each part of a sample, and the lengths of its steps
 
 
-def windows(ids: Sequence[int], config: ChunkVQVAEConfig) -> list[list[int]]:
-    """Cut ids into runs of whole chunks that the encoder sees at once; the tail shorter than a chunk is dropped.
+class Windows(NamedTuple):
+    """Where the windows and chunks of sequences lie that are laid end to end.
 
-    With ``context="chunk"`` every window is one chunk.
-
-    >>> windows([1, 2, 3, 4, 5], ChunkVQVAEConfig(chunk_length=2, compression_rate=1))
-    [[1, 2], [3, 4]]
+    Attributes:
+        starts: (w,) first token of each window.
+        sizes: (w,) its tokens.
+        places: (n, 3) of each chunk, in order: its window, its first token counted from the window's, its tokens.
     """
-    starts, sizes = cut_windows(np.array([len(ids)]), config)
-    return [list(ids[start : start + size]) for start, size in zip(starts.tolist(), sizes.tolist(), strict=True)]
+
+    starts: np.ndarray
+    sizes: np.ndarray
+    places: np.ndarray
+
+    def split(self, most: int) -> Iterator["Windows"]:
+        """Yield the windows and their chunks, at most ``most`` windows at a time."""
+        for first in range(0, len(self.starts), most):
+            begin, end = np.searchsorted(self.places[:, 0], [first, first + most])
+            places = self.places[begin:end] - [first, 0, 0]
+            yield Windows(self.starts[first : first + most], self.sizes[first : first + most], places)
 
 
-def cut_windows(lengths: np.ndarray, config: ChunkVQVAEConfig) -> tuple[np.ndarray, np.ndarray]:
-    """Return where the windows of sequences begin that are laid end to end.
+def cut_windows(lengths: np.ndarray, stretches: np.ndarray, config: ChunkVQVAEConfig) -> Windows:
+    """Cut sequences into runs of whole chunks that the encoder sees at once.
+
+    With ``context="chunk"`` every window is one chunk. Otherwise a window holds the chunks that begin within one
+    ``config.window`` of a sequence.
 
     Args:
         lengths: (n,) tokens of each sequence.
+        stretches: (s,) tokens of each stretch of the sequences, in order; see ``Cutting``.
         config: Tells the length of chunks and windows.
 
-    Returns:
-        First token (w,) and number of tokens (w,) of each window of each sequence, in order.
-
-    >>> cut_windows(np.array([5, 1, 2]), ChunkVQVAEConfig(chunk_length=2, compression_rate=1))
-    (array([0, 2, 6]), array([2, 2, 2]))
+    >>> cut = cut_windows(np.array([5, 1, 2]), np.array([5, 1, 2]), ChunkVQVAEConfig(chunk_length=2))
+    >>> cut.starts.tolist(), cut.sizes.tolist(), cut.places.tolist()
+    ([0, 2, 6], [2, 2, 2], [[0, 0, 2], [1, 0, 2], [2, 0, 2]])
     """
-    whole = lengths // config.chunk_length * config.chunk_length
-    count = -(-whole // config.window)
-    owner = np.repeat(np.arange(len(lengths)), count)
-    inside = (np.arange(len(owner)) - (np.cumsum(count) - count)[owner]) * config.window
-    return (np.cumsum(lengths) - lengths)[owner] + inside, np.minimum(config.window, whole[owner] - inside)
+    starts, sizes = config.cutting.chunks(stretches)
+    number = np.arange(len(starts))
+    if config.context == "chunk":
+        return Windows(starts, sizes, np.stack([number, 0 * number, sizes], 1))
+    owner = np.searchsorted(np.cumsum(lengths), starts, side="right")
+    inside = (starts - (np.cumsum(lengths) - lengths)[owner]) // config.window
+    new = np.append(True, (np.diff(owner) > 0) | (np.diff(inside) > 0))[: len(starts)]
+    window, firsts = np.cumsum(new) - 1, number[new]
+    lasts = np.append(firsts[1:], len(starts))[: len(firsts)] - 1
+    places = np.stack([window, starts - starts[firsts][window], sizes], 1)
+    return Windows(starts[firsts], starts[lasts] + sizes[lasts] - starts[firsts], places)
+
+
+def has_chunk(row: TokenRow, config: ChunkVQVAEConfig) -> bool:
+    """Tell whether a row's trace has a chunk."""
+    return bool(np.any(config.cutting.count_chunks(config.cutting.stretches(row))))
 
 
 def pad_right(sequences: Sequence[Sequence[int]], width: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
@@ -66,30 +88,38 @@ def last_tokens(ids: torch.Tensor, lengths: torch.Tensor, most: int) -> tuple[to
 def collate(
     rows: Sequence[TokenRow], config: ChunkVQVAEConfig, parts: Sequence[str] = PARTS
 ) -> dict[str, torch.Tensor]:
-    """Gather all chunks of some samples into the inputs of ``ChunkVQVAE.forward``.
+    """Gather all chunks of some samples into the inputs of a stage-1 model.
 
     Each part is cut from its own first token. A prompt longer than ``config.max_prompt_length`` keeps its end.
 
     Args:
-        rows: Tokenized rows, at least one with a whole chunk.
+        rows: Tokenized rows, at least one with a chunk.
         config: Of the model.
         parts: Columns that are cut into chunks.
+
+    Returns:
+        ``input_ids`` (w, T) of windows, padded on the right; ``places`` (n, 3) of the chunks in them, see ``Windows``;
+        ``sample`` (n,), which sample each chunk belongs to, and ``trace`` (n,), whether it is of a trace;
+        ``prompt_ids`` (b, P), padded on the right, and ``prompt_lengths`` (b,).
     """
     sequences = [np.asarray(row[part], dtype=np.int64) for row in rows for part in parts]
     sizes = np.array([len(sequence) for sequence in sequences])
-    starts, lengths = cut_windows(sizes, config)
-    places = starts[:, None] + np.arange(lengths.max())
-    inside = places < (starts + lengths)[:, None]
-    owner, part = np.divmod(np.searchsorted(np.cumsum(sizes), starts, side="right"), len(parts))
+    cutting = config.cutting
+    stretches = [cutting.stretches(row) if part == "trace_ids" else [len(row[part])] for row in rows for part in parts]
+    cut = cut_windows(sizes, np.concatenate(stretches).astype(np.int64), config)
+    tokens = cut.starts[:, None] + np.arange(cut.sizes.max())
+    inside = tokens < (cut.starts + cut.sizes)[:, None]
+    owner, part = np.divmod(np.searchsorted(np.cumsum(sizes), cut.starts, side="right"), len(parts))
+    window = cut.places[:, 0]
     prompts = [row["prompt_ids"][-config.max_prompt_length :] for row in rows]
     prompt_ids, prompt_lengths = pad_right(prompts, width=1)
     return {
-        "input_ids": torch.from_numpy(np.concatenate(sequences)[np.where(inside, places, 0)] * inside),
-        "lengths": torch.from_numpy(lengths),
+        "input_ids": torch.from_numpy(np.concatenate(sequences)[np.where(inside, tokens, 0)] * inside),
+        "places": torch.from_numpy(cut.places),
+        "sample": torch.from_numpy(owner[window]),
+        "trace": torch.from_numpy((part == [*parts].index("trace_ids"))[window]),
         "prompt_ids": prompt_ids,
         "prompt_lengths": prompt_lengths,
-        "sample": torch.from_numpy(owner),
-        "trace": torch.from_numpy(part == [*parts].index("trace_ids")),
     }
 
 
@@ -97,11 +127,9 @@ class Chunks(NamedTuple):
     """The ``n`` chunks of some windows, in order.
 
     Attributes:
-        targets: (n, L) rows of the compact vocabulary.
+        targets: (n, L) rows of the token table; that of the end once after a shorter chunk, then ``IGNORED``.
         vectors: (n, L / r, d) what f_enc makes of them, unquantised.
-        window: (n,) which window each is of.
     """
 
     targets: torch.Tensor
     vectors: torch.Tensor
-    window: torch.Tensor

@@ -3,11 +3,21 @@
 from copy import deepcopy
 from typing import Any
 
-import numpy as np
 from transformers import PreTrainedConfig
 
 from vqvae.errors import InputError, require_between
+from vqvae.model.cutting import Cutting
 from vqvae.options import VQVAEModelOptions
+
+
+FIXED_LENGTH = 16  # tokens of a chunk, where nobody says
+LONGEST_STEP = 64  # tokens of a chunk that ends with its step, likewise; longer steps are cut
+CHOICES = {
+    "objective": ("reconstruction", "predictive"),
+    "align": ("fixed", "step"),
+    "context": ("chunk", "trace"),
+    "quantizer": ("ema", "gradient"),
+}
 
 
 class ChunkVQVAEConfig(VQVAEModelOptions, PreTrainedConfig):
@@ -15,9 +25,10 @@ class ChunkVQVAEConfig(VQVAEModelOptions, PreTrainedConfig):
 
     Attributes:
         vocab_size: Ids of the language model's vocabulary are below this.
-        compact_size: Rows of the token table: the ids that the corpus uses, and one for all others.
+        compact_size: Rows of the compact vocabulary: the ids that the corpus uses, and one for all others.
         dead_code_threshold: A code is dead if it stands for fewer vectors a step than this.
         fingerprint: Of the tokenizer whose ids it speaks.
+        trained_codes: Number of codes before alike ones were merged into ``codebook_size``; 0: none were.
     """
 
     model_type = "chunk-vqvae"
@@ -26,10 +37,13 @@ class ChunkVQVAEConfig(VQVAEModelOptions, PreTrainedConfig):
     compact_size: int = 0
     dead_code_threshold: float = 0.0
     fingerprint: str = ""
+    trained_codes: int = 0
 
     def __post_init__(self, **kwargs: Any) -> None:
         """Decide what follows from other choices, and ``check`` the shape."""
         moving = self.quantizer == "ema"
+        if self.chunk_length is None and self.align == "fixed":
+            self.chunk_length = FIXED_LENGTH
         self.compression_rate = self.chunk_length if self.compression_rate is None else self.compression_rate
         self.kmeans = moving if self.kmeans is None else self.kmeans
         self.warmup_steps = 0 if self.warmup_steps is None and not moving else self.warmup_steps
@@ -40,46 +54,64 @@ class ChunkVQVAEConfig(VQVAEModelOptions, PreTrainedConfig):
 
     def check(self) -> None:
         """Raise an ``InputError`` if the parts of the shape do not fit each other."""
-        if self.compression_rate < 1 or self.chunk_length % self.compression_rate:
+        for name, known in CHOICES.items():
+            if getattr(self, name) not in known:
+                raise InputError(f"{name} '{getattr(self, name)}': choose {' or '.join(known)}")
+        length, rate = self.chunk_length, self.compression_rate
+        if length is not None and (rate < 1 or length % rate):
             raise InputError(
-                f"compression rate {self.compression_rate} does not divide chunk length {self.chunk_length}; "
-                f"choose a divisor, or --chunk-length {self.compression_rate}"
+                f"compression rate {rate} does not divide chunk length {length}; "
+                f"choose a divisor, or --chunk-length {rate}"
+            )
+        if rate != length and (self.align == "step" or self.objective != "reconstruction"):
+            raise InputError(
+                f"compression rate {rate}: chunks that end with steps, and codes that predict, are one code each; "
+                "leave --compression-rate out"
             )
         if self.codebook_size < 2:
             raise InputError(f"a codebook of {self.codebook_size} cannot tell chunks apart; use at least 2 codes")
         if self.hidden_size % self.num_heads:
             raise InputError(f"hidden size {self.hidden_size} is no multiple of {self.num_heads} heads")
-        if self.context not in ("chunk", "trace"):
-            raise InputError(f"context '{self.context}': choose chunk or trace")
-        if self.quantizer not in ("ema", "gradient"):
-            raise InputError(f"quantizer '{self.quantizer}': choose ema or gradient")
         require_between("commitment_weight", self.commitment_weight, 0)
-        if self.context == "trace" and self.max_length < self.chunk_length:
-            raise InputError(f"max length {self.max_length} holds no chunk of {self.chunk_length} tokens")
+        if self.context == "trace" and self.max_length < (length or 0):
+            raise InputError(f"max length {self.max_length} holds no chunk of {length} tokens")
 
-    def for_training(self, steps: int) -> "ChunkVQVAEConfig":
-        """Return a copy in which what follows from the number of training steps is decided.
+    def for_training(self, steps: int, longest_step: int | None = None) -> "ChunkVQVAEConfig":
+        """Return a copy in which what follows from the training is decided.
+
+        Args:
+            steps: Optimizer steps.
+            longest_step: Tokens of the longest step of the training traces; None: not known yet.
 
         Raises:
             InputError: If the parts do not fit each other any more.
         """
         config = deepcopy(self)
+        if config.chunk_length is None and longest_step:
+            config.chunk_length = config.compression_rate = min(longest_step, LONGEST_STEP)
         config.check()
         config.warmup_steps = steps // 3 if config.warmup_steps is None else config.warmup_steps
         return config
+
+    @property
+    def cutting(self) -> Cutting:
+        """Where traces are cut."""
+        return Cutting(self.align, self.chunk_length, self.compression_rate)
 
     @property
     def codes_per_chunk(self) -> int:
         """Codes of one chunk, L / r."""
         return self.chunk_length // self.compression_rate
 
-    def count_chunks(self, lengths: int | np.ndarray) -> int | np.ndarray:
-        """Return how many whole chunks sequences of ``lengths`` (any) have."""
-        return lengths // self.chunk_length
+    @property
+    def end_row(self) -> int | None:
+        """Row of the token table that stands for the end of a chunk shorter than L; None where all have L tokens."""
+        return self.compact_size if self.align == "step" else None
 
-    def count_codes(self, lengths: int | np.ndarray) -> int | np.ndarray:
-        """Return how many codes traces of ``lengths`` (any) have; a tail shorter than a chunk has none."""
-        return self.count_chunks(lengths) * self.codes_per_chunk
+    @property
+    def table_rows(self) -> int:
+        """Rows of the token table."""
+        return self.compact_size + (self.align == "step")
 
     @property
     def samples_softmax(self) -> bool:
@@ -88,5 +120,14 @@ class ChunkVQVAEConfig(VQVAEModelOptions, PreTrainedConfig):
 
     @property
     def window(self) -> int:
-        """Longest run of tokens that is encoded at once: a multiple of L."""
-        return self.chunk_length if self.context == "chunk" else self.count_chunks(self.max_length) * self.chunk_length
+        """Tokens within which the chunks of one window begin."""
+        if self.context == "chunk":
+            return self.chunk_length
+        if self.align == "step":
+            return self.max_length - self.chunk_length + 1
+        return self.max_length // self.chunk_length * self.chunk_length
+
+    @property
+    def longest_window(self) -> int:
+        """Most tokens that are encoded at once."""
+        return self.max_length if self.context == "trace" and self.align == "step" else self.window

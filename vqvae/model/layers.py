@@ -1,4 +1,4 @@
-"""The causal Transformer of encoder, decoder and prompt encoder."""
+"""The Transformers of stage 1."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -7,6 +7,9 @@ import torch
 from einops import rearrange
 from torch import nn
 from torch.nn import functional as F
+
+
+Memory = tuple[torch.Tensor, torch.Tensor]  # keys and values, each (n, heads, length, width / heads)
 
 
 class Block(nn.Module):
@@ -26,12 +29,28 @@ class Block(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Map (n, length, width) to the same shape; no place sees a later one."""
+        return self.attend(x)[0]
+
+    def attend(
+        self, x: torch.Tensor, memory: Memory | None = None, mask: torch.Tensor | None = None
+    ) -> tuple[torch.Tensor, Memory]:
+        """Map (n, length, width) to the same shape, and tell what others can attend here.
+
+        Args:
+            x: What stands at the places.
+            memory: What else they see, before themselves; None: nothing.
+            mask: (n, 1, length, places seen) which of those each place sees; None: itself and all before it.
+
+        Returns:
+            The new states, and keys and values of these places.
+        """
         q, k, v = rearrange(
             self.qkv(self.attention_norm(x)), "n t (three h d) -> three n h t d", three=3, h=self.heads
         )
-        attended = F.scaled_dot_product_attention(q, k, v, is_causal=True)
+        keys, values = (k, v) if memory is None else (torch.cat([memory[0], k], 2), torch.cat([memory[1], v], 2))
+        attended = F.scaled_dot_product_attention(q, keys, values, attn_mask=mask, is_causal=mask is None)
         x = x + self.out(rearrange(attended, "n h t d -> n t (h d)"))
-        return x + self.mlp(self.mlp_norm(x))
+        return x + self.mlp(self.mlp_norm(x)), (k, v)
 
 
 class CausalTransformer(nn.Module):

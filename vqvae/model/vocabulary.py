@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 
+UNKNOWN, ENDED = -1, -2  # in place of ids: one that the corpus never used, and none, after the end of a chunk
 SEQUENCES_AT_ONCE = 1000  # that are looked through for ids
 
 
@@ -39,8 +40,8 @@ class CompactVocabulary(nn.Module):
         return torch.where(self.token_ids[rows] == ids, rows, self.unknown)
 
     def full(self, rows: torch.Tensor) -> torch.Tensor:
-        """Return the full ids of ``rows``, in their shape; -1 for the row of unknown ids."""
-        ids = torch.cat([self.token_ids, self.token_ids.new_tensor([-1])])
+        """Return the full ids of ``rows``, in their shape: ``UNKNOWN`` for unknown ids, ``ENDED`` for the end."""
+        ids = torch.cat([self.token_ids, self.token_ids.new_tensor([UNKNOWN, ENDED])])
         return ids[rows]
 
 

@@ -15,9 +15,9 @@ from transformers.utils import ModelOutput
 from vqvae import PARTS
 from vqvae.advance import Advance
 from vqvae.errors import InputError
-from vqvae.model.chunk_vqvae import ChunkVQVAE
 from vqvae.model.chunks import TokenRow, collate
 from vqvae.model.config import ChunkVQVAEConfig
+from vqvae.model.models import ChunkCoder, model_class
 from vqvae.model.vocabulary import used_ids
 from vqvae.options import VQVAETrainingOptions
 from vqvae.training.trainer_base import CHECKPOINTS, QuietTrainer, base_arguments, last_checkpoint
@@ -30,7 +30,7 @@ def train_vqvae(
     options: VQVAETrainingOptions | None = None,
     advance: Advance | None = None,
     before_training: Callable[[], None] = lambda: None,
-) -> ChunkVQVAE:
+) -> ChunkCoder:
     """Train a model on all chunks of ``rows`` and save it to ``out``.
 
     An interrupted training goes on from its last checkpoint in ``out/checkpoints`` and ends with the same weights, bit
@@ -52,7 +52,8 @@ def train_vqvae(
             batch that the processes cannot share.
     """
     options = options or VQVAETrainingOptions()
-    config = config.for_training(options.steps)
+    longest = max((max(row["step_lengths"], default=0) for row in rows), default=0) if config.align == "step" else None
+    config = config.for_training(options.steps, longest)
     data = ChunkRows(rows, config)
     check_codebook(data, config)
     check_warmup(config, options)
@@ -63,7 +64,7 @@ def train_vqvae(
     vectors = options.batch_size * data.trace_chunks / len(data) * config.codes_per_chunk
     config.dead_code_threshold = config.dead_code_share * vectors / config.codebook_size
     set_seed(options.seed)
-    trainer = ChunkTrainer(ChunkVQVAE(config, token_ids), arguments, data, options, advance)
+    trainer = ChunkTrainer(model_class(config)(config, token_ids), arguments, data, options, advance)
     trainer.train(resume_from_checkpoint=last_checkpoint(Path(out) / CHECKPOINTS))
     model = trainer.accelerator.unwrap_model(trainer.model).eval()
     if trainer.is_world_process_zero():
@@ -79,6 +80,8 @@ def check_codebook(data: "ChunkRows", config: ChunkVQVAEConfig) -> None:
         InputError: If no trace has a whole chunk, or there are more codes than chunks of traces.
     """
     length = config.chunk_length
+    if not data.trace_chunks and config.align == "step":
+        raise InputError("all traces are empty, so there is nothing to encode")
     if not data.trace_chunks:
         raise InputError(f"no trace has a whole chunk of {length} tokens; lower --chunk-length and --compression-rate")
     if config.codebook_size > data.trace_chunks * config.codes_per_chunk:
@@ -110,7 +113,9 @@ class ChunkRows(Dataset):
     """
 
     def __init__(self, rows: Sequence[TokenRow], config: ChunkVQVAEConfig) -> None:
-        counts = config.count_chunks(np.fromiter((len(row["trace_ids"]) for row in rows), dtype=np.int64))
+        cutting = config.cutting
+        found = (cutting.count_chunks(cutting.stretches(row)).sum() for row in rows)
+        counts = np.fromiter(found, dtype=np.int64)
         self.rows, self.chosen, self.trace_chunks = rows, np.flatnonzero(counts), int(counts.sum())
 
     def __len__(self) -> int:
@@ -127,7 +132,7 @@ class ChunkTrainer(QuietTrainer):
 
     def __init__(
         self,
-        model: ChunkVQVAE,
+        model: ChunkCoder,
         arguments: TrainingArguments,
         data: ChunkRows,
         options: VQVAETrainingOptions,
@@ -138,7 +143,7 @@ class ChunkTrainer(QuietTrainer):
             model=model,
             args=arguments,
             train_dataset=data,
-            data_collator=partial(collate, config=model.config),
+            data_collator=partial(model.collate, config=model.config),
             optimizers=(torch.optim.Adam(model.parameters(), lr=options.learning_rate), None),
             advance=advance,
         )
@@ -164,12 +169,13 @@ class ChunkTrainer(QuietTrainer):
         """Add what the last batch's loss is made of, and how many codes the batch used."""
         if "loss" in logs:
             codes = self.outputs["codes"]
-            logs |= {name: self.outputs[f"{name}_loss"].item() for name in ("reconstruction", "commitment")}
+            parts = ("reconstruction", "commitment", "next", "solution")
+            logs |= {name: self.outputs[f"{name}_loss"].item() for name in parts if f"{name}_loss" in self.outputs}
             logs["codes_used"] = float(codes[codes >= 0].unique().numel())
         super().log(logs, *args, **kwargs)
 
     @torch.no_grad()
-    def gather_vectors(self, model: ChunkVQVAE) -> torch.Tensor:
+    def gather_vectors(self, model: ChunkCoder) -> torch.Tensor:
         """Return encoded vectors (n, d) of traces of random samples, ``vectors_per_code`` a code if there are.
 
         Of traces alone: only they are replaced by codes, so the codebook starts where they are.
@@ -180,7 +186,7 @@ class ChunkTrainer(QuietTrainer):
         for start in range(0, len(order), self.options.batch_size):
             rows = [self.train_dataset[index] for index in order[start : start + self.options.batch_size]]
             batch = collate(rows, model.config, parts=("trace_ids",))
-            chunks = model.chunks(batch["input_ids"].to(model.device), batch["lengths"].to(model.device))
+            chunks = model.chunks(batch["input_ids"].to(model.device), batch["places"].to(model.device))
             found.append(chunks.vectors.float().flatten(0, 1))
             total += len(found[-1])
             if total >= wanted:

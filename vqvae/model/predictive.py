@@ -1,0 +1,199 @@
+"""A stage-1 model whose codes are trained to predict what comes next, not to tell their own text.
+
+A code that must reconstruct its chunk spends itself on wording, which nothing later depends on and which a language
+model that has to write the code cannot know. Here a code is read by a decoder that sees the prompt's tokens and the
+codes up to it, and predicts
+
+- the text of the next step, token by token (with fixed chunks: the next L tokens of the trace);
+- the solution.
+
+It never sees or predicts the code's own step. What helps it is what the rest of the reasoning depends on, so that is
+what the code comes to hold. The encoder reads the step alone, or with ``context="trace"`` the trace up to it, but
+never the prompt: one that does can work the answer out by itself and put it into codes of early steps, which no
+language model could write at that place.
+
+A second decoder of the same form learns to read each code back as its own text, for people and for diagnosis. Its
+gradients stop at the codes and at the token table, so codes are the same with it and without.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import torch
+from einops import rearrange, repeat
+from torch import nn
+from torch.nn import functional as F
+
+from vqvae.model.chunks import TokenRow, pad_right
+from vqvae.model.coder import IGNORED, ChunkCoder, ChunkVQVAEOutput
+from vqvae.model.config import ChunkVQVAEConfig
+from vqvae.model.context import SOLUTION_TOKENS, Context, ContextDecoder, Texts, by_sample, place_in_sample, with_ends
+from vqvae.model.cutting import Cutting
+
+
+NEXT, SOLUTION = 0, 1  # kinds of text that the reader predicts
+MOST_PREDICTED = 16  # codes of a sample that one training step predicts from; of more it draws these
+Batch = Mapping[str, torch.Tensor]
+
+
+def next_places(row: TokenRow, cutting: Cutting) -> tuple[np.ndarray, np.ndarray]:
+    """Return where in a row's trace the text begins and ends (codes,) that each code is to predict, at most L tokens.
+
+    It is the next step that has any token, or with fixed chunks what follows; empty after the last.
+    """
+    stretches, length = cutting.stretches(row), len(row["trace_ids"])
+    starts, _ = cutting.chunks(stretches)
+    if cutting.align == "fixed":
+        begins = starts + cutting.chunk_length
+        return begins, np.minimum(begins + cutting.chunk_length, length)
+    ends = np.append(np.cumsum(stretches), length)
+    begins = ends[np.searchsorted(ends, starts, side="right")]
+    following = ends[np.minimum(np.searchsorted(ends, begins, side="right"), len(stretches))]
+    return begins, np.minimum(begins + cutting.chunk_length, following)
+
+
+class PredictiveVQVAE(ChunkCoder):
+    """The model; see the module's docstring."""
+
+    objective = "predictive"
+
+    def _add_decoder(self, config: ChunkVQVAEConfig) -> None:
+        self.reader = ContextDecoder(config, kinds=2)
+        self.read_back = ContextDecoder(config, kinds=1)
+        self.no_code = nn.Parameter(torch.zeros(config.code_dim))
+        self.head_bias = nn.Parameter(torch.zeros(config.table_rows))
+        self.read_back_bias = nn.Parameter(torch.zeros(config.table_rows))
+
+    @classmethod
+    def collate(cls, rows: Sequence[TokenRow], config: ChunkVQVAEConfig) -> dict[str, torch.Tensor]:
+        """Gather samples: what ``vqvae.model.chunks.collate`` returns for their traces, and the texts to predict.
+
+        ``next_ids`` (n, T) with ``next_lengths`` (n,) for each chunk, ``solution_ids`` (b, S) with
+        ``solution_lengths`` (b,) for each sample, padded on the right.
+        """
+        texts = []
+        for row in rows:
+            trace = np.asarray(row["trace_ids"])
+            texts += [trace[begin:end] for begin, end in zip(*next_places(row, config.cutting), strict=True)]
+        next_ids, next_lengths = pad_right(texts, width=1)
+        solution_ids, solution_lengths = pad_right([row["solution_ids"][:SOLUTION_TOKENS] for row in rows], width=1)
+        return {
+            **super().collate(rows, config, parts=("trace_ids",)),
+            "next_ids": next_ids,
+            "next_lengths": next_lengths,
+            "solution_ids": solution_ids,
+            "solution_lengths": solution_lengths,
+        }
+
+    def forward(
+        self,
+        input_ids: torch.Tensor,
+        places: torch.Tensor,
+        prompt_ids: torch.Tensor,
+        prompt_lengths: torch.Tensor,
+        sample: torch.Tensor,
+        **texts: torch.Tensor,
+    ) -> ChunkVQVAEOutput:
+        """Encode the ``n`` chunks of the traces of ``b`` samples, and predict what follows each; see ``collate``.
+
+        Returns:
+            Losses and codes.
+        """
+        own, encoded = self.chunks(input_ids, places)
+        vectors, quantized = self.quantize(encoded, torch.ones_like(sample, dtype=torch.bool))
+        samples, counts = by_sample(vectors[:, 0], sample, len(prompt_ids))
+        if self.training and self.config.code_dropout:
+            drop = torch.rand(len(samples), device=samples.device) < self.config.code_dropout
+            samples = torch.where(drop[:, None, None], self.no_code, samples)
+        chosen = self._chosen(sample, counts)
+        prompts = self.tokens(self.vocabulary.compact(prompt_ids))
+        context = self.reader.read(prompts, prompt_lengths, samples, counts)
+        following, solutions = (text.only(chosen) for text in self.texts(sample, counts, texts))
+        next_loss = self._nats_a_code(context, following, NEXT)
+        solution_loss = self._nats_a_code(context, solutions, SOLUTION)
+        back = self.read_back.read(prompts.detach(), prompt_lengths, samples.detach(), counts)
+        own = Texts(sample, place_in_sample(sample, counts) + 1, own).only(chosen)
+        reconstruction = self.cross_entropy(self._states_back(back, own), own.targets, *self._head_back())
+        codebook = quantized.codebook_loss + self.config.commitment_weight * quantized.commitment_loss
+        return ChunkVQVAEOutput(
+            loss=next_loss + solution_loss + reconstruction + codebook,
+            reconstruction_loss=reconstruction.detach(),
+            codebook_loss=quantized.codebook_loss.detach(),
+            commitment_loss=quantized.commitment_loss.detach(),
+            next_loss=next_loss.detach(),
+            solution_loss=solution_loss.detach(),
+            codes=quantized.codes,
+        )
+
+    def _chosen(self, sample: torch.Tensor, counts: torch.Tensor) -> torch.Tensor:
+        """Return which of the codes (n,) are predicted from: in training at most ``MOST_PREDICTED`` of a sample."""
+        chosen = torch.ones_like(sample, dtype=torch.bool)
+        if self.training and int(counts.max()) > MOST_PREDICTED:
+            order = (sample + torch.rand(len(sample), dtype=torch.float64, device=sample.device)).argsort()
+            chosen[order] = place_in_sample(sample, counts) < MOST_PREDICTED
+        return chosen
+
+    def texts(self, sample: torch.Tensor, counts: torch.Tensor, texts: Batch) -> tuple[Texts, Texts]:
+        """Return the next steps and the solutions (n of each) that codes are to predict; see ``collate``."""
+        visible = place_in_sample(sample, counts) + 1
+        ids, lengths = self.vocabulary.compact(texts["next_ids"]), texts["next_lengths"]
+        if ids.shape[1] < self.config.chunk_length:
+            ids = F.pad(ids, (0, 1))
+        following = with_ends(ids, lengths, self.config.end_row)
+        following = following.masked_fill((lengths == 0)[:, None], IGNORED)  # after the last step there is none
+        solutions = with_ends(self.vocabulary.compact(texts["solution_ids"]), texts["solution_lengths"], None)
+        return Texts(sample, visible, following), Texts(sample, visible, solutions[sample])
+
+    def _nats_a_code(self, context: Context, texts: Texts, kind: int) -> torch.Tensor:
+        """Return the cross-entropy of texts that go on from codes, as the mean of their sums; a scalar."""
+        known = (texts.targets != IGNORED).any(-1)
+        some = texts.only(known)
+        states = self.reader.write(context, some, self._embedded(some), kind)
+        mean = self.cross_entropy(states, some.targets, self.tokens.weight, self.head_bias)
+        return mean * (some.targets != IGNORED).sum() / len(known)
+
+    def _embedded(self, texts: Texts) -> torch.Tensor:
+        return self.tokens(texts.targets.clamp(min=0))
+
+    def next_logits(self, context: Context, texts: Texts, kind: int) -> torch.Tensor:
+        """Return what the reader predicts of texts (m, T), given the tokens before each: logits (m, T, rows)."""
+        states = self.reader.write(context, texts, self._embedded(texts), kind)
+        return F.linear(states, self.tokens.weight, self.head_bias)
+
+    def _states_back(self, context: Context, texts: Texts) -> torch.Tensor:
+        """Return the states from which codes' own texts are read back; nothing of them reaches codes or tokens."""
+        return self.read_back.write(context, texts, self._embedded(texts).detach(), 0)
+
+    def _head_back(self) -> tuple[torch.Tensor, torch.Tensor]:
+        return self.tokens.weight.detach(), self.read_back_bias
+
+    def own_logits(self, vectors: torch.Tensor, targets: torch.Tensor, batch: Batch) -> torch.Tensor:
+        """Return what vectors (n, 1, d) are read back as, given the tokens of ``targets`` (n, L) before each."""
+        samples, counts = by_sample(vectors[:, 0], batch["sample"], len(batch["prompt_ids"]))
+        prompts = self.tokens(self.vocabulary.compact(batch["prompt_ids"]))
+        context = self.read_back.read(prompts, batch["prompt_lengths"], samples, counts)
+        texts = Texts(batch["sample"], place_in_sample(batch["sample"], counts) + 1, targets)
+        return F.linear(self._states_back(context, texts), *self._head_back())
+
+    @torch.no_grad()
+    def read_codes(
+        self, codes: torch.Tensor, prompt_ids: torch.Tensor, prompt_lengths: torch.Tensor | None = None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the text of each code, written greedily token by token, and its probabilities; see ``decode``."""
+        samples, count, most = len(codes), codes.shape[1], self.config.chunk_length
+        if prompt_lengths is None:
+            prompt_lengths = prompt_ids.new_full((samples,), prompt_ids.shape[1])
+        prompts = self.tokens(self.vocabulary.compact(prompt_ids))
+        counts = codes.new_full((samples,), count)
+        context = self.read_back.read(prompts, prompt_lengths, self.quantizer.look_up(codes), counts)
+        sample = repeat(torch.arange(samples, device=codes.device), "n -> (n c)", c=count)
+        visible = repeat(torch.arange(count, device=codes.device) + 1, "c -> (n c)", n=samples)
+        rows, best = codes.new_zeros(len(sample), 0), self.tokens.weight.new_zeros(len(sample), 0)
+        for _ in range(most):
+            so_far = Texts(sample, visible, F.pad(rows, (0, 1)))
+            logits = F.linear(self._states_back(context, so_far)[:, -1], *self._head_back())
+            chance, row = logits.float().softmax(-1).max(-1)
+            if self.config.end_row is not None and rows.shape[1]:
+                row = torch.where(rows[:, -1] == self.config.end_row, self.config.end_row, row)
+            rows, best = torch.cat([rows, row[:, None]], 1), torch.cat([best, chance[:, None]], 1)
+        return tuple(rearrange(found, "(n c) l -> n (c l)", n=samples) for found in (self.vocabulary.full(rows), best))
