@@ -17,7 +17,7 @@ _positive, _count = click.IntRange(min=1), click.IntRange(min=0)
 _SHAPE = (
     *("chunk_length", "compression_rate", "codebook_size", "hidden_size", "num_layers", "num_heads", "code_dim"),
     *("condition_on_prompt", "context", "max_length", "quantizer", "commitment_weight", "warmup_steps"),
-    "code_dropout",
+    *("code_dropout", "objective", "align", "merge"),
 )
 _TRAINING = ("steps", "batch_size", "learning_rate", "seed", "save_every", "bf16", "workers")
 
@@ -31,7 +31,18 @@ _TRAINING = ("steps", "batch_size", "learning_rate", "seed", "save_every", "bf16
 @_option("valid", "File of validation samples.", type=click.Path())
 @_option("valid_fraction", "Else: share held out.", type=click.FloatRange(0, 0.5))
 @_option("vqvae", "Use this trained VQ-VAE instead of training one.", type=click.Path())
-@_option("chunk_length", "Trace tokens of a chunk, L.", type=_positive)
+@_option(
+    "objective",
+    "What codes are trained for: to reconstruct their text, or to predict what comes next.",
+    type=click.Choice(["reconstruction", "predictive"]),
+)
+@_option("align", "Where chunks end: every L tokens, or with the step.", type=click.Choice(["fixed", "step"]))
+@_option(
+    "chunk_length",
+    "Trace tokens of a chunk, L.  [default: 16; with --align step the longest step, at most 64]",
+    type=_positive,
+    show_default=False,
+)
 @_option("compression_rate", "Trace tokens of a code, r; divides L.  [default: L]", type=_positive, show_default=False)
 @_option("codebook_size", "Number of codes, K.", type=_positive)
 @_option("hidden_size", "Width of the VQ-VAE.", type=_positive)
@@ -49,6 +60,7 @@ _TRAINING = ("steps", "batch_size", "learning_rate", "seed", "save_every", "bf16
     type=_count,
     show_default=False,
 )
+@_option("merge", "Make one of codes that predict the same.", show_default=False)
 @_option("code_dropout", "Share decoded without a code.", type=click.FloatRange(0, 1))
 @_option("steps", "Training steps of the VQ-VAE.", type=_positive)
 @_option("batch_size", "Samples of a step.", type=_positive)

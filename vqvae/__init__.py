@@ -14,6 +14,8 @@ _HOMES = {
     "PredictiveVQVAE": "vqvae.model.models",
     "VQVAETrainingOptions": "vqvae.options",
     "evaluate_vqvae": "vqvae.metrics",
+    "merge_codes": "vqvae.training.merge",
+    "probe_codes": "vqvae.training.probe",
     "train_vqvae": "vqvae.training.train",
 }
 __all__ = sorted([*_HOMES, "PARTS"])  # noqa: PLE0605

@@ -8,8 +8,9 @@ from torch.nn import functional as F
 
 from vqvae.errors import InputError
 from vqvae.model.chunks import TokenRow, collate, has_chunk
-from vqvae.model.coder import IGNORED, ChunkCoder
+from vqvae.model.coder import ChunkCoder
 from vqvae.model.layers import evaluating
+from vqvae.model.sampled_softmax import IGNORED
 
 
 def entropy(counts: torch.Tensor) -> float:

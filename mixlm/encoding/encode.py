@@ -5,7 +5,7 @@ Reading, encoding and writing go on side by side: processes tokenise the next ro
 
 import shutil
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
@@ -34,14 +34,16 @@ from mixlm.encoding.tokenizer_pool import TokenizerPool
 from mixlm.errors import InputError
 from mixlm.model.loading import is_scratch, open_tokenizer, save_base_tokenizer
 from mixlm.processes import Processes
-from vqvae import ChunkVQVAEConfig, evaluate_vqvae, train_vqvae
+from vqvae import ChunkVQVAEConfig, evaluate_vqvae, merge_codes, probe_codes, train_vqvae
 from vqvae.advance import Advance
-from vqvae.model.chunks import has_chunk
+from vqvae.model.chunks import TokenRow, has_chunk
 from vqvae.model.coder import ChunkCoder
 from vqvae.training.trainer_base import CHECKPOINTS
 
 
 MEASURED = 1000  # rows on which the codebook is measured
+PROBE_STEPS = 1000  # of training the model that judges the codes; half of stage 1's, where that is less
+PROBED_SHARDS = 10  # from whose rows that model learns
 WRITTEN_BEHIND = 2  # shards that wait for the disk
 
 
@@ -113,6 +115,7 @@ class _Encoding:
         self.vqvae_path = out / VQVAE
         self.tokenized: TokenTables = pool
         self.store: TokenStore | None = None
+        self.merged: dict[str, float] = {}
 
     def make_vqvae(self) -> None:
         """Put a stage-1 model into the folder, the one given or a new one, and its quality into the manifest."""
@@ -143,7 +146,12 @@ class _Encoding:
             raise InputError(f"{self.sharding.traces}: holds no samples")
         shape = {**self.options.shape, "vocab_size": len(self.tokenizer), "fingerprint": self.manifest["fingerprint"]}
         advance = self._bar("training the VQ-VAE")
-        train_vqvae(rows, ChunkVQVAEConfig(**shape), self.vqvae_path, self.options.training, advance, self._claim)
+        model = train_vqvae(
+            rows, ChunkVQVAEConfig(**shape), self.vqvae_path, self.options.training, advance, self._claim
+        )
+        if self.processes.first and model.config.objective == "predictive" and model.config.merge:
+            self.merged = merge_codes(model, self._rows_to_measure(model.config)[1], self.options.training.seed)
+            model.save_pretrained(self.vqvae_path)
 
     def _take_vqvae(self, folder: str) -> None:
         """Copy a model that was trained before, after a look whether it fits tokenizer and traces."""
@@ -185,9 +193,19 @@ class _Encoding:
         }
         split, rows = self._rows_to_measure(config)
         whole = [row for row in rows if has_chunk(row, config)]
-        self.manifest["codebook"] = {**evaluate_vqvae(vqvae, whole[:MEASURED]), "measured_on": split}
+        figures = {**evaluate_vqvae(vqvae, whole[:MEASURED]), **self.merged, "measured_on": split}
+        self.manifest["codebook"] = figures | self._probe(vqvae, whole[:MEASURED])
         write_manifest(self.out, self.manifest)
         shutil.rmtree(self.vqvae_path / CHECKPOINTS, ignore_errors=True)
+
+    def _probe(self, vqvae: ChunkCoder, held_out: Sequence[TokenRow]) -> dict[str, float]:
+        """Tell what new codes carry for the rest and how well they are foretold, by a model trained on some rows."""
+        steps = min(PROBE_STEPS, self.options.training.steps // 2)
+        if not steps or self.store is None:
+            return {}
+        shards = self.sharding.shards("train")[:PROBED_SHARDS]
+        rows = TokenRows(table.rows for table in self.tokenized.tables(shards))
+        return probe_codes(vqvae, rows, held_out, steps, self.options.training.seed, self._bar("probing the codes"))
 
     def _open_vqvae(self) -> ChunkCoder:
         dtype = getattr(torch, self.options.dtype)

@@ -140,7 +140,7 @@ def test_defaults_are_those_of_the_library():
     assert all(values[name] == defaults[name] for name in values.keys() - own)
     config, names = ChunkVQVAEConfig(), {field.name for field in fields(VQVAEModelOptions)}
     shape = {name: values[name] for name in names & values.keys() if values[name] is not None}
-    assert len(shape) == 12 and all(getattr(config, name) == value for name, value in shape.items())
+    assert len(shape) == 14 and all(getattr(config, name) == value for name, value in shape.items())
 
 
 def test_library_and_command_train_the_same_paper_recipe(folder, basics):

@@ -8,7 +8,6 @@ import torch
 import transformers.initialization as init
 from einops import rearrange, reduce
 from torch import nn
-from torch.nn import functional as F
 from transformers import PreTrainedModel
 from transformers.utils import ModelOutput
 from vector_quantize_pytorch import VectorQuantize
@@ -19,12 +18,11 @@ from vqvae.model.chunks import Chunks, TokenRow, collate, cut_windows
 from vqvae.model.config import ChunkVQVAEConfig
 from vqvae.model.layers import CausalTransformer, evaluating
 from vqvae.model.quantizer import ChunkQuantizer, Quantized
-from vqvae.model.sampled_softmax import sampled_cross_entropy
+from vqvae.model.sampled_softmax import IGNORED, token_loss
 from vqvae.model.vocabulary import CompactVocabulary
 
 
 CPU_BATCH, GPU_BATCH = 1024, 16384  # windows that keep the device busy; more of them gain nothing
-IGNORED = -100  # a target that is none
 
 
 @dataclass
@@ -143,13 +141,8 @@ class ChunkCoder(PreTrainedModel):
 
         Training on a large vocabulary samples it. Where there is no target at all, it is 0.
         """
-        known = targets != IGNORED
-        hidden, targets = hidden[known], targets[known]
-        if not len(targets):
-            return hidden.sum()
-        if self.training and self.config.samples_softmax:
-            return sampled_cross_entropy(hidden, weight, bias, targets, self.config.softmax_samples)
-        return F.cross_entropy(F.linear(hidden, weight, bias).float(), targets)
+        sampled = self.training and self.config.samples_softmax
+        return token_loss(hidden, targets, weight, bias, self.config.softmax_samples if sampled else 0)
 
     def encode(
         self,

@@ -9,9 +9,9 @@ from typing import NamedTuple
 import torch
 from torch import nn
 
-from vqvae.model.coder import IGNORED
 from vqvae.model.config import ChunkVQVAEConfig
 from vqvae.model.layers import Block, Memory
+from vqvae.model.sampled_softmax import IGNORED
 
 
 PLACES = 256  # codes of a sample that are told apart by their place; later ones share the last
@@ -50,6 +50,11 @@ class Texts(NamedTuple):
     def only(self, chosen: torch.Tensor) -> "Texts":
         """Return those that are ``chosen`` (m,)."""
         return Texts(*(field[chosen] for field in self))
+
+    @property
+    def known(self) -> torch.Tensor:
+        """Which of them (m,) have any target."""
+        return (self.targets != IGNORED).any(-1)
 
 
 class ContextDecoder(nn.Module):
@@ -124,18 +129,6 @@ class ContextDecoder(nn.Module):
         for block, (keys, values) in zip(self.blocks, context.memory, strict=True):
             x, _ = block.attend(x, (keys[texts.sample], values[texts.sample]), mask)
         return self.norm(x)
-
-
-def with_ends(ids: torch.Tensor, lengths: torch.Tensor, end: int | None) -> torch.Tensor:
-    """Return targets for texts of rows ``ids`` (m, T) and ``lengths`` (m,): nothing after their end.
-
-    With a row for the ``end``, (m, T + 1) that have it once after the text.
-    """
-    if end is not None:
-        ids = nn.functional.pad(ids, (0, 1), value=end)
-    offset = torch.arange(ids.shape[1], device=ids.device)
-    beyond = IGNORED if end is None else torch.where(offset == lengths[:, None], end, IGNORED)
-    return torch.where(offset < lengths[:, None], ids, beyond)
 
 
 def by_sample(vectors: torch.Tensor, sample: torch.Tensor, samples: int) -> tuple[torch.Tensor, torch.Tensor]:

@@ -18,38 +18,20 @@ gradients stop at the codes and at the token table, so codes are the same with i
 
 from collections.abc import Mapping, Sequence
 
-import numpy as np
 import torch
 from einops import rearrange, repeat
 from torch import nn
 from torch.nn import functional as F
 
-from vqvae.model.chunks import TokenRow, pad_right
-from vqvae.model.coder import IGNORED, ChunkCoder, ChunkVQVAEOutput
+from vqvae.model.chunks import TokenRow
+from vqvae.model.coder import ChunkCoder, ChunkVQVAEOutput
 from vqvae.model.config import ChunkVQVAEConfig
-from vqvae.model.context import SOLUTION_TOKENS, Context, ContextDecoder, Texts, by_sample, place_in_sample, with_ends
-from vqvae.model.cutting import Cutting
+from vqvae.model.context import Context, ContextDecoder, Texts, by_sample, place_in_sample
+from vqvae.model.continuations import NEXT, SOLUTION, collate_traces, continuations
+from vqvae.model.sampled_softmax import IGNORED
 
 
-NEXT, SOLUTION = 0, 1  # kinds of text that the reader predicts
 MOST_PREDICTED = 16  # codes of a sample that one training step predicts from; of more it draws these
-Batch = Mapping[str, torch.Tensor]
-
-
-def next_places(row: TokenRow, cutting: Cutting) -> tuple[np.ndarray, np.ndarray]:
-    """Return where in a row's trace the text begins and ends (codes,) that each code is to predict, at most L tokens.
-
-    It is the next step that has any token, or with fixed chunks what follows; empty after the last.
-    """
-    stretches, length = cutting.stretches(row), len(row["trace_ids"])
-    starts, _ = cutting.chunks(stretches)
-    if cutting.align == "fixed":
-        begins = starts + cutting.chunk_length
-        return begins, np.minimum(begins + cutting.chunk_length, length)
-    ends = np.append(np.cumsum(stretches), length)
-    begins = ends[np.searchsorted(ends, starts, side="right")]
-    following = ends[np.minimum(np.searchsorted(ends, begins, side="right"), len(stretches))]
-    return begins, np.minimum(begins + cutting.chunk_length, following)
 
 
 class PredictiveVQVAE(ChunkCoder):
@@ -66,52 +48,31 @@ class PredictiveVQVAE(ChunkCoder):
 
     @classmethod
     def collate(cls, rows: Sequence[TokenRow], config: ChunkVQVAEConfig) -> dict[str, torch.Tensor]:
-        """Gather samples: what ``vqvae.model.chunks.collate`` returns for their traces, and the texts to predict.
+        """Gather samples into the arguments of ``forward``; see ``collate_traces``."""
+        return collate_traces(rows, config)
 
-        ``next_ids`` (n, T) with ``next_lengths`` (n,) for each chunk, ``solution_ids`` (b, S) with
-        ``solution_lengths`` (b,) for each sample, padded on the right.
-        """
-        texts = []
-        for row in rows:
-            trace = np.asarray(row["trace_ids"])
-            texts += [trace[begin:end] for begin, end in zip(*next_places(row, config.cutting), strict=True)]
-        next_ids, next_lengths = pad_right(texts, width=1)
-        solution_ids, solution_lengths = pad_right([row["solution_ids"][:SOLUTION_TOKENS] for row in rows], width=1)
-        return {
-            **super().collate(rows, config, parts=("trace_ids",)),
-            "next_ids": next_ids,
-            "next_lengths": next_lengths,
-            "solution_ids": solution_ids,
-            "solution_lengths": solution_lengths,
-        }
+    def forward(self, **batch: torch.Tensor) -> ChunkVQVAEOutput:
+        """Encode the ``n`` chunks of the traces of ``b`` samples, and predict what follows each.
 
-    def forward(
-        self,
-        input_ids: torch.Tensor,
-        places: torch.Tensor,
-        prompt_ids: torch.Tensor,
-        prompt_lengths: torch.Tensor,
-        sample: torch.Tensor,
-        **texts: torch.Tensor,
-    ) -> ChunkVQVAEOutput:
-        """Encode the ``n`` chunks of the traces of ``b`` samples, and predict what follows each; see ``collate``.
+        Args:
+            batch: What ``collate`` returns.
 
         Returns:
             Losses and codes.
         """
-        own, encoded = self.chunks(input_ids, places)
+        sample = batch["sample"]
+        own, encoded = self.chunks(batch["input_ids"], batch["places"])
         vectors, quantized = self.quantize(encoded, torch.ones_like(sample, dtype=torch.bool))
-        samples, counts = by_sample(vectors[:, 0], sample, len(prompt_ids))
+        rows, counts = by_sample(vectors[:, 0], sample, len(batch["prompt_ids"]))
         if self.training and self.config.code_dropout:
-            drop = torch.rand(len(samples), device=samples.device) < self.config.code_dropout
-            samples = torch.where(drop[:, None, None], self.no_code, samples)
+            drop = torch.rand(len(rows), device=rows.device) < self.config.code_dropout
+            rows = torch.where(drop[:, None, None], self.no_code, rows)
         chosen = self._chosen(sample, counts)
-        prompts = self.tokens(self.vocabulary.compact(prompt_ids))
-        context = self.reader.read(prompts, prompt_lengths, samples, counts)
-        following, solutions = (text.only(chosen) for text in self.texts(sample, counts, texts))
+        context = self.read(batch, rows, counts)
+        following, solutions = (texts.only(chosen) for texts in continuations(batch, self.vocabulary, self.config))
         next_loss = self._nats_a_code(context, following, NEXT)
         solution_loss = self._nats_a_code(context, solutions, SOLUTION)
-        back = self.read_back.read(prompts.detach(), prompt_lengths, samples.detach(), counts)
+        back = self._read(self.read_back, batch, rows.detach(), counts)
         own = Texts(sample, place_in_sample(sample, counts) + 1, own).only(chosen)
         reconstruction = self.cross_entropy(self._states_back(back, own), own.targets, *self._head_back())
         codebook = quantized.codebook_loss + self.config.commitment_weight * quantized.commitment_loss
@@ -125,6 +86,17 @@ class PredictiveVQVAE(ChunkCoder):
             codes=quantized.codes,
         )
 
+    def read(self, batch: Mapping[str, torch.Tensor], rows: torch.Tensor, counts: torch.Tensor) -> Context:
+        """Let the reader read prompts, and codebook vectors (b, c, d) of which ``counts`` (b,) count."""
+        return self._read(self.reader, batch, rows, counts)
+
+    def _read(
+        self, decoder: ContextDecoder, batch: Mapping[str, torch.Tensor], rows: torch.Tensor, counts: torch.Tensor
+    ) -> Context:
+        prompts = self.tokens(self.vocabulary.compact(batch["prompt_ids"]))
+        prompts = prompts.detach() if decoder is self.read_back else prompts
+        return decoder.read(prompts, batch["prompt_lengths"], rows, counts)
+
     def _chosen(self, sample: torch.Tensor, counts: torch.Tensor) -> torch.Tensor:
         """Return which of the codes (n,) are predicted from: in training at most ``MOST_PREDICTED`` of a sample."""
         chosen = torch.ones_like(sample, dtype=torch.bool)
@@ -133,24 +105,12 @@ class PredictiveVQVAE(ChunkCoder):
             chosen[order] = place_in_sample(sample, counts) < MOST_PREDICTED
         return chosen
 
-    def texts(self, sample: torch.Tensor, counts: torch.Tensor, texts: Batch) -> tuple[Texts, Texts]:
-        """Return the next steps and the solutions (n of each) that codes are to predict; see ``collate``."""
-        visible = place_in_sample(sample, counts) + 1
-        ids, lengths = self.vocabulary.compact(texts["next_ids"]), texts["next_lengths"]
-        if ids.shape[1] < self.config.chunk_length:
-            ids = F.pad(ids, (0, 1))
-        following = with_ends(ids, lengths, self.config.end_row)
-        following = following.masked_fill((lengths == 0)[:, None], IGNORED)  # after the last step there is none
-        solutions = with_ends(self.vocabulary.compact(texts["solution_ids"]), texts["solution_lengths"], None)
-        return Texts(sample, visible, following), Texts(sample, visible, solutions[sample])
-
     def _nats_a_code(self, context: Context, texts: Texts, kind: int) -> torch.Tensor:
         """Return the cross-entropy of texts that go on from codes, as the mean of their sums; a scalar."""
-        known = (texts.targets != IGNORED).any(-1)
-        some = texts.only(known)
+        some = texts.only(texts.known)
         states = self.reader.write(context, some, self._embedded(some), kind)
         mean = self.cross_entropy(states, some.targets, self.tokens.weight, self.head_bias)
-        return mean * (some.targets != IGNORED).sum() / len(known)
+        return mean * (some.targets != IGNORED).sum() / len(texts.known)
 
     def _embedded(self, texts: Texts) -> torch.Tensor:
         return self.tokens(texts.targets.clamp(min=0))
@@ -167,13 +127,21 @@ class PredictiveVQVAE(ChunkCoder):
     def _head_back(self) -> tuple[torch.Tensor, torch.Tensor]:
         return self.tokens.weight.detach(), self.read_back_bias
 
-    def own_logits(self, vectors: torch.Tensor, targets: torch.Tensor, batch: Batch) -> torch.Tensor:
+    def own_logits(
+        self, vectors: torch.Tensor, targets: torch.Tensor, batch: Mapping[str, torch.Tensor]
+    ) -> torch.Tensor:
         """Return what vectors (n, 1, d) are read back as, given the tokens of ``targets`` (n, L) before each."""
-        samples, counts = by_sample(vectors[:, 0], batch["sample"], len(batch["prompt_ids"]))
-        prompts = self.tokens(self.vocabulary.compact(batch["prompt_ids"]))
-        context = self.read_back.read(prompts, batch["prompt_lengths"], samples, counts)
+        rows, counts = by_sample(vectors[:, 0], batch["sample"], len(batch["prompt_ids"]))
+        context = self._read(self.read_back, batch, rows, counts)
         texts = Texts(batch["sample"], place_in_sample(batch["sample"], counts) + 1, targets)
         return F.linear(self._states_back(context, texts), *self._head_back())
+
+    def nats(self, vectors: torch.Tensor, batch: Mapping[str, torch.Tensor]) -> float:
+        """Return the mean loss a code of predicting what follows from vectors (n, d) in place of codes, in nats."""
+        rows, counts = by_sample(vectors, batch["sample"], len(batch["prompt_ids"]))
+        context = self.read(batch, rows, counts)
+        pairs = zip(continuations(batch, self.vocabulary, self.config), (NEXT, SOLUTION), strict=True)
+        return sum(float(self._nats_a_code(context, texts, kind)) for texts, kind in pairs)
 
     @torch.no_grad()
     def read_codes(
@@ -183,9 +151,8 @@ class PredictiveVQVAE(ChunkCoder):
         samples, count, most = len(codes), codes.shape[1], self.config.chunk_length
         if prompt_lengths is None:
             prompt_lengths = prompt_ids.new_full((samples,), prompt_ids.shape[1])
-        prompts = self.tokens(self.vocabulary.compact(prompt_ids))
-        counts = codes.new_full((samples,), count)
-        context = self.read_back.read(prompts, prompt_lengths, self.quantizer.look_up(codes), counts)
+        batch, counts = {"prompt_ids": prompt_ids, "prompt_lengths": prompt_lengths}, codes.new_full((samples,), count)
+        context = self._read(self.read_back, batch, self.quantizer.look_up(codes), counts)
         sample = repeat(torch.arange(samples, device=codes.device), "n -> (n c)", c=count)
         visible = repeat(torch.arange(count, device=codes.device) + 1, "c -> (n c)", n=samples)
         rows, best = codes.new_zeros(len(sample), 0), self.tokens.weight.new_zeros(len(sample), 0)

@@ -38,7 +38,7 @@ class ChunkQuantizer(nn.Module):
         self.warmup_steps, self.kmeans, self.moving = config.warmup_steps or 0, config.kmeans, moving
         self.vq = VectorQuantize(
             config.code_dim,
-            config.codebook_size,
+            config.trained_codes or config.codebook_size,
             decay=config.ema_decay,
             ema_update=moving,
             learnable_codebook=not moving,
@@ -47,6 +47,11 @@ class ChunkQuantizer(nn.Module):
             commitment_weight=0.0,  # the losses are computed here, one by one
             rotation_trick=False,
         )
+        self.register_buffer("groups", None)
+        self.register_buffer("centers", None)
+        if config.trained_codes:
+            self.groups = torch.zeros(config.trained_codes, dtype=torch.int64)
+            self.centers = torch.zeros(config.codebook_size, config.code_dim)
         self.register_buffer("steps", torch.zeros((), dtype=torch.int64))
         self.register_load_state_dict_post_hook(ChunkQuantizer._ask_again)
         self._ask_again()
@@ -109,8 +114,24 @@ class ChunkQuantizer(nn.Module):
         """
         codebook = self.vq.codebook
         with torch.autocast(vectors.device.type, enabled=False):  # in half precision other vectors would be nearest
-            return (codebook.square().sum(-1) - 2 * vectors.float() @ codebook.T).argmin(-1)
+            codes = (codebook.square().sum(-1) - 2 * vectors.float() @ codebook.T).argmin(-1)
+        return codes if self.groups is None else self.groups[codes]
 
     def look_up(self, codes: torch.Tensor) -> torch.Tensor:
         """Return the codebook vectors (.., d) of ``codes`` (..)."""
-        return self.vq.codebook[codes]
+        return (self.vq.codebook if self.centers is None else self.centers)[codes]
+
+    def merge(self, groups: torch.Tensor, counts: torch.Tensor) -> None:
+        """Let every code k be ``groups[k]`` (K,) from now on, given how often each is used, ``counts`` (K,)."""
+        groups = groups.to(self.vq.codebook.device)
+        self.centers = self.centers_of(groups, counts.to(groups))
+        self.groups = groups
+
+    def centers_of(self, groups: torch.Tensor, counts: torch.Tensor) -> torch.Tensor:
+        """Return the means (groups, d) of the codebook vectors of each of ``groups`` (K,), weighted by ``counts``."""
+        weights = (counts + 1e-3)[:, None]  # a group that is never used has a center too
+        sums = [
+            value.new_zeros(int(groups.max()) + 1, value.shape[1]).index_add_(0, groups, value)
+            for value in (self.vq.codebook * weights, weights)
+        ]
+        return sums[0] / sums[1]

@@ -1,9 +1,33 @@
-"""Cross-entropy over a large vocabulary from some of its rows."""
+"""Cross-entropy of tokens, over a large vocabulary from some of its rows."""
 
 import math
 
 import torch
 from torch.nn import functional as F
+
+
+IGNORED = -100  # a target that is none
+
+
+def token_loss(
+    hidden: torch.Tensor, targets: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor, samples: int = 0
+) -> torch.Tensor:
+    """Return the mean cross-entropy of those ``targets`` (..) that are not ``IGNORED``; 0 where there are none.
+
+    Args:
+        hidden: (.., width), what the head reads.
+        targets: (..) rows of the head.
+        weight: (rows, width) of the head.
+        bias: (rows,) of the head.
+        samples: Estimate it from so many of the rows that are no target; 0: from all.
+    """
+    known = targets != IGNORED
+    hidden, targets = hidden[known], targets[known]
+    if not len(targets):
+        return hidden.sum()
+    if samples:
+        return sampled_cross_entropy(hidden, weight, bias, targets, samples)
+    return F.cross_entropy(F.linear(hidden, weight, bias).float(), targets)
 
 
 def sampled_cross_entropy(

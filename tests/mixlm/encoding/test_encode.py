@@ -62,6 +62,8 @@ def test_the_manifest_says_what_the_data_is(work, encoded):
             "codes": chunks * (LENGTH // RATE),
             "empty_traces": 0,
             "short_traces": 0,
+            "steps": sum(length > 0 for row in rows for length in row["step_lengths"]),
+            "long_steps": sum(length > LENGTH for row in rows for length in row["step_lengths"]),
             "longest": max(sum(len(row[f"{part}_ids"]) for part in ("prompt", "trace", "solution")) for row in rows),
         }
     figures = manifest["codebook"]

@@ -43,7 +43,7 @@ def test_rows_of_tables_are_read_by_number(traces):
         tables = [table.rows for table in work.tables(work.sharding.shards())]
     rows, parts = (
         TokenRows([tables[0], tables[0].slice(0, 0), *tables[1:]]),
-        ("prompt_ids", "trace_ids", "solution_ids"),
+        ("prompt_ids", "trace_ids", "solution_ids", "step_lengths"),
     )
     assert len(rows) == 40
     for row, other in zip(rows, expected(range(40)), strict=True):
