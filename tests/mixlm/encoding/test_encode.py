@@ -186,8 +186,11 @@ def test_a_trained_model_can_be_given(work, encoded):
     out = work.encode("given", vqvae=str(encoded / "vqvae"), shape={})
     assert tables(out) == tables(encoded)
     manifests = [read_manifest(path) for path in (out, encoded)]
-    for name in ("codebook", "counts", "chunk_length", "compression_rate", "codebook_size", "fingerprint"):
+    for name in ("counts", "align", "chunk_length", "compression_rate", "codebook_size", "fingerprint"):
         assert manifests[0][name] == manifests[1][name]
+    given, trained = (manifest["codebook"] for manifest in manifests)
+    assert given == {name: trained[name] for name in given}
+    assert {name[:5] for name in trained.keys() - given.keys()} == {"next_", "solut", "prior"}
 
 
 def test_quality_is_measured_on_training_traces_where_no_other_has_a_chunk(fresh):
