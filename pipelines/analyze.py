@@ -18,7 +18,8 @@ from pipelines.shared.options import answerer_of, batch_options, check_option, e
 @click.option(
     "--only",
     metavar="NAME,..",
-    help="interventions, sweep, codes, places, attention, outcomes, values.  [default: all that run and data allow]",
+    help="interventions, steer, sweep, codes, places, attention, outcomes, values.  "
+    "[default: all that run and data allow]",
 )
 @click.option(
     "--interventions",
@@ -47,9 +48,10 @@ def main(
 ) -> None:
     """Analyse the run in the folder RUN on DATA, an encoded dataset or a file of samples.
 
-    Interventions change latents at inference; a sweep varies their number; codes shows what each stands for; places
-    shows which are learned, beside their text; attention compares what latents and text attend to; outcomes and values
-    need rows of ProsQA's form. A server (--endpoint) can give the answers of outcomes; the others look into the model.
+    Interventions change latents at inference; steer gives a question those of another one, and tells whose answer
+    comes out; a sweep varies their number; codes shows what each stands for; places shows which are learned, beside
+    their text; attention compares what latents and text attend to; outcomes and values need rows of ProsQA's form. A
+    server (--endpoint) can give the answers of outcomes; the others look into the model.
     """
     from mixlm.analysis.finding import require_matplotlib
     from mixlm.analysis.interventions import DEFAULT, parse_interventions

@@ -12,6 +12,7 @@ from mixlm.analysis.interventions import DEFAULT, Intervener, intervention_findi
 from mixlm.analysis.outcomes import outcome_finding
 from mixlm.analysis.places import as_latents, as_text, place_finding, place_rows, score_chunks
 from mixlm.analysis.prosqa_graph import ConceptGraph
+from mixlm.analysis.steering import Steering, steering_finding
 from mixlm.analysis.sweep import sweep_finding, sweep_rows
 from mixlm.analysis.value_probe import candidate_probabilities, parallelism_finding, value_finding, value_rows
 from mixlm.data.tables import Row
@@ -109,6 +110,11 @@ def interventions(case: Case) -> list[Finding]:
     return [intervention_finding(intervener, case.kinds, case.check)]
 
 
+def steer(case: Case) -> list[Finding]:
+    """Give questions the latents of others, and see whose answer comes out."""
+    return [steering_finding(Steering(case.engine, case.rows, case.options, case.check))]
+
+
 def sweep(case: Case) -> list[Finding]:
     """Vary the number of latents or thoughts, for several runs if there are any."""
     engine = case.engine
@@ -203,6 +209,7 @@ def values(case: Case) -> list[Finding]:
 
 ANALYSES: dict[str, Callable[[Case], list[Finding]]] = {
     "interventions": interventions,
+    "steer": steer,
     "sweep": sweep,
     "codes": codes,
     "places": places,

@@ -6,6 +6,7 @@ from click.testing import CliRunner
 
 from mixlm.analysis.suite import ANALYSES, Case, analyze, read_names
 from mixlm.analysis.sweep import SHARES, counts_to_try, sweep_rows
+from mixlm.data.template import Template
 from mixlm.errors import InputError
 from mixlm.evaluation.statistics import wilson_interval
 from mixlm.generation.engine import Engine
@@ -36,15 +37,17 @@ def test_a_thought_run_on_graph_rows_has_all_but_codes() -> None:
     case = Case(engine(thought_run()), GRAPH_ROWS, OPTIONS, kinds=["zeros"])
     found = analyze(case, say=said.append)
     assert names(found) == ["interventions", "sweep", "attention", "outcomes", "values", "parallelism"]
+    steer = "left out steer: run: method 'coconut' writes no latents that could be exchanged"
     missing = [f"left out {name}: run: method 'coconut' has no codes" for name in ("codes", "places")]
-    assert [line for line in said if "left out" in line] == missing
+    assert [line for line in said if "left out" in line] == [steer, *missing]
     values = next(finding for finding in found if finding.name == "values")
     assert {row["k"] for row in values.rows} == {1, 2}
 
 
 def test_a_run_with_codes_has_all_but_thoughts() -> None:
-    case = Case(engine(tiny_run(ids=IDS)), CODED_ROWS, OPTIONS, kinds=["none"])
-    assert names(analyze(case)) == ["interventions", "sweep", "codes", "code_information", "places", "attention"]
+    run = replace(tiny_run(ids=IDS), template=Template(solution="{answer}"))  # whatever it writes is an answer
+    found = names(analyze(Case(engine(run), CODED_ROWS, OPTIONS, kinds=["none"])))
+    assert found == ["interventions", "steer", "sweep", "codes", "code_information", "places", "attention"]
 
 
 def test_what_was_asked_for_and_cannot_be_had_is_an_error() -> None:
@@ -62,7 +65,7 @@ def test_what_was_asked_for_and_cannot_be_had_is_an_error() -> None:
     )
     with pytest.raises(InputError, match=every):
         analyze(Case(engine(tiny_run("cot")), ROWS, OPTIONS))
-    with pytest.raises(InputError, match="'everything': there is no such one; choose from interventions, sweep"):
+    with pytest.raises(InputError, match="'everything': there is no such one; choose from interventions, steer"):
         read_names("codes, everything")
 
 
