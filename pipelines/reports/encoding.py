@@ -1,9 +1,14 @@
 """What mixlm-encode prints about an encoded dataset."""
 
 import shlex
+from collections.abc import Iterator
 from typing import Any
 
 import click
+
+
+LITTLE_CARRIED = 0.1  # nats a code
+POORLY_FORETOLD = 0.5  # share of codes
 
 
 def print_encoding(manifest: dict[str, Any], out: str, model: str) -> None:
@@ -23,14 +28,19 @@ def print_encoding(manifest: dict[str, Any], out: str, model: str) -> None:
         click.echo(f"left out  {skipped} malformed row{'s' * (skipped > 1)}")
     longest = max(counts[split]["longest"] for split in ("train", "valid"))
     click.echo(f"longest   {longest} tokens as text: prompt, trace and solution of one sample")
+    if manifest["align"] == "step":
+        click.echo(_steps_line(counts["train"], manifest["chunk_length"]))
     used = f"{codes['codes_used']} of {codes['codebook_size']} codes used ({codes['used']:.0%})"
-    click.echo(f"codebook  {used}, perplexity {codes['perplexity']:.1f}")
+    merged = f"; {codes['codes_trained']} before those that predict the same became one" * ("codes_trained" in codes)
+    click.echo(f"codebook  {used}, perplexity {codes['perplexity']:.1f}{merged}")
     click.echo(
         f"          measured on {codes['chunks']} chunks of the {codes['measured_on']} traces, "
         f"{codes['unknown_share']:.2%} of their tokens unknown"
     )
     click.echo(f"loss      {_losses(codes)} nats a token")
     click.echo(f"accuracy  {_accuracies(codes)}; {codes['exact_chunks']:.1%} of chunks without an error")
+    for line in _probe_lines(codes) if "prior_nats" in codes else ():
+        click.echo(line)
     click.echo(f"wrote     {out}")
     click.echo(
         f"next      mixlm-train {shlex.quote(str(out))} --model {shlex.quote(model)} --out RUN --method assorted"
@@ -47,6 +57,34 @@ def _samples_line(split: str, counts: dict[str, int], rate: int) -> str:
         f"{split:<9} {counts['samples']} samples, {tokens} trace tokens, {counts['chunks']} chunks -> "
         f"{counts['codes']} codes{times}{stay}"
     )
+
+
+def _steps_line(counts: dict[str, int], length: int) -> str:
+    """Return how steps became chunks."""
+    long = counts["long_steps"]
+    rest = f"; {long} ({long / counts['steps']:.1%}) are longer and became several" if long else ""
+    return f"steps     {counts['steps']}, a chunk each of at most {length} tokens{rest}"
+
+
+def _probe_lines(codes: dict[str, Any]) -> Iterator[str]:
+    """Yield what codes carry for the rest and how well they can be foretold, and what to change if that is poor."""
+    told = {
+        way: f"{codes[f'next_{way}']:.2f} + {codes[f'solution_{way}']:.2f}" for way in ("with", "without", "random")
+    }
+    carried = sum(codes[f"{kind}_without"] - codes[f"{kind}_with"] for kind in ("next", "solution"))
+    yield (
+        f"the rest  next step + solution cost {told['with']} nats given prompt and codes, {told['without']} given the "
+        f"prompt alone, {told['random']} with random codes: a code carries {carried:.2f} for what follows"
+    )
+    yield (
+        f"foretold  a code costs {codes['prior_nats']:.2f} nats given prompt and codes before it, "
+        f"{codes['prior_blind']:.2f} by its frequency; the likeliest is right for {codes['prior_top1']:.1%}, about "
+        "what a language model's latents can reach"
+    )
+    if carried < LITTLE_CARRIED:
+        yield "          what follows hardly depends on codes; try --objective predictive, --align step, more --steps"
+    if codes["prior_top1"] < POORLY_FORETOLD:
+        yield "          hard to foretell is hard to write; try --objective predictive, --align step, fewer codes"
 
 
 def _losses(codes: dict[str, Any]) -> str:

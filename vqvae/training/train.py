@@ -52,8 +52,7 @@ def train_vqvae(
             batch that the processes cannot share.
     """
     options = options or VQVAETrainingOptions()
-    longest = max((max(row["step_lengths"], default=0) for row in rows), default=0) if config.align == "step" else None
-    config = config.for_training(options.steps, longest)
+    config = config.for_training(options.steps, longest_step(rows) if config.align == "step" else None)
     data = ChunkRows(rows, config)
     check_codebook(data, config)
     check_warmup(config, options)
@@ -71,6 +70,11 @@ def train_vqvae(
         model.save_pretrained(out)
     trainer.accelerator.wait_for_everyone()
     return model
+
+
+def longest_step(rows: Sequence[TokenRow]) -> int:
+    """Return the tokens of the longest step."""
+    return int(max((max(row["step_lengths"], default=0) for row in rows), default=0))
 
 
 def check_codebook(data: "ChunkRows", config: ChunkVQVAEConfig) -> None:
