@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 INFO_NAME = "mixlm.json"
+BASE = "base"  # in place of a method: of a model that was not trained here
 FORMAT_VERSION = 1
 
 
@@ -30,7 +31,7 @@ class Run:
 
     Attributes:
         path: The folder.
-        method_name: Name of the method, as in ``mixlm-train --method``.
+        method_name: Name of the method, as in ``mixlm-train --method``; or ``BASE``: the model answers in text.
         template: How a question becomes a prompt.
         ids: Ids of the method's tokens.
         chunk_length: Trace tokens of one chunk, L; 0 without codes.
@@ -65,8 +66,13 @@ class Run:
     @cached_property
     def method(self) -> Method:
         """The method, bound to this run's vocabulary, as the fields are when it is first asked for."""
-        method = build_method(self.method_name, self.method_options)
+        method = build_method("cot" if self.untrained else self.method_name, self.method_options)
         return method.bind(self.ids, self.compression_rate, self.chunk_length).restore(self.method_state)
+
+    @property
+    def untrained(self) -> bool:
+        """Whether it is a model as it was before any training here, which never saw the template's answers."""
+        return self.method_name == BASE
 
     @property
     def progress(self) -> Progress:
@@ -108,9 +114,11 @@ class Run:
         """
         from transformers import AutoModelForCausalLM
 
-        from mixlm.model.loading import open_pretrained
+        from mixlm.model.loading import open_model, open_pretrained
         from mixlm.model.stop import STOP_FILE, load_stop
 
+        if self.untrained:  # in the precision in which training would begin
+            return open_model(str(self.path), self.tokenizer()).eval()
         model = open_pretrained(AutoModelForCausalLM, str(self.path), dtype=dtype)
         if (self.path / STOP_FILE).is_file():
             load_stop(model, self.path)
@@ -156,6 +164,28 @@ def load_run(path: str | Path) -> Run:
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(f"{info}: damaged ({error}); train the run again") from None
     raise InputError(f"{info}: written by a newer mixlm (format {written}); update mixlm")
+
+
+def base_run(model: str, template: Template) -> Run:
+    """Describe a model that was not trained here as a run, which nothing is written of.
+
+    Args:
+        model: Folder, Hub id or ``.gguf`` file.
+        template: How it is asked, and how answers are marked.
+
+    Raises:
+        InputError: If it is a model from scratch, or its tokenizer cannot be opened.
+    """
+    from mixlm.model.loading import is_scratch, open_tokenizer, tokenizer_fingerprint
+    from mixlm.model.vocabulary import special_ids
+
+    if is_scratch(model):
+        raise InputError(
+            f"{model}: a model from scratch knows nothing before it is trained; give another, or train it"
+        )
+    tokenizer = open_tokenizer(model)
+    fingerprint = tokenizer_fingerprint(tokenizer)
+    return Run(Path(model), BASE, template, special_ids(tokenizer), fingerprint=fingerprint)
 
 
 def package_versions() -> dict[str, str]:

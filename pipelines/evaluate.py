@@ -5,8 +5,17 @@ from typing import Any
 
 import click
 
+from mixlm.errors import InputError
 from pipelines.shared.command import command
-from pipelines.shared.options import answerer_of, check_option, decoding_options, endpoint_options, rows_options
+from pipelines.shared.options import (
+    answerer_of,
+    check_option,
+    decoding_options,
+    endpoint_options,
+    rows_options,
+    template_of,
+    template_options,
+)
 from pipelines.shared.progress import progress_bar
 
 
@@ -24,6 +33,8 @@ from pipelines.shared.progress import progress_bar
 @check_option
 @decoding_options
 @endpoint_options
+@click.option("--base", is_flag=True, help="RUN is a model that was not trained here: a folder, Hub id or .gguf file.")
+@template_options
 @click.option(
     "--out", type=click.Path(path_type=Path), help="A .json for figures; answers go to the .jsonl beside it."
 )
@@ -35,6 +46,7 @@ def main(
     check: str,
     limit: int | None,
     device: str,
+    base: bool,
     out: Path | None,
     **settings: Any,
 ) -> None:
@@ -42,17 +54,23 @@ def main(
 
     Each mode of --latents is a row of the table; with exact:0%,25%,50%,100% they are a curve of accuracy over length.
     With several --samples, "solved" is the share of rows with a right answer among theirs. A server (--endpoint)
-    decodes freely, and knows no losses.
+    decodes freely, and knows no losses. With --base an untrained model is asked by the template; if its text
+    lacks the answer's marker, its last number is the answer where the check is number, and for math what it marks
+    otherwise.
     """
     if out and out.suffix != ".json":
         raise click.UsageError(f"--out {out}: give a name that ends in .json")
+    from mixlm.data.template import Template
     from mixlm.evaluation.evaluate import evaluate, read_modes
     from mixlm.evaluation.inputs import open_rows
     from mixlm.generation.engine import Engine
     from mixlm.generation.options import GenerationOptions
     from pipelines.reports.evaluation import output_files, print_evaluation
 
-    engine = Engine.load(run, device)
+    template = template_of(settings)
+    if not base and template != Template():
+        raise InputError(f"{run}: a run has the template that it was trained with; leave yours out, or add --base")
+    engine = Engine.base(run, template, device) if base else Engine.load(run, device)
     modes = read_modes([latents], engine.run)
     rows = open_rows(data, engine, split, limit)
     answerer = answerer_of(engine, settings)

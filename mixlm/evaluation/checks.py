@@ -7,10 +7,12 @@ from fractions import Fraction
 from mixlm.errors import InputError
 from mixlm.evaluation.math_check import equal_math, require_math_verify
 from mixlm.tasks import CheckName
+from mixlm.tasks.mathematics.answer_marks import marked_answer
 from mixlm.tasks.maze.plan import verify
 
 
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d{1,3})?(/\d+)?", re.IGNORECASE)
+_LOOSE_NUMBER = re.compile(r"(?<![\w.])([+-]?(\d[\d,]*(\.\d+)?|\.\d+)(/\d+)?)")
 _MARKED = re.compile(r"\$|\\boxed|(?<!\\)\\[(\[]")  # two backslashes and a bracket only end a row of a matrix
 _DIGITS = 1000  # Python refuses to convert integers of more than 4,300 digits
 
@@ -43,6 +45,22 @@ def same_answer(first: str, second: str, check: CheckName = "exact") -> bool:
         check: As for ``check_answer``, whose errors it raises.
     """
     return check_answer(first, second, "exact" if check == "maze" else check)
+
+
+def unmarked_answer(text: str, check: CheckName) -> str | None:
+    """Return what a text answers that was not written to a template; None if that cannot be told.
+
+    Args:
+        text: What a model wrote.
+        check: "number": the last number is the answer; "math": what ``marked_answer`` finds; for others there is none.
+
+    >>> unmarked_answer("10 - 4 makes 6, so she has $1,006.", "number")
+    '1,006'
+    """
+    if check == "math":
+        return marked_answer(text)
+    numbers = _LOOSE_NUMBER.findall(text) if check == "number" else []
+    return numbers[-1][0] if numbers else None
 
 
 def require_check(check: CheckName, questions: Iterable[str] = ()) -> None:

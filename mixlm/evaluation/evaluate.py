@@ -10,7 +10,7 @@ from accelerate.utils import gather_object
 from mixlm.data.tables import Row
 from mixlm.data.tokenization import tokenize_text
 from mixlm.errors import InputError
-from mixlm.evaluation.checks import CheckName, check_answer, require_check
+from mixlm.evaluation.checks import CheckName, check_answer, read_number, require_check, unmarked_answer
 from mixlm.evaluation.losses import reference_sequences, teacher_forced_losses
 from mixlm.evaluation.statistics import wilson_interval
 from mixlm.generation.answers import Answer, require_answers
@@ -194,7 +194,7 @@ def score(
     records, samples, run = [], len(answers) // max(len(rows), 1), answerer.run
     for place, answer in enumerate(answers):
         row = rows[place // samples]
-        gold, found = gold_answer(row, answerer), run.template.find_answer(answer.text)
+        gold, found = gold_answer(row, answerer), find_answer(answer.text, run, check)
         records.append(
             {
                 "row": row["row"],
@@ -222,6 +222,17 @@ def own_codes(row: Row, run: Run) -> int:
         return 0
     chunks = len(row["trace_ids"]) // run.chunk_length
     return run.method.latents_of({**row, "codes": [0] * (chunks * run.chunk_length // run.compression_rate)})
+
+
+def find_answer(text: str, run: Run, check: CheckName) -> str | None:
+    """Return what a text answers: what stands after the template's marker; None if it is not there.
+
+    A model that was not trained here never saw the marker. If its text has none, or no number after it where one is
+    asked for, ``unmarked_answer`` is its answer.
+    """
+    marked = run.template.find_answer(text)
+    readable = marked is not None and (check != "number" or read_number(marked) is not None)
+    return unmarked_answer(text, check) if run.untrained and not readable else marked
 
 
 def gold_answer(row: Row, answerer: Answerer) -> str:

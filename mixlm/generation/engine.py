@@ -9,6 +9,7 @@ from threading import RLock
 import torch
 from transformers import GenerationConfig, LogitsProcessorList, PreTrainedModel, PreTrainedTokenizerBase
 
+from mixlm.data.template import Template
 from mixlm.generation.answers import Answer, read_answer
 from mixlm.generation.grammar import LatentGrammar, span_limits
 from mixlm.generation.options import GenerationOptions
@@ -17,7 +18,7 @@ from mixlm.generation.prefill import change_latents, is_thought, prefill, think
 from mixlm.model.loading import context_length
 from mixlm.model.special_tokens import SpecialIds
 from mixlm.processes import pick_device
-from mixlm.run import Run, load_run
+from mixlm.run import Run, base_run, load_run
 from vqvae.advance import Advance
 from vqvae.model.layers import evaluating
 
@@ -57,6 +58,15 @@ class Engine(Answerer):
             InputError: If there is no finished run, or no such device.
         """
         return cls(load_run(path), device=pick_device(device))
+
+    @classmethod
+    def base(cls, model: str, template: Template, device: str = "auto") -> "Engine":
+        """Open a model that was not trained here, to be asked by ``template``.
+
+        Raises:
+            InputError: If there is no such model or device, or it is one from scratch.
+        """
+        return cls(base_run(model, template), device=pick_device(device))
 
     @cached_property
     def model(self) -> PreTrainedModel:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from mixlm.methods import build_method
+from mixlm.run import BASE
 
 
 ENTRY_COMMANDS = ("encode", "train", "evaluate")
@@ -19,7 +20,7 @@ class Entry:
 
     Attributes:
         label: Its name in the table; by default that of the method.
-        method: Key of ``mixlm.methods.METHODS``.
+        method: Key of ``mixlm.methods.METHODS``; or ``BASE``: the grid's model as it is, untrained.
         options: Options of the method.
         start: Label of the entry whose run of the same seed is the base model; None: the grid's model.
         encode: Options of ``mixlm-encode``, the grid's and its own.
@@ -38,7 +39,12 @@ class Entry:
     @property
     def needs_codes(self) -> bool:
         """Whether stage 1 comes first."""
-        return build_method(self.method, self.options).needs_codes
+        return not self.untrained and build_method(self.method, self.options).needs_codes
+
+    @property
+    def untrained(self) -> bool:
+        """Whether it is the grid's model as it is."""
+        return self.method == BASE
 
 
 @dataclass(frozen=True)
@@ -61,6 +67,10 @@ class Grid:
     template: Mapping[str, Any]
     entries: Mapping[str, Entry]
     seeds: tuple[int, ...]
+
+    def seeds_of(self, label: str) -> tuple[int, ...]:
+        """Return the seeds of an entry: what is not trained answers the same with any of them, so it has the first."""
+        return self.seeds[:1] if self.entries[label].untrained else self.seeds
 
     def settings(self, label: str) -> dict[str, Any]:
         """Return everything that decides the result of an entry, seeds apart, as plain values."""

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 from mixlm.errors import InputError
 from mixlm.generation.options import parse_latent_modes
 from mixlm.methods import Method, build_method
+from mixlm.model.loading import is_scratch
+from mixlm.run import BASE
 from mixlm.tasks import open_task
 from mixlm.tasks.splits import SPLITS
 from pipelines.grid.commands import known_options
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
 EVERY_LENGTH = "free,exact:0%,25%,50%,100%"  # the curve: decoded freely, then with given shares of latents
 _SECTIONS = ("data", "model", "template", *ENTRY_COMMANDS, "methods", "seeds")
 _NEEDED = ("data", "model", "methods")
+_BASE_ENTRY = ("method", "evaluate")
 _ENTRY = ("method", "options", "start", *ENTRY_COMMANDS)
 _TASK = ("task", "rows", "seed", "options")
 _IN_ALL = {
@@ -29,6 +32,7 @@ _IN_ALL = {
     "config": "write the options of that file themselves",
     "help": "give --help to the command itself",
 }
+_TEMPLATE = "write it into the section 'template', for all methods alike"
 _BEFORE_RUNS = {
     "model": "write the section 'model'",
     "valid": "write the section 'data'",
@@ -36,7 +40,7 @@ _BEFORE_RUNS = {
     "seed": "write the section 'seeds'",
     "method": "write 'method' of an entry",
     "method-option": "write 'options' of an entry",
-    **dict.fromkeys(TEMPLATE_OPTIONS, "write it into the section 'template', for all methods alike"),
+    **dict.fromkeys(TEMPLATE_OPTIONS, _TEMPLATE),
 }
 _ELSEWHERE = {  # options that compare sets itself, with the place of what decides them
     "encode": {**_IN_ALL, **_BEFORE_RUNS},
@@ -45,6 +49,8 @@ _ELSEWHERE = {  # options that compare sets itself, with the place of what decid
         **_IN_ALL,
         "split": "write the file as 'test' into the section 'data'",
         **dict.fromkeys(("endpoint", "served-model", "concurrency"), "a server serves one run; evaluate it by itself"),
+        **dict.fromkeys(TEMPLATE_OPTIONS, _TEMPLATE),
+        "base": f"write an entry '{BASE}' into the section 'methods'",
     },
     "data": {
         **_IN_ALL,
@@ -74,6 +80,7 @@ def read_grid(path: str | Path) -> Grid:
     methods = _mapping(path, "methods", sections["methods"])
     entries = {label: _entry(path, label, given, shared) for label, given in methods.items()}
     _check_starts(path, entries)
+    _check_base(path, entries, model)
     return Grid(path, data, model, template, entries, _seeds(path, sections.get("seeds", [0])))
 
 
@@ -217,16 +224,19 @@ def _entry(path: Path, label: str, given: Any, shared: Mapping[str, Mapping[str,
     if not label or not all(letter.isalnum() or letter in "._-" for letter in label):
         raise InputError(f"{path}: '{label}' is no name for a method; take letters, digits, '.', '_' and '-'")
     given = _mapping(path, f"method '{label}'", given)
-    _refuse_unknown(path, f"key of method '{label}'", given, _ENTRY)
+    called = str(given.get("method", label))
+    _refuse_unknown(path, f"key of method '{label}'", given, _BASE_ENTRY if called == BASE else _ENTRY)
     options = _values(path, f"options of '{label}'", given.get("options"))
     try:
-        method = build_method(str(given.get("method", label)), options)
+        method = build_method("cot" if called == BASE else called, options)
     except InputError as error:
         raise InputError(f"{path}: '{label}': {error}") from None
     own = {name: _options(path, f"{name} of '{label}'", given.get(name), name) for name in ENTRY_COMMANDS}
     latents = _latents(path, label, method, own["evaluate"].get("latents"), shared["evaluate"].get("latents"))
     settings = {name: {**shared[name], **own[name]} for name in ENTRY_COMMANDS}
     settings["evaluate"]["latents"] = latents
+    if called == BASE:
+        return Entry(label, BASE, evaluate=settings["evaluate"])
     start = given.get("start")
     if not isinstance(start, str | None):
         raise InputError(f"{path}: '{label}' starts from {start!r}; give the name of one method of this grid")
@@ -263,3 +273,14 @@ def _check_starts(path: Path, entries: Mapping[str, Entry]) -> None:
             if start in seen:
                 raise InputError(f"{path}: '{label}' starts from itself; leave one 'start' out")
             seen.append(start)
+            if entries[start].untrained:
+                raise InputError(f"{path}: '{label}' starts from the grid's model in any case; leave 'start' out")
+
+
+def _check_base(path: Path, entries: Mapping[str, Entry], model: str | Mapping[str, Any]) -> None:
+    """Refuse to ask a model from scratch, which knows nothing before it is trained."""
+    for label, entry in entries.items():
+        if entry.untrained and (not isinstance(model, str) or is_scratch(model)):
+            raise InputError(
+                f"{path}: '{label}' is the model before training, and one from scratch knows nothing; leave it out"
+            )

@@ -85,15 +85,17 @@ class Plan:
                 if one not in known:
                     raise InputError(f"{name} {one}: not in {self.grid.path}; it has {', '.join(map(str, known))}")
         labels = [label for label in self.grid.entries if not only or label in only]
-        chosen = [seed for seed in self.grid.seeds if not seeds or seed in seeds]
-        return [self.cell(label, seed) for label in labels for seed in chosen]
+        chosen = [(label, seed) for label in labels for seed in self.grid.seeds_of(label)]
+        return [self.cell(label, seed) for label, seed in chosen if not seeds or seed in seeds]
 
     def cell(self, label: str, seed: int) -> Cell:
         """Return one cell."""
         entry = self.grid.entries[label]
         answers = self.out / "answers" / f"{label}-{seed}.json"
-        options = as_typed("evaluate", entry.evaluate)
-        arguments = ("evaluate", str(self._run(label, seed)), self.files["test"], *options)
+        options, run = as_typed("evaluate", entry.evaluate), str(self._run(label, seed))
+        if entry.untrained:
+            options, run = ("--base", *as_typed("evaluate", self.grid.template), *options), self.model
+        arguments = ("evaluate", run, self.files["test"], *options)
         evaluation = self._part(f"evaluate {label}-{seed}", (*arguments, "--out", str(answers)), answers)
         return Cell(entry, seed, (*self._data(), *self._training(label, seed), evaluation))
 
@@ -131,6 +133,8 @@ class Plan:
     def _training(self, label: str, seed: int) -> list[Part]:
         """Return what leads to the run of an entry: its encoding, the run that it starts from, its own training."""
         entry, parts, model = self.grid.entries[label], [], self.model
+        if entry.untrained:
+            return []
         source, given = self.files["train"], ("--valid", self.files["valid"], *as_typed("train", self.grid.template))
         if entry.needs_codes:
             parts.append(self._encoding(label, seed))

@@ -26,6 +26,7 @@ def print_results(plan: Plan, against: str | None = None) -> None:
         against: Label of the method that differences are printed against; None: the first that is finished.
     """
     labels, seeds = list(plan.grid.entries), plan.grid.seeds
+    cells = sum(len(plan.grid.seeds_of(label)) for label in labels)
     results = finished_results(plan).values()
     known = [one for one in results if one["label"] in labels and one["seed"] in seeds]
     if not known:
@@ -33,7 +34,7 @@ def print_results(plan: Plan, against: str | None = None) -> None:
         return
     summaries = summarize_results(sorted(known, key=lambda one: labels.index(one["label"])))
     pairs = compare_all(summaries)
-    title = f"{plan.grid.path.stem}: {known[0]['rows']} test rows, {len(known)} of {len(labels) * len(seeds)} cells"
+    title = f"{plan.grid.path.stem}: {known[0]['rows']} test rows, {len(known)} of {cells} cells"
     table = method_table(summaries)
     console = Console(highlight=False)
     _print_wide(console, title, table)

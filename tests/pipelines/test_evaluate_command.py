@@ -1,9 +1,16 @@
 import json
+from dataclasses import replace
 from functools import partial
 
 import pytest
+import torch
+from safetensors.torch import load_file
 
+from mixlm.data.template import Template
+from mixlm.evaluation.checks import unmarked_answer
+from mixlm.evaluation.evaluate import find_answer
 from mixlm.generation.engine import Engine
+from mixlm.run import base_run
 from pipelines.evaluate import main
 from tests.calling import call_command, lines_of
 from tests.completions_stub import LATENTS, Stub, serving
@@ -60,6 +67,56 @@ def test_raw_files_know_how_many_codes_a_trace_would_have(run, tmp_path):
     assert [len(record["codes"]) for record in records] == [tokens // 2, 0]
     assert [record["gold"] for record in records] == ["3", "9"]
     assert list(json.loads(out.read_text())["loss"]) == ["m=0"]
+
+
+@pytest.fixture(scope="module")
+def plain(run, tmp_path_factory):
+    """A checkpoint that was not trained here, in bfloat16."""
+    folder = tmp_path_factory.mktemp("models") / "plain"
+    run.load_model().bfloat16().save_pretrained(folder)
+    run.tokenizer().save_pretrained(folder)
+    return folder
+
+
+def test_a_model_that_was_not_trained_answers_as_a_run_of_its_weights_would(run, plain, tmp_path):
+    source, template = tmp_path / "rows.jsonl", ("--prompt-template", "Q: {question}\\nA:")
+    source.write_text(
+        "".join(json.dumps({"question": f"{n}?", "steps": [], "answer": str(n)}) + "\n" for n in range(9))
+    )
+    options = ("--check", "number", "--max-new-tokens", 24)
+    call(plain, source, "--base", *template, *options, "--out", tmp_path / "base.json")
+    trained = replace(run, path=tmp_path / "cot", method_name="cot", template=Template(prompt="Q: {question}\nA:"))
+    Engine.base(str(plain), Template()).model.save_pretrained(trained.path)
+    run.tokenizer().save_pretrained(trained.path)
+    trained.save()
+    call(trained.path, source, *options, "--out", tmp_path / "cot.json")
+    base, cot = (lines_of(tmp_path / f"{name}.jsonl") for name in ("base", "cot"))
+    assert [one["text"] for one in base] == [one["text"] for one in cot]
+    assert [one["answer"] for one in base] == [unmarked_answer(one["text"], "number") for one in base]
+    assert {one["answer"] for one in cot} == {None} and len({one["answer"] for one in base}) > 2
+    assert json.loads((tmp_path / "base.json").read_text())["method"] == "base"
+
+
+def test_a_model_is_asked_in_the_precision_in_which_training_begins(plain):
+    assert Engine.base(str(plain), Template()).model.dtype == torch.float32
+    assert load_file(plain / "model.safetensors")["lm_head.weight"].dtype == torch.bfloat16
+
+
+@pytest.mark.parametrize(
+    ("text", "answer"),
+    [("5 and 6\n### 7", "7"), ("### Steps\n5 and 6", "6"), ("5 and 6", "6"), ("none", None)],
+)
+def test_what_stands_after_the_marker_goes_before_the_last_number(plain, text, answer):
+    assert find_answer(text, base_run(str(plain), Template()), "number") == answer
+
+
+def test_a_template_is_for_a_model_that_has_none(run, encoded, tmp_path):
+    error = call(run.path, encoded, "--separator", "", code=1).stderr
+    assert error.startswith(f"Error: {run.path}: a run has the template that it was trained with; leave yours out")
+    (tmp_path / "model.yaml").write_text("model_type: llama\n")
+    error = call(tmp_path / "model.yaml", encoded, "--base", code=1).stderr
+    assert "model.yaml: a model from scratch knows nothing before it is trained" in error
+    assert "cannot be opened as a model folder" in call(tmp_path / "no", encoded, "--base", code=1).stderr
 
 
 def test_limit_split_and_samples(run, encoded):

@@ -8,7 +8,7 @@ import pytest
 from mixlm.data.template import Template
 from mixlm.errors import InputError
 from mixlm.evaluation import math_check
-from mixlm.evaluation.checks import CHECKS, check_answer, read_number, require_check
+from mixlm.evaluation.checks import CHECKS, check_answer, read_number, require_check, same_answer, unmarked_answer
 from mixlm.tasks import CheckName
 
 
@@ -161,3 +161,32 @@ def test_equal_texts_are_right_without_asking_math_verify(monkeypatch):
     pytest.importorskip("math_verify")
     monkeypatch.setattr("mixlm.evaluation.checks.equal_math", None)
     assert check_answer(r"\{x | x > 1\} ", r" \{x |  x > 1\}", "math")
+
+
+@pytest.mark.parametrize(
+    ("text", "check", "answer"),
+    [
+        ("She has 3 + 4 = 7 apples, not 8.", "number", "8"),
+        ("10-4", "number", "4"),
+        ("it falls to -4 degrees", "number", "-4"),
+        ("$1,234.50, in all", "number", "1,234.50"),
+        ("3/4 of it", "number", "3/4"),
+        ("of .5", "number", ".5"),
+        ("room B12", "number", None),
+        ("none", "number", None),
+        ("", "number", None),
+        (r"so it is \boxed{\frac{1}{2}}, as 2 shows", "math", r"\frac{1}{2}"),
+        ("The answer is 7.", "math", "7"),
+        ("it is 7", "math", None),
+        ("The answer is 7.", "exact", None),
+        ("The answer is 7.", "maze", None),
+    ],
+)
+def test_an_answer_without_a_mark(text, check, answer):
+    assert unmarked_answer(text, check) == answer
+    assert answer is None or check != "number" or read_number(answer) is not None
+
+
+def test_answers_say_the_same_as_the_check_reads_them():
+    assert same_answer("1,000", "1000.0", "number") and not same_answer("1,000", "1000.0")
+    assert same_answer("move  a", "move a", "maze") and not same_answer("move a", "move b", "maze")

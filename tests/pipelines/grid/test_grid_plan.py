@@ -113,6 +113,19 @@ def test_published_rows_are_loaded_without_a_seed_and_all_of_them_unless_told(pl
     ]
 
 
+def test_the_model_itself_is_evaluated_once_by_the_template(plan):
+    made = plan(model="gpt2", methods={"base": None, "cot": None})
+    assert [cell.name for cell in made.cells()] == ["base-0", "cot-0", "cot-3"]
+    assert [cell.name for cell in made.cells(("base",), (3,))] == []
+    (cell,) = made.cells(("base",))
+    assert lines(cell) == [
+        *DATA,
+        "mixlm evaluate gpt2 out/data/test.jsonl --base --separator '' --batch-size 50 --latents free "
+        "--out out/answers/base-0.json",
+    ]
+    check_command(cell.parts[-1].job, made.grid.path)
+
+
 def test_what_is_left_empty_is_the_default(plan):
     data = {"task": "chain-arithmetic", "rows": GRID["data"]["rows"], "seed": None, "options": None}
     assert lines(plan(data=data).cell("cot", 0))[0] == (

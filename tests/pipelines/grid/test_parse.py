@@ -119,6 +119,17 @@ def test_answers_are_compared_as_the_task_says_unless_the_grid_says_how(read, mo
     assert read(evaluate={"check": "exact"}).entries["cot"].evaluate["check"] == "exact"
 
 
+def test_the_model_itself_is_an_entry_without_training(read):
+    own = {"method": "base", "evaluate": {"limit": 3}}
+    grid = read(model="gpt2", methods={"base": None, "short": own, "cot": None}, evaluate={"latents": "free,exact:9"})
+    base, short = grid.entries["base"], grid.entries["short"]
+    assert base.untrained and not base.needs_codes and not grid.entries["cot"].untrained
+    assert base.evaluate == {"latents": "free"} and short.evaluate == {**base.evaluate, "limit": 3}
+    assert grid.seeds_of("base") == (0,) and grid.seeds_of("cot") == (0, 1)
+    longer = read(model="gpt2", methods={"base": None}, evaluate={"latents": "free"}, train={"steps": 7})
+    assert longer.identity("base") == grid.identity("base")
+
+
 def test_published_rows_need_no_number(read):
     assert read(data={"task": "gsm8k"}).data == {"task": "gsm8k"}
     assert read(data={"task": "gsm8k", "rows": {"test": 5}}).data["rows"] == {"test": 5}
@@ -149,6 +160,15 @@ def method(**keys):
         (method(start="sol-only"), "'cot' starts from 'sol-only', which is no method"),
         (method(start=["cot"]), r"'cot' starts from \['cot'\]"),
         (method(start="cot"), "'cot' starts from itself"),
+        ({"methods": {"base": None}}, "'base' is the model before training, and one from scratch knows nothing"),
+        ({"methods": {"base": None}, "model": "a.yaml"}, "'base' is the model before training"),
+        (
+            {"methods": {"base": {"train": {"steps": 3}}}},
+            "no key of method 'base' is called 'train'; choose from method, ev",
+        ),
+        ({"methods": {"base": None, "cot": {"start": "base"}}}, "'cot' starts from the grid's model in any case"),
+        (of("evaluate", base=True), "evaluate cannot hold 'base'; write an entry 'base'"),
+        (of("evaluate", separator=""), "evaluate cannot hold 'separator'; .* 'template'"),
         ({"methods": {"cot": {"start": "icot"}, "icot": {"start": "cot"}}}, "starts from itself"),
         (method(evaluate={"latents": "exact:50%"}), "'cot' writes no latents"),
         (of("evaluate", latents="half"), "--latents 'half': no such mode"),

@@ -41,6 +41,16 @@ def test_a_finished_cell_is_never_run_again(bench):
     assert bench.results()[:4] == before
 
 
+def test_the_model_itself_is_a_row_as_any_other(bench):
+    done = bench.compare(model="gpt2", methods={"base": None, "cot": None}, seeds=[0, 1])
+    assert done.exit_code == 0, done.output
+    assert bench.log() == [*DATA, "evaluate base-0", *COT, "train cot-1", "evaluate cot-1"]
+    base = bench.results()[0]
+    assert (base["label"], base["method"], base["settings"]["train"]) == ("base", "base", {})
+    assert list(base["seconds"]) == ["evaluate"] and base["modes"]["free"]["right"] == "1101"
+    assert "3 of 3 cells" in done.stdout and "base minus each other method" in done.stdout
+
+
 def test_only_what_is_named_is_run(bench):
     assert bench.compare("--only", "late").exit_code == 0
     assert bench.log() == [*DATA, "train cot-0", *LATE]
