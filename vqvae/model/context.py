@@ -48,8 +48,10 @@ class Texts(NamedTuple):
     targets: torch.Tensor
 
     def only(self, chosen: torch.Tensor) -> "Texts":
-        """Return those that are ``chosen`` (m,)."""
-        return Texts(*(field[chosen] for field in self))
+        """Return those that are ``chosen`` (m,), no wider than the longest of them."""
+        sample, visible, targets = (field[chosen] for field in self)
+        some = (targets != IGNORED).any(0).nonzero()
+        return Texts(sample, visible, targets[:, : int(some[-1]) + 1 if len(some) else 0])
 
     @property
     def known(self) -> torch.Tensor:
