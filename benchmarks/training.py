@@ -25,6 +25,7 @@ from mixlm.model.forward import scored_batch, scored_places
 from mixlm.model.special_tokens import SpecialIds
 from mixlm.training.loss import MixedLoss
 from mixlm.training.mixed_dataset import MixedDataset
+from vqvae import Cutting
 
 
 # fmt: off
@@ -42,6 +43,7 @@ GSM8K = (
 )
 # fmt: on
 SOLUTION, RATE, CODES, VOCABULARY, BATCH = 6, 16, 512, 2048, 32
+CUTTING = Cutting("fixed", RATE, RATE)
 SPECIAL = SpecialIds(eos=0, bo_latent=1, eo_latent=2, first_latent=3, codebook_size=CODES)
 
 
@@ -59,6 +61,7 @@ def random_rows(lengths: Sequence[tuple[int, int]]) -> list[dict[str, list[int]]
             "solution_ids": [*ids(SOLUTION), SPECIAL.eos],
             "step_lengths": [trace],
             "codes": ids(trace // RATE, 0, CODES),
+            "code_ends": [*range(RATE, trace + 1, RATE)],
         }
         for prompt, trace in lengths
     ]
@@ -66,7 +69,7 @@ def random_rows(lengths: Sequence[tuple[int, int]]) -> list[dict[str, list[int]]
 
 def sequences(rows: list[dict[str, list[int]]], method: str, **options: str) -> MixedDataset:
     """Return the sequences of a method, mixed anew at every read."""
-    return MixedDataset(as_dataset(rows, "random"), build_method(method, options).bind(SPECIAL, RATE), BATCH)
+    return MixedDataset(as_dataset(rows, "random"), build_method(method, options).bind(SPECIAL, CUTTING), BATCH)
 
 
 def random_model() -> Any:

@@ -14,6 +14,7 @@ from mixlm.encoding import VQVAE
 from mixlm.errors import InputError
 from mixlm.methods import Method, Progress, build_method
 from mixlm.model.special_tokens import SpecialIds
+from vqvae.model.cutting import Cutting
 
 
 if TYPE_CHECKING:
@@ -34,8 +35,9 @@ class Run:
         method_name: Name of the method, as in ``mixlm-train --method``; or ``BASE``: the model answers in text.
         template: How a question becomes a prompt.
         ids: Ids of the method's tokens.
-        chunk_length: Trace tokens of one chunk, L; 0 without codes.
-        compression_rate: Trace tokens of one code, r; 0 without codes.
+        align: Whether chunks have a "fixed" length or end with each "step".
+        chunk_length: Trace tokens of one chunk, L, or of the longest; 0 without codes.
+        compression_rate: Trace tokens of one code, r, likewise; 0 without codes.
         codebook_size: Number of codes, K; 0 without codes.
         fingerprint: Of the base tokenizer.
         method_options: Options of the method.
@@ -51,6 +53,7 @@ class Run:
     method_name: str
     template: Template
     ids: SpecialIds
+    align: str = "fixed"
     chunk_length: int = 0
     compression_rate: int = 0
     codebook_size: int = 0
@@ -67,7 +70,12 @@ class Run:
     def method(self) -> Method:
         """The method, bound to this run's vocabulary, as the fields are when it is first asked for."""
         method = build_method("cot" if self.untrained else self.method_name, self.method_options)
-        return method.bind(self.ids, self.compression_rate, self.chunk_length).restore(self.method_state)
+        return method.bind(self.ids, self.cutting).restore(self.method_state)
+
+    @property
+    def cutting(self) -> Cutting | None:
+        """Where traces are cut; None without codes."""
+        return Cutting(self.align, self.chunk_length, self.compression_rate) if self.chunk_length else None
 
     @property
     def untrained(self) -> bool:

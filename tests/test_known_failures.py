@@ -10,17 +10,19 @@ from mixlm.methods import Progress, build_method
 from mixlm.methods.mixing import PAPER_LENGTHS, draw_two_level
 from mixlm.model.special_tokens import SpecialIds, latent_span
 from mixlm.model.vocabulary import extend_vocabulary, matrices, special_ids
+from tests.coded_rows import coded, fixed
 from tests.tiny_runs import tiny_run, tiny_tokenizer
 from tests.vqvae_rows import codes_of, random_rows, random_vqvae
 from vqvae import evaluate_vqvae
 
 
 SPECIAL = SpecialIds(eos=0, bo_latent=100, eo_latent=101, first_latent=102, codebook_size=8)
-ROW = {"row": 0, "prompt_ids": [1, 2], "trace_ids": list(range(11, 20)), "solution_ids": [9, 0], "codes": [7, 3, 5, 1]}
+TEXT = {"row": 0, "prompt_ids": [1, 2], "trace_ids": list(range(11, 20)), "solution_ids": [9, 0]}
+ROW = coded(TEXT, [7, 3, 5, 1])
 
 
 def mixed(replaced: int) -> list[int]:
-    method = build_method("assorted", {}).bind(SPECIAL, 2)
+    method = build_method("assorted", {}).bind(SPECIAL, fixed(2))
     return method.sequence_with(ROW, replaced).ids
 
 
@@ -45,7 +47,7 @@ def test_3_chunks_never_shift() -> None:
 
 
 def test_4_a_prefix_is_replaced_not_random_chunks() -> None:
-    method = build_method("assorted", {"mix": "uniform"}).bind(SPECIAL, 2)
+    method = build_method("assorted", {"mix": "uniform"}).bind(SPECIAL, fixed(2))
     prefixes = [mixed(replaced) for replaced in range(5)]
     for seed in range(50):
         assert method.sequence(ROW, Progress(0, 1), np.random.default_rng(seed)).ids in prefixes
@@ -79,7 +81,7 @@ def test_7_and_8_new_rows_differ_and_collide_with_no_text(tiny_llama) -> None:
 
 
 def test_9_the_mixed_sequence_is_learned_latents_too() -> None:
-    sequence = build_method("assorted", {}).bind(SPECIAL, 2).sequence_with(ROW, 3)
+    sequence = build_method("assorted", {}).bind(SPECIAL, fixed(2)).sequence_with(ROW, 3)
     assert sequence.labels == [-100, -100, *sequence.ids[2:]]
     assert sequence.labels[2:7] == [100, 109, 105, 107, 101]
 
@@ -99,6 +101,6 @@ def test_11_latents_and_delimiters_are_counted() -> None:
 
 
 def test_12_a_length_of_72_reaches_64_tokens() -> None:
-    rng = np.random.default_rng(0)
-    assert max(draw_two_level(rng, 99, 16, (72,)) for _ in range(300)) * 16 == 64
-    assert max(draw_two_level(rng, 99, 16, PAPER_LENGTHS) for _ in range(2000)) * 16 == 256
+    rng, ends = np.random.default_rng(0), range(16, 1600, 16)
+    assert max(draw_two_level(rng, ends, 16, (72,)) for _ in range(300)) * 16 == 64
+    assert max(draw_two_level(rng, ends, 16, PAPER_LENGTHS) for _ in range(2000)) * 16 == 256

@@ -59,7 +59,8 @@ def write_encoded(folder: Path, count: int = 40, valid: int = 8) -> Path:
     tokenized = tokenize_samples(tokenizer, template, map(to_sample, rows))
     for row in tokenized:
         trace = row["trace_ids"]
-        row["codes"] = [sum(trace[i : i + RATE]) % CODEBOOK for i in range(0, len(trace) // RATE * RATE, RATE)]
+        row["code_ends"] = [*range(RATE, len(trace) + 1, RATE)]
+        row["codes"] = [sum(trace[end - RATE : end]) % CODEBOOK for end in row["code_ends"]]
     shards = {"train": tokenized[:count], "valid": tokenized[count:]}
     for split, part in shards.items():
         write_shard(path / f"{split}-00000.parquet", row_table(part, list(tokenized[0])))

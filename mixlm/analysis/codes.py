@@ -29,19 +29,18 @@ _BARS = {
 ChunkCounts = Mapping[tuple[int, tuple[int, ...]], int]
 
 
-def count_pairs(rows: Iterable[Mapping[str, Any]], compression_rate: int) -> Counter[tuple[int, tuple[int, ...]]]:
+def count_pairs(rows: Iterable[Mapping[str, Any]]) -> Counter[tuple[int, tuple[int, ...]]]:
     """Count how often every code stands for every chunk of text.
 
     Args:
-        rows: Encoded rows with ``trace_ids`` and ``codes``; code ``i`` stands for ``trace_ids[i * r : (i + 1) * r]``.
-        compression_rate: Trace tokens of one code, r.
+        rows: Encoded rows with ``trace_ids``, ``codes`` and ``code_ends``.
 
     Returns:
         Occurrences of each pair of a code and the token ids of its chunk.
     """
     usage: dict[int, Counter[tuple[int, ...]]] = defaultdict(Counter)
     for row in rows:
-        for code, chunk in replaced_chunks(row, compression_rate):
+        for code, chunk in replaced_chunks(row):
             usage[code][tuple(chunk)] += 1
     return Counter({(code, chunk): count for code, chunks in usage.items() for chunk, count in chunks.items()})
 

@@ -52,7 +52,7 @@ def as_latents(row: Row, method: Method) -> ChunkedSequence:
 
 
 def as_text(row: Row, method: Method) -> ChunkedSequence:
-    """Return the sequence of a row without a code: r tokens for each chunk."""
+    """Return the sequence of a row without a code: the tokens of each chunk."""
     lengths = [len(chunk) for _, chunk in method.chunks(row)]
     return ChunkedSequence(method.sequence_with(row, 0).ids, len(row["prompt_ids"]), lengths)
 

@@ -137,7 +137,7 @@ def check_comparable(run: Run, other: Run) -> None:
 def codes(case: Case) -> list[Finding]:
     """Read what every code stands for in the rows, and how much codes tell of their chunks."""
     _require_chunks(case)
-    counts = count_pairs(case.rows, case.run.compression_rate)
+    counts = count_pairs(case.rows)
     return [code_finding(counts, case.answerer.tokenizer.decode), information_finding(counts, case.run.codebook_size)]
 
 

@@ -70,7 +70,9 @@ def sweep_rows(
 
 
 def _unit(run: Run) -> str:
-    return "thoughts a step" if run.method.uses_thoughts else "tokens a code"
+    if run.method.uses_thoughts:
+        return "thoughts a step"
+    return "tokens a code, at most" if run.align == "step" else "tokens a code"
 
 
 def _per_step(run: Run) -> int:

@@ -1,7 +1,7 @@
 """Tokenized rows: their columns, what their codes replace, and tables of them."""
 
 from collections.abc import Mapping, Sequence
-from itertools import chain
+from itertools import chain, pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -25,18 +25,22 @@ def tokens_of(row: Row) -> int:
     return sum(len(row[part]) for part in PARTS)
 
 
-def replaced_chunks(row: Row, compression_rate: int) -> list[tuple[int, Sequence[int]]]:
-    """Return each code of a row with the r trace tokens that it replaces.
+def replaced_tokens(row: Row, codes: int) -> int:
+    """Return how many trace tokens the first ``codes`` codes of a row stand for: the place where its text goes on."""
+    return row["code_ends"][codes - 1] if codes else 0
+
+
+def replaced_chunks(row: Row) -> list[tuple[int, Sequence[int]]]:
+    """Return each code of a row with the trace tokens that it replaces.
 
     Args:
-        row: Holds ``trace_ids`` and ``codes``.
-        compression_rate: Trace tokens of one code, r.
+        row: Holds ``trace_ids``, ``codes`` and ``code_ends``.
 
-    >>> replaced_chunks({"trace_ids": [1, 2, 3, 4, 5], "codes": [7, 9]}, 2)
-    [(7, [1, 2]), (9, [3, 4])]
+    >>> replaced_chunks({"trace_ids": [1, 2, 3, 4, 5, 6], "codes": [7, 9], "code_ends": [2, 5]})
+    [(7, [1, 2]), (9, [3, 4, 5])]
     """
-    trace, rate = row["trace_ids"], compression_rate
-    return [(code, trace[place * rate : (place + 1) * rate]) for place, code in enumerate(row["codes"])]
+    trace, places = row["trace_ids"], pairwise([0, *row["code_ends"]])
+    return [(code, trace[start:end]) for code, (start, end) in zip(row["codes"], places, strict=True)]
 
 
 def as_dataset(rows: Sequence[Row], source: str) -> "Dataset":

@@ -31,7 +31,7 @@ def write_usage(out: Path, shards: Sequence[str], compression_rate: int, tokeniz
     Args:
         out: Folder of the dataset.
         shards: Names of its training shards.
-        compression_rate: Trace tokens of one code, r.
+        compression_rate: Trace tokens of one code, r, or at most.
         tokenizer: Makes text of ids.
     """
     most = MOST_COUNTED // max(len(shards), 1)
@@ -44,21 +44,34 @@ def write_usage(out: Path, shards: Sequence[str], compression_rate: int, tokeniz
     for code, chunks, times in zip(codes.tolist(), *split, strict=False):  # of nothing a split is one part
         often = np.argsort(-times, kind="stable")[:MOST_LISTED]
         totals[str(code)] = int(times.sum())
-        texts[str(code)] = [(tokenizer.decode(chunks[place].tolist()), int(times[place])) for place in often]
+        texts[str(code)] = [(tokenizer.decode(_ids(chunks[place])), int(times[place])) for place in often]
     content = {"totals": totals, "distinct_chunks": len(np.unique(pairs[:, 1:], axis=0)), "chunks": texts}
     with whole_file(out / VQVAE / USAGE) as file:
         file.write(json.dumps(content, ensure_ascii=False, indent=1) + "\n")
 
 
 def _counted(path: Path, rate: int, most: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return the different pairs of a shard, a code and the r ids it stands for (n, 1 + r), and how often each is."""
-    rows = parquet.read_table(path, columns=["trace_ids", "codes"])
+    """Return the different pairs of a shard (n, 1 + r), and how often each is.
+
+    A pair is a code and the ids that it stands for, then -1 for each that it has fewer of than r.
+    """
+    rows = parquet.read_table(path, columns=["trace_ids", "codes", "code_ends"])
     (ids, lengths), (codes, numbers) = lists_of(rows, "trace_ids"), lists_of(rows, "codes")
     owner = np.repeat(np.arange(len(numbers)), numbers)[:most]
-    place = np.arange(len(owner)) - (np.cumsum(numbers) - numbers)[owner]
-    starts = (np.cumsum(lengths) - lengths)[owner] + place * rate
-    pairs = np.concatenate([codes[: len(owner), None], ids[starts[:, None] + np.arange(rate)]], axis=1)
+    ends = lists_of(rows, "code_ends")[0][: len(owner)]
+    follows = np.diff(owner, prepend=-1) == 0  # another code of the same trace
+    starts = np.where(follows, np.roll(ends, 1), 0)
+    place = starts[:, None] + np.arange(rate)
+    inside = place < ends[:, None]
+    first = (np.cumsum(lengths) - lengths)[owner, None]
+    chunks = np.where(inside, ids[np.where(inside, first + place, 0)], -1)
+    pairs = np.concatenate([codes[: len(owner), None], chunks], axis=1)
     return _unique(pairs, np.ones(len(pairs), dtype=np.int64))
+
+
+def _ids(chunk: np.ndarray) -> list[int]:
+    """Return the ids of a chunk without what fills it up."""
+    return chunk[chunk >= 0].tolist()
 
 
 def _unique(pairs: np.ndarray, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from mixlm.data.template import Template
 from mixlm.encoding import MANIFEST, TOKENIZER, VQVAE
 from mixlm.encoding.manifest import is_encoded, read_manifest
+from mixlm.encoding.shard_files import fixed_ends
 from mixlm.errors import InputError
 from vqvae import ChunkVQVAEConfig
 from vqvae.model.models import ChunkCoder, model_class
@@ -25,7 +26,8 @@ class EncodedData:
     Attributes:
         path: Its folder.
         manifest: What it is and how it was made.
-        train: Rows with ``prompt_ids``, ``trace_ids``, ``solution_ids``, ``step_lengths`` and ``codes``.
+        train: Rows with ``prompt_ids``, ``trace_ids``, ``solution_ids``, ``step_lengths``, ``codes`` and
+            ``code_ends``.
         valid: The same, held out from stage 1; None without.
     """
 
@@ -50,13 +52,18 @@ class EncodedData:
         return Template.from_dict(self.manifest["template"])
 
     @property
+    def align(self) -> str:
+        """Whether chunks have a "fixed" length, as they all had once, or end with each "step"."""
+        return self.manifest.get("align", "fixed")
+
+    @property
     def chunk_length(self) -> int:
-        """Trace tokens of one chunk, L."""
+        """Trace tokens of one chunk, L, or of the longest."""
         return self.manifest["chunk_length"]
 
     @property
     def compression_rate(self) -> int:
-        """Trace tokens of one code, r."""
+        """Trace tokens of one code, r, likewise."""
         return self.manifest["compression_rate"]
 
     @property
@@ -92,7 +99,19 @@ def _load_split(path: Path, manifest: dict[str, Any], split: str) -> "Dataset | 
         return None
     # beside the shards, so that it goes when they go; elsewhere for data that somebody else owns
     cache = str(path / ".cache") if os.access(path, os.W_OK) else None
-    return Dataset.from_parquet(files, cache_dir=cache)
+    rows = Dataset.from_parquet(files, cache_dir=cache)
+    return rows if "code_ends" in rows.column_names else _with_ends(rows, manifest["compression_rate"])
+
+
+def _with_ends(rows: "Dataset", rate: int) -> "Dataset":
+    """Return rows that were encoded when all codes stood for ``rate`` tokens, and none said where its text ends."""
+    import pyarrow
+    from datasets import Dataset, concatenate_datasets
+    from datasets.table import InMemoryTable
+
+    codes = rows.select_columns("codes").with_format("arrow")[:]
+    ends = pyarrow.table({"code_ends": fixed_ends(codes, rate)})
+    return concatenate_datasets([rows, Dataset(InMemoryTable(ends))], axis=1)
 
 
 def open_vqvae(folder: str | Path, dtype: "torch.dtype | None" = None) -> ChunkCoder:

@@ -266,7 +266,7 @@ class _Encoding:
         if not all(path.is_file() for split in paths for path in paths[split]):
             return
         for split in paths:
-            align_columns(paths[split])
+            align_columns(paths[split], self.manifest["compression_rate"])
         counts = {split: add_counts(map(shard_counts, paths[split])) for split in paths}
         write_usage(self.out, names["train"], self.manifest["compression_rate"], self.tokenizer)
         self.manifest |= {"counts": counts, "shards": names, "complete": True}

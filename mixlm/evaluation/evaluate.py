@@ -218,10 +218,10 @@ def own_codes(row: Row, run: Run) -> int:
     """Return how many latents stand for a row's trace; a tail shorter than a chunk has none."""
     if "codes" in row:
         return run.method.latents_of(row)
-    if not run.chunk_length:
+    if run.cutting is None:
         return 0
-    chunks = len(row["trace_ids"]) // run.chunk_length
-    return run.method.latents_of({**row, "codes": [0] * (chunks * run.chunk_length // run.compression_rate)})
+    ends = run.cutting.ends(run.cutting.stretches(row)).tolist()
+    return run.method.latents_of({**row, "codes": [0] * len(ends), "code_ends": ends})
 
 
 def find_answer(text: str, run: Run, check: CheckName) -> str | None:

@@ -56,7 +56,8 @@ def check_match(data: EncodedData, run: Run) -> None:
         raise InputError(f"{data.path}: encoded with another tokenizer than {run.path} has; give the raw file instead")
     if data.template != run.template:
         raise InputError(f"{data.path}: rendered by another template than {run.path} has; give the raw file instead")
-    for name in ("chunk_length", "compression_rate", "codebook_size") if run.method.needs_codes else ():
+    shape = ("align", "chunk_length", "compression_rate", "codebook_size")
+    for name in shape if run.method.needs_codes else ():
         given, wanted = getattr(data, name), getattr(run, name)
         if given != wanted:
             what = name.replace("_", " ")

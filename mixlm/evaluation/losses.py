@@ -45,7 +45,7 @@ def reference_sequences(
 
 
 def _most_tokens(method: Method, row: Row) -> int:
-    return tokens_of(row) + method.extra_tokens(len(row["trace_ids"]))
+    return tokens_of(row) + method.extra_tokens(row)
 
 
 def teacher_forced_losses(

@@ -9,6 +9,7 @@ from mixlm.encoding import USAGE
 from mixlm.encoding.code_usage import read_usage
 from mixlm.errors import InputError
 from mixlm.generation.plan import Answerer
+from vqvae.model.vocabulary import ENDED
 
 
 UNKNOWN_TEXT = "\N{REPLACEMENT CHARACTER}"
@@ -21,7 +22,8 @@ class Reading:
     Attributes:
         code: Its code.
         text: What the stage-1 decoder makes of it, given the prompt.
-        probability: Mean probability of the tokens of ``text``, from 0 to 1: how sure the decoder is.
+        probability: Mean probability of the tokens of ``text``, from 0 to 1: how sure the decoder is; of an empty text
+            that it ends at once.
         chunks: Texts that the code most often stood for in the training data, each with its share of all that it stood
             for, most frequent first.
     """
@@ -56,26 +58,22 @@ class Reader:
         """Return the reading of each of ``codes``, which stand at the start of one answer to ``prompt_ids``.
 
         Codes are decoded chunk by chunk, L / r of them together. The last chunk may be incomplete: the decoder is
-        causal, so what is missing changes nothing before it.
+        causal, so what is missing changes nothing before it. A text shorter than r tokens is read up to its end.
         """
         if not codes:
             return []
         config = self.vqvae.config
         filled = [*codes, *[0] * (-len(codes) % config.codes_per_chunk)]
         prompt = torch.tensor([prompt_ids[-config.max_prompt_length :]])
-        logits = self.vqvae.decode_logits(torch.tensor([filled]), prompt)[0].float()
-        probabilities, rows = logits.softmax(-1).max(-1)
-        tokens = self.vqvae.vocabulary.full(rows)
-        rate = config.compression_rate
-        return [
-            Reading(
-                code,
-                self._text(tokens[place * rate : (place + 1) * rate].tolist()),
-                probabilities[place * rate : (place + 1) * rate].mean().item(),
-                self.usage.get(code, ()),
-            )
-            for place, code in enumerate(codes)
-        ]
+        found = self.vqvae.read_codes(torch.tensor([filled]), prompt)
+        ids, sure = (part.view(-1, config.compression_rate) for part in found)
+        lengths = (ids != ENDED).sum(1).tolist()
+        return [self._reading(*one) for one in zip(codes, ids, sure, lengths, strict=False)]  # no code that only fills
+
+    def _reading(self, code: int, ids: torch.Tensor, sure: torch.Tensor, length: int) -> Reading:
+        """Return the reading of a code whose text has ``length`` of r ids, with the probability of each."""
+        sure = sure[: max(length, 1)]  # of no text at all: that it ends
+        return Reading(code, self._text(ids[:length].tolist()), sure.mean().item(), self.usage.get(code, ()))
 
     def _text(self, ids: Sequence[int]) -> str:
         """Return ids as text, each run of tokens that stage 1 does not know as one replacement character."""

@@ -8,7 +8,7 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
-from mixlm.data.tables import Row
+from mixlm.data.tables import Row, replaced_tokens
 from mixlm.methods.base import Method, Progress, Spans, Trainable, answer_sequence, require
 from mixlm.methods.curriculum import MANY, Curriculum
 from mixlm.methods.mixing import PAPER_LENGTHS, draw_two_level, draw_uniform, draw_weighted, mixed_answer
@@ -18,6 +18,8 @@ from mixlm.model.special_tokens import latent_span
 @dataclass
 class Assorted(Method):
     """The paper's method: P, <boLatent>, z_1 .. z_(m/r), <eoLatent>, the rest of C, S, with m drawn anew every epoch.
+
+    Where chunks end with steps, the latents are those whose steps end within the first m tokens of C.
 
     Attributes:
         mix: "paper": the two-level rule over the set ``lengths``; "uniform": any number of the trace's own codes;
@@ -52,23 +54,21 @@ class Assorted(Method):
         return self.sequence_with(row, self.draw(row, rng))
 
     def draw(self, row: Row, rng: np.random.Generator) -> int:
-        """Draw how many leading codes replace their text, m / r."""
+        """Draw how many leading codes replace their text."""
         count = len(row["codes"])
         if self.mix == "uniform":
             return draw_uniform(rng, count)
         if self.mix == "weighted":
             return draw_weighted(rng, count, self.weights)
-        return draw_two_level(rng, count, self.compression_rate, self.lengths)
+        return draw_two_level(rng, row["code_ends"], self.cutting.grain, self.lengths)
 
     def sequence_with(self, row: Row, replaced: int) -> Trainable:
         """Return the sequence in which exactly the first ``replaced`` codes stand for their text."""
-        codes = list(row["codes"][:replaced])
-        answer = mixed_answer(row["trace_ids"], row["solution_ids"], codes, self.compression_rate, self.special)
-        return answer_sequence(row["prompt_ids"], answer)
+        return answer_sequence(row["prompt_ids"], mixed_answer(row, replaced, self.special))
 
-    def extra_tokens(self, trace: int) -> int:
-        """Return the most that delimiters can add: one code in place of its r tokens takes three."""
-        return max(3 - self.compression_rate, 0)
+    def extra_tokens(self, row: Row) -> int:
+        """Return the most that two delimiters add to some number of codes in place of their text."""
+        return max([0, *(codes + 2 - end for codes, end in enumerate(row.get("code_ends", ()), 1))])
 
 
 @dataclass
@@ -148,26 +148,26 @@ class AssortedPoisson(AssortedAll):
 
     def sequence(self, row: Row, progress: Progress, rng: np.random.Generator) -> Trainable:
         """Return a sequence in which a random part of the chunks is latent; loss on everything after P."""
-        chunks = len(row["codes"]) * self.compression_rate // self.chunk_length
+        chunks = len(row["codes"]) // self.cutting.codes_per_chunk
         return self.sequence_of(row, (rng.random(chunks) < self.probability).tolist())
 
     def sequence_of(self, row: Row, latent: Sequence[bool]) -> Trainable:
         """Return the sequence in which exactly the chunks are latent for which ``latent`` says so."""
-        trace, answer = row["trace_ids"], []
-        per_chunk = self.chunk_length // self.compression_rate
-        start = 0
+        trace, answer, start = row["trace_ids"], [], 0
         for is_latent, run in groupby(latent):
-            end = start + len(list(run))
+            end = start + len(list(run)) * self.cutting.codes_per_chunk
             if is_latent:
-                codes = map(self.special.latent, row["codes"][start * per_chunk : end * per_chunk])
+                codes = map(self.special.latent, row["codes"][start:end])
                 answer += [self.special.bo_latent, *codes, self.special.eo_latent]
             else:
-                answer += trace[start * self.chunk_length : end * self.chunk_length]
+                answer += trace[replaced_tokens(row, start) : replaced_tokens(row, end)]
             start = end
-        tail = trace[len(latent) * self.chunk_length :]
+        tail = trace[replaced_tokens(row, start) :]
         return answer_sequence(row["prompt_ids"], [*answer, *tail, *row["solution_ids"]])
 
-    def extra_tokens(self, trace: int) -> int:
-        """Return what is added if every other chunk is latent, and its delimiters take more room than it saves."""
-        runs = (trace // self.chunk_length + 1) // 2
-        return runs * max(self.chunk_length // self.compression_rate + 2 - self.chunk_length, 0)
+    def extra_tokens(self, row: Row) -> int:
+        """Return the most that is added: by every other chunk, if its delimiters take more room than it saves."""
+        codes = self.cutting.codes_per_chunk
+        sizes = np.diff(row.get("code_ends", ())[codes - 1 :: codes], prepend=0)
+        gains = np.sort(np.maximum(codes + 2 - sizes, 0))
+        return int(gains[len(gains) // 2 :].sum())

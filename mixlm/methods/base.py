@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, ClassVar, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
 
@@ -10,6 +10,9 @@ from mixlm.data.tables import Row, replaced_chunks
 from mixlm.errors import InputError
 from mixlm.model.special_tokens import IGNORED, SpecialIds
 
+
+if TYPE_CHECKING:
+    from vqvae import Cutting
 
 Spans = Literal["none", "prefix", "anywhere", "mixed"]
 
@@ -77,16 +80,14 @@ class Method:
         """Return the tokens that the method adds to a vocabulary, given a codebook of ``codebook_size``."""
         return []
 
-    def bind(self, special: SpecialIds, compression_rate: int = 0, chunk_length: int = 0) -> "Method":
+    def bind(self, special: SpecialIds, cutting: "Cutting | None" = None) -> "Method":
         """Give the method what it takes to build sequences; returns itself.
 
         Args:
             special: Ids of its tokens.
-            compression_rate: Trace tokens that a code stands for, r.
-            chunk_length: Trace tokens of a chunk, L; 0: r.
+            cutting: Tells where traces were cut into chunks; None for a method without codes.
         """
-        self.special, self.compression_rate = special, compression_rate
-        self.chunk_length = chunk_length or compression_rate
+        self.special, self.cutting = special, cutting
         return self
 
     def fit(self, rows: Sequence[Row], seed: int) -> dict[str, Any]:
@@ -103,7 +104,7 @@ class Method:
 
     def chunks(self, row: Row) -> list[tuple[int, Sequence[int]]]:
         """Return each code of a row, other codes if it was given any, with the trace tokens that it stands for."""
-        return replaced_chunks(row, self.compression_rate)
+        return replaced_chunks(row)
 
     def stage(self, progress: Progress) -> int:
         """Return the stage of the method's schedule, from 0; always 0 without a schedule."""
@@ -121,7 +122,8 @@ class Method:
         """Build the training sequence of a tokenized row.
 
         Args:
-            row: Holds ``prompt_ids``, ``trace_ids``, ``solution_ids``, ``step_lengths`` and, where needed, ``codes``.
+            row: Holds ``prompt_ids``, ``trace_ids``, ``solution_ids``, ``step_lengths`` and, where needed, ``codes``
+                with ``code_ends``.
             progress: Place in the schedule.
             rng: Source of every random choice, the same for the same seed, epoch and row.
         """
@@ -151,8 +153,8 @@ class Method:
         """Whether a classifier is trained that ends the thoughts."""
         return False
 
-    def extra_tokens(self, trace: int) -> int:
-        """Return how many tokens longer than P, C and S together a sequence can be, given ``trace`` tokens of C."""
+    def extra_tokens(self, row: Row) -> int:
+        """Return how many tokens longer than P, C and S together a sequence of a row can be at most."""
         return 0
 
     def latents_of(self, row: Row) -> int:

@@ -141,7 +141,7 @@ class PauseAsThought(CoconutNoThought):
             return [*prompt_ids, *self.span(thoughts)]
         return super().prompt(prompt_ids, progress)
 
-    def extra_tokens(self, trace: int) -> int:
+    def extra_tokens(self, row: Row) -> int:
         """Return the fillers of the last stage and their delimiters."""
         return self.stages * self.thoughts_per_step + 2
 

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from mixlm.data.tables import Row
+from mixlm.data.tables import Row, replaced_tokens
 from mixlm.methods.assorted import Assorted
 from mixlm.methods.base import Spans, Trainable, answer_sequence
 
@@ -70,7 +70,7 @@ class HashedCodes(Control):
     name: ClassVar[str] = "hashed-codes"
 
     def recode(self, rows: Sequence[Row]) -> list[Sequence[int]]:
-        """Return the hash of the r trace tokens of each code."""
+        """Return the hash of the trace tokens of each code."""
         return [[self.hash(ids) for _, ids in self.chunks(row)] for row in rows]
 
     def hash(self, ids: Sequence[int]) -> int:
@@ -103,10 +103,10 @@ class DropPrefix(Control):
 
     def sequence_with(self, row: Row, replaced: int) -> Trainable:
         """Return P, the trace after its first ``replaced`` codes' tokens, S."""
-        rest = row["trace_ids"][replaced * self.compression_rate :]
+        rest = row["trace_ids"][replaced_tokens(row, replaced) :]
         return answer_sequence(row["prompt_ids"], [*rest, *row["solution_ids"]])
 
-    def extra_tokens(self, trace: int) -> int:
+    def extra_tokens(self, row: Row) -> int:
         """Return 0."""
         return 0
 
@@ -156,18 +156,18 @@ class FrequentNgrams(Control):
     def chunks(self, row: Row) -> list[tuple[int, Sequence[int]]]:
         """Return the codes of the strings found in the tokens that the row's codes stand for, with the strings."""
         strings = list(self.strings)
-        prefix = self.compress(row["trace_ids"][: len(row["codes"]) * self.compression_rate])
+        prefix = self.compress(row["trace_ids"][: replaced_tokens(row, len(row["codes"]))])
         codes = [self.special.code(token) for token in prefix if self.special.is_latent(token)]
         return [(code, list(strings[code])) for code in codes]
 
     def sequence_with(self, row: Row, replaced: int) -> Trainable:
         """Return the sequence in which the tokens of the first ``replaced`` codes are compressed."""
-        length = replaced * self.compression_rate
+        length = replaced_tokens(row, replaced)
         prefix = self.compress(row["trace_ids"][:length])
         span = [self.special.bo_latent, *prefix, self.special.eo_latent] if replaced else []
         return answer_sequence(row["prompt_ids"], [*span, *row["trace_ids"][length:], *row["solution_ids"]])
 
-    def extra_tokens(self, trace: int) -> int:
+    def extra_tokens(self, row: Row) -> int:
         """Return the delimiters: nothing in between need be shorter than its text."""
         return 2
 

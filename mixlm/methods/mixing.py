@@ -1,9 +1,11 @@
 """How much of a trace becomes latent: the random draws of m, and the mixed answer that follows from one."""
 
+from bisect import bisect_right
 from collections.abc import Sequence
 
 import numpy as np
 
+from mixlm.data.tables import Row, replaced_tokens
 from mixlm.model.special_tokens import SpecialIds
 
 
@@ -19,23 +21,26 @@ def row_generator(seed: int, epoch: int, row: int) -> np.random.Generator:
     return np.random.default_rng([seed, epoch, row])
 
 
-def draw_two_level(rng: np.random.Generator, codes: int, compression_rate: int, lengths: Sequence[int]) -> int:
+def draw_two_level(rng: np.random.Generator, ends: Sequence[int], grain: int, lengths: Sequence[int]) -> int:
     """Draw how many leading codes replace their text, by the paper's rule (Token Assorted, appendix A).
 
     m_max is uniform over ``lengths``; m is uniform over the multiples of r from 0 to m_max; the trace caps it. Both
-    levels are drawn for every sample.
+    levels are drawn for every sample. Where chunks end with steps, m is any number of tokens up to m_max.
 
     Args:
         rng: Source of randomness.
-        codes: Codes of the trace, ``t_z``.
-        compression_rate: Trace tokens of one code, r.
+        ends: Where the text of each code ends in the trace, ascending.
+        grain: Tokens that m is a multiple of: r, or 1; see ``Cutting``.
         lengths: The set M, in trace tokens.
 
     Returns:
-        m / r, from 0 to ``codes``.
+        The codes whose text ends within the first m tokens, from none to all.
+
+    >>> {draw_two_level(np.random.default_rng(seed), [3, 5, 9], 1, [0, 6]) for seed in range(50)}
+    {0, 1, 2}
     """
     longest = int(lengths[rng.integers(len(lengths))])
-    return min(int(rng.integers(longest // compression_rate + 1)), codes)
+    return bisect_right(ends, int(rng.integers(longest // grain + 1)) * grain)
 
 
 def draw_uniform(rng: np.random.Generator, codes: int) -> int:
@@ -61,22 +66,18 @@ def draw_weighted(rng: np.random.Generator, codes: int, weights: tuple[float, fl
     return int(rng.integers(1, codes))
 
 
-def mixed_answer(
-    trace_ids: Sequence[int],
-    solution_ids: Sequence[int],
-    codes: Sequence[int],
-    compression_rate: int,
-    special: SpecialIds,
-) -> list[int]:
-    """Return the answer whose first ``len(codes) * r`` trace tokens are latents (Token Assorted, equation 1).
+def mixed_answer(row: Row, replaced: int, special: SpecialIds) -> list[int]:
+    """Return the answer to a row in which its first ``replaced`` codes stand for their text.
 
-    Without codes there are no delimiters: the answer is the plain trace and solution.
+    This is equation 1 of Token Assorted. Without codes there are no delimiters: the answer is the plain trace and
+    solution.
 
     >>> special = SpecialIds(eos=0, bo_latent=100, eo_latent=101, first_latent=102, codebook_size=8)
-    >>> mixed_answer([1, 2, 3, 4, 5], [9, 0], codes=[7, 3], compression_rate=2, special=special)
+    >>> row = {"trace_ids": [1, 2, 3, 4, 5], "solution_ids": [9, 0], "codes": [7, 3], "code_ends": [2, 4]}
+    >>> mixed_answer(row, 2, special)
     [100, 109, 105, 101, 5, 9, 0]
     """
-    text = [*trace_ids[len(codes) * compression_rate :], *solution_ids]
-    if not codes:
+    text = [*row["trace_ids"][replaced_tokens(row, replaced) :], *row["solution_ids"]]
+    if not replaced:
         return text
-    return [special.bo_latent, *map(special.latent, codes), special.eo_latent, *text]
+    return [special.bo_latent, *map(special.latent, row["codes"][:replaced]), special.eo_latent, *text]

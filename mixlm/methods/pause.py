@@ -45,6 +45,6 @@ class Pause(Method):
         """Return P and the pauses."""
         return [*super().prompt(prompt_ids, progress, thoughts), *[self.special.pause] * self.count]
 
-    def extra_tokens(self, trace: int) -> int:
+    def extra_tokens(self, row: Row) -> int:
         """Return the number of pauses."""
         return self.count

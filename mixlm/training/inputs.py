@@ -113,8 +113,8 @@ def leave_out_long(
     Raises:
         InputError: If none is short enough.
     """
-    parts = rows.select_columns(list(PARTS))
-    sizes = [(tokens_of(row), method.extra_tokens(len(row["trace_ids"]))) for row in parts]
+    parts = rows.select_columns([name for name in (*PARTS, "code_ends") if name in rows.column_names])
+    sizes = [(tokens_of(row), method.extra_tokens(row)) for row in parts]
     kept = [index for index, size in enumerate(sizes) if sum(size) <= longest]
     if kept:
         return rows if len(kept) == len(sizes) else rows.select(kept)

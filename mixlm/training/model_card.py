@@ -65,7 +65,9 @@ def write_card(run: Run, history: list[dict[str, Any]]) -> None:
     """
     model = str(run.arguments.get("model", ""))
     on_hub = not Path(model).exists() and model.count("/") == 1
-    latents = f"| codebook | {run.codebook_size} codes, one for {run.compression_rate} trace tokens |\n"
+    text = f"{run.compression_rate} trace tokens"
+    text = f"a step, or {text} of a longer one" if run.align == "step" else text
+    latents = f"| codebook | {run.codebook_size} codes, one for {text} |\n"
     has_latents = run.ids.codebook_size > 0
     text = _CARD.format(
         base=f"base_model: {model}\n" if on_hub else "",

@@ -152,6 +152,7 @@ class _Finetuning:
             method_name=self.options.method,
             template=self.data.template,
             ids=special_ids(self.data.tokenizer),
+            align=encoded.align if encoded else "fixed",
             chunk_length=encoded.chunk_length if encoded else 0,
             compression_rate=encoded.compression_rate if encoded else 0,
             codebook_size=self.data.codebook_size,
@@ -164,7 +165,7 @@ class _Finetuning:
     def _prepare_rows(self, context: int | None) -> MixedDataset:
         """Make method and rows ready for each other; what is too long is left out before the method sees it."""
         options, method, run = self.options, self.method, self.run
-        method.bind(run.ids, run.compression_rate, run.chunk_length)
+        method.bind(run.ids, run.cutting)
         rows = self._short_enough(self.data.train, context, "sample")
         self.valid = self._short_enough(self.data.valid, context, "validation sample")
         run.method_state = method.fit(rows, options.seed)

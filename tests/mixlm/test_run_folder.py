@@ -9,6 +9,7 @@ import pytest
 from mixlm.errors import InputError
 from mixlm.run import INFO_NAME, load_run
 from tests.tiny_runs import tiny_run
+from vqvae import Cutting
 
 
 def test_a_method_is_made_once_for_a_run():
@@ -37,6 +38,17 @@ def test_the_mark_of_a_finished_run_appears_whole_or_not_at_all(tmp_path, monkey
     monkeypatch.undo()
     replace(run, seed=7).save()
     assert load_run(tmp_path).seed == 7
+
+
+def test_a_run_of_before_has_chunks_of_fixed_length(tmp_path):
+    tiny_run(path=tmp_path).save()
+    values = json.loads((tmp_path / INFO_NAME).read_text())
+    assert values.pop("align") == "fixed"
+    (tmp_path / INFO_NAME).write_text(json.dumps(values))
+    run = load_run(tmp_path)
+    assert run.cutting == Cutting("fixed", 2, 2) == run.method.cutting
+    assert replace(run, align="step").method.cutting == Cutting("step", 2, 2)
+    assert tiny_run("cot").cutting is None
 
 
 @pytest.mark.parametrize(

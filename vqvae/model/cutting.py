@@ -29,6 +29,16 @@ class Cutting:
     chunk_length: int
     compression_rate: int
 
+    @property
+    def codes_per_chunk(self) -> int:
+        """Codes of one chunk, L / r."""
+        return self.chunk_length // self.compression_rate
+
+    @property
+    def grain(self) -> int:
+        """Tokens at whose multiples the text of a code can end, counted from the trace's first."""
+        return 1 if self.align == "step" else self.compression_rate
+
     def stretches(self, row: Mapping[str, Sequence[int]]) -> np.ndarray:
         """Return the lengths of the stretches of a tokenized row's trace, of which it holds all tokens."""
         if self.align == "step":

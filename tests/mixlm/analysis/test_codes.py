@@ -23,13 +23,13 @@ def decode(ids):
     return "-".join(map(str, ids))
 
 
-def test_a_code_stands_for_its_r_tokens():
+def test_a_code_stands_for_the_tokens_up_to_its_end():
     rows = [
-        {"trace_ids": [1, 2, 3, 4, 5], "codes": [7, 7]},
-        {"trace_ids": [1, 2, 9, 9], "codes": [7, 0]},
-        {"trace_ids": [8], "codes": []},
+        {"trace_ids": [1, 2, 3, 4, 5], "codes": [7, 7], "code_ends": [2, 4]},
+        {"trace_ids": [1, 2, 9, 9, 9], "codes": [7, 0], "code_ends": [2, 5]},
+        {"trace_ids": [8], "codes": [], "code_ends": []},
     ]
-    assert count_pairs(rows, 2) == {(7, (1, 2)): 2, (7, (3, 4)): 1, (0, (9, 9)): 1}
+    assert count_pairs(rows) == {(7, (1, 2)): 2, (7, (3, 4)): 1, (0, (9, 9, 9)): 1}
 
 
 @pytest.mark.parametrize(("counts", "bits"), [([5], 0), ([3, 3], 1), ([1, 1, 1, 1], 2), ([2, 1, 1, 0], 1.5)])

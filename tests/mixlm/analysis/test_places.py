@@ -12,8 +12,8 @@ from tests.tiny_runs import tiny_run
 
 
 ROWS = [
-    {"prompt_ids": [1, 2], "trace_ids": [3, 4, 5, 6, 7], "solution_ids": [9, 0], "codes": [2, 4]},
-    {"prompt_ids": [1, 2, 3, 4], "trace_ids": [5, 6], "solution_ids": [9, 0], "codes": [0]},
+    {"prompt_ids": [1, 2], "trace_ids": [3, 4, 5, 6, 7], "solution_ids": [9, 0], "codes": [2, 4], "code_ends": [2, 4]},
+    {"prompt_ids": [1, 2, 3, 4], "trace_ids": [5, 6], "solution_ids": [9, 0], "codes": [0], "code_ends": [2]},
 ]
 
 
@@ -63,7 +63,7 @@ def test_means_by_place() -> None:
 
 
 def test_rows_too_short_for_a_chunk_are_left_out(tmp_path) -> None:
-    short = {**ROWS[0], "codes": []}
+    short = {**ROWS[0], "codes": [], "code_ends": []}
     run = tiny_run(ids=IDS)
     options = GenerationOptions(max_new_tokens=12, batch_size=1)
     (finding,) = analyze(Case(Engine(run, model(), TOKENIZER), [ROWS[1], short], options), ["places"])

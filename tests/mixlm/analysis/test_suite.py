@@ -12,6 +12,7 @@ from mixlm.evaluation.statistics import wilson_interval
 from mixlm.generation.engine import Engine
 from mixlm.generation.options import GenerationOptions
 from pipelines.analyze import main
+from tests.coded_rows import coded
 from tests.completions_stub import Stub, serving
 from tests.mixlm.analysis.test_interventions import IDS, OPTIONS, ROWS, TOKENIZER, model, thought_run
 from tests.tiny_runs import saved_run, tiny_run, write_encoded_for
@@ -21,7 +22,7 @@ from tests.tiny_runs import saved_run, tiny_run, write_encoded_for
 GRAPH = {"idx_to_symbol": ["a", "b", "c", "d", "e"], "edges": [[0, 1], [0, 2], [1, 3], [2, 4]]}
 ENDS = {"root": 0, "target": 3, "neg_target": 4}
 GRAPH_ROWS = [{**row, **{name: json.dumps(value) for name, value in GRAPH.items()}, **ENDS} for row in ROWS]
-CODED_ROWS = [{**row, "codes": [row["row"] % 5, 1]} for row in ROWS]
+CODED_ROWS = [coded(row, [row["row"] % 5, 1]) for row in ROWS]
 
 
 def engine(run) -> Engine:

@@ -4,7 +4,16 @@ import pytest
 from datasets import Dataset
 
 from mixlm.data.samples import read_samples
-from mixlm.data.tables import as_dataset, flat_lists, list_array, lists_of, replaced_chunks, row_table, tokens_of
+from mixlm.data.tables import (
+    as_dataset,
+    flat_lists,
+    list_array,
+    lists_of,
+    replaced_chunks,
+    replaced_tokens,
+    row_table,
+    tokens_of,
+)
 from mixlm.data.template import Template
 from mixlm.data.tokenization import tokenize_samples
 from mixlm.errors import InputError
@@ -69,5 +78,7 @@ def test_tokens_of_a_row_are_those_of_its_three_parts():
     assert [tokens_of(row) for row in ROWS] == [6, 3]
 
 
-def test_codes_replace_whole_chunks_and_leave_the_tail():
-    assert replaced_chunks({"trace_ids": [1, 2, 3, 4, 5], "codes": [7, 9]}, 2) == [(7, [1, 2]), (9, [3, 4])]
+def test_codes_replace_the_text_up_to_their_ends_and_leave_the_tail():
+    row = {"trace_ids": [1, 2, 3, 4, 5], "codes": [7, 9], "code_ends": [3, 4]}
+    assert replaced_chunks(row) == [(7, [1, 2, 3]), (9, [4])]
+    assert [replaced_tokens(row, codes) for codes in range(3)] == [0, 3, 4]

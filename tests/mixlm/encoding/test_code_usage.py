@@ -9,10 +9,10 @@ from mixlm.encoding.shard_files import write_shard
 
 
 ROWS = [
-    {"trace_ids": [1, 2, 3, 4, 9], "codes": [5, 7]},
-    {"trace_ids": [8], "codes": []},
-    {"trace_ids": [1, 2, 3, 4], "codes": [5, 5]},
-    {"trace_ids": [3, 4, 1, 2], "codes": [7, 5]},
+    {"trace_ids": [1, 2, 3, 4, 9], "codes": [5, 7], "code_ends": [2, 4]},
+    {"trace_ids": [8], "codes": [], "code_ends": []},
+    {"trace_ids": [1, 2, 3, 4], "codes": [5, 5], "code_ends": [2, 4]},
+    {"trace_ids": [3, 4, 1, 2], "codes": [7, 5], "code_ends": [2, 4]},
 ]
 
 
@@ -27,7 +27,7 @@ class Words:
 def out(tmp_path):
     (tmp_path / "vqvae").mkdir()
     for name, rows in (("a", ROWS[:1]), ("b", []), ("c", ROWS[1:])):
-        write_shard(tmp_path / f"{name}.parquet", row_table(rows, ["trace_ids", "codes"]))
+        write_shard(tmp_path / f"{name}.parquet", row_table(rows, list(ROWS[0])))
     return tmp_path
 
 
@@ -45,6 +45,22 @@ def test_usage_by_hand(out):
     }
 
 
+def test_texts_of_any_length_by_hand(tmp_path):
+    """Steps of 3, 2 and 4 tokens of which the last is cut, of 1, and 7 7 beside 7: one is no part of the other."""
+    rows = [
+        {"trace_ids": [1, 2, 3, 4, 5, 6, 7, 8, 9], "codes": [0, 1, 2, 0], "code_ends": [3, 5, 8, 9]},
+        {"trace_ids": [4, 5, 7, 7, 7], "codes": [1, 1, 1], "code_ends": [2, 4, 5]},
+    ]
+    (tmp_path / "vqvae").mkdir()
+    write_shard(tmp_path / "a.parquet", row_table(rows))
+    write_usage(tmp_path, ["a.parquet"], 3, Words())
+    assert json.loads((tmp_path / "vqvae" / "usage.json").read_text()) == {
+        "totals": {"0": 2, "1": 4, "2": 1},
+        "distinct_chunks": 6,
+        "chunks": {"0": [["1 2 3", 1], ["9", 1]], "1": [["4 5", 2], ["7", 1], ["7 7", 1]], "2": [["6 7 8", 1]]},
+    }
+
+
 def test_of_very_many_codes_the_first_of_every_shard_are_counted(out, monkeypatch):
     monkeypatch.setattr(code_usage, "MOST_COUNTED", 4)
     assert usage_of(out)["totals"] == {"5": 2}  # one code of each of three shards, of which one is empty
@@ -52,7 +68,7 @@ def test_of_very_many_codes_the_first_of_every_shard_are_counted(out, monkeypatc
 
 def test_a_dataset_without_codes_has_an_empty_dictionary(tmp_path):
     (tmp_path / "vqvae").mkdir()
-    write_shard(tmp_path / "a.parquet", row_table(ROWS[1:2], ["trace_ids", "codes"]))
+    write_shard(tmp_path / "a.parquet", row_table(ROWS[1:2]))
     write_usage(tmp_path, ["a.parquet"], 2, Words())
     content = json.loads((tmp_path / "vqvae" / "usage.json").read_text())
     assert content == {"totals": {}, "distinct_chunks": 0, "chunks": {}}

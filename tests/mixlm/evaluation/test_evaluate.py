@@ -15,6 +15,7 @@ from mixlm.generation.options import GenerationOptions
 from mixlm.model.collator import pad
 from mixlm.model.loading import context_length
 from mixlm.processes import Processes
+from tests.coded_rows import coded
 from tests.tiny_runs import WORDS, tiny_model, tiny_run, tiny_tokenizer
 
 
@@ -31,8 +32,8 @@ def ids_of(text: str) -> list[int]:
 def row(number: int, prompt: str, trace: str, answer: str, codes: list[int] | None = None) -> dict:
     trace_ids, solution_ids = ids_of(trace), ids_of(f"### {answer} <eos>")
     tokens = {"prompt_ids": ids_of(prompt), "trace_ids": trace_ids, "solution_ids": solution_ids}
-    coded = {"codes": codes} if codes is not None else {}
-    return {"row": number, **tokens, "step_lengths": [len(trace_ids)], "question": prompt, **coded}
+    tokens |= {"row": number, "step_lengths": [len(trace_ids)], "question": prompt}
+    return tokens if codes is None else coded(tokens, codes)
 
 
 ROWS = [
@@ -40,7 +41,7 @@ ROWS = [
     row(7, "a", "c", "2", []),
     row(8, "b c d", "a b c d e f g a", "3 4", [0, 1, 2, 3]),
 ]
-RAW_ROWS = [{name: value for name, value in row.items() if name != "codes"} for row in ROWS]
+RAW_ROWS = [{name: value for name, value in row.items() if not name.startswith("code")} for row in ROWS]
 
 
 def engine(model, run=RUN) -> Engine:
@@ -51,13 +52,16 @@ def test_right_answers_are_read_from_the_solutions():
     assert [gold_answer(row, ENGINE) for row in ROWS] == ["1", "2", "3 4"]
 
 
-def test_own_codes_come_from_the_data_or_from_whole_chunks():
+def test_own_codes_come_from_the_data_or_from_where_the_run_cuts():
     assert [own_codes(row, RUN) for row in ROWS] == [2, 0, 4]
     assert [own_codes(row, RUN) for row in RAW_ROWS] == [2, 0, 4]
     coarse = replace(RUN, chunk_length=4)  # a chunk of 4 tokens has two codes; 5 tokens are one chunk
     assert [own_codes(row, coarse) for row in RAW_ROWS] == [2, 0, 4]
     coarse = replace(coarse, compression_rate=4)
     assert [own_codes(row, coarse) for row in RAW_ROWS] == [1, 0, 2]
+    steps = replace(coarse, align="step")
+    assert [own_codes(row, steps) for row in RAW_ROWS] == [2, 1, 2]  # one step each, of 5, 1 and 8 tokens
+    assert own_codes({**RAW_ROWS[0], "step_lengths": [2, 0, 3]}, steps) == 2
     assert [own_codes(row, tiny_run("cot")) for row in RAW_ROWS] == [0, 0, 0]
 
 

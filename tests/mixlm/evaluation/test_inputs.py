@@ -58,6 +58,7 @@ def test_a_raw_file_is_rendered_by_the_runs_template(tmp_path):
     [
         ({"fingerprint": "another"}, "encoded with another tokenizer"),
         ({"template": Template(separator=" ")}, "rendered by another template"),
+        ({"align": "step"}, "its align is fixed, that of run step"),
         ({"chunk_length": 4}, "its chunk length is 2, that of run 4"),
         ({"codebook_size": 9}, "its codebook size is 5, that of run 9"),
     ],

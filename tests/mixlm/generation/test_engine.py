@@ -223,7 +223,7 @@ def test_tokens_that_the_method_puts_behind_the_prompt_are_counted():
             return [*prompt_ids, IDS.pause, IDS.pause]
 
     class PausingRun(type(RUN)):
-        method = property(lambda self: Pausing().bind(self.ids, self.compression_rate))
+        method = property(lambda self: Pausing().bind(self.ids, self.cutting))
 
     run = PausingRun(**vars(replace(RUN)))
     model = tiny_model("llama")

@@ -27,4 +27,5 @@ ROW: Row = {
     "step_lengths": [3, 2, 2],
     "solution_ids": [9, EOS],
     "codes": [7, 3, 5],  # of two tokens each; 17 has none
+    "code_ends": [2, 4, 6],
 }

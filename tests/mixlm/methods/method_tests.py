@@ -26,6 +26,7 @@ from mixlm.training.inputs import open_data
 from mixlm.training.mixed_dataset import EpochSampler, MixedDataset
 from mixlm.training.options import TrainingOptions
 from mixlm.training.train import train
+from tests.coded_rows import fixed
 from tests.interruption import Interrupted, interrupt_at
 from tests.mixlm.methods.hand import EOS, ROW, SPECIAL, P, Row
 from tests.tiny_data import SCRATCH, write_encoded, write_raw
@@ -83,7 +84,7 @@ class MethodTests:
 
     def method(self, **options: Any) -> Method:
         """Return the method as a run has it."""
-        method = build_method(self.name, {**self.options, **options}).bind(SPECIAL, 2)
+        method = build_method(self.name, {**self.options, **options}).bind(SPECIAL, fixed(2))
         return method.restore(method.fit([ROW], seed=0) if self.state is None else self.state)
 
     def rows(self, count: int = 12) -> list[Row]:
@@ -123,7 +124,8 @@ class MethodTests:
 
     def test_no_sequence_is_longer_than_stated(self) -> None:
         """The trainer leaves room for ``extra_tokens`` beyond P, C and S."""
-        (row,), most = recoded([ROW], self.method()), 12 + self.method().extra_tokens(len(ROW["trace_ids"]))
+        (row,) = recoded([ROW], self.method())
+        most = 12 + self.method().extra_tokens(row)
         for step in {step for step, _ in self.schedule}:
             for seed in range(50):
                 progress, rng = Progress(step, self.steps_per_epoch), np.random.default_rng(seed)

@@ -8,13 +8,14 @@ from mixlm.errors import InputError
 from mixlm.generation.answers import TokenCounts
 from mixlm.methods import Progress, build_method
 from mixlm.methods.mixing import row_generator
+from tests.coded_rows import coded, fixed
 from tests.mixlm.methods.hand import BO, EO, ROW, SPECIAL, P
 from tests.mixlm.methods.method_tests import MethodTests, text
 
 
 START = Progress(0, 10)
 ALL = (BO, 109, 105, 107, EO, 17, 9, 0)
-LONG = {**ROW, "trace_ids": list(range(11, 20)), "codes": [7, 3, 5, 0]}  # nine tokens, four codes of two
+LONG = coded({**ROW, "trace_ids": list(range(11, 20))}, [7, 3, 5, 0])  # nine tokens, four codes of two
 
 
 class TestAssorted(MethodTests):
@@ -62,12 +63,12 @@ class TestAssorted(MethodTests):
     def test_the_trace_caps_what_the_papers_rule_draws(self) -> None:
         method, rng = self.method(mix="paper"), np.random.default_rng(0)
         assert {method.draw(ROW, rng) for _ in range(500)} == {0, 1, 2, 3}
-        assert {method.draw({**ROW, "codes": []}, rng) for _ in range(50)} == {0}
+        assert {method.draw(coded(ROW, []), rng) for _ in range(50)} == {0}
 
     @pytest.mark.parametrize(("weights", "same"), [("0,1,0", "assorted-all"), ("1,0,0", "cot")])
     @pytest.mark.parametrize("codes", [[7, 3, 5], [7], []])
     def test_weights_of_all_and_of_nothing_are_other_methods(self, weights: str, same: str, codes: list[int]) -> None:
-        row, other = {**ROW, "codes": codes}, build_method(same, {}).bind(SPECIAL, 2)
+        row, other = coded(ROW, codes), build_method(same, {}).bind(SPECIAL, fixed(2))
         method = self.method(mix="weighted", weights=weights)
         for seed in range(20):
             drawn = method.sequence(row, START, np.random.default_rng(seed))
@@ -87,7 +88,7 @@ class TestAssortedAll(MethodTests):
     counts, paper_tokens = TokenCounts(text=3, latent=3, delimiter=2), 8
 
     def test_a_trace_without_codes_is_text(self) -> None:
-        sequence = self.method().sequence({**ROW, "codes": []}, START, np.random.default_rng(0))
+        sequence = self.method().sequence(coded(ROW, []), START, np.random.default_rng(0))
         assert sequence.ids == [*P, *ROW["trace_ids"], 9, 0]
 
 
@@ -111,7 +112,7 @@ class TestAssortedCurriculum(MethodTests):
     def test_a_share_is_rounded_down(self, codes: int, replaced: list[int]) -> None:
         """Stage s of 8 replaces codes * s // 8 codes: 3 * 3 / 8 is one."""
         method = self.method(stages=8, epochs_per_stage=0.5)
-        row = {**ROW, "codes": ROW["codes"][:codes]}
+        row = coded(ROW, ROW["codes"][:codes])
         for stage, count in enumerate(replaced):
             ids = method.sequence(row, Progress(5 * stage, 10), np.random.default_rng(0)).ids
             assert ids == method.sequence_with(row, count).ids
@@ -157,7 +158,7 @@ class TestAssortedPoisson(MethodTests):
         ],
     )
     def test_a_chunk_of_two_codes_is_replaced_whole(self, latent: Sequence[bool], answer: list[int]) -> None:
-        method = build_method(self.name, {}).bind(SPECIAL, compression_rate=2, chunk_length=4)
+        method = build_method(self.name, {}).bind(SPECIAL, fixed(2, 4))
         assert method.sequence_of(LONG, latent).ids == [*P, *answer, 9, 0]
         drawn = {tuple(method.sequence(LONG, START, np.random.default_rng(seed)).ids) for seed in range(60)}
         assert len(drawn) == 4 and (*P, *answer, 9, 0) in drawn
@@ -174,11 +175,11 @@ class TestAssortedPoisson(MethodTests):
 
     @pytest.mark.parametrize(("rate", "length"), [(1, 1), (1, 3), (2, 2), (2, 4), (3, 3), (4, 4), (1, 2)])
     def test_room_is_left_for_the_delimiters_of_every_run(self, rate: int, length: int) -> None:
-        method = build_method(self.name, {}).bind(SPECIAL, rate, length)
-        row = {**ROW, "trace_ids": [11] * 24, "codes": [0] * (24 // rate)}
+        method = build_method(self.name, {}).bind(SPECIAL, fixed(rate, length))
+        row = coded({**ROW, "trace_ids": [11] * 24}, [0] * (24 // rate), rate)
         chunks = 24 // length
         longest = max(len(method.sequence_of(row, [place % 2 == 0 for place in range(chunks)]).ids), 3 + 24 + 2)
-        assert longest - (3 + 24 + 2) <= method.extra_tokens(trace=24)
+        assert longest - (3 + 24 + 2) <= method.extra_tokens(row)
 
 
 @pytest.mark.parametrize(
@@ -198,7 +199,7 @@ def test_wrong_options_are_refused(name: str, option: str, value: float) -> None
 @pytest.mark.parametrize("rate", [1, 2, 3, 16])
 def test_room_is_left_for_the_delimiters(rate: int) -> None:
     """Of all prefixes the worst is one code, which takes three tokens in place of r."""
-    method = build_method("assorted", {}).bind(SPECIAL, rate)
-    row = {**ROW, "trace_ids": [11] * 48, "codes": [0] * (48 // rate)}
+    method = build_method("assorted", {}).bind(SPECIAL, fixed(rate))
+    row = coded({**ROW, "trace_ids": [11] * 48}, [0] * (48 // rate), rate)
     longest = max(len(method.sequence_with(row, replaced).ids) for replaced in range(len(row["codes"]) + 1))
-    assert longest == 3 + 48 + 2 + method.extra_tokens(trace=48)
+    assert longest == 3 + 48 + 2 + method.extra_tokens(row)

@@ -156,7 +156,7 @@ def test_the_last_stage_has_all_thoughts_and_no_language(stages: int, per_step: 
     last = Progress(method.schedule_end(1), 1)
     assert method.prompt(P, last) == [*P, BO_THOUGHT, *[THOUGHT] * (stages * per_step), EO_THOUGHT]
     assert forms(method, ROW, last.step) == {(stages * per_step, 0): 1}
-    assert method.extra_tokens(trace=9) == stages * per_step + 2
+    assert method.extra_tokens(ROW) == stages * per_step + 2
 
 
 @pytest.mark.parametrize(

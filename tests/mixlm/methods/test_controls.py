@@ -9,6 +9,7 @@ from mixlm.generation.answers import TokenCounts
 from mixlm.methods import Method, build_method
 from mixlm.methods.base import recoded
 from mixlm.methods.controls import merge_strings
+from tests.coded_rows import coded, fixed
 from tests.mixlm.methods.hand import BO, EO, ROW, SPECIAL, P, Row
 from tests.mixlm.methods.method_tests import MethodTests, text
 
@@ -79,7 +80,7 @@ CONTROLS = ["random-codes", "shuffled-codes", "hashed-codes", "matched-pauses", 
 
 
 def control(name: str, seed: int = 0) -> Method:
-    return build_method(name, UNIFORM).bind(SPECIAL, 2).restore({"seed": seed, "strings": []})
+    return build_method(name, UNIFORM).bind(SPECIAL, fixed(2)).restore({"seed": seed, "strings": []})
 
 
 def many_rows(count: int = 2000) -> list[Row]:
@@ -87,7 +88,7 @@ def many_rows(count: int = 2000) -> list[Row]:
     sorts = np.random.default_rng(1).integers(8, size=(count, 4)).tolist()
     traces = [[token for sort in own for token in (20 + sort, 30 + sort)] for own in sorts]
     return [
-        {**ROW, "row": number, "trace_ids": trace, "codes": own}
+        coded({**ROW, "row": number, "trace_ids": trace}, own)
         for number, (trace, own) in enumerate(zip(traces, sorts, strict=True))
     ]
 
@@ -103,7 +104,7 @@ def independence(rows: list[Row], codes: list) -> float:
 
 @pytest.mark.parametrize("name", CONTROLS)
 def test_a_control_draws_the_same_m_as_the_method_itself(name: str) -> None:
-    real = build_method("assorted", UNIFORM).bind(SPECIAL, 2)
+    real = build_method("assorted", UNIFORM).bind(SPECIAL, fixed(2))
     method = control(name)
     (row,) = recoded([ROW], method)
     for seed in range(30):
@@ -112,7 +113,7 @@ def test_a_control_draws_the_same_m_as_the_method_itself(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["random-codes", "shuffled-codes", "hashed-codes", "matched-pauses"])
 def test_a_recoding_changes_codes_alone(name: str) -> None:
-    rows = many_rows(5) + [{**ROW, "row": 5, "codes": []}]
+    rows = many_rows(5) + [coded({**ROW, "row": 5}, [])]
     for before, after in zip(rows, recoded(rows, control(name)), strict=True):
         assert {**after, "codes": None} == {**before, "codes": None}
         assert len(after["codes"]) == len(before["codes"]) and set(after["codes"]) <= set(range(8))
@@ -183,7 +184,7 @@ def test_matched_pauses_are_zeros_in_as_many_places() -> None:
 
 
 def ngrams(*strings: list[int]) -> Method:
-    return build_method("frequent-ngrams", {}).bind(SPECIAL, 2).restore({"strings": list(strings)})
+    return build_method("frequent-ngrams", {}).bind(SPECIAL, fixed(2)).restore({"strings": list(strings)})
 
 
 def test_strings_are_merged_from_the_most_frequent_pair_on() -> None:
@@ -204,7 +205,7 @@ def test_there_are_at_most_k_strings_and_no_more_than_traces_hold() -> None:
 
 def test_the_training_rows_give_as_many_strings_as_there_are_codes() -> None:
     rows = [{**ROW, "trace_ids": trace} for trace in np.random.default_rng(0).integers(9, size=(50, 40)).tolist()]
-    method = build_method("frequent-ngrams", {}).bind(SPECIAL, 2)
+    method = build_method("frequent-ngrams", {}).bind(SPECIAL, fixed(2))
     state = method.fit(rows, seed=0)
     assert len(state["strings"]) == len(method.strings) == 8 and set(method.strings.values()) == set(range(8))
 
@@ -246,7 +247,7 @@ def test_latents_of_a_row_are_the_strings_in_what_its_codes_stand_for() -> None:
 def test_a_prefix_without_any_string_is_text_within_delimiters() -> None:
     sequence = ngrams([98, 99]).sequence_with(ROW, 1)
     assert sequence.ids == [*P, BO, 11, 12, EO, 13, 14, 15, 16, 17, 9, 0]
-    assert len(sequence.ids) == 12 + ngrams().extra_tokens(trace=7)
+    assert len(sequence.ids) == 12 + ngrams().extra_tokens(ROW)
 
 
 def test_codes_stand_for_the_strings_that_were_found() -> None:

@@ -13,6 +13,7 @@ from mixlm.methods import METHODS, build_method
 from mixlm.model.special_tokens import SpecialIds
 from mixlm.model.vocabulary import special_ids
 from mixlm.run import Run
+from tests.coded_rows import coded, fixed
 from tests.tiny_runs import tiny_model, tiny_tokenizer
 
 
@@ -112,8 +113,8 @@ def letters(ids: list[int], special: SpecialIds) -> str:
 
 def tiny_run_of(method: str) -> Run:
     ids = special_ids(tiny_tokenizer())
-    row = {"row": 0, "prompt_ids": [1], "trace_ids": [1, 2, 3, 1, 2], "codes": [0, 1], "solution_ids": [0]}
-    state = build_method(method, {}).bind(ids, 2).fit([row], seed=0)
+    row = coded({"row": 0, "prompt_ids": [1], "trace_ids": [1, 2, 3, 1, 2], "solution_ids": [0]}, [0, 1])
+    state = build_method(method, {}).bind(ids, fixed(2)).fit([row], seed=0)
     codes = {"chunk_length": 2, "compression_rate": 2, "codebook_size": 5}
     return Run(Path("run"), method, Template(), ids, **codes, method_state=state)
 

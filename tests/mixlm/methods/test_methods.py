@@ -7,6 +7,7 @@ import pytest
 from mixlm.errors import InputError
 from mixlm.methods import METHODS, Method, Progress, build_method
 from mixlm.model.special_tokens import BO_THOUGHT, EO_THOUGHT, PAUSE, THOUGHT, SpecialIds, latent_span
+from tests.coded_rows import fixed
 from tests.mixlm.methods.method_tests import MethodTests
 
 
@@ -92,7 +93,7 @@ def test_wrong_options_are_named(name: str, options: dict, message: str) -> None
     "name", [name for name in METHODS if name not in ("coconut", "coconut-no-curriculum", "pause-as-thought")]
 )
 def test_only_methods_with_thoughts_take_a_number_of_them(name: str) -> None:
-    method: Method = build_method(name, {}).bind(SPECIAL, 2)
+    method: Method = build_method(name, {}).bind(SPECIAL, fixed(2))
     with pytest.raises(InputError, match=f"--thoughts 2: method '{name}' has no thoughts"):
         method.prompt([1, 2], Progress(0, 1), thoughts=2)
 

@@ -14,6 +14,7 @@ from mixlm.methods.mixing import (
     row_generator,
 )
 from mixlm.model.special_tokens import SpecialIds
+from tests.coded_rows import coded
 
 
 SPECIAL = SpecialIds(eos=0, bo_latent=100, eo_latent=101, first_latent=102, codebook_size=16)
@@ -21,31 +22,36 @@ SPECIAL = SpecialIds(eos=0, bo_latent=100, eo_latent=101, first_latent=102, code
 
 def test_the_papers_figure() -> None:
     """Figure 3.1 of Token Assorted: L = r = 16; two latents stand for the first 32 tokens, the rest is unchanged."""
-    trace, solution = list(range(1, 41)), [50, 51, 0]
-    assert mixed_answer(trace, solution, [3, 5], 16, SPECIAL) == [100, 105, 107, 101, *range(33, 41), 50, 51, 0]
+    row = coded({"trace_ids": list(range(1, 41)), "solution_ids": [50, 51, 0]}, [3, 5], 16)
+    assert mixed_answer(row, 2, SPECIAL) == [100, 105, 107, 101, *range(33, 41), 50, 51, 0]
 
 
 def test_without_codes_there_are_no_delimiters() -> None:
-    assert mixed_answer([1, 2, 3], [9, 0], [], 2, SPECIAL) == [1, 2, 3, 9, 0]
+    row = coded({"trace_ids": [1, 2, 3], "solution_ids": [9, 0]}, [5])
+    assert mixed_answer(row, 0, SPECIAL) == [1, 2, 3, 9, 0]
 
 
 def test_one_latent_stands_for_a_chunk_not_for_a_token() -> None:
-    answer = mixed_answer(list(range(1, 33)), [0], [4, 4], 16, SPECIAL)
+    row = coded({"trace_ids": list(range(1, 33)), "solution_ids": [0]}, [4, 4], 16)
+    answer = mixed_answer(row, 2, SPECIAL)
     assert len(answer) == 2 + 2 + 1
 
 
 @given(
     st.lists(st.integers(1, 99), max_size=60),
-    st.integers(1, 8),
     st.data(),
 )
-def test_the_text_that_is_left_is_the_end_of_the_trace(trace: list[int], rate: int, data: st.DataObject) -> None:
-    codes = data.draw(st.lists(st.integers(0, 15), max_size=len(trace) // rate))
-    answer = mixed_answer(trace, [99, 0], codes, rate, SPECIAL)
+def test_the_text_that_is_left_is_the_end_of_the_trace(trace: list[int], data: st.DataObject) -> None:
+    """However long the texts of the codes are."""
+    ends = sorted(data.draw(st.sets(st.integers(1, max(len(trace), 1)), max_size=len(trace))))
+    own = data.draw(st.lists(st.integers(0, 15), min_size=len(ends), max_size=len(ends)))
+    codes = own[: data.draw(st.integers(0, len(ends)))]
+    row = {"trace_ids": trace, "solution_ids": [99, 0], "codes": own, "code_ends": ends}
+    answer = mixed_answer(row, len(codes), SPECIAL)
     latents = [token for token in answer if SPECIAL.is_latent(token)]
     assert [SPECIAL.code(token) for token in latents] == codes
     text = answer[len(codes) + 2 :] if codes else answer
-    assert [*trace[: len(codes) * rate], *text] == [*trace, 99, 0]
+    assert [*(trace[: ends[len(codes) - 1]] if codes else []), *text] == [*trace, 99, 0]
     assert (100 in answer, 101 in answer) == (bool(codes), bool(codes))
 
 
@@ -58,7 +64,7 @@ def test_two_level_draw_has_the_papers_distribution() -> None:
             expected[count] += 1 / len(PAPER_LENGTHS) / (reach + 1)
     assert expected[0] == pytest.approx(0.229, abs=5e-4)  # the share of pure text that the rule implies
     rng = np.random.default_rng(0)
-    drawn = Counter(draw_two_level(rng, 1000, 16, PAPER_LENGTHS) for _ in range(20_000))
+    drawn = Counter(draw_two_level(rng, range(16, 16_016, 16), 16, PAPER_LENGTHS) for _ in range(20_000))
     assert set(drawn) == set(range(17))
     for count, share in expected.items():
         assert drawn[count] / 20_000 == pytest.approx(share, abs=4 * (share / 20_000) ** 0.5)
@@ -66,13 +72,14 @@ def test_two_level_draw_has_the_papers_distribution() -> None:
 
 def test_72_reaches_64_tokens_only() -> None:
     rng = np.random.default_rng(0)
-    assert {draw_two_level(rng, 100, 16, (72,)) for _ in range(500)} == {0, 1, 2, 3, 4}
+    assert {draw_two_level(rng, range(16, 1616, 16), 16, (72,)) for _ in range(500)} == {0, 1, 2, 3, 4}
 
 
 @given(st.integers(0, 30), st.integers(1, 40), st.integers(0, 2**31))
 def test_the_trace_caps_every_draw(codes: int, rate: int, seed: int) -> None:
     rng = np.random.default_rng(seed)
-    assert 0 <= draw_two_level(rng, codes, rate, PAPER_LENGTHS) <= codes
+    ends = [rate * (place + 1) for place in range(codes)]
+    assert 0 <= draw_two_level(rng, ends, rate, PAPER_LENGTHS) <= codes
     assert 0 <= draw_uniform(rng, codes) <= codes
 
 

@@ -6,6 +6,7 @@ from mixlm.errors import InputError
 from mixlm.methods import build_method
 from mixlm.model.special_tokens import SpecialIds
 from mixlm.training.mixed_dataset import EpochSampler, MixedDataset
+from tests.coded_rows import fixed
 
 
 SPECIAL = SpecialIds(eos=0, bo_latent=100, eo_latent=101, first_latent=102, codebook_size=8)
@@ -16,13 +17,14 @@ ROWS = [
         "trace_ids": [50 + i for i in range(16)],
         "solution_ids": [0],
         "codes": [row % 8] * 8,
+        "code_ends": list(range(2, 17, 2)),
     }
     for row in range(23)
 ]
 
 
 def dataset(**options: object) -> MixedDataset:
-    method = build_method("assorted", {"mix": "uniform"}).bind(SPECIAL, 2)
+    method = build_method("assorted", {"mix": "uniform"}).bind(SPECIAL, fixed(2))
     return MixedDataset(ROWS, method, batch_size=4, **options)
 
 
@@ -92,7 +94,7 @@ def test_fewer_rows_than_a_batch_is_said() -> None:
 def test_a_dataset_of_arrow_rows_reads_the_same() -> None:
     from datasets import Dataset
 
-    method = build_method("assorted", {"mix": "uniform"}).bind(SPECIAL, 2)
+    method = build_method("assorted", {"mix": "uniform"}).bind(SPECIAL, fixed(2))
     arrow = MixedDataset(Dataset.from_list(ROWS), method, batch_size=4)
     assert [arrow[index] for index in range(23)] == [dataset()[index] for index in range(23)]
     assert torch.equal(torch.tensor(arrow.order()), torch.tensor(dataset().order()))

@@ -12,6 +12,7 @@ from mixlm.training.inputs import leave_out_long
 from mixlm.training.options import TrainingOptions
 from mixlm.training.preflight import check_start, checkpoint_step, warn_of_schedule
 from mixlm.training.train import train
+from tests.coded_rows import fixed
 from tests.tiny_data import write_raw, write_scratch
 
 
@@ -95,7 +96,7 @@ def test_a_last_stage_that_is_never_trained_is_said(
 ) -> None:
     """Ten steps are an epoch. A last stage that begins at step n is first trained by a training of n + 1 steps."""
     said: list[str] = []
-    bound = build_method(method, options).bind(ALL_IDS, 2).restore({"longest": 5})
+    bound = build_method(method, options).bind(ALL_IDS, fixed(2)).restore({"longest": 5})
     warn_of_schedule(bound, 10, TrainingOptions(method, **training), said.append)
     assert len(said) == (end is not None)
     if end is not None:
