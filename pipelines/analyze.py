@@ -8,7 +8,14 @@ import click
 
 from mixlm.errors import InputError
 from pipelines.shared.command import command
-from pipelines.shared.options import answerer_of, batch_options, check_option, endpoint_options, rows_options
+from pipelines.shared.options import (
+    answerer_of,
+    batch_options,
+    check_option,
+    endpoint_options,
+    kind_option,
+    rows_options,
+)
 
 
 @command("analyze")
@@ -29,6 +36,7 @@ from pipelines.shared.options import answerer_of, batch_options, check_option, e
 @click.option("--also", multiple=True, metavar="RUN", help="Further run for the sweep, e.g. one with another c.")
 @rows_options
 @check_option
+@kind_option
 @batch_options
 @endpoint_options
 def main(
@@ -41,10 +49,8 @@ def main(
     split: str | None,
     limit: int | None,
     check: str,
-    max_new_tokens: int | None,
-    batch_size: int,
     device: str,
-    **server: Any,
+    **settings: Any,
 ) -> None:
     """Analyse the run in the folder RUN on DATA, an encoded dataset or a file of samples.
 
@@ -73,8 +79,9 @@ def main(
     for other in others:
         check_comparable(engine.run, other)
     rows = open_rows(data, engine, split, limit)
-    options = with_length(GenerationOptions(max_new_tokens=max_new_tokens, batch_size=batch_size), rows)
-    case = Case(answerer_of(engine, server), rows, options, check, kinds, others)
+    answerer = answerer_of(engine, settings)
+    options = with_length(GenerationOptions(**settings), rows)
+    case = Case(answerer, rows, options, check, kinds, others)
     for finding in analyze(case, names, say=click.echo):
         print_finding(finding)
         table, picture = finding.write(out)

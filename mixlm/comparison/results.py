@@ -85,6 +85,7 @@ def make_result(
     codebook = json.loads(manifest.read_text(encoding="utf-8"))["codebook"] if manifest else {}
     stage_1 = {name: _rounded(codebook[name]) for name in _STAGE_1 if name in codebook}
     settings = {"check": measured["check"], "samples": measured["samples"], "rows": measured["rows"]}
+    settings |= {"decoding": measured.get("decoding", "plain")}  # all that there was while evaluations did not say it
     figures = {"modes": modes, "loss": _rounded(measured["loss"]), "stage1": stage_1 or None}
     return {**cell, **settings, **figures, "seconds": _rounded(seconds), **surroundings()}
 

@@ -46,9 +46,9 @@ def evaluate(
         advance: Called with (done, total) after every batch; all modes and the loss count.
 
     Returns:
-        ``method``, ``rows``, ``samples``, ``check``, ``max_new_tokens``; ``loss``: as ``teacher_forced_losses``, empty
-        of a server; ``modes``: for each mode what ``summarize`` returns; ``records``: one for each answer; those of
-        two runs join by ``row``, ``latents`` and ``sample``.
+        ``method``, ``rows``, ``samples``, ``check``, ``max_new_tokens``, ``decoding`` ("plain" of sampled answers);
+        ``loss``: as ``teacher_forced_losses``, empty of a server; ``modes``: for each mode what ``summarize`` returns;
+        ``records``: one for each answer; those of two runs join by ``row``, ``latents`` and ``sample``.
 
     Raises:
         InputError: If there is no row, a prompt does not fit, or a mode or check cannot be had.
@@ -73,6 +73,7 @@ def evaluate(
         summaries[mode] = summarize(scored, len(rows)) | {"seconds": time.perf_counter() - started}
         records += scored
     settings = {"samples": options.samples, "check": check, "max_new_tokens": options.max_new_tokens}
+    settings |= {"decoding": answerer.decoding(options)}
     result = {"method": run.method_name, "rows": len(rows), **settings}
     return result | {"modes": summaries, "loss": losses, "records": records}
 

@@ -58,6 +58,8 @@ class Endpoint(Answerer):
         InputError: If the run needs generation of its own, or the server is not there.
     """
 
+    own_decoding = "plain"
+
     def __init__(
         self, url: str, engine: Engine, name: str | None = None, concurrency: int = 16, retries: int = 5
     ) -> None:
@@ -109,6 +111,8 @@ class Endpoint(Answerer):
         for request in requests:
             if request.change is not None:
                 raise InputError(f"{request.name}: a server cannot change what the model reads; leave out --endpoint")
+        if self.decoding(options) != "plain":
+            raise InputError("--decoding kind: a server decodes plainly; leave out this or --endpoint")
         if options.thoughts is not None:
             raise InputError(f"--thoughts {options.thoughts}: a server has none; leave it out")
         return super().plan(requests, options)

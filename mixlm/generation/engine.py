@@ -11,7 +11,7 @@ from transformers import GenerationConfig, LogitsProcessorList, PreTrainedModel,
 
 from mixlm.data.template import Template
 from mixlm.generation.answers import Answer, read_answer
-from mixlm.generation.grammar import LatentGrammar, span_limits
+from mixlm.generation.grammar import KindFirst, LatentGrammar, span_limits
 from mixlm.generation.options import GenerationOptions
 from mixlm.generation.plan import Answerer, Pending, batches
 from mixlm.generation.prefill import change_latents, is_thought, prefill, think
@@ -92,23 +92,25 @@ class Engine(Answerer):
         """
         answers, done = [None] * len(pending), 0
         with self._alone, _plain_settings(self.model) as own, _seeded(options):
-            ends = end_ids(own, self.run.ids)
+            ends, kind_first = end_ids(own, self.run.ids), self.decoding(options) == "kind"
             for batch in batches(pending, options.batch_size):
                 settings = _generation_config(options, batch[0].budget, self._pad_id, ends)
-                for one, ids in zip(batch, self._decode(batch, settings), strict=True):
+                for one, ids in zip(batch, self._decode(batch, settings, kind_first), strict=True):
                     answers[one.place] = read_answer(ids, self.tokenizer, self.run.ids, ends)
                 done += len(batch)
                 if advance:
                     advance(done, len(pending))
         return answers
 
-    def _decode(self, batch: Sequence[Pending], settings: GenerationConfig) -> list[list[int]]:
+    def _decode(self, batch: Sequence[Pending], settings: GenerationConfig, kind_first: bool) -> list[list[int]]:
         """Return the ids after P for each answer, padded behind to one length of written ids."""
         given = self._given(batch)
         columns = given["input_ids"].shape[1]
         limits = span_limits([one.mode for one in batch], self.run.method.spans, self.model.device)
-        grammar = LogitsProcessorList([LatentGrammar(self.run.ids, limits, columns, len(self.tokenizer))])
-        output = self.model.generate(**given, logits_processor=grammar, generation_config=settings)
+        processors = LogitsProcessorList([LatentGrammar(self.run.ids, limits, columns, len(self.tokenizer))])
+        if kind_first and limits.spans != "none":
+            processors.append(KindFirst(self.run.ids))
+        output = self.model.generate(**given, logits_processor=processors, generation_config=settings)
         opened = [
             row[real.bool()].tolist() for row, real in zip(given["input_ids"], given["attention_mask"], strict=True)
         ]

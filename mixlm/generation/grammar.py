@@ -1,4 +1,4 @@
-"""Which token may come next: latents stay inside delimiters, and as many as asked for."""
+"""Which token may come next: latents stay inside delimiters, as many as asked for, and kinds go before tokens."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -119,6 +119,36 @@ class LatentGrammar(LogitsProcessor):
         ):
             allowed[:, tokens] = scores[:, tokens] + _penalty(may, scores)
         return allowed
+
+
+class KindFirst(LogitsProcessor):
+    """Makes greedy decoding compare kinds of tokens before tokens.
+
+    A span opens or ends by one token and goes on by one of many, which share their probability: the likeliest token
+    may be the end of a span that most probably goes on. So a delimiter may come only where it is likelier than all
+    other allowed tokens together: the end of a span than all latents (in a "mixed" span than latents and text), its
+    opening than all text, at every place where one may open. A delimiter that may come is the likeliest token; where
+    it may not, the likeliest of the others follows. Where the grammar leaves no choice, nothing changes.
+
+    Args:
+        special: Ids of the run's tokens, with delimiters.
+    """
+
+    def __init__(self, special: SpecialIds) -> None:
+        self.delimiters = [special.bo_latent, special.eo_latent]
+
+    def __call__(self, input_ids: torch.LongTensor, scores: torch.FloatTensor) -> torch.FloatTensor:
+        """Return ``scores`` with minus infinity for a delimiter that is no likelier than the rest.
+
+        Args:
+            input_ids: What was written so far, (rows, length); not looked at.
+            scores: Logits of what the grammar allows, at most one delimiter in a row, (rows, vocabulary); left as they
+                are.
+        """
+        others = scores.clone()
+        others[:, self.delimiters] = -torch.inf
+        likelier = scores[:, self.delimiters].amax(1) > others.logsumexp(1)
+        return torch.where(likelier[:, None], scores, others)
 
 
 def _penalty(may: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:

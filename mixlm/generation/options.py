@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass, field
 from fractions import Fraction
 from numbers import Real
-from typing import Literal
+from typing import Literal, get_args
 
 from mixlm.errors import InputError
 from vqvae.errors import require_between
@@ -14,6 +14,8 @@ _VALUE = re.compile(r"\d+(\.\d+)?%|\d+")
 _REMEDY = "choose free, text, max:N, exact:N or direct"
 _KINDS = ("free", "text", "max", "exact", "direct")
 MOST_NEW_TOKENS = 512
+Decoding = Literal["plain", "kind"]
+DECODING: Decoding = "plain"  # what a model here does unless told otherwise; a server decodes plainly
 
 
 @dataclass(frozen=True)
@@ -80,6 +82,9 @@ class GenerationOptions:
         batch_size: Answers decoded at once.
         samples: Answers to each prompt.
         thoughts: Number of continuous thoughts, in place of the method's own.
+        decoding: What greedy decoding takes. "plain": the likeliest token; "kind": the likeliest kind of token, the
+            delimiter of a span or any other, and of this kind the likeliest. Sampling draws from the same distribution
+            with both. None: ``DECODING``; of a server "plain".
     """
 
     max_new_tokens: int | None = None
@@ -91,12 +96,14 @@ class GenerationOptions:
     batch_size: int = 32
     samples: int = 1
     thoughts: int | None = None
+    decoding: Decoding | None = None
 
     def __post_init__(self) -> None:
         """Read a mode that is given as text, and check the numbers.
 
         Raises:
-            InputError: If it is no mode, a number is out of its range, or greedy decoding is to give several samples.
+            InputError: If it is no mode, a number is out of its range, there is no such decoding, or greedy decoding
+                is to give several samples.
         """
         object.__setattr__(self, "latents", parse_latent_mode(self.latents))
         least = {"max_new_tokens": 1, "temperature": 0, "top_k": 0, "batch_size": 1, "samples": 1, "thoughts": 0}
@@ -105,6 +112,8 @@ class GenerationOptions:
                 require_between(name, getattr(self, name), bound)
         if not 0 < self.top_p <= 1:
             raise InputError(f"top_p {self.top_p}: must be above 0 and at most 1")
+        if self.decoding not in (None, *get_args(Decoding)):
+            raise InputError(f"decoding '{self.decoding}': there is no such one; choose plain or kind")
         if self.samples > 1 and not self.sampling:
             raise InputError("--samples: greedy decoding gives the same answer every time; add --temperature 1")
 

@@ -9,7 +9,14 @@ from mixlm.data.tokenization import tokenize_prompt
 from mixlm.errors import InputError
 from mixlm.generation.answers import Answer, count_tokens
 from mixlm.generation.grammar import span_limits
-from mixlm.generation.options import MOST_NEW_TOKENS, GenerationOptions, LatentMode, parse_latent_mode
+from mixlm.generation.options import (
+    DECODING,
+    MOST_NEW_TOKENS,
+    Decoding,
+    GenerationOptions,
+    LatentMode,
+    parse_latent_mode,
+)
 from mixlm.generation.prefill import Change
 from mixlm.run import Run
 from vqvae.advance import Advance
@@ -68,11 +75,13 @@ class Answerer:
         run: The run.
         tokenizer: Its tokenizer.
         context: Tokens that the model sees at once; None: no limit is known.
+        own_decoding: How it decodes greedily unless told otherwise.
     """
 
     run: Run
     tokenizer: PreTrainedTokenizerBase
     context: int | None = None
+    own_decoding: Decoding = DECODING
 
     def request(self, question: str) -> Request:
         """Return the request that asks ``question``, rendered as in training."""
@@ -113,6 +122,10 @@ class Answerer:
             pending += [replace(first, place=len(pending) + sample) for sample in range(options.samples)]
         span_limits([one.mode for one in pending], self.run.method.spans)
         return pending
+
+    def decoding(self, options: GenerationOptions) -> Decoding:
+        """Return how answers with ``options`` are decoded; "plain" where they are sampled."""
+        return "plain" if options.sampling else options.decoding or self.own_decoding
 
     def decode(
         self, pending: Sequence[Pending], options: GenerationOptions, advance: Advance | None = None

@@ -41,7 +41,8 @@ def print_evaluation(result: dict[str, Any]) -> None:
     console = Console(highlight=False)
     console.width = max(console.width, LEAST_WIDTH)  # a figure that wraps on a narrow terminal beats one that is cut
     answers = f"{result['rows']} rows" + (f" x {result['samples']} samples" if result["samples"] > 1 else "")
-    console.print(f"{result['method']}: {answers}, check {result['check']}, at most {result['max_new_tokens']} tokens")
+    limit = f"at most {result['max_new_tokens']} tokens" + (", kind first" if result["decoding"] == "kind" else "")
+    console.print(f"{result['method']}: {answers}, check {result['check']}, {limit}")
     console.print(modes_table(result["modes"], result["samples"]))
     if not result["loss"]:
         click.echo("loss: not known, as a server answered")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, get_args
 
 import click
 
-from mixlm.generation.options import GenerationOptions
+from mixlm.generation.options import DECODING, Decoding, GenerationOptions
 from mixlm.tasks import CheckName
 
 
@@ -52,16 +52,22 @@ batch_options = several(
     _decoding("batch_size", "Answers decoded at once.", type=_positive),
     click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1, mps .."),
 )
+_GREEDY = (
+    "Greedy: plain takes the likeliest token; kind opens or ends a span of latents only if that is likelier than all "
+    f"other tokens together. Sampling is the same with both.  [default: {DECODING}]"
+)
+kind_option = _decoding("decoding", _GREEDY, type=click.Choice(get_args(Decoding)))
 decoding_options = several(
     _decoding("temperature", "Sample; 0 is greedy.  [default: greedy]", type=click.FloatRange(min=0)),
     _decoding("top_k", "Sample from the likeliest K; 0: all.", type=_count),
     _decoding("top_p", "Sample from the likeliest tokens that reach this probability.", type=_SHARE),
+    kind_option,
     _decoding("seed", "Seed of the sampling."),
     _decoding("samples", "Answers to each question.", type=_positive),
     _decoding("thoughts", "Continuous thoughts of each answer.  [default: the run's own]", type=_count),
     batch_options,
 )
-"""The options of sampling, batching and device."""
+"""The options of decoding, batching and device."""
 
 _LONGEST = "Longest answer.  [default: twice the longest reference; 512 without traces]"
 rows_options = several(

@@ -55,6 +55,7 @@ def test_results_are_what_the_evaluations_measured(toy):
         answers = read_lines(out / "answers" / f"{label}-0.jsonl")
         found = results[label]
         assert list(found["modes"]) == modes and (found["rows"], found["samples"]) == (6, 2)
+        assert found["decoding"] == "plain"  # for they are samples
         for mode in modes:
             own = [one for one in answers if one["latents"] == mode]
             assert len(own) == 12

@@ -10,6 +10,7 @@ from mixlm.data.template import Template
 from mixlm.evaluation.checks import unmarked_answer
 from mixlm.evaluation.evaluate import find_answer
 from mixlm.generation.engine import Engine
+from mixlm.generation.options import DECODING
 from mixlm.run import base_run
 from pipelines.evaluate import main
 from tests.calling import call_command, lines_of
@@ -119,6 +120,16 @@ def test_a_template_is_for_a_model_that_has_none(run, encoded, tmp_path):
     assert "cannot be opened as a model folder" in call(tmp_path / "no", encoded, "--base", code=1).stderr
 
 
+def test_figures_say_how_answers_were_decoded(run, encoded, tmp_path):
+    out = tmp_path / "figures.json"
+    greedy, sampled = ("--latents", "text", "--limit", 1, "--out", out), ("--temperature", 1)
+    for options, decoding in (((), DECODING), (("--decoding", "kind"), "kind"), (("--decoding", "plain"), "plain")):
+        shown = call(run.path, encoded, *greedy, *options).stdout
+        assert json.loads(out.read_text())["decoding"] == decoding and ("kind first" in shown) == (decoding == "kind")
+    call(run.path, encoded, *greedy, *sampled, "--decoding", "kind")
+    assert json.loads(out.read_text())["decoding"] == "plain"  # a sample is drawn from the same distribution
+
+
 def test_limit_split_and_samples(run, encoded):
     shown = call(run.path, encoded, "--split", "train", "--limit", 1, "--samples", 3, "--temperature", 1).stdout
     assert "assorted: 1 rows x 3 samples" in shown
@@ -184,6 +195,7 @@ def test_of_a_server_of_text_the_kinds_of_tokens_are_not_known(run, encoded, tmp
     [
         (["--latents", "free,exact:50%"], "--latents exact:50%: a server decodes freely"),
         (["--thoughts", 1], "--thoughts 1: a server has none"),
+        (["--decoding", "kind"], "--decoding kind: a server decodes plainly"),
     ],
 )
 def test_what_a_server_cannot_do_is_one_line(run, encoded, arguments, message):

@@ -111,6 +111,16 @@ def test_the_command_writes_a_table_and_a_plot_each(tmp_path) -> None:
     assert "untouched" in result.output and f"wrote {out / 'codes.csv'}" in result.output
 
 
+def test_the_command_decodes_as_asked(tmp_path, monkeypatch) -> None:
+    run, cases = saved_run(tmp_path / "run"), []
+    write_encoded_for(tmp_path / "encoded", run.tokenizer(), train=2, valid=3)
+    monkeypatch.setattr("mixlm.analysis.suite.analyze", lambda case, *_, **__: cases.append(case) or [])
+    arguments = [str(run.path), str(tmp_path / "encoded"), "--out", str(tmp_path), "--max-new-tokens", "12"]
+    result = CliRunner().invoke(main, [*arguments, "--decoding", "kind", "--batch-size", "2"])
+    assert result.exit_code == 0, result.output
+    assert cases[0].options == GenerationOptions(max_new_tokens=12, decoding="kind", batch_size=2)
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -124,13 +124,16 @@ def test_a_result_joins_cell_figures_answers_stage_1_and_seconds(tmp_path):
     result = make_result({"label": "x", "seed": 1}, tmp_path / "a.json", tmp_path / "manifest.json", seconds)
     assert (result["label"], result["seed"], result["seconds"]) == ("x", 1, seconds)
     assert (result["check"], result["samples"], result["rows"]) == ("exact", 2, 3)
+    assert result["decoding"] == "plain"  # of an evaluation that does not say it
     free = result["modes"]["free"]
     assert free["right"] == "201" and free["solved"] == 0.666667 and free["interval"] == [0.111111, 0.9]
     assert free["tokens"] == MEASURED["modes"]["free"]["tokens"] and "answers" not in free
     assert result["loss"] == {"m=0": {"loss": 1.23457, "tokens": 9}}
     assert result["stage1"] == {"codebook_size": 4, "codes_used": 3, "code_gap": 0.987654}
     json.dumps(result)
-    assert make_result({}, tmp_path / "a.json", None, seconds)["stage1"] is None
+    (tmp_path / "a.json").write_text(json.dumps({**MEASURED, "decoding": "kind"}))
+    result = make_result({}, tmp_path / "a.json", None, seconds)
+    assert result["stage1"] is None and result["decoding"] == "kind"
 
 
 def test_surroundings_say_when_on_what_and_with_what():

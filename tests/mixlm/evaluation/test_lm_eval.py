@@ -260,7 +260,7 @@ def test_harness_finds_the_accuracy_of_evaluation(trained, tmp_path, method):
     engine = Engine.load(folder / method, "cpu")
     rows = open_rows(str(source), engine)
     task = export_lm_eval(engine, rows, tmp_path, "sums")
-    ours = evaluate(engine, rows, GenerationOptions(task.max_new_tokens))
+    ours = evaluate(engine, rows, GenerationOptions(task.max_new_tokens, decoding="plain"))
 
     theirs = lm_eval.simple_evaluate(
         model="hf",

@@ -98,6 +98,14 @@ def test_no_more_requests_than_asked_for_are_under_way(stub, questions, concurre
     assert stub.most == concurrency
 
 
+def test_a_server_decodes_plainly_and_samples_the_same_with_both(stub, questions):
+    with serving(stub) as url:
+        endpoint = Endpoint(url, stub.engine)
+        assert endpoint.decoding(OPTIONS) == "plain"
+        sampled = replace(OPTIONS, temperature=1.5)
+        assert endpoint.plan(questions, replace(sampled, decoding="kind")) == endpoint.plan(questions, sampled)
+
+
 def test_passing_failures_are_repeated_and_the_answers_are_the_same(stub, questions):
     stub.failures = [503, 429, 500]
     assert ask(stub, questions[:3], concurrency=1) == local(stub, questions[:3])
@@ -168,6 +176,7 @@ def test_a_text_of_which_a_server_would_make_other_ids_is_not_sent(stub, questio
     [
         ({"latents": LatentMode("exact", 2)}, "--latents exact:2: a server decodes freely"),
         ({"thoughts": 2}, "--thoughts 2: a server has none"),
+        ({"decoding": "kind"}, "--decoding kind: a server decodes plainly"),
     ],
 )
 def test_what_a_server_cannot_do_is_refused_before_it_is_asked(stub, questions, changes, message):

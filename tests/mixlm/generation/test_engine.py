@@ -26,7 +26,7 @@ def asked(prompts=PROMPTS) -> list[Request]:
 
 
 def answer_all(model, mode: str = "free", prompts=PROMPTS, run=RUN, **options) -> list[Answer]:
-    options = {"max_new_tokens": 12, **options}
+    options = {"max_new_tokens": 12, "decoding": "plain", **options}
     return Engine(run, model, TOKENIZER).answer(asked(prompts), GenerationOptions(latents=mode, **options))
 
 

@@ -75,6 +75,7 @@ def test_a_mode_given_as_text_is_read():
         ({"temperature": -1.0}, "--temperature -1.0: give a number from 0 up"),
         ({"thoughts": -1}, "--thoughts -1: give a number from 0 up"),
         ({"top_p": 0.0}, "top_p 0.0: must be above 0 and at most 1"),
+        ({"decoding": "beam"}, "decoding 'beam': there is no such one; choose plain or kind"),
     ],
 )
 def test_options_out_of_range_are_refused_at_once(values, message):
