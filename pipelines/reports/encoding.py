@@ -31,7 +31,8 @@ def print_encoding(manifest: dict[str, Any], out: str, model: str) -> None:
     if manifest["align"] == "step":
         click.echo(_steps_line(counts["train"], manifest["chunk_length"]))
     used = f"{codes['codes_used']} of {codes['codebook_size']} codes used ({codes['used']:.0%})"
-    merged = f"; {codes['codes_trained']} before those that predict the same became one" * ("codes_trained" in codes)
+    trained = codes.get("codes_trained")
+    merged = f"; {trained} before those that predict the same became one" if trained else ""
     click.echo(f"codebook  {used}, perplexity {codes['perplexity']:.1f}{merged}")
     click.echo(
         f"          measured on {codes['chunks']} chunks of the {codes['measured_on']} traces, "
