@@ -32,6 +32,7 @@ class Sample:
         answer: The final answer.
         messages: Every turn of a chat before the answer; None for a plain question.
         columns: The row's own columns.
+        from_text: Whether the trace came as one text, whose lines are the steps, and not as a list of them.
     """
 
     question: str
@@ -39,6 +40,7 @@ class Sample:
     answer: str
     messages: tuple[Mapping[str, str], ...] | None = None
     columns: Mapping[str, Any] = field(default_factory=dict)
+    from_text: bool = False
 
 
 def to_sample(row: Mapping[str, Any], where: str = "row") -> Sample:
@@ -62,10 +64,10 @@ def to_sample(row: Mapping[str, Any], where: str = "row") -> Sample:
         return Sample(question, tuple(steps), _text(row, "answer", where), columns=row)
     if "reasoning" in row:
         steps = _lines(_text(row, "reasoning", where))
-        return Sample(question, steps, _text(row, "answer", where), columns=row)
+        return Sample(question, steps, _text(row, "answer", where), columns=row, from_text=True)
     response = _text(row, _first(row, RESPONSES, where), where)
     steps, answer = _split_response(response, where)
-    return Sample(question, steps, answer, columns=row)
+    return Sample(question, steps, answer, columns=row, from_text=True)
 
 
 def read_samples(source: str | Path, split: str = "train") -> Iterator[Sample]:
@@ -157,4 +159,4 @@ def _from_messages(row: Mapping[str, Any], where: str) -> Sample:
     else:
         steps, answer = _split_response(last["content"], where)
     turns = tuple({"role": turn["role"], "content": turn["content"]} for turn in before)
-    return Sample(question, steps, answer, turns, row)
+    return Sample(question, steps, answer, turns, row, from_text=True)

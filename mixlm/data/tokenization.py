@@ -7,6 +7,7 @@ from itertools import accumulate, count, islice
 from typing import TYPE_CHECKING, Any
 
 from mixlm.data.samples import QUESTIONS, RESPONSES, Sample
+from mixlm.data.sentences import split_sentences
 from mixlm.data.tables import COLUMNS, ID_COLUMNS
 from mixlm.data.template import Template
 from mixlm.errors import InputError
@@ -98,8 +99,8 @@ def _tokenize_block(
 ) -> Iterator[dict[str, list[int]]]:
     """Yield the ids of the parts of each sample, with end of sequence, and its ``step_lengths``.
 
-    P, C and S are tokenised separately. A token of C belongs to the step that its first character lies in, a separator
-    to the step before it, so the step lengths sum to the length of C. One call of the tokenizer serves all of a kind.
+    P, C and S are tokenised separately; the step lengths sum to the length of C. One call of the tokenizer serves all
+    of a kind.
     """
     prompts = _tokenize_prompts(tokenizer, template, block)
     traces = _tokenize_texts(tokenizer, map(template.render_trace, block), return_offsets_mapping=True)
@@ -110,7 +111,7 @@ def _tokenize_block(
             "prompt_ids": prompt,
             "trace_ids": trace,
             "solution_ids": [*solution, tokenizer.eos_token_id],
-            "step_lengths": _step_lengths(sample.steps, len(template.separator), places),
+            "step_lengths": _step_lengths(sample, len(template.separator), places),
         }
 
 
@@ -131,11 +132,25 @@ def _tokenize_texts(tokenizer: "PreTrainedTokenizerBase", texts: Iterable[str], 
     return tokenizer([*texts], return_token_type_ids=False, **settings)
 
 
-def _step_lengths(steps: Sequence[str], separator: int, offsets: Iterable[tuple[int, int]]) -> list[int]:
-    """Return how many tokens each step has, by the characters at which tokens begin."""
-    ends = [*accumulate(len(step) + separator for step in steps)]
+def _step_lengths(sample: Sample, separator: int, offsets: Iterable[tuple[int, int]]) -> list[int]:
+    """Return how many tokens each step of a trace has: of its list, its lines, or its sentences if it is one line.
+
+    A token belongs to the step that its first character lies in, a separator to the step before it. One of a sentence
+    may begin with the space before its word: it belongs to the sentence of the word.
+    """
+    if not sample.from_text or len(sample.steps) != 1:
+        return _count_starts((start for start, _ in offsets), [len(step) + separator for step in sample.steps])
+    (text,) = sample.steps
+    pieces = ((end, text[start:end]) for start, end in offsets)
+    starts = (end - len(piece.lstrip() or piece) for end, piece in pieces)
+    return _count_starts(starts, [*map(len, split_sentences(text))])
+
+
+def _count_starts(starts: Iterable[int], sizes: Sequence[int]) -> list[int]:
+    """Return how many tokens begin within each of parts of ``sizes`` characters; those beyond are the last one's."""
+    ends = [*accumulate(sizes)]
     lengths, step = [0] * len(ends), 0
-    for start, _ in offsets:
+    for start in starts:
         while step < len(ends) - 1 and start >= ends[step]:
             step += 1
         lengths[step] += 1
