@@ -1,6 +1,8 @@
 """A tiny encoded dataset and base models for tests of training, made without training stage 1."""
 
 import json
+from dataclasses import asdict
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -12,9 +14,11 @@ from mixlm.data.tokenization import tokenize_samples
 from mixlm.encoding.manifest import MANIFEST_VERSION, write_manifest
 from mixlm.encoding.shard_files import write_shard
 from mixlm.model.loading import build_tokenizer, tokenizer_fingerprint
+from vqvae import Cutting
 
 
 CODEBOOK, RATE = 4, 2
+CUTTING = Cutting("fixed", RATE, RATE)
 SCRATCH = "model_type: llama\nhidden_size: 32\nintermediate_size: 64\nnum_hidden_layers: 2\nnum_attention_heads: 2\n"
 SCRATCH += "max_position_embeddings: 128\ntokenizer: {vocab_size: 300}\n"
 
@@ -48,7 +52,7 @@ def write_scratch(folder: Path) -> Path:
     return path
 
 
-def write_encoded(folder: Path, count: int = 40, valid: int = 8) -> Path:
+def write_encoded(folder: Path, count: int = 40, valid: int = 8, cutting: Cutting = CUTTING) -> Path:
     """Write an encoded dataset whose code is a function of the chunk, with an empty folder for the VQ-VAE."""
     path = folder / "encoded"
     (path / "vqvae").mkdir(parents=True)
@@ -59,8 +63,9 @@ def write_encoded(folder: Path, count: int = 40, valid: int = 8) -> Path:
     tokenized = tokenize_samples(tokenizer, template, map(to_sample, rows))
     for row in tokenized:
         trace = row["trace_ids"]
-        row["code_ends"] = [*range(RATE, len(trace) + 1, RATE)]
-        row["codes"] = [sum(trace[end - RATE : end]) % CODEBOOK for end in row["code_ends"]]
+        row["code_ends"] = cutting.ends(cutting.stretches(row)).tolist()
+        places = pairwise([0, *row["code_ends"]])
+        row["codes"] = [sum(trace[start:end]) % CODEBOOK for start, end in places]
     shards = {"train": tokenized[:count], "valid": tokenized[count:]}
     for split, part in shards.items():
         write_shard(path / f"{split}-00000.parquet", row_table(part, list(tokenized[0])))
@@ -70,8 +75,7 @@ def write_encoded(folder: Path, count: int = 40, valid: int = 8) -> Path:
         "fingerprint": tokenizer_fingerprint(tokenizer),
         "model": "model.yaml",
         "template": template.to_dict(),
-        "chunk_length": RATE,
-        "compression_rate": RATE,
+        **asdict(cutting),
         "codebook_size": CODEBOOK,
         "shards": {split: [f"{split}-00000.parquet"] for split in shards},
     }

@@ -10,6 +10,7 @@ from mixlm.generation.engine import Engine
 from mixlm.generation.explain import Reader
 from mixlm.model.special_tokens import latent_name
 from tests.tiny_runs import WORDS, saved_run, tiny_run, tiny_tokenizer, tiny_vqvae
+from vqvae.model.vocabulary import ENDED, UNKNOWN
 
 
 TOKENIZER = tiny_tokenizer()
@@ -52,6 +53,18 @@ def test_an_incomplete_last_chunk_reads_as_far_as_it_goes(tmp_path):
     assert [reading.text for reading in part] == [reading.text for reading in whole[:3]]
     assert [r.probability for r in part] == pytest.approx([r.probability for r in whole[:3]])
     assert all(len(reading.text.split()) <= 1 for reading in whole)
+
+
+def test_a_text_is_read_up_to_its_end(tmp_path, monkeypatch):
+    """Of texts of three tokens at most: one of two, one of three, none. What follows an end does not count."""
+    reader = make_reader(tmp_path)
+    ids = torch.tensor([[1, 2, ENDED, 3, UNKNOWN, 4, ENDED, ENDED, ENDED]])
+    sure = torch.tensor([[0.5, 0.25, 0.9, 0.5, 0.5, 0.5, 0.75, 0.9, 0.9]])
+    reader.vqvae.config.chunk_length = reader.vqvae.config.compression_rate = 3
+    monkeypatch.setattr(reader.vqvae, "read_codes", lambda codes, prompt_ids: (ids, sure))
+    readings = reader.read([4, 2, 0], PROMPT)
+    assert [(one.code, one.text) for one in readings] == [(4, "a b"), (2, "c\ufffdd"), (0, "")]
+    assert [one.probability for one in readings] == [0.375, 0.5, 0.75]
 
 
 def test_tokens_that_stage_1_never_saw_are_marked(tmp_path):
