@@ -24,7 +24,7 @@ def lm_eval(
     """Write the questions of DATA as a task of lm-evaluation-harness for the run in the folder RUN.
 
     The command printed runs the harness; its exact_match is the accuracy of mixlm evaluate with the limit that is
-    printed, --latents free and --check exact.
+    printed, --latents free, --decoding plain and --check exact.
     """
     from mixlm.evaluation.inputs import open_rows
     from mixlm.evaluation.lm_eval import export_lm_eval, task_name

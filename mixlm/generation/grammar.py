@@ -145,10 +145,12 @@ class KindFirst(LogitsProcessor):
             scores: Logits of what the grammar allows, at most one delimiter in a row, (rows, vocabulary); left as they
                 are.
         """
-        others = scores.clone()
-        others[:, self.delimiters] = -torch.inf
-        likelier = scores[:, self.delimiters].amax(1) > others.logsumexp(1)
-        return torch.where(likelier[:, None], scores, others)
+        delimiters = scores[:, self.delimiters]
+        if (delimiters == -torch.inf).all():  # text after a span, which is most of an answer
+            return scores
+        shares, kept = scores.softmax(1)[:, self.delimiters], scores.clone()
+        kept[:, self.delimiters] = delimiters.masked_fill(shares <= 0.5, -torch.inf)
+        return kept
 
 
 def _penalty(may: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
