@@ -46,7 +46,8 @@ _rate = click.FloatRange(min=0, min_open=True)
     "new_token_noise", "Noise on the mean from which new rows start, in standard deviations of the old.", type=_rate
 )
 @_option(
-    "new_token_start", "Rows of latents start at the mean of all rows, or at the rows of the text they stand for."
+    "new_token_start",
+    "Rows of latents start at the mean of all rows, at those of the text they stand for, or as stage 1's codes lie.",
 )
 @_option("epochs", "Passes over the training rows.", type=_rate)
 @_option("steps", "Optimizer steps; 0: as --epochs says.")

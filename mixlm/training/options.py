@@ -14,7 +14,7 @@ from vqvae.errors import MOST_SEEDS, require_between, require_rate
 
 CHOICES = {
     "scheduler": ("cosine", "linear", "constant_with_warmup"),
-    "new_token_start": ("mean", "text"),
+    "new_token_start": ("mean", "text", "codes"),
     "select": ("last", "loss", "accuracy"),
     "check": get_args(CheckName),
     "report_to": ("none", "tensorboard", "trackio", "wandb"),
@@ -40,8 +40,9 @@ class TrainingOptions:
         new_token_lr: Peak rate of new vocabulary rows; None: the greater of ``learning_rate`` and 1e-3. A rate of
             1e-5, usual for fine-tuning, hardly moves a row from its random start.
         new_token_noise: New rows start at the mean of the old ones plus noise of so many standard deviations of those.
-        new_token_start: "mean", or "text": latents start at the rows of the text they stand for in the training rows
-            (``mixlm.model.vocabulary.start_from_text``), with a tenth of the noise.
+        new_token_start: "mean"; "text": latents start at the rows of the text they stand for in the training rows
+            (``mixlm.model.vocabulary.start_from_text``); "codes": they lie to each other as the codebook vectors of
+            stage 1 do (``start_from_codes``). Either with a tenth of the noise.
         epochs: Passes over the training rows, where ``steps`` is 0.
         steps: Optimizer steps; 0: as ``epochs`` says.
         batch_size: Samples of one optimizer step over all devices, whatever their lengths.

@@ -65,10 +65,7 @@ def check_start(
         InputError: If the run reasons in continuous thoughts and the method would treat it as a plain language model,
             or a part of the method cannot be trained as asked.
     """
-    if options.new_token_start == "text" and not method.needs_codes:
-        raise InputError(
-            f"--new-token-start text: method '{method.name}' has no latents that stand for text; leave it out"
-        )
+    _check_row_start(method, options.new_token_start)
     if method.uses_thoughts and options.activation_checkpointing:
         raise InputError(
             f"--activation-checkpointing: method '{method.name}' needs the key-value cache, which it would drop; "
@@ -96,6 +93,17 @@ def check_start(
         )
     if start.template != template:
         say(f"note: {model} was trained with another template; give the same template options to go on from it")
+
+
+def _check_row_start(method: Method, start: str) -> None:
+    """Raise an ``InputError`` if latents are to start where those of the method cannot."""
+    if start == "text" and not method.needs_codes:
+        lacking = "has no latents that stand for text"
+    elif start == "codes" and not method.codes_mean_chunks:
+        lacking = "has no latents that are stage 1's codes"
+    else:
+        return
+    raise InputError(f"--new-token-start {start}: method '{method.name}' {lacking}; leave it out")
 
 
 def warn_of_schedule(

@@ -10,6 +10,7 @@ import torch
 from transformers import TrainerState, set_seed
 
 from mixlm.encoding import VQVAE
+from mixlm.encoding.dataset import open_vqvae
 from mixlm.errors import InputError
 from mixlm.evaluation.evaluate import accuracy
 from mixlm.generation.engine import Engine
@@ -19,7 +20,7 @@ from mixlm.model.collator import Collator
 from mixlm.model.loading import context_length, open_model
 from mixlm.model.lora import add_adapter, merge_adapter
 from mixlm.model.stop import add_stop, save_stop
-from mixlm.model.vocabulary import extend_vocabulary, special_ids, start_from_text
+from mixlm.model.vocabulary import extend_vocabulary, special_ids, start_from_codes, start_from_text
 from mixlm.processes import Processes
 from mixlm.run import Run
 from mixlm.training.inputs import leave_out_long, open_data
@@ -111,9 +112,7 @@ class _Finetuning:
         lm, self.new_ids = self._open_model()
         self.run = self._describe()
         training = self._prepare_rows(context_length(lm.config))
-        if options.new_token_start == "text":
-            chunks = (pair for row in training.rows for pair in self.method.chunks(row))
-            start_from_text(lm, self.new_ids, self.run.ids, chunks)
+        self._start_latents(lm, training)
         lm = self._adapted(lm)
         lm.config.use_cache = False
         if options.activation_checkpointing:
@@ -139,6 +138,16 @@ class _Finetuning:
         if self.method.learns_stop:
             add_stop(lm)
         return lm, new_ids
+
+    def _start_latents(self, lm: "PreTrainedModel", training: MixedDataset) -> None:
+        """Move the new rows of latents to where they are to start."""
+        options, ids = self.options, self.run.ids
+        if options.new_token_start == "text":
+            chunks = (pair for row in training.rows for pair in self.method.chunks(row))
+            start_from_text(lm, self.new_ids, ids, chunks)
+        elif options.new_token_start == "codes":
+            quantizer = open_vqvae(self.data.encoded.vqvae_path).quantizer
+            start_from_codes(lm, self.new_ids, ids, quantizer.look_up(torch.arange(ids.codebook_size)), options.seed)
 
     def _adapted(self, lm: "PreTrainedModel") -> "PreTrainedModel | PeftModel":
         """Return the model, wrapped in an adapter if one is to be trained."""

@@ -7,7 +7,7 @@ from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausa
 
 from mixlm.errors import InputError
 from mixlm.model.special_tokens import latent_span
-from mixlm.model.vocabulary import extend_vocabulary, matrices, special_ids, start_from_text
+from mixlm.model.vocabulary import extend_vocabulary, matrices, special_ids, start_from_codes, start_from_text
 
 
 WORDS = ["<eos>", "a", "b", "c", "d", "e"]
@@ -93,11 +93,63 @@ def test_a_tenth_of_the_noise_tells_latents_of_the_same_text_apart() -> None:
         assert torch.allclose(matrix[latent], mean + 0.1 * (was[latent] - mean), atol=1e-6)
 
 
+@pytest.mark.parametrize("tied", [True, False])
+@pytest.mark.parametrize("dimensions", [3, 16])
+def test_latents_start_as_their_code_vectors_lie(dimensions: int, tied: bool) -> None:
+    """The map into the model's width of 16 is orthogonal: all products of vectors grow by one factor."""
+    lm, words = model("llama", tied), tokenizer()
+    new = extend_vocabulary(lm, words, latent_span(8), noise=0)
+    latents, before = new[2:], [matrix.detach().clone() for matrix in matrices(lm)]
+    vectors = 5 + torch.randn(8, dimensions, generator=torch.Generator().manual_seed(1))
+    start_from_codes(lm, new, special_ids(words), vectors)
+    apart = vectors - vectors.mean(0)
+    for matrix, was in zip(matrices(lm), before, strict=True):
+        assert torch.equal(matrix[:8], was[:8])  # old rows and delimiters
+        old, rows = was[:6], matrix[latents].detach()
+        torch.testing.assert_close(rows.mean(0), old.mean(0))
+        torch.testing.assert_close(rows.std(0, correction=0).norm(), old.std(0).norm())
+        turned, factor = rows - rows.mean(0), (old.std(0).norm() / apart.std(0, correction=0).norm()) ** 2
+        torch.testing.assert_close(turned @ turned.T, factor * apart @ apart.T, atol=1e-5, rtol=1e-4)
+
+
+def test_code_vectors_wider_than_the_model_keep_who_is_near() -> None:
+    """200 coordinates into 16: of three codes the two that are alike start nearest."""
+    lm, words = model("llama", True), tokenizer()
+    new = extend_vocabulary(lm, words, latent_span(3))
+    vectors = torch.randn(3, 200, generator=torch.Generator().manual_seed(1))
+    vectors[1] = vectors[0] + 0.1 * vectors[1]
+    start_from_codes(lm, new, special_ids(words), vectors)
+    first_second, first_third, second_third = torch.pdist(matrices(lm)[0][new[2:]].detach()).tolist()
+    assert first_second < 0.5 * min(first_third, second_third)
+
+
+def test_the_map_of_code_vectors_is_the_seed_s() -> None:
+    rows = []
+    for seed in (0, 0, 1):
+        lm, words = model("llama", True), tokenizer()
+        new = extend_vocabulary(lm, words, latent_span(4))
+        start_from_codes(lm, new, special_ids(words), torch.eye(4), seed)
+        rows.append(matrices(lm)[0][new].detach())
+    assert torch.equal(rows[0], rows[1]) and not torch.allclose(rows[0], rows[2])
+
+
+def test_a_tenth_of_the_noise_tells_latents_of_one_vector_apart() -> None:
+    lm, words = model("llama", True), tokenizer()
+    new = extend_vocabulary(lm, words, latent_span(4))
+    [matrix] = matrices(lm)
+    was, mean = matrix.detach().clone(), matrix[:6].detach().mean(0)
+    start_from_codes(lm, new, special_ids(words), torch.tensor([[1.0, 2], [1, 2], [1, 2], [3, 0]]))
+    noise = 0.1 * (was[new[2:5]] - mean)
+    torch.testing.assert_close(matrix[new[2:5]].detach() - noise, (matrix[new[2]].detach() - noise[0]).expand(3, -1))
+    assert torch.pdist(matrix[new].detach()).min() > 0.05 * was[:6].std()
+
+
 def test_latents_that_were_there_keep_their_rows() -> None:
     lm, words = model("llama", True), tokenizer()
     extend_vocabulary(lm, words, latent_span(2))
     was = matrices(lm)[0].detach().clone()
     start_from_text(lm, [], special_ids(words), [(0, [1]), (1, [2])])
+    start_from_codes(lm, [], special_ids(words), torch.eye(2))
     assert torch.equal(matrices(lm)[0], was)
 
 

@@ -17,7 +17,8 @@ from mixlm.training.options import TrainingOptions
 from mixlm.training.train import train
 from mixlm.training.trainer import trainer_arguments
 from tests.interruption import Interrupted, interrupt_at
-from tests.tiny_data import write_encoded, write_raw, write_scratch
+from tests.tiny_data import CODEBOOK, RATE, write_encoded, write_raw, write_scratch
+from vqvae import ChunkVQVAE, ChunkVQVAEConfig
 
 
 OPTIONS = TrainingOptions(
@@ -70,6 +71,23 @@ def test_latents_start_at_their_text(encoded: Path, scratch: Path, tmp_path: Pat
     started = rows[[run.ids.latent(code) for code in first]]
     apart, means = started - started.mean(0), means - means.mean(0)
     assert len(first) > 2 and torch.allclose(apart / apart.norm(), means / means.norm(), atol=1e-5)
+
+
+@pytest.mark.parametrize("lora_rank", [0, 2])
+def test_latents_start_as_their_codes_lie(lora_rank: int, encoded: Path, scratch: Path, tmp_path: Path) -> None:
+    """Trained at a rate of nothing, the run holds the start, with an adapter too."""
+    if lora_rank:
+        pytest.importorskip("peft")
+    shape = {"chunk_length": RATE, "codebook_size": CODEBOOK, "code_dim": 8, "hidden_size": 16, "num_heads": 2}
+    vqvae = ChunkVQVAE(ChunkVQVAEConfig(**shape, vocab_size=9, compact_size=9, kmeans=False))
+    vqvae.save_pretrained(encoded / "vqvae")
+    still = replace(OPTIONS, learning_rate=1e-12, new_token_lr=1e-12, weight_decay=0.0, steps=1, lora_rank=lora_rank)
+    run = train(encoded, scratch, tmp_path / "run", replace(still, new_token_noise=0.0, new_token_start="codes"))
+    vectors = vqvae.quantizer.look_up(torch.arange(CODEBOOK))
+    rows = weights(tmp_path / "run")["model.embed_tokens.weight"][list(run.ids.latent_ids)]
+    places, vectors = rows - rows.mean(0), vectors - vectors.mean(0)
+    turned, lying = places @ places.T, vectors @ vectors.T
+    assert torch.allclose(turned / turned.norm(), lying / lying.norm(), atol=1e-5)
 
 
 @pytest.mark.parametrize(("stop", "start"), [(3, "mean"), (5, "mean"), (8, "mean"), (3, "text")])
@@ -376,12 +394,18 @@ def test_what_does_not_fit_is_said_before_anything_is_written(encoded: Path, scr
     other = tmp_path / "other"
     open_tokenizer(str(scratch), ["another corpus altogether"]).save_pretrained(other)
     text = replace(OPTIONS, method="cot", method_options={}, new_token_start="text")
+    codes = replace(OPTIONS, method="random-codes", new_token_start="codes")
     cases = [
         ((raw, scratch, OPTIONS), "needs codes.*mixlm-encode"),
         ((encoded, other, OPTIONS), "another tokenizer"),
         ((encoded, scratch, replace(OPTIONS, batch_size=1000)), "fewer than one batch"),
         ((encoded, scratch, replace(OPTIONS, max_length=3)), "every sample is longer than 3 tokens"),
         ((raw, scratch, text), "--new-token-start text: method 'cot' has no latents"),
+        (
+            (encoded, scratch, codes),
+            "--new-token-start codes: method 'random-codes' has no latents that are stage 1's",
+        ),
+        ((encoded, scratch, replace(OPTIONS, new_token_start="codes")), "no trained VQ-VAE"),
         ((tmp_path / "nothing.jsonl", scratch, replace(OPTIONS, method="cot", method_options={})), "no such file"),
         ((encoded, tmp_path / "nowhere", OPTIONS), "cannot be opened"),
     ]

@@ -17,7 +17,7 @@ PLAIN = TrainingOptions("cot")
         ("save_dtype", "float12", "--save-dtype float12: not known; give float32 or bfloat16 or float16"),
         ("check", "fuzzy", "--check fuzzy: not known; give exact or number or math or maze"),
         ("select", "best", "--select best: not known; give last or loss or accuracy"),
-        ("new_token_start", "zero", "--new-token-start zero: not known; give mean or text"),
+        ("new_token_start", "zero", "--new-token-start zero: not known; give mean or text or codes"),
         ("report_to", "paper", "--report-to paper: not known; give none or tensorboard or trackio or wandb"),
         ("lora_rank", -1, "--lora-rank -1: give a number from 0 up"),
         ("batch_size", 0, "--batch-size 0: give a number from 1 up"),
