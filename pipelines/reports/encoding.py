@@ -19,7 +19,8 @@ def print_encoding(manifest: dict[str, Any], out: str, model: str) -> None:
         out: Its folder, as it was given.
         model: Whose tokenizer it was encoded for, as it was given.
     """
-    codes, counts, rate = manifest["codebook"], manifest["counts"], manifest["compression_rate"]
+    codes, counts = manifest["codebook"], manifest["counts"]
+    rate = manifest["compression_rate"] if manifest["align"] == "fixed" else None
     for split in ("train", "valid"):
         if counts[split]["samples"]:
             click.echo(_samples_line(split, counts[split], rate))
@@ -48,10 +49,16 @@ def print_encoding(manifest: dict[str, Any], out: str, model: str) -> None:
     )
 
 
-def _samples_line(split: str, counts: dict[str, int], rate: int) -> str:
-    """Return one split's counts; compression is that of traces with all chunks as latents, delimiters included."""
+def _samples_line(split: str, counts: dict[str, int], rate: int | None) -> str:
+    """Return one split's counts; compression is that of traces with all chunks as latents, delimiters included.
+
+    Args:
+        split: Its name.
+        counts: See ``mixlm.encoding.shard_files.count_table``.
+        rate: Trace tokens of one code; None: they stand for all of a trace.
+    """
     tokens, text = counts["trace_tokens"], counts["empty_traces"] + counts["short_traces"]
-    left = tokens - counts["codes"] * (rate - 1) + 2 * (counts["samples"] - text)
+    left = counts["codes"] + 2 * (counts["samples"] - text) + (tokens - counts["codes"] * rate if rate else 0)
     times = f", {tokens / left:.1f} times shorter with all chunks as latents" if left < tokens else ""
     stay = f"; {text} without a whole chunk, {counts['empty_traces']} of them empty, stay text" if text else ""
     return (

@@ -1,0 +1,21 @@
+import pytest
+
+from pipelines.reports.encoding import _samples_line
+
+
+COUNTS = {"samples": 3, "trace_tokens": 100, "chunks": 6, "codes": 6, "empty_traces": 1, "short_traces": 0}
+
+
+@pytest.mark.parametrize(
+    ("rate", "change"),
+    [
+        (4, ", 1.2 times shorter with all chunks as latents"),  # 76 tokens of text, 6 codes, 4 delimiters
+        (None, ", 10.0 times shorter with all chunks as latents"),  # 6 codes and 4 delimiters are all that is left
+        (1, ""),
+    ],
+)
+def test_what_is_left_is_text_without_a_code_and_codes_within_delimiters(rate: int | None, change: str) -> None:
+    text = (
+        f"train     3 samples, 100 trace tokens, 6 chunks -> 6 codes{change}; 1 without a whole chunk, 1 of them empty"
+    )
+    assert _samples_line("train", COUNTS, rate) == f"{text}, stay text"
