@@ -24,6 +24,7 @@ from mixlm.model.vocabulary import extend_vocabulary, special_ids, start_from_co
 from mixlm.processes import Processes
 from mixlm.run import Run
 from mixlm.training.inputs import leave_out_long, open_data
+from mixlm.training.latent_warning import LatentWarning
 from mixlm.training.mixed_dataset import MeasuredDataset, MixedDataset
 from mixlm.training.model_card import write_card
 from mixlm.training.new_rows import NewRows
@@ -119,7 +120,7 @@ class _Finetuning:
             lm.gradient_checkpointing_enable({"use_reentrant": False})
         if options.compile:  # the head stays outside: which logits it computes changes with every batch
             lm.get_decoder().compile(dynamic=True)
-        return MixedTrainer(
+        trainer = MixedTrainer(
             Schedule(training, self._measured_rows(training.steps_per_epoch), self.run),
             NewRows(lm, self.new_ids, options.row_rate),
             measure=self._accuracy if options.select == "accuracy" else None,
@@ -128,6 +129,14 @@ class _Finetuning:
             data_collator=Collator(options.pack and self.method.packable, options.row_tokens),
             advance=advance,
         )
+        trainer.add_callback(LatentWarning(self._ceiling(), self.say))
+        return trainer
+
+    def _ceiling(self) -> float | None:
+        """Return how often stage 1's codes are foretold, if the data tells it and they are the method's latents."""
+        if not self.method.codes_mean_chunks:
+            return None
+        return self.data.encoded.manifest.get("codebook", {}).get("prior_top1")
 
     def _open_model(self) -> tuple["PreTrainedModel", list[int]]:
         """Open the model that training starts from, with all that the method adds; return the new tokens' ids, too."""

@@ -73,6 +73,14 @@ def test_latents_start_at_their_text(encoded: Path, scratch: Path, tmp_path: Pat
     assert len(first) > 2 and torch.allclose(apart / apart.norm(), means / means.norm(), atol=1e-5)
 
 
+def test_latents_that_are_not_learned_are_told(encoded: Path, scratch: Path, tmp_path: Path) -> None:
+    manifest = json.loads((encoded / "manifest.json").read_text())
+    (encoded / "manifest.json").write_text(json.dumps({**manifest, "codebook": {"prior_top1": 2.1}}))  # out of reach
+    lines: list[str] = []
+    train(encoded, scratch, tmp_path / "run", replace(OPTIONS, steps=2, eval_every=1), say=lines.append)
+    assert [line for line in lines if line.startswith("warning: at step 1 of 2 the likeliest latent")]
+
+
 @pytest.mark.parametrize("lora_rank", [0, 2])
 def test_latents_start_as_their_codes_lie(lora_rank: int, encoded: Path, scratch: Path, tmp_path: Path) -> None:
     """Trained at a rate of nothing, the run holds the start, with an adapter too."""

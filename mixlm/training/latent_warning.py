@@ -1,0 +1,40 @@
+"""A warning, early in a training, where the model does not learn to write the latents."""
+
+from collections.abc import Callable
+from typing import Any
+
+from transformers import TrainerCallback, TrainerState, TrainingArguments
+
+
+class LatentWarning(TrainerCallback):
+    """Compares latents on held-out rows with what can be hoped for, once, after a tenth of the training.
+
+    It reads the first evaluation from then on that measured latents; without evaluations nothing is said.
+
+    Args:
+        ceiling: Share of codes that stage 1 found the likeliest, given prompt and codes before; None: not known.
+        say: Told in one line if less than half of that is right.
+    """
+
+    def __init__(self, ceiling: float | None, say: Callable[[str], None]) -> None:
+        self.ceiling, self.say = ceiling, say
+
+    def on_log(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        *rest: Any,
+        logs: dict[str, float] | None = None,
+        **more: Any,
+    ) -> None:
+        """Look at the figures of an evaluation."""
+        right = (logs or {}).get("eval_latent_accuracy")
+        if right is None or self.ceiling is None or 10 * state.global_step < state.max_steps:
+            return
+        if right < self.ceiling / 2 and state.is_world_process_zero:
+            self.say(
+                f"warning: at step {state.global_step} of {state.max_steps} the likeliest latent is right for "
+                f"{right:.1%} of held-out latents, and {self.ceiling:.1%} of codes can be foretold; try codes by "
+                "mixlm-encode --align step --objective predictive, more steps, a higher --new-token-lr, or fewer codes"
+            )
+        self.ceiling = None

@@ -1,0 +1,35 @@
+import pytest
+from transformers import TrainerState
+
+from mixlm.training.latent_warning import LatentWarning
+
+
+def said(ceiling: float | None, *evaluations: tuple[int, float | None]) -> list[str]:
+    """What is said in a training of 100 steps, given the latent accuracy of evaluations at some of them."""
+    lines: list[str] = []
+    warning = LatentWarning(ceiling, lines.append)
+    for step, right in evaluations:
+        logs = {"eval_loss": 1.0} if right is None else {"eval_loss": 1.0, "eval_latent_accuracy": right}
+        warning.on_log(None, TrainerState(global_step=step, max_steps=100), None, logs=logs)
+    return lines
+
+
+@pytest.mark.parametrize(
+    ("ceiling", "evaluations"),
+    [
+        (0.6, [(5, 0.0), (10, 0.3)]),  # too early to tell; half of what can be had
+        (0.6, [(10, 0.4), (20, 0.1)]),  # looked at once
+        (0.6, [(10, None)]),
+        (0.6, []),
+        (None, [(10, 0.0)]),  # data of before does not tell the ceiling
+    ],
+)
+def test_nothing_is_said(ceiling: float | None, evaluations: list) -> None:
+    assert said(ceiling, *evaluations) == []
+
+
+def test_latents_that_are_not_learned_are_told_once_with_what_to_try() -> None:
+    (line,) = said(0.6, (5, 0.0), (9, None), (12, 0.29), (24, 0.1))
+    assert "at step 12 of 100" in line and "29.0%" in line and "60.0%" in line and "\n" not in line
+    for remedy in ("--align step --objective predictive", "more steps", "--new-token-lr", "fewer codes"):
+        assert remedy in line
