@@ -7,6 +7,7 @@ import numpy as np
 import torch
 
 from vqvae import ChunkVQVAE, ChunkVQVAEConfig
+from vqvae.model.coder import ChunkCoder
 
 
 SHAPE = {"chunk_length": 4, "compression_rate": 2, "codebook_size": 8, "code_dim": 6, "hidden_size": 16}
@@ -27,9 +28,14 @@ def tiny_config(**changes: object) -> ChunkVQVAEConfig:
 
 
 def random_vqvae(seed: int = 0, **changes: object) -> ChunkVQVAE:
+    """A random model of reconstruction in evaluation mode."""
+    return random_model(ChunkVQVAE, seed, **changes)
+
+
+def random_model(kind: type[ChunkCoder], seed: int = 0, **changes: object) -> ChunkCoder:
     """A random model in evaluation mode, its weights large enough that codes vary."""
     torch.manual_seed(seed)
-    model = ChunkVQVAE(tiny_config(**changes), IDS).eval()
+    model = kind(tiny_config(**changes), IDS).eval()
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             if "norm" not in name and "quantizer" not in name:
@@ -54,6 +60,17 @@ def random_rows(count: int, seed: int = 0, longest: int = 20) -> list[dict[str, 
         return rng.choice(IDS, size=rng.integers(least, longest)).tolist()
 
     return [{"prompt_ids": part(1), "trace_ids": part(4), "solution_ids": part(1)} for _ in range(count)]
+
+
+def random_step_rows(count: int, seed: int = 0) -> list[dict[str, list[int]]]:
+    """Such rows with one to four steps, of up to 6 tokens, some of which may be empty."""
+    rng = np.random.default_rng(seed)
+    rows = []
+    for row in random_rows(count, seed, longest=8):
+        lengths = [*rng.integers(0, 7, size=rng.integers(0, 4)).tolist(), 3]
+        trace = rng.choice(IDS, size=sum(lengths)).tolist()
+        rows.append({**row, "trace_ids": trace, "step_lengths": lengths})
+    return rows
 
 
 def clustered_rows(count: int, kinds: int = 6, seed: int = 0, length: int = 4) -> list[dict[str, list[int]]]:
