@@ -6,7 +6,7 @@ from itertools import chain
 import numpy as np
 import torch
 
-from vqvae import ChunkVQVAE, ChunkVQVAEConfig
+from vqvae import ChunkVQVAE, ChunkVQVAEConfig, PredictiveVQVAE
 from vqvae.model.coder import ChunkCoder
 
 
@@ -30,6 +30,12 @@ def tiny_config(**changes: object) -> ChunkVQVAEConfig:
 def random_vqvae(seed: int = 0, **changes: object) -> ChunkVQVAE:
     """A random model of reconstruction in evaluation mode."""
     return random_model(ChunkVQVAE, seed, **changes)
+
+
+def random_reader(seed: int = 0, **changes: object) -> PredictiveVQVAE:
+    """A random predictive model in evaluation mode, whose chunks end with steps."""
+    shape = {"objective": "predictive", "align": "step", "compression_rate": None, "code_dropout": 0.0}
+    return random_model(PredictiveVQVAE, seed, **{**shape, **changes})
 
 
 def random_model(kind: type[ChunkCoder], seed: int = 0, **changes: object) -> ChunkCoder:

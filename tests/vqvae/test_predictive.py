@@ -8,19 +8,11 @@ import torch
 from torch.nn import functional as F
 from transformers import AutoModel
 
-from tests.vqvae_rows import IDS, random_model, random_step_rows
+from tests.vqvae_rows import IDS, random_reader, random_step_rows
 from vqvae import ChunkVQVAE, InputError, PredictiveVQVAE
 from vqvae.model.context import Texts, by_sample
 from vqvae.model.continuations import NEXT, continuations
 from vqvae.model.vocabulary import ENDED
-
-
-SHAPE = {"align": "step", "compression_rate": None, "code_dropout": 0.0}
-
-
-def random_reader(seed: int = 0, **changes: object) -> PredictiveVQVAE:
-    """A random predictive model whose chunks end with steps."""
-    return random_model(PredictiveVQVAE, seed, **{**SHAPE, "objective": "predictive", **changes})
 
 
 def other_id(token: int) -> int:

@@ -8,7 +8,15 @@ from torch import nn
 from vector_quantize_pytorch import VectorQuantize
 
 from tests.interruption import Interrupted, interrupt_at
-from tests.vqvae_rows import clustered_rows, codes_of, counting_rows, random_rows, tiny_config
+from tests.vqvae_rows import (
+    IDS,
+    clustered_rows,
+    codes_of,
+    counting_rows,
+    random_rows,
+    random_step_rows,
+    tiny_config,
+)
 from vqvae import ChunkVQVAE, ChunkVQVAEConfig, VQVAETrainingOptions, evaluate_vqvae, train_vqvae
 from vqvae.errors import InputError
 from vqvae.model.quantizer import ChunkQuantizer, Quantized
@@ -31,6 +39,21 @@ def test_a_resumed_training_equals_an_uninterrupted_one(stop: int, tmp_path: Pat
     live = [name for name in left if "codebook_mean" not in name and "codebook_variance" not in name]  # never set
     assert all(torch.equal(left[name], right[name]) for name in live)
     assert left["quantizer.steps"] == 8 and bool(left["quantizer.vq._codebook.initted"])
+
+
+def test_a_resumed_training_of_codes_that_predict_equals_an_uninterrupted_one(tmp_path: Path) -> None:
+    """Chunks are steps; codes are dropped and, of a long trace, drawn: both as they would have been."""
+    long = {"prompt_ids": [3], "trace_ids": IDS * 5, "step_lengths": [2] * 20, "solution_ids": [5]}
+    rows = [*random_step_rows(18), long, long]
+    shape = {"objective": "predictive", "align": "step", "compression_rate": None, "warmup_steps": 3, "kmeans": True}
+    config = tiny_config(**shape, code_dropout=0.3)
+    options = replace(OPTIONS, save_every=1)
+    whole = train_vqvae(rows, config, tmp_path / "whole", options).state_dict()
+    with pytest.raises(Interrupted):
+        train_vqvae(rows, config, tmp_path / "parts", options, interrupt_at(6))
+    parts = train_vqvae(rows, config, tmp_path / "parts", options).state_dict()
+    live = [name for name in whole if "codebook_mean" not in name and "codebook_variance" not in name]
+    assert all(torch.equal(whole[name], parts[name]) for name in live)
 
 
 def test_a_checkpoint_that_was_cut_short_is_passed_over(tmp_path: Path) -> None:

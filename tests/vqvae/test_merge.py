@@ -1,0 +1,69 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from tests.vqvae_rows import random_reader, random_step_rows
+from vqvae import InputError, PredictiveVQVAE, merge_codes
+
+
+ROWS = random_step_rows(30)
+
+
+def with_twins(model: PredictiveVQVAE) -> PredictiveVQVAE:
+    """Make code 2k + 1 nearly the vector of code 2k: 4 kinds of behaviour in 8 codes."""
+    embed = model.quantizer.vq._codebook.embed
+    with torch.no_grad():
+        embed[:, 1::2] = embed[:, ::2] + 1e-4
+    return model
+
+
+def codes_of_rows(model: PredictiveVQVAE) -> np.ndarray:
+    lengths = np.array([len(row["trace_ids"]) for row in ROWS])
+    steps = np.concatenate([row["step_lengths"] for row in ROWS])
+    return model.encode_flat(np.concatenate([row["trace_ids"] for row in ROWS]), lengths, steps)
+
+
+def test_codes_of_one_behaviour_become_one_and_others_stay(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With no rise allowed but rounding: twins are joined, codes that differ are not, and the loss is the same."""
+    monkeypatch.setattr("vqvae.training.merge.RISE", 1e-3)
+    model = with_twins(random_reader())
+    before = codes_of_rows(model)
+    assert len(set(before.tolist()) & {0, 1}) and len({code // 2 for code in before.tolist()}) > 2
+    figures = merge_codes(model, ROWS)
+    groups = model.quantizer.groups.tolist()
+    assert groups[::2] == groups[1::2]
+    used = {code // 2 for code in before.tolist()}
+    assert len({groups[2 * kind] for kind in used}) == len(used)
+    assert figures["codes_trained"] == 8 and figures["codes_merged"] == len(set(groups)) == model.config.codebook_size
+    assert abs(figures["loss_merged"] - figures["loss_trained"]) <= 1e-3
+    assert codes_of_rows(model).tolist() == [groups[code] for code in before]
+
+
+def test_a_merged_codes_vector_is_the_mean_of_its_codes_weighted_by_use() -> None:
+    quantizer = random_reader().quantizer
+    book = quantizer.vq.codebook.clone()
+    quantizer.merge(torch.tensor([0, 1, 0, 2, 2, 2, 2, 2]), torch.tensor([3, 5, 1, 0, 0, 0, 0, 2]))
+    found = quantizer.look_up(torch.tensor([0, 1, 2]))
+    wanted = torch.stack([(3 * book[0] + book[2]) / 4, book[1], book[7]])
+    torch.testing.assert_close(found, wanted, atol=1e-2, rtol=0)
+    assert quantizer.nearest(book).tolist() == [0, 1, 0, 2, 2, 2, 2, 2]
+
+
+def test_a_merged_model_is_the_same_after_it_was_saved(tmp_path: Path) -> None:
+    model = with_twins(random_reader())
+    merge_codes(model, ROWS)
+    model.save_pretrained(tmp_path)
+    loaded = PredictiveVQVAE.from_pretrained(tmp_path)
+    assert loaded.config.trained_codes == 8 and loaded.config.codebook_size == model.config.codebook_size < 8
+    assert np.array_equal(codes_of_rows(loaded), codes_of_rows(model))
+    assert codes_of_rows(loaded).max() < loaded.config.codebook_size
+    every = torch.arange(loaded.config.codebook_size)
+    assert torch.equal(loaded.quantizer.look_up(every), model.quantizer.look_up(every))
+
+
+def test_without_a_held_out_chunk_nothing_can_be_merged() -> None:
+    empty = {"prompt_ids": [3], "trace_ids": [], "step_lengths": [], "solution_ids": [5]}
+    with pytest.raises(InputError, match="hold out more samples"):
+        merge_codes(random_reader(), [empty])

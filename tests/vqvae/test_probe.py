@@ -1,0 +1,59 @@
+import pytest
+import torch
+
+from tests.vqvae_rows import IDS, random_reader, random_step_rows
+from vqvae import PredictiveVQVAE, probe_codes
+
+
+def told_rows(count: int, seed: int, told: bool) -> list[dict]:
+    """Rows of two steps of two tokens, the second the first again; the prompt names them, or is always the same."""
+    generator = torch.Generator().manual_seed(seed)
+    drawn = torch.randint(len(IDS), (count,), generator=generator).tolist()
+    rows = []
+    for kind in drawn:
+        step = [IDS[kind], IDS[(kind + 3) % len(IDS)]]
+        prompt = [IDS[kind] if told else IDS[0]]
+        rows.append({"prompt_ids": prompt, "trace_ids": step * 2, "step_lengths": [2, 2], "solution_ids": [IDS[0]]})
+    return rows
+
+
+@pytest.fixture(scope="module")
+def telling() -> PredictiveVQVAE:
+    """A model whose eight codes tell the eight kinds of step apart: the codebook is what it encodes them as."""
+    model = random_reader(hidden_size=32)
+    rows = [{**row, "step_lengths": [2]} for row in told_rows(200, 0, told=True)]
+    batch = model.collate([{**row, "trace_ids": row["trace_ids"][:2]} for row in rows], model.config)
+    with torch.no_grad():
+        vectors = model.chunks(batch["input_ids"], batch["places"]).vectors[:, 0]
+        model.quantizer.vq._codebook.embed[0] = torch.unique(vectors, dim=0)
+    return model
+
+
+def test_codes_that_the_prompt_decides_are_foretold(telling: PredictiveVQVAE) -> None:
+    figures = probe_codes(telling, told_rows(300, 0, told=True), told_rows(60, 1, told=True), steps=120)
+    assert figures["prior_top1"] > 0.9 and figures["prior_nats"] < 0.5 < figures["prior_blind"]
+
+
+def test_what_only_codes_tell_is_predicted_with_them_alone(telling: PredictiveVQVAE) -> None:
+    """The prompt tells nothing: the next step follows from the right code, not from none and not from a random one."""
+    figures = probe_codes(telling, told_rows(300, 0, told=False), told_rows(60, 1, told=False), steps=250)
+    assert figures["next_with"] < figures["next_without"] - 0.5
+    assert figures["next_with"] < figures["next_random"] - 0.5
+
+
+def test_codes_of_random_texts_carry_nothing() -> None:
+    """Each step is drawn by itself, so no code tells anything of the next."""
+    rows = random_step_rows(400)
+    figures = probe_codes(random_reader(), rows[:300], rows[300:], steps=60)
+    assert abs(figures["next_with"] - figures["next_without"]) < 0.3
+
+
+def test_probing_is_repeatable_and_touches_neither_the_model_nor_the_random_numbers(telling: PredictiveVQVAE) -> None:
+    rows = random_step_rows(20)
+    before = {name: value.clone() for name, value in telling.state_dict().items()}
+    state = torch.random.get_rng_state()
+    one, other = (probe_codes(telling, rows, rows[:5], steps=4, seed=3) for _ in range(2))
+    assert one == other
+    assert torch.equal(torch.random.get_rng_state(), state)
+    assert all(torch.equal(value, before[name]) for name, value in telling.state_dict().items())
+    assert all(parameter.grad is None for parameter in telling.parameters())
