@@ -1,20 +1,24 @@
-# make demo     both stages on a generated task, on two CPU cores
-# make test     all tests
-# make lint     style and formatting
-# make bench    speed, as ratios within one run
+# make demo           both stages on a generated task, on two CPU cores
+# make test           all tests but the next
+# make test-latents   what trained codes hold and what they do not: some minutes of training
+# make lint           style and formatting
+# make bench          speed, as ratios within one run
 # Each does its own set-up in .venv; needs Python 3.11 or later, make and a C compiler.
 
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/ready
 
-.PHONY: demo test lint bench clean
+.PHONY: demo test test-latents lint bench clean
 
 demo: $(READY)
 	$(BIN)/mixlm demo
 
 test: $(READY)
 	$(BIN)/python -m pytest -n 2 $(PYTEST_OPTIONS)
+
+test-latents: $(READY)
+	$(BIN)/python -m pytest -n 2 tests/latents/wording.py
 
 lint: $(READY)
 	$(BIN)/ruff check .
