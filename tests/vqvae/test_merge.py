@@ -63,6 +63,16 @@ def test_a_merged_model_is_the_same_after_it_was_saved(tmp_path: Path) -> None:
     assert torch.equal(loaded.quantizer.look_up(every), model.quantizer.look_up(every))
 
 
+def test_where_all_codes_predict_the_same_as_many_stay_as_a_codebook_needs(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("vqvae.training.merge.RISE", 1e9)
+    model = random_reader()
+    assert merge_codes(model, ROWS)["codes_merged"] == model.config.codebook_size == 2
+    model.save_pretrained(tmp_path)
+    assert PredictiveVQVAE.from_pretrained(tmp_path).config.codebook_size == 2
+
+
 def test_without_a_held_out_chunk_nothing_can_be_merged() -> None:
     empty = {"prompt_ids": [3], "trace_ids": [], "step_lengths": [], "solution_ids": [5]}
     with pytest.raises(InputError, match="hold out more samples"):

@@ -137,6 +137,14 @@ def test_a_batch_is_its_rows() -> None:
         torch.testing.assert_close(together[name], sum(shares * torch.stack([out[name] for out in alone])))
 
 
+def test_where_no_code_has_a_next_step_nothing_is_asked_of_it() -> None:
+    model = random_reader().train()
+    only = {**ROW, "trace_ids": ROW["trace_ids"][:3], "step_lengths": [3]}
+    out = model(**model.collate([only, only], model.config))
+    out.loss.backward()
+    assert out.next_loss == 0 < out.solution_loss
+
+
 def test_padding_changes_nothing() -> None:
     """Other ids beyond the end of prompts, solutions, next steps and chunks, the first two made wider."""
     model = random_reader()

@@ -12,6 +12,7 @@ from vqvae.options import VQVAEModelOptions
 
 FIXED_LENGTH = 16  # tokens of a chunk, where nobody says
 LONGEST_STEP = 64  # tokens of a chunk that ends with its step, likewise; longer steps are cut
+FEWEST_CODES = 2  # fewer cannot tell chunks apart
 CHOICES = {
     "objective": ("reconstruction", "predictive"),
     "align": ("fixed", "step"),
@@ -68,8 +69,10 @@ class ChunkVQVAEConfig(VQVAEModelOptions, PreTrainedConfig):
                 f"compression rate {rate}: chunks that end with steps, and codes that predict, are one code each; "
                 "leave --compression-rate out"
             )
-        if self.codebook_size < 2:
-            raise InputError(f"a codebook of {self.codebook_size} cannot tell chunks apart; use at least 2 codes")
+        if self.codebook_size < FEWEST_CODES:
+            raise InputError(
+                f"a codebook of {self.codebook_size} cannot tell chunks apart; use at least {FEWEST_CODES} codes"
+            )
         if self.hidden_size % self.num_heads:
             raise InputError(f"hidden size {self.hidden_size} is no multiple of {self.num_heads} heads")
         require_between("commitment_weight", self.commitment_weight, 0)

@@ -48,10 +48,10 @@ class Texts(NamedTuple):
     targets: torch.Tensor
 
     def only(self, chosen: torch.Tensor) -> "Texts":
-        """Return those that are ``chosen`` (m,), no wider than the longest of them."""
+        """Return those that are ``chosen`` (m,), no wider than the longest of them, and never of no width."""
         sample, visible, targets = (field[chosen] for field in self)
         some = (targets != IGNORED).any(0).nonzero()
-        return Texts(sample, visible, targets[:, : int(some[-1]) + 1 if len(some) else 0])
+        return Texts(sample, visible, targets[:, : int(some[-1]) + 1 if len(some) else 1])
 
     @property
     def known(self) -> torch.Tensor:

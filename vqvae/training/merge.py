@@ -13,6 +13,7 @@ import torch
 
 from vqvae.errors import InputError
 from vqvae.model.chunks import TokenRow, has_chunk
+from vqvae.model.config import FEWEST_CODES
 from vqvae.model.context import Texts
 from vqvae.model.continuations import NEXT, SOLUTION, continuations
 from vqvae.model.layers import evaluating
@@ -51,7 +52,7 @@ def merge_codes(model: PredictiveVQVAE, rows: Sequence[TokenRow], seed: int = 0)
         held_out = _HeldOut(model, chosen)
         joins = _average_linkage(_distances(model, chosen, np.random.default_rng(seed)))
         size, before = model.config.codebook_size, held_out.loss(np.arange(model.config.codebook_size))
-        fewest, enough = 1, size
+        fewest, enough = FEWEST_CODES, size
         while fewest < enough:  # the loss rises as codes become fewer, so the least that suffices is found by halving
             middle = (fewest + enough) // 2
             fits = held_out.loss(_labels(joins, size, middle)) <= before + RISE
