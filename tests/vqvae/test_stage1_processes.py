@@ -1,8 +1,10 @@
 import statistics
 from pathlib import Path
 
+import pytest
 import torch
 from safetensors.torch import load_file
+from transformers import AutoModel
 
 from tests.launching import launch
 from tests.vqvae_rows import counting_rows, tiny_config
@@ -17,25 +19,27 @@ from vqvae import VQVAETrainingOptions, train_vqvae
 
 without = {"prompt_ids": [3] * 9, "trace_ids": [3], "solution_ids": [5] * 4}
 rows = [row for pair in zip(clustered_rows(30), [without] * 30) for row in pair]
-config = tiny_config(warmup_steps=3, kmeans=True, dead_code_share=0.5)
+shape = {"objective": sys.argv[2], "compression_rate": int(sys.argv[3])}
+config = tiny_config(warmup_steps=3, kmeans=True, dead_code_share=0.5, **shape)
 options = VQVAETrainingOptions(steps=10, batch_size=4, learning_rate=1e-2)
 model = train_vqvae(rows, config, sys.argv[1], options)
 save_file(model.state_dict(), f"{sys.argv[1]}/rank-{os.environ['RANK']}.safetensors")
 """
 
 
-def test_processes_share_one_codebook(tmp_path: Path, warm: str) -> None:
+@pytest.mark.parametrize(("objective", "rate"), [("reconstruction", 2), ("predictive", 4)])
+def test_processes_share_one_codebook(tmp_path: Path, warm: str, objective: str, rate: int) -> None:
     """Two processes, k-means, dead codes and batches of different numbers of chunks: the same model on both."""
     out = tmp_path / "out"
-    done = launch(warm, tmp_path, TRAIN, [str(out)])
+    done = launch(warm, tmp_path, TRAIN, [str(out), objective, str(rate)])
     assert done.returncode == 0, done.stderr[-3000:]
     first, second = (load_file(out / f"rank-{rank}.safetensors") for rank in (0, 1))
     assert first.keys() == second.keys()
     assert all(torch.equal(value, second[name]) for name, value in first.items())
-    saved = ChunkVQVAE.from_pretrained(out)
+    saved = AutoModel.from_pretrained(out)
     assert all(torch.equal(value, first[name]) for name, value in saved.state_dict().items())
-    # 4 samples of 3 chunks of 2 codes are 24 vectors a step on 8 codes; half of 3
-    assert saved.config.dead_code_threshold == 1.5
+    # 4 samples of 3 chunks of 2 codes are 24 vectors a step on 8 codes; half of 3. Of one code, half of that
+    assert saved.config.dead_code_threshold == 3 / rate
 
 
 TRAIN_WELL = """
