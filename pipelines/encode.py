@@ -33,9 +33,10 @@ _TRAINING = ("steps", "batch_size", "learning_rate", "seed", "save_every", "bf16
 @_option("vqvae", "Use this trained VQ-VAE instead of training one.", type=click.Path())
 @_option(
     "objective",
-    "What codes are trained for: to reconstruct their text, or to predict what comes next.",
-    type=click.Choice(["reconstruction", "predictive"]),
+    "What codes are trained for: to reconstruct their text, to predict what comes next, or to let --model predict it.",
+    type=click.Choice(["reconstruction", "predictive", "language-model"]),
 )
+@_option("reader_lora_rank", "With language-model: LoRA rank by which --model learns beside; 0: frozen.", type=_count)
 @_option("align", "Where chunks end: every L tokens, or with the step.", type=click.Choice(["fixed", "step"]))
 @_option(
     "chunk_length",
@@ -109,7 +110,7 @@ def main(traces: str, model: str, out: str, **values: Any) -> None:
 def _refuse_shape() -> None:
     """Refuse options of a VQ-VAE's shape beside --vqvae: the trained one has its own."""
     context = click.get_current_context()
-    for name in (*_SHAPE, "steps", "learning_rate"):
+    for name in (*_SHAPE, "steps", "learning_rate", "reader_lora_rank"):
         if context.get_parameter_source(name) is not ParameterSource.DEFAULT:
             option = f"--{name}".replace("_", "-")
             raise click.UsageError(f"{option} does nothing with --vqvae: that model is trained already; leave one out")

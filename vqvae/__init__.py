@@ -12,6 +12,8 @@ _HOMES = {
     "Cutting": "vqvae.model.cutting",
     "InputError": "vqvae.errors",
     "PredictiveVQVAE": "vqvae.model.models",
+    "Reader": "vqvae.model.reader",
+    "Stage1Training": "vqvae.training.train",
     "VQVAETrainingOptions": "vqvae.options",
     "evaluate_vqvae": "vqvae.metrics",
     "merge_codes": "vqvae.training.merge",

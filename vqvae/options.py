@@ -14,12 +14,13 @@ class VQVAEModelOptions:
 
     Attributes:
         objective: What a code is trained for. "reconstruction": to tell the text it stands for, as in the paper;
-            "predictive": to tell what comes next, given the prompt and the codes before it.
+            "predictive": to tell what comes next, given the prompt and the codes before it; "language-model": the
+            same, told by a language model that reads codes beside the prompt.
         align: Where chunks end. "fixed": every L tokens, as in the paper; "step": where the step ends, so that a chunk
             is a step, or a part of one that is longer than L.
         chunk_length: Tokens of a chunk, L. None: 16, or with "step" the longest step of the traces, up to 64.
-        compression_rate: Tokens that one code stands for, r; divides L. None: L, and nothing else with "step" or
-            "predictive".
+        compression_rate: Tokens that one code stands for, r; divides L. None: L, and nothing else with "step" or an
+            objective that predicts.
         codebook_size: Number of codes, K.
         code_dim: Width of a codebook vector, d.
         hidden_size: Width of encoder, decoder and prompt encoder.
@@ -40,7 +41,8 @@ class VQVAEModelOptions:
         kmeans: Whether the codebook starts at the k-means of encoded chunks, or at random. None: with "ema".
         code_dropout: Share of chunks ("predictive": of samples) that training decodes from a learned "no code" vector.
             It lets the trained decoder tell what it knows without a code; 0 leaves those figures out.
-        merge: Whether codes that the prediction does not tell apart become one after training, with "predictive".
+        merge: Whether codes that the prediction does not tell apart become one after training, with an
+            objective that predicts.
         softmax_samples: In training, rows of the vocabulary that stand for those not in the batch, where there are
             more than four times as many; else, and for all figures, every row counts. 0: always every row.
     """

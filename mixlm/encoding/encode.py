@@ -25,7 +25,7 @@ from mixlm.encoding.manifest import (
     read_manifest,
     write_manifest,
 )
-from mixlm.encoding.options import EncodingOptions
+from mixlm.encoding.options import EncodingOptions, check_reader
 from mixlm.encoding.shard_files import add_counts, align_columns, encode_table, shard_counts, write_shard
 from mixlm.encoding.sharding import Shard, Sharding
 from mixlm.encoding.token_store import TokenStore
@@ -34,7 +34,7 @@ from mixlm.encoding.tokenizer_pool import TokenizerPool
 from mixlm.errors import InputError
 from mixlm.model.loading import is_scratch, open_tokenizer, save_base_tokenizer
 from mixlm.processes import Processes
-from vqvae import ChunkVQVAEConfig, evaluate_vqvae, merge_codes, probe_codes, train_vqvae
+from vqvae import ChunkVQVAEConfig, PredictiveVQVAE, Reader, Stage1Training, evaluate_vqvae, merge_codes, probe_codes
 from vqvae.advance import Advance
 from vqvae.model.chunks import TokenRow, has_chunk
 from vqvae.model.coder import ChunkCoder
@@ -63,7 +63,8 @@ def encode_dataset(
 
     Args:
         traces: Anything that ``mixlm.data.reading.open_raw`` opens.
-        model: Names the tokenizer: folder, Hub id, ``.gguf`` file, or ``.yaml`` of a model from scratch.
+        model: Names the tokenizer: folder, Hub id, ``.gguf`` file, or ``.yaml`` of a model from scratch; with the
+            objective "language-model" also what reads the codes in training.
         out: Folder to write; must not hold anything but an encoding of the same arguments.
         options: Everything else.
         advance_of: Given the name of a long part, returns what to call to tell how far that is.
@@ -76,6 +77,7 @@ def encode_dataset(
         InputError: If anything given does not fit; finished files in ``out`` are then untouched.
     """
     options, out, processes = options or EncodingOptions(), Path(out), Processes.current()
+    check_reader(model, options)
     arguments = describe_arguments(traces, model, options)
     manifest = earlier_manifest(out, arguments)
     if manifest and manifest["complete"]:
@@ -88,7 +90,7 @@ def encode_dataset(
     with TokenizerPool(sharding, tokenizer, options) as pool:
         work = _Encoding(out, manifest, pool, options, processes, advance_of)
         try:
-            work.make_vqvae()
+            work.make_vqvae(say)
         except InputError:
             work.leave_nothing()
             raise
@@ -117,19 +119,19 @@ class _Encoding:
         self.store: TokenStore | None = None
         self.merged: dict[str, float] = {}
 
-    def make_vqvae(self) -> None:
+    def make_vqvae(self, say: Callable[[str], None]) -> None:
         """Put a stage-1 model into the folder, the one given or a new one, and its quality into the manifest."""
         if "codebook" not in self.manifest:
             if self.options.vqvae:
                 self._take_vqvae(self.options.vqvae)
             else:
-                self._train_vqvae()
+                self._train_vqvae(say)
             if self.processes.first:
                 self._measure()
             self.processes.wait()
             self.manifest = read_manifest(self.out)
 
-    def _train_vqvae(self) -> None:
+    def _train_vqvae(self, say: Callable[[str], None]) -> None:
         arguments = self.manifest["arguments"]
         given = {name: arguments[name] for name in ("traces", "model", "template", "valid", "checksums", "shard_rows")}
         identity = {**given, "fingerprint": self.manifest["fingerprint"], "skip": self.options.skip_bad_rows}
@@ -145,13 +147,24 @@ class _Encoding:
         if not rows:
             raise InputError(f"{self.sharding.traces}: holds no samples")
         shape = {**self.options.shape, "vocab_size": len(self.tokenizer), "fingerprint": self.manifest["fingerprint"]}
-        advance = self._bar("training the VQ-VAE")
-        model = train_vqvae(
-            rows, ChunkVQVAEConfig(**shape), self.vqvae_path, self.options.training, advance, self._claim
-        )
-        if self.processes.first and model.config.objective == "predictive" and model.config.merge:
+        training = Stage1Training(rows, ChunkVQVAEConfig(**shape), self.vqvae_path, self.options.training)
+        reader = self._open_reader(training.config, say)
+        self._claim()
+        model = training.train(self._bar("training the VQ-VAE"), reader)
+        if self.processes.first and isinstance(model, PredictiveVQVAE) and model.config.merge:
             self.merged = merge_codes(model, self._rows_to_measure(model.config)[1], self.options.training.seed)
             model.save_pretrained(self.vqvae_path)
+
+    def _open_reader(self, config: ChunkVQVAEConfig, say: Callable[[str], None]) -> Reader | None:
+        """Open the language model that codes are trained for, if they are trained for one."""
+        if config.objective != "language-model":
+            return None
+        from mixlm.model.code_reader import open_reader
+
+        name, rank = self.manifest["model"], self.options.reader_lora_rank
+        reader = open_reader(name, self.tokenizer, config.code_dim, rank, self.options.training.seed)
+        say(f"codes are trained for {name}, " + (f"which learns by a LoRA of rank {rank}" if rank else "frozen"))
+        return reader
 
     def _take_vqvae(self, folder: str) -> None:
         """Copy a model that was trained before, after a look whether it fits tokenizer and traces."""

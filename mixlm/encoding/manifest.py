@@ -96,7 +96,8 @@ def earlier_manifest(out: Path, arguments: dict[str, Any]) -> dict[str, Any] | N
 def _with_defaults(arguments: dict[str, Any]) -> dict[str, Any]:
     """Return arguments with all of the model's shape: an older call did not know of every choice."""
     config = ChunkVQVAEConfig(**arguments.get("shape", {}))
-    return {**arguments, "shape": {field.name: getattr(config, field.name) for field in fields(VQVAEModelOptions)}}
+    shape = {field.name: getattr(config, field.name) for field in fields(VQVAEModelOptions)}
+    return {"reader_lora_rank": 0, **arguments, "shape": shape}
 
 
 def _has_work(out: Path, arguments: dict[str, Any]) -> bool:

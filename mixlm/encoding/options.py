@@ -4,6 +4,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from mixlm.data.template import Template
+from mixlm.errors import InputError
+from mixlm.model.loading import is_scratch
+from mixlm.processes import Processes
 from vqvae import VQVAETrainingOptions
 
 
@@ -15,6 +18,8 @@ class EncodingOptions:
         template: Renders the samples.
         shape: Fields of ``ChunkVQVAEConfig``.
         training: How to train the VQ-VAE.
+        reader_lora_rank: Of an adapter that the language model learns while codes are trained for it, with the
+            objective "language-model"; 0: it is frozen.
         vqvae: Folder of a trained VQ-VAE to use in place of training one; ``shape`` and ``training`` then do nothing.
         valid: File of validation samples.
         valid_fraction: Without ``valid``: share of the samples that is held out, at most 1,000 samples.
@@ -27,6 +32,7 @@ class EncodingOptions:
     template: Template = field(default_factory=Template)
     shape: dict[str, Any] = field(default_factory=dict)
     training: VQVAETrainingOptions = field(default_factory=VQVAETrainingOptions)
+    reader_lora_rank: int = 0
     vqvae: str | None = None
     valid: str | None = None
     valid_fraction: float = 0.05
@@ -34,3 +40,22 @@ class EncodingOptions:
     dtype: str = "float32"
     skip_bad_rows: bool = False
     processes: int | None = None
+
+
+def check_reader(model: str, options: EncodingOptions) -> None:
+    """Check what can be told early of the language model that codes are trained for.
+
+    Raises:
+        InputError: If it is not trained itself, if several processes would train, or if nothing asks for its adapter.
+    """
+    rank = options.reader_lora_rank
+    if options.vqvae or options.shape.get("objective") != "language-model":
+        if rank:
+            raise InputError(f"--reader-lora-rank {rank} does nothing without --objective language-model")
+    elif is_scratch(model):
+        raise InputError(
+            f"{model}: a model from scratch has learned nothing that codes could be trained for; "
+            "give a trained --model, or --objective predictive"
+        )
+    elif Processes.current().count > 1:
+        raise InputError("--objective language-model trains in one process; start the command without a launcher")

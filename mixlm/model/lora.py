@@ -12,7 +12,9 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 
-def add_adapter(model: "PreTrainedModel", rank: int, new_ids: Sequence[int]) -> "PeftModel":
+def add_adapter(
+    model: "PreTrainedModel", rank: int, new_ids: Sequence[int], option: str = "--lora-rank"
+) -> "PeftModel":
     """Wrap ``model`` in a LoRA adapter on every linear layer, with the rows ``new_ids`` trained in full.
 
     A flat list of token indices would leave the head of an untied model frozen: latents could be read but never
@@ -22,6 +24,7 @@ def add_adapter(model: "PreTrainedModel", rank: int, new_ids: Sequence[int]) -> 
         model: A causal LM that already has the new rows.
         rank: Rank of the adapter; its alpha is twice that.
         new_ids: Ids of the new tokens.
+        option: By which the user asked for it.
 
     Raises:
         InputError: If PEFT is not installed.
@@ -29,7 +32,7 @@ def add_adapter(model: "PreTrainedModel", rank: int, new_ids: Sequence[int]) -> 
     try:
         from peft import LoraConfig, get_peft_model
     except ImportError:
-        raise InputError("--lora-rank needs PEFT; install it with: pip install peft") from None
+        raise InputError(f"{option} needs PEFT; install it with: pip install peft") from None
 
     names = {_name_of(model, model.get_input_embeddings()), _name_of(model, model.get_output_embeddings())}
     config = LoraConfig(

@@ -1,10 +1,12 @@
 import shutil
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 from torch import nn
+from transformers import AutoModel
 from vector_quantize_pytorch import VectorQuantize
 
 from tests.interruption import Interrupted, interrupt_at
@@ -17,7 +19,15 @@ from tests.vqvae_rows import (
     random_step_rows,
     tiny_config,
 )
-from vqvae import ChunkVQVAE, ChunkVQVAEConfig, VQVAETrainingOptions, evaluate_vqvae, train_vqvae
+from vqvae import (
+    ChunkVQVAE,
+    ChunkVQVAEConfig,
+    PredictiveVQVAE,
+    Reader,
+    VQVAETrainingOptions,
+    evaluate_vqvae,
+    train_vqvae,
+)
 from vqvae.errors import InputError
 from vqvae.model.quantizer import ChunkQuantizer, Quantized
 from vqvae.training.trainer_base import last_checkpoint
@@ -54,6 +64,70 @@ def test_a_resumed_training_of_codes_that_predict_equals_an_uninterrupted_one(tm
     parts = train_vqvae(rows, config, tmp_path / "parts", options).state_dict()
     live = [name for name in whole if "codebook_mean" not in name and "codebook_variance" not in name]
     assert all(torch.equal(whole[name], parts[name]) for name in live)
+
+
+class SumReader(Reader):
+    """Predicts by a sum what no code is for: it learns, has something that does not, and gives gradients to codes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight, self.frozen = (
+            nn.Parameter(torch.full((6,), 0.5)),
+            nn.Parameter(torch.ones(6), requires_grad=False),
+        )
+
+    def forward(self, batch: Mapping, vectors: torch.Tensor, counts: torch.Tensor, chosen: torch.Tensor) -> tuple:
+        told = (vectors * self.weight + self.frozen).square().mean()
+        return told, told * 2
+
+
+TAUGHT = {"objective": "language-model", "align": "step", "compression_rate": None, "kmeans": True, "warmup_steps": 3}
+
+
+def test_a_resumed_training_by_a_reader_equals_an_uninterrupted_one(tmp_path: Path) -> None:
+    """Checkpoints have of the reader what learns; the finished model has nothing of it and is opened without."""
+    rows, config, options = random_step_rows(20), tiny_config(**TAUGHT), replace(OPTIONS, save_every=2)
+    readers = [SumReader() for _ in range(3)]
+    whole = train_vqvae(rows, config, tmp_path / "whole", options, reader=readers[0])
+    with pytest.raises(Interrupted):
+        train_vqvae(rows, config, tmp_path / "parts", options, interrupt_at(6), readers[1])
+    parts = train_vqvae(rows, config, tmp_path / "parts", options, reader=readers[2]).state_dict()
+    live = [name for name in parts if "codebook_mean" not in name and "codebook_variance" not in name]
+    assert all(torch.equal(whole.state_dict()[name], parts[name]) for name in live)
+    assert torch.equal(readers[0].weight, readers[2].weight) and (readers[0].weight != 0.5).all()
+    kept = torch.load(tmp_path / "parts" / "checkpoints" / "checkpoint-8" / "reader.pt")
+    assert kept.keys() == {"weight"} and not any("reader.pt" in path.name for path in (tmp_path / "parts").glob("*"))
+    opened = AutoModel.from_pretrained(tmp_path / "whole")
+    assert type(opened) is PredictiveVQVAE and opened.state_dict().keys() == whole.state_dict().keys()
+
+
+def test_codes_learn_by_the_reader_alone_and_the_own_one_beside_it() -> None:
+    torch.manual_seed(0)
+    shape = {**TAUGHT, "warmup_steps": 0, "kmeans": False, "commitment_weight": 0.0}
+    model = PredictiveVQVAE(tiny_config(**shape), IDS)
+    batch = model.collate(random_step_rows(4), model.config)
+
+    class Silent(SumReader):
+        def forward(self, *given: object) -> tuple:
+            return super().forward(*given)[0] * 0, self.weight.sum() * 0
+
+    for reader, moves in ((SumReader(), True), (Silent(), False)):
+        model.zero_grad()
+        model(reader, **batch).loss.backward()
+        moved = {
+            name.split(".")[0] for name, own in model.named_parameters() if own.grad is not None and own.grad.any()
+        }
+        assert {"reader", "head_bias", "read_back", "read_back_bias"} <= moved
+        assert ({"tokens", "encoder", "to_code"} <= moved) is moves
+        assert moves or not {"tokens", "encoder", "to_code"} & moved
+
+
+@pytest.mark.parametrize(("objective", "reader"), [("language-model", None), ("predictive", SumReader())])
+def test_a_reader_goes_with_the_objective_that_needs_it(objective: str, reader: Reader | None, tmp_path: Path) -> None:
+    config = tiny_config(**{**TAUGHT, "objective": objective})
+    with pytest.raises(InputError, match=f"objective '{objective}': a reader goes with 'language-model'"):
+        train_vqvae(random_step_rows(20), config, tmp_path / "out", OPTIONS, reader=reader)
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_checkpoint_that_was_cut_short_is_passed_over(tmp_path: Path) -> None:

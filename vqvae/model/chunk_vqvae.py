@@ -43,7 +43,7 @@ from vqvae.model.layers import CausalTransformer
 class ChunkVQVAE(ChunkCoder):
     """The paper's stage-1 model, whose codes reconstruct their text; see the module's docstring for the method."""
 
-    objective = "reconstruction"
+    objectives = ("reconstruction",)
 
     def _add_decoder(self, config: ChunkVQVAEConfig) -> None:
         width, shape = config.hidden_size, (config.hidden_size, config.num_layers, config.num_heads)

@@ -67,12 +67,12 @@ class ChunkCoder(PreTrainedModel):
     base_model_prefix = "vqvae"
     main_input_name = "input_ids"
     accepts_loss_kwargs = False  # the trainer must divide by accumulation steps itself
-    objective = ""  # of the models of a class
+    objectives: tuple[str, ...] = ()  # of the models of a class
     _keep_in_fp32_modules_strict = {"quantizer"}
 
     def __init__(self, config: ChunkVQVAEConfig, token_ids: Sequence[int] | None = None) -> None:
         config.check()
-        if config.objective != self.objective:
+        if config.objective not in self.objectives:
             raise InputError(
                 f"a stage-1 model with the objective '{config.objective}' is no {type(self).__name__}; open it with "
                 "transformers' AutoModel"

@@ -14,7 +14,7 @@ FIXED_LENGTH = 16  # tokens of a chunk, where nobody says
 LONGEST_STEP = 64  # tokens of a chunk that ends with its step, likewise; longer steps are cut
 FEWEST_CODES = 2  # fewer cannot tell chunks apart
 CHOICES = {
-    "objective": ("reconstruction", "predictive"),
+    "objective": ("reconstruction", "predictive", "language-model"),
     "align": ("fixed", "step"),
     "context": ("chunk", "trace"),
     "quantizer": ("ema", "gradient"),

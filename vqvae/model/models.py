@@ -13,7 +13,7 @@ CLASSES = (ChunkVQVAE, PredictiveVQVAE)
 
 def model_class(config: ChunkVQVAEConfig) -> type[ChunkCoder]:
     """Return the class of models with the objective of a configuration."""
-    return next(kind for kind in CLASSES if kind.objective == config.objective)
+    return next(kind for kind in CLASSES if config.objective in kind.objectives)
 
 
 AutoConfig.register(ChunkVQVAEConfig.model_type, ChunkVQVAEConfig)

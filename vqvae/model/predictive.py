@@ -14,6 +14,10 @@ language model could write at that place.
 
 A second decoder of the same form learns to read each code back as its own text, for people and for diagnosis. Its
 gradients stop at the codes and at the token table, so codes are the same with it and without.
+
+With the objective "language-model" another reader, given in training, predicts in place of the model's own; see
+``vqvae.model.reader``. The own one then learns beside it as the second decoder does, so that merging and all figures
+work without the other.
 """
 
 from collections.abc import Mapping, Sequence
@@ -28,6 +32,7 @@ from vqvae.model.coder import ChunkCoder, ChunkVQVAEOutput
 from vqvae.model.config import ChunkVQVAEConfig
 from vqvae.model.context import Context, ContextDecoder, Texts, by_sample, place_in_sample
 from vqvae.model.continuations import NEXT, SOLUTION, collate_traces, continuations
+from vqvae.model.reader import Reader
 from vqvae.model.sampled_softmax import IGNORED
 
 
@@ -37,7 +42,7 @@ MOST_PREDICTED = 16  # codes of a sample that one training step predicts from; o
 class PredictiveVQVAE(ChunkCoder):
     """The model; see the module's docstring."""
 
-    objective = "predictive"
+    objectives = ("predictive", "language-model")
 
     def _add_decoder(self, config: ChunkVQVAEConfig) -> None:
         self.reader = ContextDecoder(config, kinds=2)
@@ -51,10 +56,11 @@ class PredictiveVQVAE(ChunkCoder):
         """Gather samples into the arguments of ``forward``; see ``collate_traces``."""
         return collate_traces(rows, config)
 
-    def forward(self, **batch: torch.Tensor) -> ChunkVQVAEOutput:
+    def forward(self, reader: Reader | None = None, **batch: torch.Tensor) -> ChunkVQVAEOutput:
         """Encode the ``n`` chunks of the traces of ``b`` samples, and predict what follows each.
 
         Args:
+            reader: Predicts in place of the own reader, which then learns on stopped gradients.
             batch: What ``collate`` returns.
 
         Returns:
@@ -68,16 +74,15 @@ class PredictiveVQVAE(ChunkCoder):
             drop = torch.rand(len(rows), device=rows.device) < self.config.code_dropout
             rows = torch.where(drop[:, None, None], self.no_code, rows)
         chosen = self._chosen(sample, counts)
-        context = self.read(batch, rows, counts)
-        following, solutions = (texts.only(chosen) for texts in continuations(batch, self.vocabulary, self.config))
-        next_loss = self._nats_a_code(context, following, NEXT)
-        solution_loss = self._nats_a_code(context, solutions, SOLUTION)
+        told = self._predict(batch, rows if reader is None else rows.detach(), counts, chosen)
+        next_loss, solution_loss = told if reader is None else reader(batch, rows, counts, chosen)
+        beside = 0 if reader is None else sum(told)
         back = self._read(self.read_back, batch, rows.detach(), counts)
         own = Texts(sample, place_in_sample(sample, counts) + 1, own).only(chosen)
         reconstruction = self.cross_entropy(self._states_back(back, own), own.targets, *self._head_back())
         codebook = quantized.codebook_loss + self.config.commitment_weight * quantized.commitment_loss
         return ChunkVQVAEOutput(
-            loss=next_loss + solution_loss + reconstruction + codebook,
+            loss=next_loss + solution_loss + reconstruction + codebook + beside,
             reconstruction_loss=reconstruction.detach(),
             codebook_loss=quantized.codebook_loss.detach(),
             commitment_loss=quantized.commitment_loss.detach(),
@@ -86,6 +91,14 @@ class PredictiveVQVAE(ChunkCoder):
             codes=quantized.codes,
         )
 
+    def _predict(
+        self, batch: Mapping[str, torch.Tensor], rows: torch.Tensor, counts: torch.Tensor, chosen: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return what next steps and solutions cost the own reader, in nats a chosen code."""
+        context = self.read(batch, rows, counts)
+        following, solutions = (texts.only(chosen) for texts in continuations(batch, self.vocabulary, self.config))
+        return self._nats_a_code(context, following, NEXT), self._nats_a_code(context, solutions, SOLUTION)
+
     def read(self, batch: Mapping[str, torch.Tensor], rows: torch.Tensor, counts: torch.Tensor) -> Context:
         """Let the reader read prompts, and codebook vectors (b, c, d) of which ``counts`` (b,) count."""
         return self._read(self.reader, batch, rows, counts)
@@ -93,7 +106,7 @@ class PredictiveVQVAE(ChunkCoder):
     def _read(
         self, decoder: ContextDecoder, batch: Mapping[str, torch.Tensor], rows: torch.Tensor, counts: torch.Tensor
     ) -> Context:
-        prompts = self.tokens(self.vocabulary.compact(batch["prompt_ids"]))
+        prompts = self._embed(self.vocabulary.compact(batch["prompt_ids"]))
         prompts = prompts.detach() if decoder is self.read_back else prompts
         return decoder.read(prompts, batch["prompt_lengths"], rows, counts)
 
@@ -109,16 +122,28 @@ class PredictiveVQVAE(ChunkCoder):
         """Return the cross-entropy of texts that go on from codes, as the mean of their sums; a scalar."""
         some = texts.only(texts.known)
         states = self.reader.write(context, some, self._embedded(some), kind)
-        mean = self.cross_entropy(states, some.targets, self.tokens.weight, self.head_bias)
+        mean = self.cross_entropy(states, some.targets, *self._head())
         return mean * (some.targets != IGNORED).sum() / len(texts.known)
 
     def _embedded(self, texts: Texts) -> torch.Tensor:
-        return self.tokens(texts.targets.clamp(min=0))
+        return self._embed(texts.targets.clamp(min=0))
+
+    def _embed(self, rows: torch.Tensor) -> torch.Tensor:
+        """Return what decoders are given for rows of the token table; see ``_table``."""
+        return F.embedding(rows, self._table())
+
+    def _head(self) -> tuple[torch.Tensor, torch.Tensor]:
+        return self._table(), self.head_bias
+
+    def _table(self) -> torch.Tensor:
+        """Return the token table as the own reader has it: where another one reads, it moves no token."""
+        weight = self.tokens.weight
+        return weight.detach() if self.config.objective == "language-model" else weight
 
     def next_logits(self, context: Context, texts: Texts, kind: int) -> torch.Tensor:
         """Return what the reader predicts of texts (m, T), given the tokens before each: logits (m, T, rows)."""
         states = self.reader.write(context, texts, self._embedded(texts), kind)
-        return F.linear(states, self.tokens.weight, self.head_bias)
+        return F.linear(states, *self._head())
 
     def _states_back(self, context: Context, texts: Texts) -> torch.Tensor:
         """Return the states from which codes' own texts are read back; nothing of them reaches codes or tokens."""

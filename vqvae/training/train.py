@@ -1,6 +1,6 @@
 """Training the stage-1 model on transformers' trainer."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,9 +18,13 @@ from vqvae.errors import InputError
 from vqvae.model.chunks import TokenRow, collate
 from vqvae.model.config import ChunkVQVAEConfig
 from vqvae.model.models import ChunkCoder, model_class
+from vqvae.model.reader import Reader
 from vqvae.model.vocabulary import used_ids
 from vqvae.options import VQVAETrainingOptions
 from vqvae.training.trainer_base import CHECKPOINTS, QuietTrainer, base_arguments, last_checkpoint
+
+
+READER_FILE = "reader.pt"  # in a checkpoint
 
 
 def train_vqvae(
@@ -29,47 +33,78 @@ def train_vqvae(
     out: str | Path,
     options: VQVAETrainingOptions | None = None,
     advance: Advance | None = None,
-    before_training: Callable[[], None] = lambda: None,
+    reader: Reader | None = None,
 ) -> ChunkCoder:
-    """Train a model on all chunks of ``rows`` and save it to ``out``.
+    """Check everything, train a model and save it to ``out``; see ``Stage1Training``."""
+    return Stage1Training(rows, config, out, options).train(advance, reader)
 
-    An interrupted training goes on from its last checkpoint in ``out/checkpoints`` and ends with the same weights, bit
-    for bit on one CPU.
+
+class Stage1Training:
+    """A training of a model on all chunks of ``rows``, ready to begin: what was given has been found to fit.
 
     Args:
         rows: Tokenized rows; those whose trace has no whole chunk are left out.
         config: Shape and recipe; the model has a copy with what training decides.
         out: Folder to write.
         options: How to train.
-        advance: Called with (step, total steps, figures) after every step.
-        before_training: Called once everything given has been found to fit, before the first file is written.
-
-    Returns:
-        The trained model.
 
     Raises:
         InputError: If there are no chunks, fewer chunks of traces than codes, no step left after the warm-up, or a
             batch that the processes cannot share.
     """
-    options = options or VQVAETrainingOptions()
-    config = config.for_training(options.steps, longest_step(rows) if config.align == "step" else None)
-    data = ChunkRows(rows, config)
-    check_codebook(data, config)
-    check_warmup(config, options)
-    arguments = _arguments(Path(out), options)  # starts the process group, which the quantiser must find
-    before_training()
-    token_ids = used_ids(data[index][part] for index in range(len(data)) for part in PARTS)
-    config.compact_size = len(token_ids) + 1
-    vectors = options.batch_size * data.trace_chunks / len(data) * config.codes_per_chunk
-    config.dead_code_threshold = config.dead_code_share * vectors / config.codebook_size
-    set_seed(options.seed)
-    trainer = ChunkTrainer(model_class(config)(config, token_ids), arguments, data, options, advance)
-    trainer.train(resume_from_checkpoint=last_checkpoint(Path(out) / CHECKPOINTS))
-    model = trainer.accelerator.unwrap_model(trainer.model).eval()
-    if trainer.is_world_process_zero():
-        model.save_pretrained(out)
-    trainer.accelerator.wait_for_everyone()
-    return model
+
+    def __init__(
+        self,
+        rows: Sequence[TokenRow],
+        config: ChunkVQVAEConfig,
+        out: str | Path,
+        options: VQVAETrainingOptions | None = None,
+    ) -> None:
+        self.out, self.options = Path(out), options or VQVAETrainingOptions()
+        self.config = config.for_training(self.options.steps, longest_step(rows) if config.align == "step" else None)
+        self.data = ChunkRows(rows, self.config)
+        check_codebook(self.data, self.config)
+        check_warmup(self.config, self.options)
+        self.arguments = _arguments(self.out, self.options)  # starts the process group, which the quantiser must find
+
+    def train(self, advance: Advance | None = None, reader: Reader | None = None) -> ChunkCoder:
+        """Train the model and save it.
+
+        An interrupted training goes on from its last checkpoint in ``out/checkpoints`` and ends with the same weights,
+        bit for bit on one CPU.
+
+        Args:
+            advance: Called with (step, total steps, figures) after every step.
+            reader: What codes are trained for, with the objective "language-model"; changed, and not saved.
+
+        Returns:
+            The trained model.
+
+        Raises:
+            InputError: If there is no reader where the objective needs one, or one where it has no use for it.
+        """
+        if (reader is not None) != (self.config.objective == "language-model"):
+            raise InputError(
+                f"objective '{self.config.objective}': a reader goes with 'language-model' and no other; give both"
+            )
+        token_ids = used_ids(self.data[index][part] for index in range(len(self.data)) for part in PARTS)
+        self._decide(len(token_ids))
+        set_seed(self.options.seed)
+        model = model_class(self.config)(self.config, token_ids)
+        trainer = ChunkTrainer(model, self, advance, reader)
+        trainer.train(resume_from_checkpoint=last_checkpoint(self.out / CHECKPOINTS))
+        model = trainer.accelerator.unwrap_model(trainer.model).eval()
+        if trainer.is_world_process_zero():
+            model.save_pretrained(self.out)
+        trainer.accelerator.wait_for_everyone()
+        return model
+
+    def _decide(self, tokens: int) -> None:
+        """Set what follows from the rows: how many tokens there are, and when a code is dead."""
+        config, data = self.config, self.data
+        config.compact_size = tokens + 1
+        vectors = self.options.batch_size * data.trace_chunks / len(data) * config.codes_per_chunk
+        config.dead_code_threshold = config.dead_code_share * vectors / config.codebook_size
 
 
 def longest_step(rows: Sequence[TokenRow]) -> int:
@@ -132,25 +167,27 @@ class ChunkRows(Dataset):
 
 
 class ChunkTrainer(QuietTrainer):
-    """transformers' trainer, with a k-means before the first step that quantises."""
+    """transformers' trainer, with a k-means before the first step that quantises.
+
+    A ``reader`` learns with the model, by the same optimizer; its gradients are bounded by their own norm. Checkpoints
+    have of it what learns.
+    """
 
     def __init__(
-        self,
-        model: ChunkCoder,
-        arguments: TrainingArguments,
-        data: ChunkRows,
-        options: VQVAETrainingOptions,
-        advance: Advance | None,
+        self, model: ChunkCoder, training: Stage1Training, advance: Advance | None, reader: Reader | None
     ) -> None:
-        self.options = options
+        self.options, self.reader = training.options, reader
+        parameters = [*model.parameters(), *(reader.learned().values() if reader else ())]
         super().__init__(
             model=model,
-            args=arguments,
-            train_dataset=data,
+            args=training.arguments,
+            train_dataset=training.data,
             data_collator=partial(model.collate, config=model.config),
-            optimizers=(torch.optim.Adam(model.parameters(), lr=options.learning_rate), None),
+            optimizers=(torch.optim.Adam(parameters, lr=training.options.learning_rate), None),
             advance=advance,
         )
+        if reader:
+            reader.to(self.args.device)
 
     def training_step(
         self, model: nn.Module, inputs: dict[str, torch.Tensor], *args: Any, **kwargs: Any
@@ -159,15 +196,32 @@ class ChunkTrainer(QuietTrainer):
         plain = self.accelerator.unwrap_model(model)
         if plain.quantizer.needs_codebook:
             plain.quantizer.start_codebook(self.gather_vectors(plain), self.options.seed)
-        return super().training_step(model, inputs, *args, **kwargs)
+        if self.reader:
+            self.reader.zero_grad()
+        loss = super().training_step(model, inputs, *args, **kwargs)
+        if self.reader:
+            nn.utils.clip_grad_norm_(self.reader.learned().values(), self.args.max_grad_norm)
+        return loss
 
     def compute_loss(
         self, model: nn.Module, inputs: dict[str, torch.Tensor], return_outputs: bool = False, **kwargs: Any
     ) -> torch.Tensor | tuple[torch.Tensor, ModelOutput]:
         """Keep the parts of the loss for the log."""
+        inputs = {**inputs, "reader": self.reader} if self.reader else inputs
         loss, outputs = super().compute_loss(model, inputs, return_outputs=True, **kwargs)
         self.outputs = outputs
         return (loss, outputs) if return_outputs else loss
+
+    def _save(self, output_dir: str | None = None, state_dict: dict[str, torch.Tensor] | None = None) -> None:
+        super()._save(output_dir, state_dict)
+        if self.reader:
+            torch.save(self.reader.learned(), Path(output_dir or self.args.output_dir) / READER_FILE)
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: nn.Module | None = None) -> None:
+        super()._load_from_checkpoint(resume_from_checkpoint, model)
+        if self.reader:
+            found = torch.load(Path(resume_from_checkpoint) / READER_FILE, self.args.device, weights_only=True)
+            self.reader.load_state_dict(found, strict=False)
 
     def log(self, logs: dict[str, float], *args: Any, **kwargs: Any) -> None:
         """Add what the last batch's loss is made of, and how many codes the batch used."""

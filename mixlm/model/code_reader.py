@@ -1,0 +1,235 @@
+"""The language model that will write codes as their reader in stage 1: codes learn to be what it can use.
+
+As in stage 2 it sees P, <begin>, z_1 .. z_t, <end>, text; the text is the next step, or the solution. It has no such
+tokens yet, so the delimiters are learned vectors (an end of its own where the solution is asked for at once), and a
+linear projection takes code vectors to its embeddings. Prompt and codes of a sample are read once; the texts of all
+its codes then go on from copies of the keys and values, each with a mask that hides the codes after its own.
+"""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, NamedTuple
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+from transformers import DynamicCache
+
+from mixlm.errors import InputError
+from mixlm.model.forward import logits_at
+from mixlm.model.loading import context_length, open_model
+from mixlm.model.lora import add_adapter
+from mixlm.model.thoughts import bare, new_cache
+from vqvae import Reader
+
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerFast
+
+BEGIN, END, END_ASKED = 0, 1, 2  # learned vectors; the last is the end that the solution follows
+TOLERANCE = 1e-3  # of logits, between the computation here and the plain one
+
+
+class Read(NamedTuple):
+    """What was read of ``b`` samples: C places each, of the prompt, of <begin> and of the codes.
+
+    Attributes:
+        cache: Keys and values.
+        seen: (b, C) whether a place holds anything.
+        codes: (C,) number of the code at a place, from 0; below 0 before the first.
+        lengths: (b,) tokens of each prompt.
+    """
+
+    cache: DynamicCache
+    seen: torch.Tensor
+    codes: torch.Tensor
+    lengths: torch.Tensor
+
+
+class Continuation(NamedTuple):
+    """``m`` texts of one kind.
+
+    Attributes:
+        sample: (m,) whose.
+        visible: (m,) how many codes it sees.
+        ids: (m, T), padded on the right.
+        lengths: (m,).
+    """
+
+    sample: torch.Tensor
+    visible: torch.Tensor
+    ids: torch.Tensor
+    lengths: torch.Tensor
+
+    def only(self, chosen: torch.Tensor) -> "Continuation":
+        """Return those that are ``chosen`` (m,), no wider than the longest."""
+        sample, visible, ids, lengths = (field[chosen] for field in self)
+        return Continuation(sample, visible, ids[:, : max(lengths.tolist(), default=0)], lengths)
+
+
+class LanguageModelReader(Reader):
+    """The reader; see the module's docstring.
+
+    Args:
+        lm: Causal LM; frozen.
+        code_dim: Width of code vectors.
+        rank: Of a LoRA adapter that learns with the codes; 0: none does.
+        seed: Of what is learned.
+    """
+
+    def __init__(self, lm: "PreTrainedModel", code_dim: int, rank: int = 0, seed: int = 0) -> None:
+        super().__init__()
+        table = lm.get_input_embeddings().weight.detach()
+        lm.requires_grad_(False)
+        with torch.random.fork_rng():
+            torch.manual_seed(seed)
+            self.lm = add_adapter(lm, rank, (), "--reader-lora-rank") if rank else lm
+            self.from_code = nn.Linear(code_dim, table.shape[1])
+            self.delimiters = nn.Parameter(table.mean(0) + table.std() * torch.randn(3, table.shape[1]))
+            nn.init.normal_(self.from_code.weight, std=float(table.std()) * code_dim**-0.5)
+        self.from_code.bias.data.copy_(table.mean(0))
+        self.eval()
+
+    def forward(
+        self, batch: Mapping[str, torch.Tensor], vectors: torch.Tensor, counts: torch.Tensor, chosen: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the cross-entropy of next steps and of solutions; see ``Reader``."""
+        sample = batch["sample"]
+        visible = torch.arange(len(sample), device=sample.device) - (counts.cumsum(0) - counts)[sample] + 1
+        following = Continuation(sample, visible, batch["next_ids"], batch["next_lengths"])
+        solutions = Continuation(sample, visible, batch["solution_ids"][sample], batch["solution_lengths"][sample])
+        context = self.read(self._cut(batch, vectors), vectors, counts)
+        pairs = ((following, END), (solutions, END_ASKED))
+        return tuple(self._nats_a_code(context, texts.only(chosen), end) for texts, end in pairs)
+
+    def _cut(self, batch: Mapping[str, torch.Tensor], vectors: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return prompts and their lengths; of those that leave no room for codes and text the end is kept."""
+        ids, lengths = batch["prompt_ids"], batch["prompt_lengths"]
+        texts = max(batch["next_ids"].shape[1], batch["solution_ids"].shape[1])
+        most = (context_length(bare(self.lm).config) or ids.shape[1] + vectors.shape[1] + texts + 2) - texts - 2
+        most = min(max(most - vectors.shape[1], 1), ids.shape[1])
+        places = (lengths - most).clamp(min=0)[:, None] + torch.arange(most, device=ids.device)
+        return ids.gather(1, places), lengths.clamp(max=most)
+
+    def read(self, prompts: tuple[torch.Tensor, torch.Tensor], vectors: torch.Tensor, counts: torch.Tensor) -> Read:
+        """Read prompts (b, P), padded on the right, of lengths (b,), and of code vectors (b, c, d) ``counts`` (b,)."""
+        ids, lengths = prompts
+        begin = self.delimiters[BEGIN].expand(len(ids), 1, -1)
+        embeds = torch.cat([self._embed(ids), begin, self.from_code(vectors)], 1)
+        codes = torch.arange(embeds.shape[1], device=ids.device) - ids.shape[1] - 1
+        inside = torch.arange(embeds.shape[1], device=ids.device) < lengths[:, None]
+        seen = inside | (codes >= -1) & (codes < counts[:, None])
+        positions = torch.where(codes >= -1, lengths[:, None] + 1 + codes, torch.arange(len(codes), device=ids.device))
+        cache = new_cache(self.lm)
+        self._run(embeds, seen, positions, cache, torch.zeros_like(seen))
+        return Read(cache, seen, codes, lengths)
+
+    def logits(self, context: Read, texts: Continuation, end: int) -> torch.Tensor:
+        """Return what each token of texts is predicted by: logits (tokens, vocabulary), text after text."""
+        ends = self.delimiters[end].expand(len(texts.ids), 1, -1)
+        embeds = torch.cat([ends, self._embed(texts.ids[:, :-1])], 1)
+        offset = torch.arange(embeds.shape[1], device=embeds.device)
+        seen = context.seen[texts.sample] & (context.codes < texts.visible[:, None])
+        seen = F.pad(seen, (0, len(offset)), value=True)
+        positions = (context.lengths[texts.sample] + 1 + texts.visible)[:, None] + offset
+        positions = positions.where(offset < texts.lengths[:, None], 0)  # beyond a text there may be no position left
+        cache = _gathered(context.cache, texts.sample)
+        return self._run(embeds, seen, positions, cache, offset < texts.lengths[:, None])
+
+    def _run(
+        self,
+        embeds: torch.Tensor,
+        seen: torch.Tensor,
+        positions: torch.Tensor,
+        cache: DynamicCache,
+        places: torch.Tensor,
+    ) -> torch.Tensor:
+        with logits_at(bare(self.lm), places):
+            return self.lm(
+                inputs_embeds=embeds,
+                attention_mask=seen.long(),
+                position_ids=positions,
+                past_key_values=cache,
+                use_cache=True,
+            ).logits[0]
+
+    def _embed(self, ids: torch.Tensor) -> torch.Tensor:
+        return bare(self.lm).get_input_embeddings()(ids)
+
+    def _nats_a_code(self, context: Read, texts: Continuation, end: int) -> torch.Tensor:
+        some = texts.only(texts.lengths > 0)
+        if not len(some.ids):
+            return context.cache.layers[0].keys.sum() * 0
+        targets = some.ids[torch.arange(some.ids.shape[1], device=some.ids.device) < some.lengths[:, None]]
+        logits = self.logits(context, some, end)
+        return F.cross_entropy(logits.float(), targets, reduction="sum") / len(texts.ids)
+
+
+def _gathered(cache: DynamicCache, sample: torch.Tensor) -> DynamicCache:
+    """Return a cache with a copy of a sample's keys and values for each text; gradients flow back to it."""
+    copy = DynamicCache()
+    for number, layer in enumerate(cache.layers):
+        copy.update(layer.keys[sample], layer.values[sample], number)
+    return copy
+
+
+def open_reader(
+    model: str, tokenizer: "PreTrainedTokenizerFast", code_dim: int, rank: int = 0, seed: int = 0
+) -> LanguageModelReader:
+    """Open ``model`` as the reader of codes.
+
+    Args:
+        model: Folder, Hub id or ``.gguf`` file.
+        tokenizer: Its tokenizer.
+        code_dim: Width of code vectors.
+        rank: Of a LoRA adapter; 0: the model is frozen.
+        seed: Of what is learned.
+
+    Raises:
+        InputError: If it cannot read codes as described.
+    """
+    lm = open_model(model, tokenizer, seed)
+    reader = LanguageModelReader(lm, code_dim, rank, seed)
+    if not reads_rightly(reader):
+        raise InputError(
+            f"{model}: models of type '{lm.config.model_type}' cannot read codes from a cache of plain attention; "
+            "use another --model, or --objective predictive"
+        )
+    return reader
+
+
+@torch.no_grad()
+def reads_rightly(reader: LanguageModelReader) -> bool:
+    """Tell, by a small probe, whether texts go on from the cache as from the sequence itself."""
+    from transformers.cache_utils import DynamicLayer
+
+    device = reader.delimiters.device
+    try:
+        if any(type(layer) is not DynamicLayer for layer in new_cache(reader.lm).layers):
+            return False  # others forget what is far back, or cannot be looked at place by place
+        lengths, counts = torch.tensor([3, 1], device=device), torch.tensor([2, 1], device=device)
+        ids = torch.arange(6, device=device).view(2, 3)
+        vectors = torch.eye(2, reader.from_code.in_features, device=device).expand(2, -1, -1)
+        texts = Continuation(torch.tensor([0, 1], device=device), torch.ones(2, device=device).long(), ids, lengths)
+        found = reader.logits(reader.read((ids, lengths), vectors, counts), texts, END)
+        own = [ids[row, :length] for row, length in enumerate(lengths.tolist())]
+        plain = torch.cat([plain_logits(reader, text, vectors[0, :1], text) for text in own])
+    except (AttributeError, IndexError, NotImplementedError, RuntimeError, TypeError, ValueError):
+        return False
+    return torch.allclose(found, plain, rtol=TOLERANCE, atol=TOLERANCE * float(plain.abs().max()))
+
+
+def plain_logits(
+    reader: LanguageModelReader, prompt: torch.Tensor, vectors: torch.Tensor, text: torch.Tensor, end: int = END
+) -> torch.Tensor:
+    """Return the definition: logits (T, vocabulary) of one ``text`` (T,), by one pass over all that it sees.
+
+    Args:
+        reader: Has the model.
+        prompt: (P,) ids.
+        vectors: (t, d) of the codes that it sees.
+        text: (T,) ids.
+        end: Which end stands before it.
+    """
+    embed, (begin, closed) = bare(reader.lm).get_input_embeddings(), reader.delimiters[[BEGIN, end]]
+    parts = [embed(prompt), begin[None], reader.from_code(vectors), closed[None], embed(text[:-1])]
+    return reader.lm(inputs_embeds=torch.cat(parts)[None], use_cache=False).logits[0, -len(text) :]

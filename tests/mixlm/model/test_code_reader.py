@@ -1,0 +1,127 @@
+"""A language model that reads codes, against its definition: one text at a time, no cache, no padding."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch.nn import functional as F
+from transformers import AutoModelForCausalLM, GPT2Config, LlamaConfig, MistralConfig, Qwen2Config, Qwen3Config
+
+from mixlm.errors import InputError
+from mixlm.model.code_reader import LanguageModelReader, open_reader
+
+
+WIDTH, CODE = 32, 6
+LLAMA = {"hidden_size": WIDTH, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4}
+LLAMA |= {"num_key_value_heads": 2, "vocab_size": 40, "initializer_range": 0.25}
+CONFIGS = {
+    "llama": lambda: LlamaConfig(**LLAMA),
+    "gpt2": lambda: GPT2Config(
+        n_embd=WIDTH, n_layer=2, n_head=2, n_positions=64, vocab_size=40, initializer_range=0.25
+    ),
+    "qwen2": lambda: Qwen2Config(**LLAMA),
+    "qwen3": lambda: Qwen3Config(**LLAMA, head_dim=8),
+}
+
+
+def random_reader(family: str = "llama", rank: int = 0) -> LanguageModelReader:
+    """A reader whose every weight matters; an adapter would start as nothing, so it is moved."""
+    torch.manual_seed(0)
+    reader = LanguageModelReader(AutoModelForCausalLM.from_config(CONFIGS[family]()).eval(), CODE, rank)
+    for parameter in reader.learned().values():
+        parameter.data.normal_(std=0.3)
+    return reader
+
+
+def make_batch(seed: int = 0) -> tuple[dict[str, torch.Tensor], torch.Tensor, torch.Tensor]:
+    """Three samples with 2, 3 and 1 codes; padding is garbage, and one step has no next."""
+    generator = torch.Generator().manual_seed(seed)
+    ids = {name: torch.randint(40, shape, generator=generator) for name, shape in SHAPES.items()}
+    counts = torch.tensor([2, 3, 1])
+    lengths = {"prompt_lengths": torch.tensor([4, 1, 5]), "next_lengths": torch.tensor([3, 2, 4, 1, 0, 2])}
+    batch = {**ids, **lengths, "solution_lengths": torch.tensor([1, 3, 2]), "sample": torch.tensor([0, 0, 1, 1, 1, 2])}
+    return batch, torch.randn(3, 3, CODE, generator=generator), counts
+
+
+SHAPES = {"prompt_ids": (3, 5), "next_ids": (6, 4), "solution_ids": (3, 3)}
+
+
+def plain_nats(reader: LanguageModelReader, prompt, vectors, end: int, text) -> torch.Tensor:
+    """What one text costs after [prompt, begin, codes, end]."""
+    embed = reader.lm.get_input_embeddings()
+    begin, closed = reader.delimiters[0][None], reader.delimiters[end][None]
+    row = torch.cat([embed(prompt), begin, reader.from_code(vectors), closed, embed(text)])[None]
+    logits = reader.lm(inputs_embeds=row, use_cache=False).logits[0, -len(text) - 1 : -1]
+    return F.cross_entropy(logits, text, reduction="sum")
+
+
+def plain_losses(reader: LanguageModelReader, batch, vectors, chosen) -> tuple[torch.Tensor, torch.Tensor]:
+    found, seen = ([], []), [0, 0, 0]
+    for code, sample in enumerate(batch["sample"].tolist()):
+        seen[sample] += 1
+        if not chosen[code]:
+            continue
+        prompt = batch["prompt_ids"][sample, : batch["prompt_lengths"][sample]]
+        following = batch["next_ids"][code, : batch["next_lengths"][code]]
+        solution = batch["solution_ids"][sample, : batch["solution_lengths"][sample]]
+        for kind, (end, text) in enumerate([(1, following), (2, solution)]):
+            if len(text):
+                found[kind].append(plain_nats(reader, prompt, vectors[sample, : seen[sample]], end, text))
+    return tuple(sum(nats) / int(chosen.sum()) for nats in found)
+
+
+@pytest.mark.parametrize(("family", "rank"), [("llama", 0), ("gpt2", 0), ("qwen2", 0), ("qwen3", 0), ("llama", 2)])
+def test_losses_and_gradients_are_those_of_the_definition_code_by_code(family: str, rank: int) -> None:
+    reader, (batch, vectors, counts) = random_reader(family, rank), make_batch()
+    for chosen in (*torch.eye(6, dtype=torch.bool), torch.ones(6, dtype=torch.bool)):
+        ours, theirs = vectors.clone().requires_grad_(), vectors.clone().requires_grad_()
+        losses, expected = reader(batch, ours, counts, chosen), plain_losses(reader, batch, theirs, chosen)
+        for loss, plain in zip(losses, expected, strict=True):
+            torch.testing.assert_close(loss, torch.as_tensor(plain, dtype=loss.dtype), rtol=1e-5, atol=1e-5)
+    learned = list(reader.learned().values())
+    found = torch.autograd.grad(sum(losses), [ours, *learned])
+    wanted = torch.autograd.grad(sum(expected), [theirs, *learned])
+    for gradient, plain in zip(found, wanted, strict=True):
+        assert torch.allclose(gradient, plain, atol=1e-4 * float(plain.abs().max()), rtol=1e-4)
+        assert plain.abs().max() > 0
+
+
+def test_a_code_is_trained_by_what_follows_it_and_padding_by_nothing() -> None:
+    reader, (batch, vectors, counts) = random_reader(), make_batch()
+    for code, (sample, place) in enumerate([(0, 0), (0, 1), (1, 0), (1, 1), (1, 2), (2, 0)]):
+        given = vectors.clone().requires_grad_()
+        sum(reader(batch, given, counts, torch.arange(6) == code)).backward()
+        reached = (given.grad != 0).any(-1)
+        assert reached[sample].tolist() == [other <= place for other in range(3)] and reached.sum() == place + 1
+
+
+def test_what_learns_is_small_and_the_model_stays_frozen() -> None:
+    assert set(random_reader().learned()) == {"delimiters", "from_code.weight", "from_code.bias"}
+    adapted = set(random_reader(rank=2).learned()) - set(random_reader().learned())
+    assert adapted and all("lora_" in name for name in adapted)
+
+
+def test_of_a_prompt_that_leaves_no_room_the_end_is_read() -> None:
+    """GPT-2 has 64 places: 3 codes, 4 tokens of text and the two delimiters leave 55."""
+    reader, (batch, vectors, counts) = random_reader("gpt2"), make_batch()
+    chosen = torch.ones(6, dtype=torch.bool)
+    long = torch.randint(40, (3, 90), generator=torch.Generator().manual_seed(1))
+    lengths = torch.tensor([90, 55, 3])
+    cut = torch.cat([long[:1, 35:], long[1:, :55]])
+    whole = reader({**batch, "prompt_ids": long, "prompt_lengths": lengths}, vectors, counts, chosen)
+    short = reader({**batch, "prompt_ids": cut, "prompt_lengths": lengths.clamp(max=55)}, vectors, counts, chosen)
+    assert torch.equal(torch.stack(whole), torch.stack(short))
+
+
+@pytest.mark.parametrize("config", [MistralConfig(**LLAMA, sliding_window=8)])
+def test_a_model_whose_cache_is_not_plain_attention_is_refused(config, tmp_path: Path) -> None:
+    AutoModelForCausalLM.from_config(config).save_pretrained(tmp_path)
+    with pytest.raises(InputError, match=f"models of type '{config.model_type}' cannot read codes") as caught:
+        open_reader(str(tmp_path), None, CODE)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_trained_model_is_opened(tmp_path: Path) -> None:
+    AutoModelForCausalLM.from_config(CONFIGS["llama"]()).save_pretrained(tmp_path)
+    one, other = (open_reader(str(tmp_path), None, CODE, rank=2, seed=3).learned() for _ in range(2))
+    assert all(torch.equal(one[name], other[name]) for name in one)
