@@ -31,6 +31,7 @@ class Task(Protocol):
 TASKS = {
     "chain-arithmetic": "mixlm.tasks.chain_arithmetic",
     "maze": "mixlm.tasks.maze.task",
+    "multiplication": "mixlm.tasks.multiplication",
     "prontoqa": "mixlm.tasks.prontoqa.task",
     "prosqa": "mixlm.tasks.prosqa.task",
     "prosqa-balanced": "mixlm.tasks.prosqa.balanced",

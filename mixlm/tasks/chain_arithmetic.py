@@ -17,6 +17,7 @@ import random
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import cycle, islice
+from typing import Literal
 
 from mixlm.data.reading import RawRow
 from mixlm.errors import InputError
@@ -37,11 +38,13 @@ class Options:
         operations: Additions and subtractions of a question; also the number of its steps.
         modulus: Every number is below it.
         words: Words of a step, at least 6; all above that carry nothing.
+        trace: full tells what each step calculates, in so many words; terse its result alone.
     """
 
     operations: int = 6
     modulus: int = 10
     words: int = 8
+    trace: Literal["full", "terse"] = "full"
 
     def __post_init__(self) -> None:
         """Raise an ``InputError`` if an option is too small."""
@@ -80,7 +83,8 @@ def _draw(rng: random.Random, options: Options) -> RawRow:
         operator, operand = rng.choice(_OPERATORS), rng.randrange(options.modulus)
         result = (total + operand if operator == "+" else total - operand) % options.modulus
         question.append(f"{operator} {operand}")
-        steps.append(f"{filler}{total} {operator} {operand} gives {result} .")
+        full = f"{filler}{total} {operator} {operand} gives {result} ."
+        steps.append(full if options.trace == "full" else str(result))
         total = result
     return {"question": " ; ".join(question), "steps": steps, "answer": str(total)}
 

@@ -11,7 +11,7 @@ A row of three operations::
 
 Every step works from the result of the step before it, with products and shares among the sums, so no short cut leads
 past the steps. How a step is told is drawn at random: its wording tells nothing, its result everything. ``--wordings``
-changes the steps alone: the questions stay the same.
+and ``--trace`` change the steps alone: the questions stay the same.
 
 A question belongs to one split for good, see ``splits``.
 """
@@ -19,6 +19,7 @@ A question belongs to one split for good, see ``splits``.
 import random
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 from mixlm.data.reading import RawRow
 from mixlm.errors import InputError
@@ -51,12 +52,14 @@ class Options:
         max_operations: Events of a question at most; every number between is as likely.
         wordings: Ways to tell a step, at most 16.
         largest: No amount is above it; 20 or more.
+        trace: full tells what happens in each step; terse its result alone.
     """
 
     min_operations: int = 2
     max_operations: int = 8
     wordings: int = WORDINGS
     largest: int = 100
+    trace: Literal["full", "terse"] = "full"
 
     def __post_init__(self) -> None:
         """Raise an ``InputError`` if an option is out of bounds."""
@@ -83,20 +86,21 @@ def generate(rows: int, split: str = "train", seed: int = 0, options: Options = 
     seen: set[str] = set()
     while len(seen) < rows:
         operations = rng.randint(options.min_operations, options.max_operations)
-        row = _row(rng, draw_story(rng, NAMES, operations, options.largest), options.wordings)
+        row = _row(rng, draw_story(rng, NAMES, operations, options.largest), options)
         if row["question"] not in seen and split_of(row["question"]) == split:
             seen.add(row["question"])
             yield row
 
 
-def _row(rng: random.Random, story: Story, wordings: int) -> RawRow:
+def _row(rng: random.Random, story: Story, options: Options) -> RawRow:
     things, sums = rng.choice(THINGS), story.sums()
     question = [rng.choice(START).format(who=who, number=number, things=things) for who, number in story.start.items()]
     steps = []
     for event, done in zip(story.events, sums, strict=True):
         facts = _facts(event, done, things)
         question.append(rng.choice(TELLING[event.kind]).format_map(facts))
-        steps.append(_step(int(rng.random() * wordings), event, facts))
+        full = _step(int(rng.random() * options.wordings), event, facts)
+        steps.append(full if options.trace == "full" else str(done.result))
     question.append(rng.choice(ASKING).format(who=story.events[-1].who, things=things))
     return {"question": " ".join(question), "steps": steps, "answer": str(sums[-1].result)}
 

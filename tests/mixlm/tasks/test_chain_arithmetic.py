@@ -61,6 +61,12 @@ def test_more_words_make_a_step_longer_and_tell_nothing_more(words, filler):
         assert row["steps"][-1].endswith(f" gives {row['answer']} .")
 
 
+def test_a_terse_step_is_the_result_of_the_full_one():
+    for full, row in zip(generate(30, modulus=30), generate(30, modulus=30, trace="terse"), strict=True):
+        assert (row["question"], row["answer"]) == (full["question"], full["answer"])
+        assert row["steps"] == [step.split()[-2] for step in full["steps"]]
+
+
 @pytest.mark.parametrize("option", [{"words": 5}, {"operations": 0}, {"modulus": 1}])
 def test_options_that_are_too_small_are_named(option):
     ((name, value),) = option.items()

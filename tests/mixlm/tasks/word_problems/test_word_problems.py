@@ -93,6 +93,12 @@ def test_so_many_wordings_of_every_kind_are_used_and_questions_stay_the_same(row
         assert [SUM.search(step)[0] for step in row["steps"]] == [SUM.search(step)[0] for step in other["steps"]]
 
 
+def test_a_terse_step_is_the_result_of_the_full_one(rows):
+    for full, row in zip(rows, generate(200, seed=1, trace="terse"), strict=False):
+        assert (row["question"], row["answer"]) == (full["question"], full["answer"])
+        assert row["steps"] == [SUM.search(step)[4] for step in full["steps"]]
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
