@@ -6,7 +6,7 @@ the distance of their vectors: each is put in the place of a code in a few held-
 predicts is compared.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import torch
@@ -24,7 +24,7 @@ from vqvae.model.sampled_softmax import IGNORED
 MOST_ROWS = 500  # held-out samples on which the loss of fewer codes is measured
 CONTEXTS = 12  # in which codes are compared
 FIRST_TOKENS = 8  # of each text in them
-RISE = 0.01  # nats a code by which the held-out loss may grow: less than what one more seed changes it by
+RISE = 0.01  # by which the held-out loss may grow: this share of what codes save, less than another seed changes
 
 
 def merge_codes(model: PredictiveVQVAE, rows: Sequence[TokenRow], seed: int = 0) -> dict[str, float]:
@@ -52,10 +52,11 @@ def merge_codes(model: PredictiveVQVAE, rows: Sequence[TokenRow], seed: int = 0)
         held_out = _HeldOut(model, chosen)
         joins = _average_linkage(_distances(model, chosen, np.random.default_rng(seed)))
         size, before = model.config.codebook_size, held_out.loss(np.arange(model.config.codebook_size))
+        most = before + RISE * max(held_out.loss_without() - before, 0.0)
         fewest, enough = FEWEST_CODES, size
         while fewest < enough:  # the loss rises as codes become fewer, so the least that suffices is found by halving
             middle = (fewest + enough) // 2
-            fits = held_out.loss(_labels(joins, size, middle)) <= before + RISE
+            fits = held_out.loss(_labels(joins, size, middle)) <= most
             fewest, enough = (fewest, middle) if fits else (middle + 1, enough)
         labels = _labels(joins, size, enough)
         after = held_out.loss(labels)
@@ -80,7 +81,14 @@ class _HeldOut:
         """Return the mean loss in nats a code if code k is read as ``labels[k]`` (K,)."""
         groups = torch.from_numpy(labels).to(self.model.device)
         centers = self.model.quantizer.centers_of(groups, self.counts.to(groups))
-        sums = [(self.model.nats(centers[groups[codes]], batch), len(codes)) for batch, codes in self.batches]
+        return self._mean(lambda codes: centers[groups[codes]])
+
+    def loss_without(self) -> float:
+        """Return the mean loss in nats a code from the prompt alone, as far as training taught the reader to do so."""
+        return self._mean(lambda codes: self.model.no_code.expand(len(codes), -1))
+
+    def _mean(self, vectors_of: Callable[[torch.Tensor], torch.Tensor]) -> float:
+        sums = [(self.model.nats(vectors_of(codes), batch), len(codes)) for batch, codes in self.batches]
         return sum(nats * count for nats, count in sums) / sum(count for _, count in sums)
 
 
