@@ -111,7 +111,7 @@ def _tokenize_block(
             "prompt_ids": prompt,
             "trace_ids": trace,
             "solution_ids": [*solution, tokenizer.eos_token_id],
-            "step_lengths": _step_lengths(sample, len(template.separator), places),
+            "step_lengths": _step_lengths(sample, template.separator, places),
         }
 
 
@@ -132,18 +132,20 @@ def _tokenize_texts(tokenizer: "PreTrainedTokenizerBase", texts: Iterable[str], 
     return tokenizer([*texts], return_token_type_ids=False, **settings)
 
 
-def _step_lengths(sample: Sample, separator: int, offsets: Iterable[tuple[int, int]]) -> list[int]:
+def _step_lengths(sample: Sample, separator: str, offsets: Iterable[tuple[int, int]]) -> list[int]:
     """Return how many tokens each step of a trace has: of its list, its lines, or its sentences if it is one line.
 
-    A token belongs to the step that its first character lies in, a separator to the step before it. One of a sentence
-    may begin with the space before its word: it belongs to the sentence of the word.
+    A token belongs to the step that its first character lies in, white space before a word apart: a token that is a
+    separator stands with the step before it, one that is a separating space and a word with the step of the word. Else
+    a step would hold the beginning of the next one.
     """
-    if not sample.from_text or len(sample.steps) != 1:
-        return _count_starts((start for start, _ in offsets), [len(step) + separator for step in sample.steps])
-    (text,) = sample.steps
+    text = separator.join(sample.steps)
+    if sample.from_text and len(sample.steps) == 1:
+        sizes = [*map(len, split_sentences(text))]
+    else:
+        sizes = [len(step) + len(separator) for step in sample.steps]
     pieces = ((end, text[start:end]) for start, end in offsets)
-    starts = (end - len(piece.lstrip() or piece) for end, piece in pieces)
-    return _count_starts(starts, [*map(len, split_sentences(text))])
+    return _count_starts((end - len(piece.lstrip() or piece) for end, piece in pieces), sizes)
 
 
 def _count_starts(starts: Iterable[int], sizes: Sequence[int]) -> list[int]:

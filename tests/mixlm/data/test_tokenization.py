@@ -95,14 +95,14 @@ def test_parts_are_tokenized_apart_even_where_a_token_could_join_them():
     [
         ([], ("aa", "b"), ["a", "a", "\n", "b"], [3, 1]),
         ([("a", "\n"), ("a\n", "b")], ("aa", "bb"), ["a", "a\nb", "b"], [2, 1]),
-        ([("\n", "b")], ("a", "bb", "a"), ["a", "\nb", "b", "\n", "a"], [2, 2, 1]),
+        ([("\n", "b")], ("a", "bb", "a"), ["a", "\nb", "b", "\n", "a"], [1, 3, 1]),
         ([("a", "\n"), ("a\n", "b"), ("a\nb", "\n"), ("a\nb\n", "a")], ("a", "b", "a"), ["a\nb\na"], [1, 0, 0]),
         ([], ("", "a", ""), ["\n", "a", "\n"], [1, 2, 0]),
         ([], ("", ""), ["\n"], [1, 0]),
         ([], (), [], []),
     ],
 )
-def test_a_token_belongs_to_the_step_of_its_first_character_and_a_separator_to_the_step_before(
+def test_a_token_belongs_to_the_step_of_its_first_letter_and_a_separator_to_the_step_before(
     merges, steps, tokens, lengths
 ):
     tokenizer = merging_tokenizer(*merges)
