@@ -8,7 +8,8 @@ A row of three operations::
 
 A step is always the same number of words, eight by default. Under a byte-level BPE tokenizer built from the rows it is
 as many tokens, and with ``--separator ""`` the same ones wherever it stands. There are ``2 * modulus ** 2`` different
-steps: 200. More words make a trace longer and tell nothing more, as language does.
+steps: 200. More words make a trace longer and tell nothing more, as language does; so do more wordings, of which each
+step draws one.
 
 A question belongs to one split for good, see ``splits``.
 """
@@ -27,6 +28,16 @@ from mixlm.tasks.splits import SPLITS, require_split, split_of
 CHECK = "exact"
 _OPERATORS = "+-"
 _CORE = 6  # words of "3 + 4 gives 7 ."
+_WORDINGS = (
+    "{before} {event} gives {after} .",
+    "{event} takes us from {before} to {after} .",
+    "the total was {before} and after {event} it is {after} .",
+    "{before} becomes {after} with {event} .",
+    "next comes {event} , and {before} goes to {after} .",
+    "out of {before} and {event} we make {after} .",
+    "{after} is what {before} {event} leaves .",
+    "as we were at {before} , {event} brings {after} .",
+)
 _FILLER = "we keep the total in mind and go on with the next of the operations , which is not hard : so now".split()
 
 
@@ -37,20 +48,24 @@ class Options:
     Attributes:
         operations: Additions and subtractions of a question; also the number of its steps.
         modulus: Every number is below it.
-        words: Words of a step, at least 6; all above that carry nothing.
+        words: Words of a step in the first wording, at least 6; all above that carry nothing.
+        wordings: Ways to tell a step, at most 8; each step draws one. Questions and answers do not depend on it.
         trace: full tells what each step calculates, in so many words; terse its result alone.
     """
 
     operations: int = 6
     modulus: int = 10
     words: int = 8
+    wordings: int = 1
     trace: Literal["full", "terse"] = "full"
 
     def __post_init__(self) -> None:
-        """Raise an ``InputError`` if an option is too small."""
-        for name, least in (("operations", 1), ("modulus", 2), ("words", _CORE)):
+        """Raise an ``InputError`` if an option is out of bounds."""
+        for name, least in (("operations", 1), ("modulus", 2), ("words", _CORE), ("wordings", 1)):
             if getattr(self, name) < least:
                 raise InputError(f"--{name} {getattr(self, name)}: give {least} or more")
+        if self.wordings > len(_WORDINGS):
+            raise InputError(f"--wordings {self.wordings}: give {len(_WORDINGS)} or fewer")
 
 
 def generate(rows: int, split: str = "train", seed: int = 0, options: Options = Options()) -> Iterator[RawRow]:
@@ -60,14 +75,14 @@ def generate(rows: int, split: str = "train", seed: int = 0, options: Options = 
         InputError: If there is no such split, or there are not that many different questions.
     """
     require_split(split, SPLITS)
-    rng = random.Random(seed)
+    rng, wording = random.Random(seed), random.Random(f"wording of {seed}")
     possible = options.modulus * (len(_OPERATORS) * options.modulus) ** options.operations
     seen: set[str] = set()
     given = 0
     while given < rows:
         if len(seen) == possible:
             raise InputError(f"--rows {rows}: split '{split}' has {given} different questions; give more --operations")
-        row = _draw(rng, options)
+        row = _draw(rng, wording, options)
         if row["question"] in seen:
             continue
         seen.add(row["question"])
@@ -76,14 +91,15 @@ def generate(rows: int, split: str = "train", seed: int = 0, options: Options = 
             yield row
 
 
-def _draw(rng: random.Random, options: Options) -> RawRow:
+def _draw(rng: random.Random, wording: random.Random, options: Options) -> RawRow:
     total = rng.randrange(options.modulus)
     question, steps, filler = [f"start {total}"], [], _filler(options.words - _CORE)
     for _ in range(options.operations):
         operator, operand = rng.choice(_OPERATORS), rng.randrange(options.modulus)
         result = (total + operand if operator == "+" else total - operand) % options.modulus
         question.append(f"{operator} {operand}")
-        full = f"{filler}{total} {operator} {operand} gives {result} ."
+        told = _WORDINGS[wording.randrange(options.wordings)]
+        full = filler + told.format(before=total, event=question[-1], after=result)
         steps.append(full if options.trace == "full" else str(result))
         total = result
     return {"question": " ; ".join(question), "steps": steps, "answer": str(total)}

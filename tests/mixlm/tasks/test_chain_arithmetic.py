@@ -67,7 +67,20 @@ def test_a_terse_step_is_the_result_of_the_full_one():
         assert row["steps"] == [step.split()[-2] for step in full["steps"]]
 
 
-@pytest.mark.parametrize("option", [{"words": 5}, {"operations": 0}, {"modulus": 1}])
+def test_wordings_change_how_steps_are_told_and_nothing_else():
+    told = set()
+    for plain, row in zip(generate(300, words=6), generate(300, words=6, wordings=8), strict=True):
+        assert (row["question"], row["answer"]) == (plain["question"], plain["answer"])
+        for full, step in zip(plain["steps"], row["steps"], strict=True):
+            before, operator, operand, _, after, _ = full.split()
+            words = step.split()
+            assert sorted(filter(str.isdigit, words)) == sorted([before, operand, after])
+            assert f"{operator} {operand} " in step
+            told.add(tuple(word for word in words if word.isalpha()))
+    assert len(told) == 8
+
+
+@pytest.mark.parametrize("option", [{"words": 5}, {"operations": 0}, {"modulus": 1}, {"wordings": 0}])
 def test_options_that_are_too_small_are_named(option):
     ((name, value),) = option.items()
     with pytest.raises(InputError, match=f"^--{name} {value}: give {value + 1} or more$"):
@@ -78,6 +91,11 @@ def test_same_seed_same_rows_another_seed_others():
     assert list(generate(40, seed=3)) == list(generate(40, seed=3))
     assert list(generate(40, seed=3)) == list(islice(generate(400, seed=3), 40))
     assert list(generate(40, seed=3)) != list(generate(40, seed=4))
+
+
+def test_more_wordings_than_there_are_is_an_error_that_names_the_bound():
+    with pytest.raises(InputError, match="^--wordings 9: give 8 or fewer$"):
+        next(generate(1, wordings=9))
 
 
 def test_rows_are_what_they_were_when_results_were_published():
