@@ -74,7 +74,7 @@ def plan_demo(recipe: Mapping[str, Mapping[str, Any]], out: Path, seed: int) -> 
     train = _options(recipe["train"], seeded)
     task = _options(recipe["data"], seeded)
     paths = ("--valid", files["valid"], *model, "--out", encoded)
-    mixed, questions = ("-o", "mix=uniform"), str(out / QUESTIONS)
+    mixed, questions = ("-o", "mix=weighted", "-o", "weights=1,2,1"), str(out / QUESTIONS)
     return DemoPlan(
         data=tuple(_generation(split, rows, files[split], task) for split, rows in recipe["rows"].items()),
         first=(

@@ -15,7 +15,20 @@ from mixlm.encoding import MANIFEST, USAGE, VQVAE
 from pipelines.demo_plan import MODELS, SUMMARY
 
 
-STAGE1 = ("used", "perplexity", "token_accuracy", "unigram_accuracy", "no_code_accuracy", "code_gap", "codebook_size")
+STAGE1 = (
+    "used",
+    "perplexity",
+    "token_accuracy",
+    "unigram_accuracy",
+    "no_code_accuracy",
+    "code_gap",
+    "codebook_size",
+    "next_with",
+    "next_without",
+    "solution_with",
+    "solution_without",
+    "prior_top1",
+)
 
 
 def collect(out: Path) -> dict[str, Any]:
@@ -74,9 +87,10 @@ def print_comparison(figures: Mapping[str, Any], rows: int) -> None:
             table.add_row(name if mode == FREE else "", mode, *_cells(measured))
     Console(highlight=False).print(table)
     click.echo(_verdict(figures["cot"], figures["assorted"]))
+    carried = sum(stage1[f"{kind}_without"] - stage1[f"{kind}_with"] for kind in ("next", "solution"))
     click.echo(
-        f"The codebook has {stage1['codebook_size']} codes for {stage1['distinct_chunks']} different chunks; "
-        f"a code carries {stage1['code_gap']:.2f} nats a token of its chunk, random codes none."
+        f"Stage 1 learned {stage1['codebook_size']} codes for {stage1['distinct_chunks']} different chunks; a code carries "
+        f"{carried:.2f} nats of what follows it, and {stage1['prior_top1']:.0%} of them follow from what stands before."
     )
 
 
