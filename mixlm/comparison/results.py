@@ -18,8 +18,11 @@ Result = dict[str, Any]
 _FIGURES = ("accuracy", "interval", "tokens", "latents", "cut_off", "unreadable", "seconds", "solved")
 _STAGE_1 = (
     *("codebook_size", "codes_used", "perplexity", "code_gap", "ce_right", "ce_random", "ce_none"),
-    *("token_accuracy", "exact_chunks"),
+    *("token_accuracy", "exact_chunks", "codes_trained", "probe_steps"),
+    *("next_with", "next_without", "next_random", "solution_with", "solution_without", "solution_random"),
+    *("prior_nats", "prior_top1", "prior_blind"),
 )
+_BEFORE_STEPS = {"objective": "reconstruction", "align": "fixed"}  # all that there was while manifests did not say it
 
 
 def checksums(files: Mapping[str, str], before: Mapping[str, Mapping[str, str]] | None = None) -> dict[str, Any]:
@@ -72,7 +75,7 @@ def make_result(
     Args:
         cell: What identifies it: label, method, seed, settings, commands, data.
         evaluation: The ``.json`` that ``mixlm evaluate`` wrote; its answers are in the ``.jsonl`` beside it.
-        manifest: That of the encoding, for a method with codes.
+        manifest: That of the encoding, for a method with codes; the line tells their objective and where chunks end.
         seconds: Wall-clock ("wall") and processor ("cpu") seconds of every kind of part.
     """
     measured = json.loads(evaluation.read_text(encoding="utf-8"))
@@ -82,12 +85,13 @@ def make_result(
         mode: {name: _rounded(figures[name]) for name in _FIGURES if name in figures} | {"right": right[mode]}
         for mode, figures in measured["modes"].items()
     }
-    codebook = json.loads(manifest.read_text(encoding="utf-8"))["codebook"] if manifest else {}
-    stage_1 = {name: _rounded(codebook[name]) for name in _STAGE_1 if name in codebook}
+    encoding = _BEFORE_STEPS | json.loads(manifest.read_text(encoding="utf-8")) if manifest else {}
+    codes = {name: encoding[name] for name in _BEFORE_STEPS if name in encoding}
+    stage_1 = {name: _rounded(encoding["codebook"][name]) for name in _STAGE_1 if name in encoding.get("codebook", ())}
     settings = {"check": measured["check"], "samples": measured["samples"], "rows": measured["rows"]}
     settings |= {"decoding": measured.get("decoding", "plain")}  # all that there was while evaluations did not say it
     figures = {"modes": modes, "loss": _rounded(measured["loss"]), "stage1": stage_1 or None}
-    return {**cell, **settings, **figures, "seconds": _rounded(seconds), **surroundings()}
+    return {**cell, **codes, **settings, **figures, "seconds": _rounded(seconds), **surroundings()}
 
 
 def right_by_mode(answers: Iterable[Mapping[str, Any]]) -> dict[str, str]:

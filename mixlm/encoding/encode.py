@@ -201,9 +201,8 @@ class _Encoding:
         """Write shape and quality of the model into the manifest; its checkpoints have then done their work."""
         vqvae = self._open_vqvae()
         config = vqvae.config
-        self.manifest |= {
-            name: getattr(config, name) for name in ("align", "chunk_length", "compression_rate", "codebook_size")
-        }
+        shape = ("objective", "align", "chunk_length", "compression_rate", "codebook_size")
+        self.manifest |= {name: getattr(config, name) for name in shape}
         split, rows = self._rows_to_measure(config)
         whole = [row for row in rows if has_chunk(row, config)]
         figures = {**evaluate_vqvae(vqvae, whole[:MEASURED]), **self.merged, "measured_on": split}
@@ -218,7 +217,8 @@ class _Encoding:
             return {}
         shards = self.sharding.shards("train")[:PROBED_SHARDS]
         rows = TokenRows(table.rows for table in self.tokenized.tables(shards))
-        return probe_codes(vqvae, rows, held_out, steps, self.options.training.seed, self._bar("probing the codes"))
+        bar = self._bar("probing the codes")
+        return {"probe_steps": steps} | probe_codes(vqvae, rows, held_out, steps, self.options.training.seed, bar)
 
     def _open_vqvae(self) -> ChunkCoder:
         dtype = getattr(torch, self.options.dtype)

@@ -41,7 +41,7 @@ def print_encoding(manifest: dict[str, Any], out: str, model: str) -> None:
     )
     click.echo(f"loss      {_losses(codes)} nats a token")
     click.echo(f"accuracy  {_accuracies(codes)}; {codes['exact_chunks']:.1%} of chunks without an error")
-    for line in _probe_lines(codes) if "prior_nats" in codes else ():
+    for line in _probe_lines(codes) if "probe_steps" in codes else ():
         click.echo(line)
     click.echo(f"wrote     {out}")
     click.echo(
@@ -86,8 +86,8 @@ def _probe_lines(codes: dict[str, Any]) -> Iterator[str]:
     )
     yield (
         f"foretold  a code costs {codes['prior_nats']:.2f} nats given prompt and codes before it, "
-        f"{codes['prior_blind']:.2f} by its frequency; the likeliest is right for {codes['prior_top1']:.1%}, about "
-        "what a language model's latents can reach"
+        f"{codes['prior_blind']:.2f} by its frequency; the likeliest is right for {codes['prior_top1']:.1%}: what a "
+        f"small model learned in {codes['probe_steps']} steps, and a language model's latents should reach"
     )
     if carried < LITTLE_CARRIED:
         yield "          what follows hardly depends on codes; try --objective predictive, --align step, more --steps"

@@ -130,10 +130,15 @@ def test_a_result_joins_cell_figures_answers_stage_1_and_seconds(tmp_path):
     assert free["tokens"] == MEASURED["modes"]["free"]["tokens"] and "answers" not in free
     assert result["loss"] == {"m=0": {"loss": 1.23457, "tokens": 9}}
     assert result["stage1"] == {"codebook_size": 4, "codes_used": 3, "code_gap": 0.987654}
+    assert (result["objective"], result["align"]) == ("reconstruction", "fixed")  # of a manifest that does not say it
     json.dumps(result)
+    told = {"objective": "predictive", "align": "step", "codebook": {"prior_top1": 0.5, "other": 1}}
+    (tmp_path / "manifest.json").write_text(json.dumps(told))
+    result = make_result({}, tmp_path / "a.json", tmp_path / "manifest.json", seconds)
+    assert (result["objective"], result["align"], result["stage1"]) == ("predictive", "step", {"prior_top1": 0.5})
     (tmp_path / "a.json").write_text(json.dumps({**MEASURED, "decoding": "kind"}))
     result = make_result({}, tmp_path / "a.json", None, seconds)
-    assert result["stage1"] is None and result["decoding"] == "kind"
+    assert result["stage1"] is None and result["decoding"] == "kind" and "objective" not in result
 
 
 def test_surroundings_say_when_on_what_and_with_what():
