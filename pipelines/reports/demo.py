@@ -88,8 +88,8 @@ def print_comparison(figures: Mapping[str, Any], rows: int) -> None:
     click.echo(_verdict(figures["cot"], figures["assorted"]))
     carried = sum(stage1[f"{kind}_without"] - stage1[f"{kind}_with"] for kind in ("next", "solution"))
     click.echo(
-        f"Stage 1 kept {stage1['codebook_size']} codes for {stage1['distinct_chunks']} different chunks; a code carries "
-        f"{carried:.2f} nats of what follows it, random codes none."
+        f"Stage 1 kept {stage1['codebook_size']} codes for {stage1['distinct_chunks']} different chunks; a code "
+        f"carries {carried:.2f} nats of what follows it, random codes none."
     )
 
 
