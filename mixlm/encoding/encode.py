@@ -152,7 +152,8 @@ class _Encoding:
         self._claim()
         model = training.train(self._bar("training the VQ-VAE"), reader)
         if self.processes.first and isinstance(model, PredictiveVQVAE) and model.config.merge:
-            self.merged = merge_codes(model, self._rows_to_measure(model.config)[1], self.options.training.seed)
+            held_out = self._rows_to_measure(model.config)[1]
+            self.merged = merge_codes(model, held_out, self.options.training.seed, reader)
             model.save_pretrained(self.vqvae_path)
 
     def _open_reader(self, config: ChunkVQVAEConfig, say: Callable[[str], None]) -> Reader | None:

@@ -6,7 +6,7 @@ linear projection takes code vectors to its embeddings. Prompt and codes of a sa
 its codes then go on from copies of the keys and values, each with a mask that hides the codes after its own.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
@@ -100,6 +100,20 @@ class LanguageModelReader(Reader):
         context = self.read(self._cut(batch, vectors), vectors, counts)
         pairs = ((following, END), (solutions, END_ASKED))
         return tuple(self._nats_a_code(context, texts.only(chosen), end) for texts, end in pairs)
+
+    def following(self, batch: Mapping[str, torch.Tensor], vectors: torch.Tensor, most: int) -> Iterator[torch.Tensor]:
+        """Yield logits of the next step and of the solution after each of k alternatives; see ``Reader``."""
+        size, count = vectors.shape[:2]
+        every = torch.arange(size, device=vectors.device)
+        counts = torch.full_like(every, count)
+        ids, lengths = self._cut(batch, vectors)
+        context = self.read((ids.expand(size, -1), lengths.expand(size)), vectors, counts)
+        following = batch["next_ids"][count - 1, : batch["next_lengths"][count - 1]]
+        solution = batch["solution_ids"][0, : batch["solution_lengths"][0]]
+        for text, end in ((following[:most], END), (solution[:most], END_ASKED)):
+            if len(text):
+                texts = Continuation(every, counts, text.expand(size, -1), torch.full_like(every, len(text)))
+                yield self.logits(context, texts, end).unflatten(0, (size, len(text)))
 
     def _cut(self, batch: Mapping[str, torch.Tensor], vectors: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Return prompts and their lengths; of those that leave no room for codes and text the end is kept."""

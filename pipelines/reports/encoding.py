@@ -32,15 +32,15 @@ def print_encoding(manifest: dict[str, Any], out: str, model: str) -> None:
     if manifest["align"] == "step":
         click.echo(_steps_line(counts["train"], manifest["chunk_length"]))
     used = f"{codes['codes_used']} of {codes['codebook_size']} codes used ({codes['used']:.0%})"
-    trained = codes.get("codes_trained")
-    merged = f"; {trained} before those that predict the same became one" if trained else ""
-    click.echo(f"codebook  {used}, perplexity {codes['perplexity']:.1f}{merged}")
+    click.echo(f"codebook  {used}, perplexity {codes['perplexity']:.1f}")
     click.echo(
         f"          measured on {codes['chunks']} chunks of the {codes['measured_on']} traces, "
         f"{codes['unknown_share']:.2%} of their tokens unknown"
     )
     click.echo(f"loss      {_losses(codes)} nats a token")
     click.echo(f"accuracy  {_accuracies(codes)}; {codes['exact_chunks']:.1%} of chunks without an error")
+    if "codes_trained" in codes:
+        click.echo(_merging(codes))
     for line in _probe_lines(codes) if "probe_steps" in codes else ():
         click.echo(line)
     click.echo(f"wrote     {out}")
@@ -72,6 +72,18 @@ def _steps_line(counts: dict[str, int], length: int) -> str:
     long = counts["long_steps"]
     rest = f"; {long} ({long / counts['steps']:.1%}) are longer and became several" if long else ""
     return f"steps     {counts['steps']}, a chunk each of at most {length} tokens{rest}"
+
+
+def _merging(codes: dict[str, Any]) -> str:
+    """Return what the reader that codes were trained for makes of them, and how many it tells apart."""
+    before, after = codes["codes_trained"], codes["codes_merged"]
+    became = (
+        f"{before} codes became {after} that predict different things" if after < before else "no codes were merged"
+    )
+    return (
+        f"reader    what follows costs {codes['loss_trained']:.2f} nats a code to whom codes were trained for, "
+        f"{codes['loss_without']:.2f} without codes; {became}, at {codes['loss_merged']:.2f} nats"
+    )
 
 
 def _probe_lines(codes: dict[str, Any]) -> Iterator[str]:

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from tests.vqvae_rows import random_reader, random_step_rows
-from vqvae import InputError, PredictiveVQVAE, merge_codes
+from vqvae import InputError, PredictiveVQVAE, Reader, merge_codes
 
 
 ROWS = random_step_rows(30)
@@ -67,10 +67,58 @@ def test_where_all_codes_predict_the_same_as_many_stay_as_a_codebook_needs(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr("vqvae.training.merge.RISE", 1e9)
+    monkeypatch.setattr("vqvae.training.merge._HeldOut.loss_without", lambda _: 1e3)
     model = random_reader()
     assert merge_codes(model, ROWS)["codes_merged"] == model.config.codebook_size == 2
     model.save_pretrained(tmp_path)
     assert PredictiveVQVAE.from_pretrained(tmp_path).config.codebook_size == 2
+
+
+class Halves(Reader):
+    """Tells codes apart by the sign of their vectors' first number alone, and is told in nats where it is wrong."""
+
+    def __init__(self, model: PredictiveVQVAE) -> None:
+        super().__init__()
+        self.trained = [model]  # no part of this module
+
+    def forward(self, batch, vectors, counts, chosen):
+        (model,) = self.trained
+        meant = model.quantizer.look_up(
+            model.quantizer.nearest(model.chunks(batch["input_ids"], batch["places"]).vectors[:, 0])
+        )
+        given = vectors[torch.arange(vectors.shape[1]) < counts[:, None]]
+        wrong = (meant[:, 0] > 0) != (given[:, 0] > 0)
+        return wrong[chosen].float().mean(), torch.zeros(())
+
+    def following(self, batch, vectors, most):
+        high = (vectors[:, -1, 0] > 0).float()
+        yield 9 * torch.stack([high, 1 - high], -1)[:, None]
+
+
+def two_kinds_of_codes() -> PredictiveVQVAE:
+    model = random_reader()
+    with torch.no_grad():
+        model.quantizer.vq._codebook.embed[0, :, 0] = torch.tensor([1.0, -1.0] * 4)
+    return model
+
+
+def test_the_reader_that_codes_were_trained_for_is_the_judge() -> None:
+    model = two_kinds_of_codes()
+    figures = merge_codes(model, ROWS, reader=Halves(model))
+    assert figures["codes_merged"] == 2 and model.quantizer.groups.tolist() == [0, 1] * 4
+    assert figures["loss_trained"] == figures["loss_merged"] == 0 < figures["loss_without"]
+
+
+def test_a_reader_that_codes_tell_nothing_merges_none(tmp_path: Path) -> None:
+    model = two_kinds_of_codes()
+    with torch.no_grad():
+        model.no_code.copy_(model.quantizer.vq.codebook[0])
+        model.quantizer.vq._codebook.embed[0, :, 0] = 1.0
+    figures = merge_codes(model, ROWS, reader=Halves(model))
+    assert figures["codes_merged"] == figures["codes_trained"] == model.config.codebook_size == 8
+    assert model.quantizer.groups is None and model.config.trained_codes == 0
+    model.save_pretrained(tmp_path)
+    assert np.array_equal(codes_of_rows(PredictiveVQVAE.from_pretrained(tmp_path)), codes_of_rows(model))
 
 
 def test_without_a_held_out_chunk_nothing_can_be_merged() -> None:

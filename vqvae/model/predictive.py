@@ -20,7 +20,7 @@ With the objective "language-model" another reader, given in training, predicts 
 work without the other.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import torch
 from einops import rearrange, repeat
@@ -140,6 +140,20 @@ class PredictiveVQVAE(ChunkCoder):
         weight = self.tokens.weight
         return weight.detach() if self.config.objective == "language-model" else weight
 
+    def following(self, batch: Mapping[str, torch.Tensor], vectors: torch.Tensor, most: int) -> Iterator[torch.Tensor]:
+        """Yield what the own reader predicts after each of k alternatives; see ``Reader.following``."""
+        size, count = vectors.shape[:2]
+        every = torch.arange(size, device=vectors.device)
+        counts = torch.full_like(every, count)
+        many = {name: batch[name].expand(size, *batch[name].shape[1:]) for name in ("prompt_ids", "prompt_lengths")}
+        context = self.read(many, vectors, counts)
+        for texts, kind in zip(continuations(batch, self.vocabulary, self.config), (NEXT, SOLUTION), strict=True):
+            text = texts.targets[count - 1, :most]
+            text = text[text != IGNORED]
+            if len(text):
+                asked = Texts(every, counts, text.expand(size, -1))
+                yield self.next_logits(context, asked, kind)
+
     def next_logits(self, context: Context, texts: Texts, kind: int) -> torch.Tensor:
         """Return what the reader predicts of texts (m, T), given the tokens before each: logits (m, T, rows)."""
         states = self.reader.write(context, texts, self._embedded(texts), kind)
@@ -161,12 +175,17 @@ class PredictiveVQVAE(ChunkCoder):
         texts = Texts(batch["sample"], place_in_sample(batch["sample"], counts) + 1, targets)
         return F.linear(self._states_back(context, texts), *self._head_back())
 
-    def nats(self, vectors: torch.Tensor, batch: Mapping[str, torch.Tensor]) -> float:
-        """Return the mean loss a code of predicting what follows from vectors (n, d) in place of codes, in nats."""
+    def nats(self, vectors: torch.Tensor, batch: Mapping[str, torch.Tensor], reader: Reader | None = None) -> float:
+        """Return the mean loss a code of predicting what follows from vectors (n, d) in place of codes, in nats.
+
+        Args:
+            vectors: In place of the batch's codes.
+            batch: What ``collate`` returns.
+            reader: Predicts in place of the own reader.
+        """
         rows, counts = by_sample(vectors, batch["sample"], len(batch["prompt_ids"]))
-        context = self.read(batch, rows, counts)
-        pairs = zip(continuations(batch, self.vocabulary, self.config), (NEXT, SOLUTION), strict=True)
-        return sum(float(self._nats_a_code(context, texts, kind)) for texts, kind in pairs)
+        every = torch.ones_like(batch["sample"], dtype=torch.bool)
+        return float(sum((self._predict if reader is None else reader)(batch, rows, counts, every)))
 
     @torch.no_grad()
     def read_codes(

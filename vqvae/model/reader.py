@@ -1,6 +1,6 @@
 """What a predictive model's codes can be trained for in place of its own reader, such as a language model."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import torch
 from torch import nn
@@ -22,6 +22,19 @@ class Reader(nn.Module):
             vectors: (b, c, d) of their codes, padded on the right.
             counts: (b,) codes of each sample.
             chosen: (n,) which codes are predicted from.
+        """
+        raise NotImplementedError
+
+    def following(self, batch: Mapping[str, torch.Tensor], vectors: torch.Tensor, most: int) -> Iterator[torch.Tensor]:
+        """Yield what the last of c codes is followed by: the next step, and the solution, if they have a token.
+
+        Args:
+            batch: Of one sample; see ``collate_traces``.
+            vectors: (k, c, d) of k alternatives for its first c codes.
+            most: Tokens of each text at most.
+
+        Yields:
+            Logits (k, T, V) of a text's first T tokens, given its tokens before each.
         """
         raise NotImplementedError
 

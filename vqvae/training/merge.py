@@ -3,7 +3,8 @@
 Nothing in the predictive loss forbids a codebook to give one state several codes, and noise of the encoder does give
 them. A language model then has to guess among synonyms. Whether two codes are synonyms is told by behaviour, not by
 the distance of their vectors: each is put in the place of a code in a few held-out contexts, and what the reader then
-predicts is compared.
+predicts is compared. The reader is the one that codes were trained for. One that codes tell nothing cannot judge them,
+and nothing is merged.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -14,20 +15,22 @@ import torch
 from vqvae.errors import InputError
 from vqvae.model.chunks import TokenRow, has_chunk
 from vqvae.model.config import FEWEST_CODES
-from vqvae.model.context import Texts
-from vqvae.model.continuations import NEXT, SOLUTION, continuations
 from vqvae.model.layers import evaluating
 from vqvae.model.predictive import PredictiveVQVAE
-from vqvae.model.sampled_softmax import IGNORED
+from vqvae.model.reader import Reader
 
 
 MOST_ROWS = 500  # held-out samples on which the loss of fewer codes is measured
 CONTEXTS = 12  # in which codes are compared
 FIRST_TOKENS = 8  # of each text in them
+AT_A_TIME = 64  # codes in them
+LEAST_SAVED = 0.1  # nats a code: with less, what the reader predicts does not tell codes apart
 RISE = 0.01  # by which the held-out loss may grow: this share of what codes save, less than another seed changes
 
 
-def merge_codes(model: PredictiveVQVAE, rows: Sequence[TokenRow], seed: int = 0) -> dict[str, float]:
+def merge_codes(
+    model: PredictiveVQVAE, rows: Sequence[TokenRow], seed: int = 0, reader: Reader | None = None
+) -> dict[str, float]:
     """Merge codes that the reader does not tell apart, as far as the loss on ``rows`` does not rise.
 
     Codes that behave most alike are joined first (average linkage of the total variation between predictions). A
@@ -37,10 +40,11 @@ def merge_codes(model: PredictiveVQVAE, rows: Sequence[TokenRow], seed: int = 0)
         model: A trained model; its quantiser and its configuration change.
         rows: Held-out rows; the first ``MOST_ROWS`` with a chunk are taken.
         seed: Of the contexts.
+        reader: That the codes were trained for, if it was not the model's own.
 
     Returns:
-        ``codes_trained`` and ``codes_merged``, how many there are before and after; ``loss_trained`` and
-        ``loss_merged``, in nats a code on ``rows``.
+        ``codes_trained`` and ``codes_merged``, how many there are before and after; ``loss_trained``, ``loss_merged``
+        and ``loss_without`` codes, in nats a code on ``rows``.
 
     Raises:
         InputError: If no row has a chunk.
@@ -49,10 +53,14 @@ def merge_codes(model: PredictiveVQVAE, rows: Sequence[TokenRow], seed: int = 0)
     if not chosen:
         raise InputError("no held-out trace has a chunk to merge codes by; hold out more samples")
     with evaluating(model):
-        held_out = _HeldOut(model, chosen)
-        joins = _average_linkage(_distances(model, chosen, np.random.default_rng(seed)))
-        size, before = model.config.codebook_size, held_out.loss(np.arange(model.config.codebook_size))
-        most = before + RISE * max(held_out.loss_without() - before, 0.0)
+        held_out = _HeldOut(model, chosen, reader)
+        size = model.config.codebook_size
+        before, without = held_out.loss(np.arange(size)), held_out.loss_without()
+        figures = {"codes_trained": size, "loss_trained": before, "loss_without": without}
+        if without - before < LEAST_SAVED:
+            return figures | {"codes_merged": size, "loss_merged": before}
+        joins = _average_linkage(held_out.distances(np.random.default_rng(seed)))
+        most = before + RISE * (without - before)
         fewest, enough = FEWEST_CODES, size
         while fewest < enough:  # the loss rises as codes become fewer, so the least that suffices is found by halving
             middle = (fewest + enough) // 2
@@ -62,20 +70,26 @@ def merge_codes(model: PredictiveVQVAE, rows: Sequence[TokenRow], seed: int = 0)
         after = held_out.loss(labels)
         model.quantizer.merge(torch.from_numpy(labels), held_out.counts)
     model.config.trained_codes, model.config.codebook_size = size, enough
-    return {"codes_trained": size, "codes_merged": enough, "loss_trained": before, "loss_merged": after}
+    return figures | {"codes_merged": enough, "loss_merged": after}
 
 
 class _HeldOut:
     """Rows, their codes, and the loss that follows if some codes stand for others."""
 
-    def __init__(self, model: PredictiveVQVAE, rows: Sequence[TokenRow], batch_size: int = 64) -> None:
-        self.model, self.batches, size = model, [], model.config.codebook_size
-        for start in range(0, len(rows), batch_size):
-            batch = model.collate(rows[start : start + batch_size], model.config)
-            batch = {name: value.to(model.device) for name, value in batch.items()}
-            vectors = model.chunks(batch["input_ids"], batch["places"]).vectors[:, 0]
-            self.batches.append((batch, model.quantizer.nearest(vectors)))
-        self.counts = torch.bincount(torch.cat([codes for _, codes in self.batches]), minlength=size).cpu()
+    def __init__(
+        self, model: PredictiveVQVAE, rows: Sequence[TokenRow], reader: Reader | None, batch_size: int = 64
+    ) -> None:
+        self.model, self.rows, self.reader = model, rows, reader
+        starts = range(0, len(rows), batch_size)
+        self.batches = [self._with_codes(rows[start : start + batch_size]) for start in starts]
+        codes = torch.cat([codes for _, codes in self.batches])
+        self.counts = torch.bincount(codes, minlength=model.config.codebook_size).cpu()
+
+    def _with_codes(self, rows: Sequence[TokenRow]) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
+        model = self.model
+        batch = {name: value.to(model.device) for name, value in model.collate(rows, model.config).items()}
+        vectors = model.chunks(batch["input_ids"], batch["places"]).vectors[:, 0]
+        return batch, model.quantizer.nearest(vectors)
 
     def loss(self, labels: np.ndarray) -> float:
         """Return the mean loss in nats a code if code k is read as ``labels[k]`` (K,)."""
@@ -87,40 +101,29 @@ class _HeldOut:
         """Return the mean loss in nats a code from the prompt alone, as far as training taught the reader to do so."""
         return self._mean(lambda codes: self.model.no_code.expand(len(codes), -1))
 
+    def distances(self, rng: np.random.Generator) -> np.ndarray:
+        """Return how differently the reader goes on after each two codes (K, K): total variation, over tokens."""
+        size = self.model.config.codebook_size
+        total = torch.zeros(size, size, dtype=torch.float64)
+        for index in rng.choice(len(self.rows), CONTEXTS, replace=len(self.rows) < CONTEXTS):
+            batch, codes = self._with_codes([self.rows[int(index)]])
+            place = int(rng.integers(max(len(codes) - 1, 1)))  # one that has a next step, if any has
+            for predicted in self._predictions(batch, codes[:place]):
+                total += torch.cdist(predicted, predicted, p=1).double().cpu() / 2
+        return total.numpy()
+
+    def _predictions(self, batch: dict[str, torch.Tensor], before: torch.Tensor) -> Iterator[torch.Tensor]:
+        """Yield what is predicted of each token (K, V), with any code after those ``before``."""
+        every = torch.arange(self.model.config.codebook_size, device=before.device)
+        vectors = self.model.quantizer.look_up(torch.cat([before.expand(len(every), -1), every[:, None]], 1))
+        reader = self.model if self.reader is None else self.reader
+        parts = [reader.following(batch, some, FIRST_TOKENS) for some in vectors.split(AT_A_TIME)]
+        for text in zip(*parts, strict=True):
+            yield from torch.cat([logits.float().softmax(-1) for logits in text]).unbind(1)
+
     def _mean(self, vectors_of: Callable[[torch.Tensor], torch.Tensor]) -> float:
-        sums = [(self.model.nats(vectors_of(codes), batch), len(codes)) for batch, codes in self.batches]
+        sums = [(self.model.nats(vectors_of(codes), batch, self.reader), len(codes)) for batch, codes in self.batches]
         return sum(nats * count for nats, count in sums) / sum(count for _, count in sums)
-
-
-def _distances(model: PredictiveVQVAE, rows: Sequence[TokenRow], rng: np.random.Generator) -> np.ndarray:
-    """Return how differently the reader goes on after each two codes (K, K): total variation, summed over tokens."""
-    size = model.config.codebook_size
-    total = torch.zeros(size, size, dtype=torch.float64)
-    for index in rng.choice(len(rows), CONTEXTS, replace=len(rows) < CONTEXTS):
-        batch = model.collate([rows[int(index)]], model.config)
-        batch = {name: value.to(model.device) for name, value in batch.items()}
-        codes = model.quantizer.nearest(model.chunks(batch["input_ids"], batch["places"]).vectors[:, 0])
-        place = int(rng.integers(max(len(codes) - 1, 1)))  # one that has a next step, if any has
-        for predicted in _predictions(model, batch, codes[: place + 1]):
-            total += torch.cdist(predicted, predicted, p=1).double().cpu() / 2
-    return total.numpy()
-
-
-def _predictions(
-    model: PredictiveVQVAE, batch: dict[str, torch.Tensor], codes: torch.Tensor
-) -> Iterator[torch.Tensor]:
-    """Yield what is predicted of each token (K, rows), with any code in place of a sample's last."""
-    size, count = model.config.codebook_size, len(codes)
-    every = torch.arange(size, device=codes.device)
-    vectors = model.quantizer.look_up(torch.cat([codes[:-1].expand(size, -1), every[:, None]], 1))
-    many = {name: batch[name].expand(size, *batch[name].shape[1:]) for name in ("prompt_ids", "prompt_lengths")}
-    context = model.read(many, vectors, codes.new_full((size,), count))
-    for texts, kind in zip(continuations(batch, model.vocabulary, model.config), (NEXT, SOLUTION), strict=True):
-        targets = texts.targets[count - 1, :FIRST_TOKENS]
-        targets = targets[targets != IGNORED].expand(size, -1)
-        if targets.shape[1]:
-            asked = Texts(every, torch.full_like(every, count), targets)
-            yield from model.next_logits(context, asked, kind).float().softmax(-1).unbind(1)
 
 
 def _average_linkage(distances: np.ndarray) -> list[tuple[int, int]]:

@@ -8,7 +8,7 @@ from torch.nn import functional as F
 from transformers import AutoModelForCausalLM, GPT2Config, LlamaConfig, MistralConfig, Qwen2Config, Qwen3Config
 
 from mixlm.errors import InputError
-from mixlm.model.code_reader import LanguageModelReader, open_reader
+from mixlm.model.code_reader import END, END_ASKED, LanguageModelReader, open_reader, plain_logits
 
 
 WIDTH, CODE = 32, 6
@@ -84,6 +84,20 @@ def test_losses_and_gradients_are_those_of_the_definition_code_by_code(family: s
     for gradient, plain in zip(found, wanted, strict=True):
         assert torch.allclose(gradient, plain, atol=1e-4 * float(plain.abs().max()), rtol=1e-4)
         assert plain.abs().max() > 0
+
+
+@pytest.mark.parametrize("family", ["llama", "gpt2"])
+def test_what_follows_each_of_several_codes_is_what_the_definition_says_of_each(family: str) -> None:
+    reader, (batch, vectors, _) = random_reader(family), make_batch()
+    one = {name: batch[name][1:2] for name in ("prompt_ids", "prompt_lengths", "solution_ids", "solution_lengths")}
+    one |= {name: batch[name][2:5] for name in ("next_ids", "next_lengths")} | {"sample": torch.zeros(3).long()}
+    prompt = one["prompt_ids"][0, : one["prompt_lengths"][0]]
+    texts = [(END, one["next_ids"][1, :1]), (END_ASKED, one["solution_ids"][0, :2])]  # the next step has one token
+    with torch.no_grad():
+        for (end, text), found in zip(texts, reader.following(one, vectors[:, :2], 2), strict=True):
+            wanted = torch.stack([plain_logits(reader, prompt, codes, text, end) for codes in vectors[:, :2]])
+            torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-4)
+        assert len([*reader.following(one, vectors, 2)]) == 1  # nothing but the solution follows the last code
 
 
 def test_a_code_is_trained_by_what_follows_it_and_padding_by_nothing() -> None:
