@@ -16,8 +16,7 @@ A second decoder of the same form learns to read each code back as its own text,
 gradients stop at the codes and at the token table, so codes are the same with it and without.
 
 With the objective "language-model" another reader, given in training, predicts in place of the model's own; see
-``vqvae.model.reader``. The own one then learns beside it as the second decoder does, so that merging and all figures
-work without the other.
+``vqvae.model.reader``. The own one then learns beside it as the second decoder does.
 """
 
 from collections.abc import Iterator, Mapping, Sequence

@@ -190,7 +190,7 @@ def test_a_trained_model_can_be_given(work, encoded):
         assert manifests[0][name] == manifests[1][name]
     given, trained = (manifest["codebook"] for manifest in manifests)
     assert given == {name: trained[name] for name in given}
-    assert {name[:5] for name in trained.keys() - given.keys()} == {"next_", "solut", "prior"}
+    assert {name[:5] for name in trained.keys() - given.keys()} == {"next_", "solut", "prior", "probe"}
 
 
 def test_quality_is_measured_on_training_traces_where_no_other_has_a_chunk(fresh):

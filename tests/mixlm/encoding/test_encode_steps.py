@@ -16,8 +16,16 @@ from vqvae import PredictiveVQVAE
 PREDICTIVE = {**SHAPE, "objective": "predictive", "align": "step", "chunk_length": None, "compression_rate": None}
 
 
+@pytest.fixture(scope="module", autouse=True)
+def merging():
+    """Codes that seem to save much, as those of so short a training do not: then they are merged."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("vqvae.training.merge._HeldOut.loss_without", lambda _: 1e3)
+        yield
+
+
 @pytest.fixture(scope="module")
-def predictive(work: Work):
+def predictive(work: Work, merging):
     return work.encode("predictive", shape=PREDICTIVE)
 
 
@@ -36,7 +44,7 @@ def test_every_step_has_a_code_of_a_merged_codebook(predictive) -> None:
         assert alone[0].tolist() == row["codes"]
     figures = manifest["codebook"]
     assert figures["codes_trained"] == CODES == model.config.trained_codes
-    assert figures["codes_merged"] == manifest["codebook_size"] == model.config.codebook_size
+    assert figures["codes_merged"] == manifest["codebook_size"] == model.config.codebook_size < CODES
     assert max(code for row in rows for code in row["codes"]) < model.config.codebook_size
 
 
