@@ -1,8 +1,9 @@
 """A Transformer that reads a prompt and the codes so far, and predicts texts that go on from any of them.
 
 Prompt and codes of a sample are read once; each text then attends what a code may see: the prompt, the codes up to
-that one, and its own tokens. The last of those codes is added to each of its places: of all that it sees that says the most
-of what follows, and without it thrice the training is needed until codes are read at all. So all steps of a batch are predicted in one pass, and no text sees another.
+that one, and its own tokens. So all steps of a batch are predicted in one pass, and no text sees another. The last of
+its codes is also added to each place of a text: it says the most of what follows, and a reader that has to search for
+it takes much longer to read codes at all.
 """
 
 from typing import NamedTuple
@@ -42,7 +43,7 @@ class Texts(NamedTuple):
 
     Attributes:
         sample: (m,) whose.
-        visible: (m,) how many codes it sees.
+        visible: (m,) how many codes it sees, at least 1.
         targets: (m, T) rows of the token table, ``IGNORED`` after the end.
     """
 
@@ -127,7 +128,7 @@ class ContextDecoder(nn.Module):
         shifted = torch.cat([self.starts.weight[kind].expand(len(embedded), 1, -1), embedded[:, :-1]], 1)
         length = shifted.shape[1]
         last = (texts.visible - 1).clamp(min=0, max=PLACES - 1)
-        code = context.codes[texts.sample, last] * (texts.visible > 0)[:, None]  # at hand, not to be searched for
+        code = context.codes[texts.sample, last]  # at hand, not to be searched for
         x = shifted + self.offsets.weight[:length] + (self.places(last) + code)[:, None]
         number = torch.arange(context.seen.shape[1], device=x.device) - context.first_code
         seen = context.seen[texts.sample] & (number < texts.visible[:, None])
