@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from mixlm.atomic_files import checksum
+from mixlm.encoding import EARLIER
 from mixlm.errors import InputError
 
 
@@ -22,7 +23,6 @@ _STAGE_1 = (
     *("next_with", "next_without", "next_random", "solution_with", "solution_without", "solution_random"),
     *("prior_nats", "prior_top1", "prior_blind"),
 )
-_BEFORE_STEPS = {"objective": "reconstruction", "align": "fixed"}  # all that there was while manifests did not say it
 
 
 def checksums(files: Mapping[str, str], before: Mapping[str, Mapping[str, str]] | None = None) -> dict[str, Any]:
@@ -85,13 +85,19 @@ def make_result(
         mode: {name: _rounded(figures[name]) for name in _FIGURES if name in figures} | {"right": right[mode]}
         for mode, figures in measured["modes"].items()
     }
-    encoding = _BEFORE_STEPS | json.loads(manifest.read_text(encoding="utf-8")) if manifest else {}
-    codes = {name: encoding[name] for name in _BEFORE_STEPS if name in encoding}
-    stage_1 = {name: _rounded(encoding["codebook"][name]) for name in _STAGE_1 if name in encoding.get("codebook", ())}
+    codes, stage_1 = _of_codes(manifest) if manifest else ({}, {})
     settings = {"check": measured["check"], "samples": measured["samples"], "rows": measured["rows"]}
     settings |= {"decoding": measured.get("decoding", "plain")}  # all that there was while evaluations did not say it
     figures = {"modes": modes, "loss": _rounded(measured["loss"]), "stage1": stage_1 or None}
     return {**cell, **codes, **settings, **figures, "seconds": _rounded(seconds), **surroundings()}
+
+
+def _of_codes(manifest: Path) -> tuple[dict[str, str], dict[str, Any]]:
+    """Return what kind of codes an encoding has, and the figures of its stage 1."""
+    encoding = EARLIER | json.loads(manifest.read_text(encoding="utf-8"))
+    codebook = encoding["codebook"]
+    kind = {name: encoding[name] for name in EARLIER}
+    return kind, {name: _rounded(codebook[name]) for name in _STAGE_1 if name in codebook}
 
 
 def right_by_mode(answers: Iterable[Mapping[str, Any]]) -> dict[str, str]:

@@ -53,8 +53,8 @@ class EncodedData:
 
     @property
     def align(self) -> str:
-        """Whether chunks have a "fixed" length, as they all had once, or end with each "step"."""
-        return self.manifest.get("align", "fixed")
+        """Whether chunks have a "fixed" length or end with each "step"."""
+        return self.manifest["align"]
 
     @property
     def chunk_length(self) -> int:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mixlm.atomic_files import checksum, whole_file
-from mixlm.encoding import MANIFEST
+from mixlm.encoding import EARLIER, MANIFEST
 from mixlm.encoding.options import EncodingOptions
 from mixlm.errors import InputError
 from mixlm.model.loading import tokenizer_fingerprint
@@ -36,7 +36,7 @@ def read_manifest(path: str | Path) -> dict[str, Any]:
         raise InputError(f"{file}: damaged; encode again into another --out") from None
     if version > MANIFEST_VERSION:
         raise InputError(f"{file}: written by a newer mixlm (format {version}); update mixlm")
-    return manifest
+    return EARLIER | manifest
 
 
 def write_manifest(path: Path, manifest: dict[str, Any]) -> None:

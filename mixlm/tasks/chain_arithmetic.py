@@ -6,10 +6,10 @@ A row of three operations::
      "steps": ["so now 3 + 4 gives 7 .", "so now 7 - 9 gives 8 .", "so now 8 + 5 gives 3 ."],
      "answer": "3"}
 
-A step is always the same number of words, eight by default. Under a byte-level BPE tokenizer built from the rows it is
-as many tokens, and with ``--separator ""`` the same ones wherever it stands. There are ``2 * modulus ** 2`` different
-steps: 200. More words make a trace longer and tell nothing more, as language does; so do more wordings, of which each
-step draws one.
+In one wording a step is always the same number of words, eight by default. Under a byte-level BPE tokenizer built from
+the rows it is as many tokens, and with ``--separator ""`` the same ones wherever it stands. There are then
+``2 * modulus ** 2`` different steps: 200. More words make a trace longer and tell nothing more, as language does; so
+do more wordings, of which each step draws one.
 
 A question belongs to one split for good, see ``splits``.
 """

@@ -13,6 +13,7 @@ from mixlm.atomic_files import whole_file
 from mixlm.comparison.summary import FREE
 from mixlm.encoding import MANIFEST, USAGE, VQVAE
 from pipelines.demo_plan import MODELS, SUMMARY
+from pipelines.reports.encoding import carried_by
 
 
 STAGE1 = (
@@ -86,10 +87,9 @@ def print_comparison(figures: Mapping[str, Any], rows: int) -> None:
             table.add_row(name if mode == FREE else "", mode, *_cells(measured))
     Console(highlight=False).print(table)
     click.echo(_verdict(figures["cot"], figures["assorted"]))
-    carried = sum(stage1[f"{kind}_without"] - stage1[f"{kind}_with"] for kind in ("next", "solution"))
     click.echo(
         f"Stage 1 kept {stage1['codebook_size']} codes for {stage1['distinct_chunks']} different chunks; a code "
-        f"carries {carried:.2f} nats of what follows it, random codes none."
+        f"carries {carried_by(stage1):.2f} nats of what follows it, random codes none."
     )
 
 

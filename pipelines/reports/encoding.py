@@ -1,7 +1,7 @@
 """What mixlm-encode prints about an encoded dataset."""
 
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import click
@@ -39,7 +39,7 @@ def print_encoding(manifest: dict[str, Any], out: str, model: str) -> None:
     )
     click.echo(f"loss      {_losses(codes)} nats a token")
     click.echo(f"accuracy  {_accuracies(codes)}; {codes['exact_chunks']:.1%} of chunks without an error")
-    if "codes_trained" in codes:
+    if "loss_without" in codes:  # codes of before do not tell it
         click.echo(_merging(codes))
     for line in _probe_lines(codes) if "probe_steps" in codes else ():
         click.echo(line)
@@ -86,12 +86,17 @@ def _merging(codes: dict[str, Any]) -> str:
     )
 
 
+def carried_by(codes: Mapping[str, float]) -> float:
+    """Return what a code carries for the rest, by the probe: nats that next step and solution cost less with it."""
+    return sum(codes[f"{kind}_without"] - codes[f"{kind}_with"] for kind in ("next", "solution"))
+
+
 def _probe_lines(codes: dict[str, Any]) -> Iterator[str]:
     """Yield what codes carry for the rest and how well they can be foretold, and what to change if that is poor."""
     told = {
         way: f"{codes[f'next_{way}']:.2f} + {codes[f'solution_{way}']:.2f}" for way in ("with", "without", "random")
     }
-    carried = sum(codes[f"{kind}_without"] - codes[f"{kind}_with"] for kind in ("next", "solution"))
+    carried = carried_by(codes)
     yield (
         f"the rest  next step + solution cost {told['with']} nats given prompt and codes, {told['without']} given the "
         f"prompt alone, {told['random']} with random codes: a code carries {carried:.2f} for what follows"

@@ -11,7 +11,7 @@ from transformers import AutoModel
 from tests.vqvae_rows import IDS, random_reader, random_step_rows
 from vqvae import ChunkVQVAE, InputError, PredictiveVQVAE
 from vqvae.model.context import Texts, by_sample
-from vqvae.model.continuations import NEXT, continuations
+from vqvae.model.continuations import NEXT, SOLUTION, continuations
 from vqvae.model.vocabulary import ENDED
 
 
@@ -44,6 +44,19 @@ ROW = {
     "step_lengths": [3, 2, 4],
     "solution_ids": [5, 8],
 }
+
+
+def test_a_text_has_its_own_code_at_hand_however_many_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With no attention at all, and more codes than have a place of their own."""
+    monkeypatch.setattr("vqvae.model.context.PLACES", 2)
+    model = random_reader()
+    model.reader.blocks = torch.nn.ModuleList()
+    vectors = encoded(model, ROW)
+    before = logits(model, ROW, vectors, SOLUTION)
+    for code in range(3):
+        moved = vectors + torch.eye(3)[code, :, None]
+        reached = (logits(model, ROW, moved, SOLUTION) != before).flatten(1).any(1)
+        assert reached.tolist() == [other == code for other in range(3)]
 
 
 @pytest.mark.parametrize("context", ["chunk", "trace"])

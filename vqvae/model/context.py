@@ -127,9 +127,9 @@ class ContextDecoder(nn.Module):
         """
         shifted = torch.cat([self.starts.weight[kind].expand(len(embedded), 1, -1), embedded[:, :-1]], 1)
         length = shifted.shape[1]
-        last = (texts.visible - 1).clamp(min=0, max=PLACES - 1)
+        last = texts.visible - 1
         code = context.codes[texts.sample, last]  # at hand, not to be searched for
-        x = shifted + self.offsets.weight[:length] + (self.places(last) + code)[:, None]
+        x = shifted + self.offsets.weight[:length] + (self.places(last.clamp(max=PLACES - 1)) + code)[:, None]
         number = torch.arange(context.seen.shape[1], device=x.device) - context.first_code
         seen = context.seen[texts.sample] & (number < texts.visible[:, None])
         causal = torch.ones(length, length, dtype=torch.bool, device=x.device).tril()
