@@ -2,8 +2,10 @@
 
 As in stage 2 it sees P, <begin>, z_1 .. z_t, <end>, text; the text is the next step, or the solution. It has no such
 tokens yet, so the delimiters are learned vectors (an end of its own where the solution is asked for at once), and a
-linear projection takes code vectors to its embeddings. Prompt and codes of a sample are read once; the texts of all
-its codes then go on from copies of the keys and values, each with a mask that hides the codes after its own.
+linear projection takes code vectors to its embeddings. The code that a text goes on from is also added to each place of
+the text, as in ``vqvae.model.context``: a model that knows how to go on from text goes on without codes, and takes
+very long to look for them. Prompt and codes of a sample are read once; the texts of all its codes then go on from
+copies of the keys and values, each with a mask that hides the codes after its own.
 """
 
 from collections.abc import Iterator, Mapping
@@ -36,12 +38,14 @@ class Read(NamedTuple):
         cache: Keys and values.
         seen: (b, C) whether a place holds anything.
         codes: (C,) number of the code at a place, from 0; below 0 before the first.
+        given: (b, c, width) the codes as the model was given them.
         lengths: (b,) tokens of each prompt.
     """
 
     cache: DynamicCache
     seen: torch.Tensor
     codes: torch.Tensor
+    given: torch.Tensor
     lengths: torch.Tensor
 
 
@@ -128,19 +132,21 @@ class LanguageModelReader(Reader):
         """Read prompts (b, P), padded on the right, of lengths (b,), and of code vectors (b, c, d) ``counts`` (b,)."""
         ids, lengths = prompts
         begin = self.delimiters[BEGIN].expand(len(ids), 1, -1)
-        embeds = torch.cat([self._embed(ids), begin, self.from_code(vectors)], 1)
+        given = self.from_code(vectors)
+        embeds = torch.cat([self._embed(ids), begin, given], 1)
         codes = torch.arange(embeds.shape[1], device=ids.device) - ids.shape[1] - 1
         inside = torch.arange(embeds.shape[1], device=ids.device) < lengths[:, None]
         seen = inside | (codes >= -1) & (codes < counts[:, None])
         positions = torch.where(codes >= -1, lengths[:, None] + 1 + codes, torch.arange(len(codes), device=ids.device))
         cache = new_cache(self.lm)
         self._run(embeds, seen, positions, cache, torch.zeros_like(seen))
-        return Read(cache, seen, codes, lengths)
+        return Read(cache, seen, codes, given, lengths)
 
     def logits(self, context: Read, texts: Continuation, end: int) -> torch.Tensor:
         """Return what each token of texts is predicted by: logits (tokens, vocabulary), text after text."""
+        code = context.given[texts.sample, texts.visible - 1]  # at hand, not to be searched for
         ends = self.delimiters[end].expand(len(texts.ids), 1, -1)
-        embeds = torch.cat([ends, self._embed(texts.ids[:, :-1])], 1)
+        embeds = torch.cat([ends, self._embed(texts.ids[:, :-1])], 1) + code[:, None]
         offset = torch.arange(embeds.shape[1], device=embeds.device)
         seen = context.seen[texts.sample] & (context.codes < texts.visible[:, None])
         seen = F.pad(seen, (0, len(offset)), value=True)
@@ -245,5 +251,7 @@ def plain_logits(
         end: Which end stands before it.
     """
     embed, (begin, closed) = bare(reader.lm).get_input_embeddings(), reader.delimiters[[BEGIN, end]]
-    parts = [embed(prompt), begin[None], reader.from_code(vectors), closed[None], embed(text[:-1])]
+    codes = reader.from_code(vectors)
+    going_on = torch.cat([closed[None], embed(text[:-1])]) + codes[-1]
+    parts = [embed(prompt), begin[None], codes, going_on]
     return reader.lm(inputs_embeds=torch.cat(parts)[None], use_cache=False).logits[0, -len(text) :]

@@ -47,10 +47,11 @@ SHAPES = {"prompt_ids": (3, 5), "next_ids": (6, 4), "solution_ids": (3, 3)}
 
 
 def plain_nats(reader: LanguageModelReader, prompt, vectors, end: int, text) -> torch.Tensor:
-    """What one text costs after [prompt, begin, codes, end]."""
+    """What one text costs after [prompt, begin, codes, end], with the last code added from the end on."""
     embed = reader.lm.get_input_embeddings()
     begin, closed = reader.delimiters[0][None], reader.delimiters[end][None]
-    row = torch.cat([embed(prompt), begin, reader.from_code(vectors), closed, embed(text)])[None]
+    codes = reader.from_code(vectors)
+    row = torch.cat([embed(prompt), begin, codes, closed + codes[-1], embed(text) + codes[-1]])[None]
     logits = reader.lm(inputs_embeds=row, use_cache=False).logits[0, -len(text) - 1 : -1]
     return F.cross_entropy(logits, text, reduction="sum")
 
