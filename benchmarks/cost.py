@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from transformers import AutoModelForCausalLM, LlamaConfig
 
+from benchmarks.encoding import PAPER
 from benchmarks.measuring import Figure, wait
 from benchmarks.training import GSM8K, block_weights
 from mixlm.model.collator import Collator
@@ -89,7 +90,7 @@ def stage1(width: int, layers: int, codes: int, rate: int, rows: int) -> tuple[P
     """Measure encoding, a token of a trace, and training stage 1, a token of a sample."""
     torch.manual_seed(0)
     rng = np.random.default_rng(0)
-    shape = {"hidden_size": width, "num_layers": layers, "codebook_size": codes}
+    shape = {**PAPER, "hidden_size": width, "num_layers": layers, "codebook_size": codes}
     shape |= {"chunk_length": rate, "compression_rate": rate, "vocab_size": rows, "compact_size": rows + 1}
     model = ChunkVQVAE(ChunkVQVAEConfig(**shape, warmup_steps=0, kmeans=False), range(rows)).to(DEVICE)
     samples = [{part: rng.integers(rows, size=n) for part, n in zip(PARTS, (*of, 16), strict=True)} for of in LENGTHS]

@@ -42,7 +42,8 @@ DEVICE = "cuda:0" if torch.cuda.is_available() else "cpu"
 FEW, MANY = (50_000, 200_000) if torch.cuda.is_available() else (200, 1400)
 BATCHES = (4096, 16384, 65536) if torch.cuda.is_available() else (256, 1024, 4096)
 DTYPE = "bfloat16" if torch.cuda.is_available() else "float32"
-PAPER = {"chunk_length": 16, "compression_rate": 16, "codebook_size": 1024}
+PAPER = {"objective": "reconstruction", "align": "fixed"}
+PAPER |= {"chunk_length": 16, "compression_rate": 16, "codebook_size": 1024}
 TINY = {**PAPER, "hidden_size": 16, "num_layers": 1, "num_heads": 1, "code_dim": 4}
 
 
@@ -72,7 +73,7 @@ class Setting:
                 file.write(json.dumps({"question": "".join(prompt), "steps": steps, "answer": "1"}) + "\n")
         return path
 
-    def vqvae(self, shape: dict[str, int]) -> Path:
+    def vqvae(self, shape: dict[str, Any]) -> Path:
         """Write a random model."""
         torch.manual_seed(0)
         vocabulary = len(open_tokenizer(str(self.folder / "model")))

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
+from benchmarks.encoding import PAPER
 from benchmarks.measuring import Figure, in_turns, seconds, wait
 from benchmarks.training import GSM8K, SOLUTION
 from vqvae import PARTS, ChunkVQVAE, ChunkVQVAEConfig
@@ -34,9 +35,8 @@ class Stage1:
     def __init__(self, rows: int, sampled: int, samples: int = 8) -> None:
         torch.manual_seed(0)
         rng = np.random.default_rng(0)
-        config = ChunkVQVAEConfig(
-            vocab_size=rows, compact_size=rows + 1, warmup_steps=0, kmeans=False, softmax_samples=sampled
-        )
+        shape = {"vocab_size": rows, "compact_size": rows + 1, "softmax_samples": sampled}
+        config = ChunkVQVAEConfig(**PAPER, **shape, warmup_steps=0, kmeans=False)
         device = "cuda" if torch.cuda.is_available() else "cpu"
         self.model = ChunkVQVAE(config, range(rows)).train().to(device)
         lengths = ((*GSM8K[place], SOLUTION) for place in range(6, 100, 96 // samples))

@@ -16,8 +16,16 @@ from vqvae import VQVAETrainingOptions
 
 
 LENGTH, RATE, CODES = 4, 2, 6
-SHAPE = {"chunk_length": LENGTH, "compression_rate": RATE, "codebook_size": CODES, "code_dim": 4, "hidden_size": 16}
-SHAPE |= {"num_layers": 1, "num_heads": 2, "max_prompt_length": 16, "warmup_steps": 3}
+SHAPE = {"objective": "reconstruction", "align": "fixed", "chunk_length": LENGTH, "compression_rate": RATE}
+SHAPE |= {
+    "codebook_size": CODES,
+    "code_dim": 4,
+    "hidden_size": 16,
+    "num_layers": 1,
+    "num_heads": 2,
+    "max_prompt_length": 16,
+    "warmup_steps": 3,
+}
 TRAINING = VQVAETrainingOptions(steps=8, batch_size=8, learning_rate=1e-2, save_every=2)
 OPTIONS = EncodingOptions(shape=SHAPE, training=TRAINING, valid_fraction=0.2, shard_rows=9)
 

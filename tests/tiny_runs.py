@@ -78,6 +78,8 @@ def tiny_vqvae(token_ids: list[int], codes_per_chunk: int = 1) -> ChunkVQVAE:
     """A random stage-1 model for chunks of two tokens out of ``token_ids``."""
     torch.manual_seed(0)
     config = ChunkVQVAEConfig(
+        objective="reconstruction",
+        align="fixed",
         chunk_length=2,
         compression_rate=2 // codes_per_chunk,
         codebook_size=CODES,

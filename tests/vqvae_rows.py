@@ -10,8 +10,11 @@ from vqvae import ChunkVQVAE, ChunkVQVAEConfig, PredictiveVQVAE
 from vqvae.model.coder import ChunkCoder
 
 
-SHAPE = {"chunk_length": 4, "compression_rate": 2, "codebook_size": 8, "code_dim": 6, "hidden_size": 16}
+SHAPE = {"objective": "reconstruction", "align": "fixed", "chunk_length": 4, "compression_rate": 2}
 SHAPE |= {
+    "codebook_size": 8,
+    "code_dim": 6,
+    "hidden_size": 16,
     "num_layers": 1,
     "num_heads": 2,
     "max_prompt_length": 8,

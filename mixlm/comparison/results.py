@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from mixlm.atomic_files import checksum
-from mixlm.encoding import EARLIER
 from mixlm.errors import InputError
+from vqvae.options import EARLIER
 
 
 Result = dict[str, Any]

@@ -2,7 +2,6 @@
 
 # Names in the folder of an encoded dataset.
 MANIFEST = "manifest.json"
-EARLIER = {"objective": "reconstruction", "align": "fixed"}  # all that there was while manifests did not say it
 TOKENIZER = "tokenizer"  # folder of the base tokenizer
 VQVAE = "vqvae"  # folder of the stage-1 model; a run has a copy of it
 USAGE = "usage.json"  # beside that model's weights

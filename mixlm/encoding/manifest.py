@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mixlm.atomic_files import checksum, whole_file
-from mixlm.encoding import EARLIER, MANIFEST
+from mixlm.encoding import MANIFEST
 from mixlm.encoding.options import EncodingOptions
 from mixlm.errors import InputError
 from mixlm.model.loading import tokenizer_fingerprint
 from vqvae import ChunkVQVAEConfig
-from vqvae.options import VQVAEModelOptions
+from vqvae.options import EARLIER, VQVAEModelOptions
 
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def describe_arguments(traces: str, model: str, options: EncodingOptions) -> dic
     """
     arguments = {"traces": str(traces), "model": str(model), **asdict(options)}
     config = ChunkVQVAEConfig(**options.shape).for_training(options.training.steps)
-    arguments["shape"] = {name: getattr(config, name) for name in options.shape}
+    arguments["shape"] = {name: getattr(config, name) for name in EARLIER | options.shape}
     arguments["training"].pop("save_every"), arguments["training"].pop("workers")
     arguments.pop("skip_bad_rows"), arguments.pop("processes")
     files = {name: Path(str(arguments[name])) for name in ("traces", "valid")}
@@ -95,7 +95,7 @@ def earlier_manifest(out: Path, arguments: dict[str, Any]) -> dict[str, Any] | N
 
 def _with_defaults(arguments: dict[str, Any]) -> dict[str, Any]:
     """Return arguments with all of the model's shape: an older call did not know of every choice."""
-    config = ChunkVQVAEConfig(**arguments.get("shape", {}))
+    config = ChunkVQVAEConfig(**EARLIER | arguments.get("shape", {}))
     shape = {field.name: getattr(config, field.name) for field in fields(VQVAEModelOptions)}
     return {"reader_lora_rank": 0, **arguments, "shape": shape}
 

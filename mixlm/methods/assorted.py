@@ -35,9 +35,9 @@ class Assorted(Method):
     codes_mean_chunks: ClassVar[bool] = True
     spans: ClassVar[Spans] = "prefix"
 
-    mix: Literal["paper", "uniform", "weighted"] = "paper"
+    mix: Literal["paper", "uniform", "weighted"] = "weighted"
     lengths: tuple[int, ...] = PAPER_LENGTHS
-    weights: tuple[float, float, float] = (1.0, 1.0, 1.0)
+    weights: tuple[float, float, float] = (1.0, 2.0, 1.0)
 
     def __post_init__(self) -> None:
         """Check the options."""

@@ -2,8 +2,8 @@
 
 As in stage 2 it sees P, <begin>, z_1 .. z_t, <end>, text; the text is the next step, or the solution. It has no such
 tokens yet, so the delimiters are learned vectors (an end of its own where the solution is asked for at once), and a
-linear projection takes code vectors to its embeddings. The code that a text goes on from is also added to each place of
-the text, as in ``vqvae.model.context``: a model that knows how to go on from text goes on without codes, and takes
+linear projection takes code vectors to its embeddings. The code that a text goes on from is also added to each place
+of the text, as in ``vqvae.model.context``: a model that knows how to go on from text goes on without codes, and takes
 very long to look for them. Prompt and codes of a sample are read once; the texts of all its codes then go on from
 copies of the keys and values, each with a mask that hides the codes after its own.
 """

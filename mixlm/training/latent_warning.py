@@ -34,7 +34,7 @@ class LatentWarning(TrainerCallback):
         if right < self.ceiling / 2 and state.is_world_process_zero:
             self.say(
                 f"warning: at step {state.global_step} of {state.max_steps} the likeliest latent is right for "
-                f"{right:.1%} of held-out latents, and {self.ceiling:.1%} of codes can be foretold; try codes by "
-                "mixlm-encode --align step --objective predictive, more steps, a higher --new-token-lr, or fewer codes"
+                f"{right:.1%} of held-out latents, and {self.ceiling:.1%} of codes can be foretold; try more "
+                "--steps, a higher --new-token-lr, fewer codes, or those of mixlm-encode's own --objective and --align"
             )
         self.ceiling = None

@@ -41,7 +41,7 @@ def print_encoding(manifest: dict[str, Any], out: str, model: str) -> None:
     click.echo(f"accuracy  {_accuracies(codes)}; {codes['exact_chunks']:.1%} of chunks without an error")
     if "loss_without" in codes:  # codes of before do not tell it
         click.echo(_merging(codes))
-    for line in _probe_lines(codes) if "probe_steps" in codes else ():
+    for line in _probe_lines(manifest) if "probe_steps" in codes else ():
         click.echo(line)
     click.echo(f"wrote     {out}")
     click.echo(
@@ -91,8 +91,9 @@ def carried_by(codes: Mapping[str, float]) -> float:
     return sum(codes[f"{kind}_without"] - codes[f"{kind}_with"] for kind in ("next", "solution"))
 
 
-def _probe_lines(codes: dict[str, Any]) -> Iterator[str]:
+def _probe_lines(manifest: dict[str, Any]) -> Iterator[str]:
     """Yield what codes carry for the rest and how well they can be foretold, and what to change if that is poor."""
+    codes = manifest["codebook"]
     told = {
         way: f"{codes[f'next_{way}']:.2f} + {codes[f'solution_{way}']:.2f}" for way in ("with", "without", "random")
     }
@@ -106,10 +107,12 @@ def _probe_lines(codes: dict[str, Any]) -> Iterator[str]:
         f"{codes['prior_blind']:.2f} by its frequency; the likeliest is right for {codes['prior_top1']:.1%}: what a "
         f"small model learned in {codes['probe_steps']} steps, and a language model's latents should reach"
     )
+    paper = {"--objective predictive": ("objective", "reconstruction"), "--align step": ("align", "fixed")}
+    other = [option for option, (name, value) in paper.items() if manifest[name] == value]
     if carried < LITTLE_CARRIED:
-        yield "          what follows hardly depends on codes; try --objective predictive, --align step, more --steps"
+        yield f"          what follows hardly depends on codes; try {', '.join([*other, 'more --steps'])}"
     if codes["prior_top1"] < POORLY_FORETOLD:
-        yield "          hard to foretell is hard to write; try --objective predictive, --align step, fewer codes"
+        yield f"          hard to foretell is hard to write; try {', '.join([*other, 'fewer codes', 'more --steps'])}"
 
 
 def _losses(codes: dict[str, Any]) -> str:

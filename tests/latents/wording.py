@@ -10,7 +10,7 @@ from vqvae import ChunkVQVAEConfig, VQVAETrainingOptions, merge_codes, train_vqv
 from vqvae.model.coder import ChunkCoder
 
 
-SHAPE = {"align": "step", "codebook_size": 64, "code_dim": 32, "hidden_size": 64, "num_layers": 1, "num_heads": 4}
+SHAPE = {"codebook_size": 64, "code_dim": 32, "hidden_size": 64, "num_layers": 1, "num_heads": 4}
 HELD_OUT = told_totals(4000, seed=2)  # of 3 steps: 12,000 codes
 
 

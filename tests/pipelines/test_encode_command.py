@@ -18,8 +18,8 @@ from vqvae import ChunkVQVAEConfig
 from vqvae.options import VQVAEModelOptions, VQVAETrainingOptions
 
 
-SHAPE = ["--chunk-length", 4, "--compression-rate", 2, "--codebook-size", 6, "--code-dim", 4, "--hidden-size", 16]
-SHAPE += ["--num-layers", 1, "--num-heads", 2]
+SHAPE = ["--objective", "reconstruction", "--align", "fixed", "--chunk-length", 4, "--compression-rate", 2]
+SHAPE += ["--codebook-size", 6, "--code-dim", 4, "--hidden-size", 16, "--num-layers", 1, "--num-heads", 2]
 SMALL = [*SHAPE, "--warmup-steps", 2, "--steps", 6, "--batch-size", 8, "--learning-rate", 0.01]
 
 
@@ -147,8 +147,15 @@ def test_library_and_command_train_the_same_paper_recipe(folder, basics):
     """Neither k-means nor a warm-up with plain gradient losses; the weights are the same, bit for bit."""
     gradient = [*SHAPE, "--quantizer", "gradient", "--steps", 6, "--batch-size", 8]
     call(*basics, folder / "command", *gradient)
-    shape = {"chunk_length": 4, "compression_rate": 2, "codebook_size": 6, "code_dim": 4, "hidden_size": 16}
-    shape |= {"num_layers": 1, "num_heads": 2, "quantizer": "gradient"}
+    shape = {"objective": "reconstruction", "align": "fixed", "chunk_length": 4, "compression_rate": 2}
+    shape |= {
+        "codebook_size": 6,
+        "code_dim": 4,
+        "hidden_size": 16,
+        "num_layers": 1,
+        "num_heads": 2,
+        "quantizer": "gradient",
+    }
     options = EncodingOptions(shape=shape, training=VQVAETrainingOptions(steps=6, batch_size=8))
     encode_dataset(str(folder / "traces.jsonl"), str(folder / "model.yaml"), folder / "library", options)
     for name in ("model.safetensors", "config.json"):

@@ -1,11 +1,14 @@
 import json
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
+from transformers import AutoConfig
 
 from tests.vqvae_rows import random_rows, tiny_config
 from vqvae import ChunkVQVAE, ChunkVQVAEConfig, VQVAETrainingOptions, train_vqvae
 from vqvae.errors import InputError
+from vqvae.options import VQVAEModelOptions
 
 
 @pytest.mark.parametrize(
@@ -68,7 +71,8 @@ def test_the_start_of_the_codebook_follows_quantizer_and_steps(given: dict, reci
 
 def test_a_code_stands_for_a_chunk_unless_told_otherwise() -> None:
     assert ChunkVQVAEConfig(chunk_length=12).compression_rate == 12
-    assert ChunkVQVAEConfig(chunk_length=12, compression_rate=4).codes_per_chunk == 3
+    paper = {"objective": "reconstruction", "align": "fixed"}
+    assert ChunkVQVAEConfig(**paper, chunk_length=12, compression_rate=4).codes_per_chunk == 3
 
 
 def test_training_leaves_the_config_that_it_was_given(tmp_path: Path) -> None:
@@ -80,9 +84,21 @@ def test_training_leaves_the_config_that_it_was_given(tmp_path: Path) -> None:
 
 
 def test_a_config_of_before_loads_as_it_was_saved(tmp_path: Path) -> None:
-    """Written when k-means and warm-up did not yet follow the quantiser, and the range of weights could be chosen."""
+    """Written when k-means and warm-up did not yet follow the quantiser, and the range of weights could be chosen.
+
+    Codes were those of the paper then, whatever they are by default now.
+    """
     saved = {"model_type": "chunk-vqvae", "quantizer": "gradient", "kmeans": True, "warmup_steps": 200}
     saved |= {"chunk_length": 8, "compression_rate": 4, "hidden_size": 64, "initializer_range": 0.02}
     (tmp_path / "config.json").write_text(json.dumps(saved))
-    config = ChunkVQVAEConfig.from_pretrained(tmp_path)
-    assert all(getattr(config, name) == value for name, value in saved.items())
+    for opened in (ChunkVQVAEConfig, AutoConfig):
+        config = opened.from_pretrained(tmp_path)
+        assert all(getattr(config, name) == value for name, value in saved.items())
+        assert (config.objective, config.align) == ("reconstruction", "fixed")
+
+
+@pytest.mark.parametrize("changes", [{}, {"objective": "reconstruction"}, {"objective": "predictive"}])
+def test_every_choice_is_saved_whatever_the_defaults_are(changes: dict, tmp_path: Path) -> None:
+    tiny_config(**{"compression_rate": None, **changes}).save_pretrained(tmp_path)
+    saved = json.loads((tmp_path / "config.json").read_text())
+    assert saved.keys() >= {field.name for field in fields(VQVAEModelOptions)}

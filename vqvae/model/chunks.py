@@ -45,7 +45,8 @@ def cut_windows(lengths: np.ndarray, stretches: np.ndarray, config: ChunkVQVAECo
         stretches: (s,) tokens of each stretch of the sequences, in order; see ``Cutting``.
         config: Tells the length of chunks and windows.
 
-    >>> cut = cut_windows(np.array([5, 1, 2]), np.array([5, 1, 2]), ChunkVQVAEConfig(chunk_length=2))
+    >>> config = ChunkVQVAEConfig(objective="reconstruction", align="fixed", chunk_length=2)
+    >>> cut = cut_windows(np.array([5, 1, 2]), np.array([5, 1, 2]), config)
     >>> cut.starts.tolist(), cut.sizes.tolist(), cut.places.tolist()
     ([0, 2, 6], [2, 2, 2], [[0, 0, 2], [1, 0, 2], [2, 0, 2]])
     """

@@ -7,7 +7,7 @@ from transformers import PreTrainedConfig
 
 from vqvae.errors import InputError, require_between
 from vqvae.model.cutting import Cutting
-from vqvae.options import VQVAEModelOptions
+from vqvae.options import EARLIER, VQVAEModelOptions
 
 
 FIXED_LENGTH = 16  # tokens of a chunk, where nobody says
@@ -53,6 +53,11 @@ class ChunkVQVAEConfig(VQVAEModelOptions, PreTrainedConfig):
         self.initializer_range = 0.5 * self.hidden_size**-0.5
         super().__post_init__(**kwargs)
 
+    @classmethod
+    def from_dict(cls, config_dict: dict[str, Any], **kwargs: Any) -> "ChunkVQVAEConfig":
+        """Return the configuration of a file; see ``EARLIER``."""
+        return super().from_dict(EARLIER | config_dict, **kwargs)
+
     def check(self) -> None:
         """Raise an ``InputError`` if the parts of the shape do not fit each other."""
         for name, known in CHOICES.items():
@@ -67,7 +72,7 @@ class ChunkVQVAEConfig(VQVAEModelOptions, PreTrainedConfig):
         if rate != length and (self.align == "step" or self.objective != "reconstruction"):
             raise InputError(
                 f"compression rate {rate}: chunks that end with steps, and codes that predict, are one code each; "
-                "leave --compression-rate out"
+                "leave --compression-rate out, or take --align fixed --objective reconstruction"
             )
         if self.codebook_size < FEWEST_CODES:
             raise InputError(

@@ -42,7 +42,8 @@ def test_a_manifest_is_replaced_in_one_step(encoded, monkeypatch):
 
 
 def test_arguments_tell_what_follows_from_them():
-    assert arguments_of()["shape"] == {"chunk_length": 4, "quantizer": "ema", "warmup_steps": 3}
+    made = {"objective": "predictive", "align": "step"}
+    assert arguments_of()["shape"] == {**made, "chunk_length": 4, "quantizer": "ema", "warmup_steps": 3}
     assert arguments_of(quantizer="gradient")["shape"]["warmup_steps"] == 0
     assert arguments_of(warmup_steps=5)["shape"]["warmup_steps"] == 5
 
@@ -52,12 +53,14 @@ def test_arguments_are_other_ones_if_one_differs_or_is_missing():
 
 
 def test_a_call_that_did_not_know_of_a_choice_took_its_default(encoded):
-    """Made explicit since, it is the same as before; another value is not."""
-    before = arguments_of()
+    """Made explicit since, it is the same as before; another value is not, nor what is the default now."""
+    before = arguments_of(objective="reconstruction", align="fixed")
+    del before["shape"]["objective"], before["shape"]["align"]
     write_manifest(encoded, {**read_manifest(encoded), "arguments": before})
-    same = {**before, "shape": {**before["shape"], "context": "chunk", "kmeans": True, "compression_rate": 4}}
+    paper = {"objective": "reconstruction", "align": "fixed", "context": "chunk"}
+    same = {**before, "shape": {**before["shape"], **paper, "kmeans": True, "compression_rate": 4}}
     assert earlier_manifest(encoded, same)["arguments"] == before
-    for change in ({"context": "trace"}, {"kmeans": False}, {"compression_rate": 2}):
+    for change in ({"context": "trace"}, {"kmeans": False}, {"compression_rate": 2}, {"objective": "predictive"}):
         other = {**before, "shape": {**before["shape"], **change}}
         with pytest.raises(InputError, match="encoded with another shape; give the same arguments"):
             earlier_manifest(encoded, other)

@@ -86,7 +86,15 @@ def test_latents_start_as_their_codes_lie(lora_rank: int, encoded: Path, scratch
     """Trained at a rate of nothing, the run holds the start, with an adapter too."""
     if lora_rank:
         pytest.importorskip("peft")
-    shape = {"chunk_length": RATE, "codebook_size": CODEBOOK, "code_dim": 8, "hidden_size": 16, "num_heads": 2}
+    shape = {
+        "objective": "reconstruction",
+        "align": "fixed",
+        "chunk_length": RATE,
+        "codebook_size": CODEBOOK,
+        "code_dim": 8,
+        "hidden_size": 16,
+        "num_heads": 2,
+    }
     vqvae = ChunkVQVAE(ChunkVQVAEConfig(**shape, vocab_size=9, compact_size=9, kmeans=False))
     vqvae.save_pretrained(encoded / "vqvae")
     still = replace(OPTIONS, learning_rate=1e-12, new_token_lr=1e-12, weight_decay=0.0, steps=1, lora_rank=lora_rank)

@@ -1,6 +1,6 @@
 import pytest
 
-from pipelines.reports.encoding import _samples_line
+from pipelines.reports.encoding import _probe_lines, _samples_line
 
 
 COUNTS = {"samples": 3, "trace_tokens": 100, "chunks": 6, "codes": 6, "empty_traces": 1, "short_traces": 0}
@@ -19,3 +19,24 @@ def test_what_is_left_is_text_without_a_code_and_codes_within_delimiters(rate: i
         f"train     3 samples, 100 trace tokens, 6 chunks -> 6 codes{change}; 1 without a whole chunk, 1 of them empty"
     )
     assert _samples_line("train", COUNTS, rate) == f"{text}, stay text"
+
+
+PROBED = {f"{kind}_{way}": 1.0 for kind in ("next", "solution") for way in ("with", "without", "random")}
+PROBED |= {"prior_nats": 5.0, "prior_blind": 5.0, "prior_top1": 0.01, "probe_steps": 10}
+
+
+@pytest.mark.parametrize(
+    ("objective", "align", "advice"),
+    [
+        ("reconstruction", "fixed", "--objective predictive, --align step, "),
+        ("reconstruction", "step", "--objective predictive, "),
+        ("language-model", "fixed", "--align step, "),
+        ("predictive", "step", ""),
+    ],
+)
+def test_what_is_advised_is_what_was_not_done(objective: str, align: str, advice: str) -> None:
+    lines = list(_probe_lines({"objective": objective, "align": align, "codebook": PROBED}))
+    assert lines[2:] == [
+        f"          what follows hardly depends on codes; try {advice}more --steps",
+        f"          hard to foretell is hard to write; try {advice}fewer codes, more --steps",
+    ]
