@@ -59,7 +59,7 @@ def test_methods_are_listed_with_their_options():
     result = CliRunner().invoke(main, ["methods"])
     assert result.exit_code == 0
     assert [line.split()[0] for line in result.output.splitlines() if not line.startswith(" ")] == list(METHODS)
-    assert "-o mix=paper" in result.output
+    assert "-o mix=weighted" in result.output
 
 
 def test_every_method_is_listed_with_source_options_and_recipes():

@@ -68,7 +68,7 @@ def test_results_are_what_the_evaluations_measured(toy):
                 str(own[place]["right"] + own[place + 1]["right"]) for place in range(0, 12, 2)
             )
     assert results["assorted"]["modes"]["exact:100%"]["latents"] == TOY["data"]["options"]["operations"]
-    assert results["assorted"]["stage1"]["codebook_size"] == 8
+    assert results["assorted"]["stage1"]["codes_trained"] == 8
     assert results["assorted"]["seconds"].keys() == {"encode", "train", "evaluate"}
 
 

@@ -104,5 +104,5 @@ def test_mistakes_are_one_line_and_write_nothing(tmp_path: Path, common: list) -
 
 def test_methods_are_listed_with_source_and_options() -> None:
     output = CliRunner().invoke(methods, []).output
-    for expected in ("assorted", "random-codes", "cot", "sol-only", "-o mix=paper", "Token Assorted, section 3"):
+    for expected in ("assorted", "random-codes", "cot", "sol-only", "-o mix=weighted", "Token Assorted, section 3"):
         assert expected in output

@@ -31,5 +31,5 @@ def test_nothing_is_said(ceiling: float | None, evaluations: list) -> None:
 def test_latents_that_are_not_learned_are_told_once_with_what_to_try() -> None:
     (line,) = said(0.6, (5, 0.0), (9, None), (12, 0.29), (24, 0.1))
     assert "at step 12 of 100" in line and "29.0%" in line and "60.0%" in line and "\n" not in line
-    for remedy in ("--align step --objective predictive", "more steps", "--new-token-lr", "fewer codes"):
+    for remedy in ("--objective and --align", "more --steps", "--new-token-lr", "fewer codes"):
         assert remedy in line
