@@ -22,8 +22,8 @@ class Assorted(Method):
     Where chunks end with steps, the latents are those whose steps end within the first m tokens of C.
 
     Attributes:
-        mix: "paper": the two-level rule over the set ``lengths``; "uniform": any number of the trace's own codes;
-            "weighted": no code, all codes, or a number in between, by ``weights``.
+        mix: "weighted": no code, all codes, or a number in between, by ``weights``; "paper": the two-level rule over
+            the set ``lengths``; "uniform": any number of the trace's own codes.
         lengths: The set M of the two-level rule, in trace tokens.
         weights: Of no code, of all codes, and of a number in between, where each is as likely as any other. A trace
             of one code goes by the first two alone.
