@@ -33,7 +33,8 @@ class VQVAEModelOptions:
         num_heads: Attention heads of a block.
         context: "chunk": each chunk is encoded alone; "trace": its encoder also sees the chunks before it.
         max_length: Longest run of tokens that the encoder sees at once, with ``context="trace"``.
-        condition_on_prompt: Whether the decoder is given g(P); else it has the code alone.
+        condition_on_prompt: Whether the decoder is given g(P); else it has the code alone, which an objective that
+            predicts does not allow.
         max_prompt_length: Prompts longer than this are cut from the left for g(P).
         quantizer: "ema": codebook vectors follow the mean of what they stand for; "gradient": the paper's codebook
             loss.

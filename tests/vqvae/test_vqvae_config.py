@@ -21,6 +21,10 @@ from vqvae.options import VQVAEModelOptions
         ({"commitment_weight": -1.0}, "--commitment-weight -1.0: give a number from 0 up"),
         ({"quantizer": "magic"}, "choose ema or gradient"),
         ({"context": "trace", "max_length": 3}, "holds no chunk of 4"),
+        (
+            {"objective": "predictive", "compression_rate": 4, "condition_on_prompt": False},
+            "predicts from the prompt; leave --no-condition-on-prompt out",
+        ),
     ],
 )
 def test_shapes_that_cannot_be_are_named(changes: dict, message: str, tmp_path: Path) -> None:

@@ -74,6 +74,11 @@ class ChunkVQVAEConfig(VQVAEModelOptions, PreTrainedConfig):
                 f"compression rate {rate}: chunks that end with steps, and codes that predict, are one code each; "
                 "leave --compression-rate out, or take --align fixed --objective reconstruction"
             )
+        if not self.condition_on_prompt and self.objective != "reconstruction":
+            raise InputError(
+                f"objective '{self.objective}' predicts from the prompt; leave --no-condition-on-prompt out, or take "
+                "--objective reconstruction"
+            )
         if self.codebook_size < FEWEST_CODES:
             raise InputError(
                 f"a codebook of {self.codebook_size} cannot tell chunks apart; use at least {FEWEST_CODES} codes"
