@@ -36,14 +36,14 @@ from mixlm.encoding.token_tables import TokenTable
 from mixlm.encoding.tokenizer_pool import TokenizerPool, cores
 from mixlm.model.loading import build_tokenizer, open_tokenizer
 from vqvae import ChunkVQVAE, ChunkVQVAEConfig
+from vqvae.options import PAPERS_CODES
 
 
 DEVICE = "cuda:0" if torch.cuda.is_available() else "cpu"
 FEW, MANY = (50_000, 200_000) if torch.cuda.is_available() else (200, 1400)
 BATCHES = (4096, 16384, 65536) if torch.cuda.is_available() else (256, 1024, 4096)
 DTYPE = "bfloat16" if torch.cuda.is_available() else "float32"
-PAPER = {"objective": "reconstruction", "align": "fixed"}
-PAPER |= {"chunk_length": 16, "compression_rate": 16, "codebook_size": 1024}
+PAPER = {**PAPERS_CODES, "chunk_length": 16, "compression_rate": 16, "codebook_size": 1024}
 TINY = {**PAPER, "hidden_size": 16, "num_layers": 1, "num_heads": 1, "code_dim": 4}
 
 

@@ -13,11 +13,14 @@ from mixlm.errors import InputError
 from tests.interruption import Interrupted
 from tests.tiny_data import raw_rows, write_scratch
 from vqvae import VQVAETrainingOptions
+from vqvae.options import PAPERS_CODES
 
 
 LENGTH, RATE, CODES = 4, 2, 6
-SHAPE = {"objective": "reconstruction", "align": "fixed", "chunk_length": LENGTH, "compression_rate": RATE}
-SHAPE |= {
+SHAPE = {
+    **PAPERS_CODES,
+    "chunk_length": LENGTH,
+    "compression_rate": RATE,
     "codebook_size": CODES,
     "code_dim": 4,
     "hidden_size": 16,

@@ -19,6 +19,7 @@ from mixlm.model.special_tokens import PAUSE, SpecialIds, latent_span
 from mixlm.model.vocabulary import special_ids
 from mixlm.run import Run
 from vqvae import ChunkVQVAE, ChunkVQVAEConfig
+from vqvae.options import PAPERS_CODES
 
 
 CODES = 5
@@ -78,8 +79,7 @@ def tiny_vqvae(token_ids: list[int], codes_per_chunk: int = 1) -> ChunkVQVAE:
     """A random stage-1 model for chunks of two tokens out of ``token_ids``."""
     torch.manual_seed(0)
     config = ChunkVQVAEConfig(
-        objective="reconstruction",
-        align="fixed",
+        **PAPERS_CODES,
         chunk_length=2,
         compression_rate=2 // codes_per_chunk,
         codebook_size=CODES,

@@ -8,10 +8,13 @@ import torch
 
 from vqvae import ChunkVQVAE, ChunkVQVAEConfig, PredictiveVQVAE
 from vqvae.model.coder import ChunkCoder
+from vqvae.options import PAPERS_CODES
 
 
-SHAPE = {"objective": "reconstruction", "align": "fixed", "chunk_length": 4, "compression_rate": 2}
-SHAPE |= {
+SHAPE = {
+    **PAPERS_CODES,
+    "chunk_length": 4,
+    "compression_rate": 2,
     "codebook_size": 8,
     "code_dim": 6,
     "hidden_size": 16,

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from vqvae.errors import MOST_SEEDS, require_between, require_rate
 
 
-EARLIER = {"objective": "reconstruction", "align": "fixed"}  # all that there was while files did not say it
+# The kind of codes that the paper has, and that all files have which do not say it: once there was no other.
+PAPERS_CODES = {"objective": "reconstruction", "align": "fixed"}
 
 
 @dataclass

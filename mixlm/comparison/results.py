@@ -12,7 +12,7 @@ import numpy as np
 
 from mixlm.atomic_files import checksum
 from mixlm.errors import InputError
-from vqvae.options import EARLIER
+from vqvae.options import PAPERS_CODES
 
 
 Result = dict[str, Any]
@@ -94,9 +94,9 @@ def make_result(
 
 def _of_codes(manifest: Path) -> tuple[dict[str, str], dict[str, Any]]:
     """Return what kind of codes an encoding has, and the figures of its stage 1."""
-    encoding = EARLIER | json.loads(manifest.read_text(encoding="utf-8"))
+    encoding = PAPERS_CODES | json.loads(manifest.read_text(encoding="utf-8"))
     codebook = encoding["codebook"]
-    kind = {name: encoding[name] for name in EARLIER}
+    kind = {name: encoding[name] for name in PAPERS_CODES}
     return kind, {name: _rounded(codebook[name]) for name in _STAGE_1 if name in codebook}
 
 

@@ -11,7 +11,7 @@ from mixlm.encoding.options import EncodingOptions
 from mixlm.errors import InputError
 from mixlm.model.loading import tokenizer_fingerprint
 from vqvae import ChunkVQVAEConfig
-from vqvae.options import EARLIER, VQVAEModelOptions
+from vqvae.options import PAPERS_CODES, VQVAEModelOptions
 
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def read_manifest(path: str | Path) -> dict[str, Any]:
         raise InputError(f"{file}: damaged; encode again into another --out") from None
     if version > MANIFEST_VERSION:
         raise InputError(f"{file}: written by a newer mixlm (format {version}); update mixlm")
-    return EARLIER | manifest
+    return PAPERS_CODES | manifest
 
 
 def write_manifest(path: Path, manifest: dict[str, Any]) -> None:
@@ -56,7 +56,7 @@ def describe_arguments(traces: str, model: str, options: EncodingOptions) -> dic
     """
     arguments = {"traces": str(traces), "model": str(model), **asdict(options)}
     config = ChunkVQVAEConfig(**options.shape).for_training(options.training.steps)
-    arguments["shape"] = {name: getattr(config, name) for name in EARLIER | options.shape}
+    arguments["shape"] = {name: getattr(config, name) for name in PAPERS_CODES | options.shape}
     arguments["training"].pop("save_every"), arguments["training"].pop("workers")
     arguments.pop("skip_bad_rows"), arguments.pop("processes")
     files = {name: Path(str(arguments[name])) for name in ("traces", "valid")}
@@ -95,7 +95,7 @@ def earlier_manifest(out: Path, arguments: dict[str, Any]) -> dict[str, Any] | N
 
 def _with_defaults(arguments: dict[str, Any]) -> dict[str, Any]:
     """Return arguments with all of the model's shape: an older call did not know of every choice."""
-    config = ChunkVQVAEConfig(**EARLIER | arguments.get("shape", {}))
+    config = ChunkVQVAEConfig(**PAPERS_CODES | arguments.get("shape", {}))
     shape = {field.name: getattr(config, field.name) for field in fields(VQVAEModelOptions)}
     return {"reader_lora_rank": 0, **arguments, "shape": shape}
 

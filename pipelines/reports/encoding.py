@@ -6,6 +6,8 @@ from typing import Any
 
 import click
 
+from vqvae.options import PAPERS_CODES, VQVAEModelOptions
+
 
 LITTLE_CARRIED = 0.1  # nats a code
 POORLY_FORETOLD = 0.5  # share of codes
@@ -107,8 +109,8 @@ def _probe_lines(manifest: dict[str, Any]) -> Iterator[str]:
         f"{codes['prior_blind']:.2f} by its frequency; the likeliest is right for {codes['prior_top1']:.1%}: what a "
         f"small model learned in {codes['probe_steps']} steps, and a language model's latents should reach"
     )
-    paper = {"--objective predictive": ("objective", "reconstruction"), "--align step": ("align", "fixed")}
-    other = [option for option, (name, value) in paper.items() if manifest[name] == value]
+    papers = [name for name, value in PAPERS_CODES.items() if manifest[name] == value]
+    other = [f"--{name} {getattr(VQVAEModelOptions, name)}" for name in papers]
     if carried < LITTLE_CARRIED:
         yield f"          what follows hardly depends on codes; try {', '.join([*other, 'more --steps'])}"
     if codes["prior_top1"] < POORLY_FORETOLD:

@@ -15,7 +15,7 @@ from pipelines.train import main as train_main
 from tests.calling import call_command
 from tests.tiny_data import raw_rows, write_scratch
 from vqvae import ChunkVQVAEConfig
-from vqvae.options import VQVAEModelOptions, VQVAETrainingOptions
+from vqvae.options import PAPERS_CODES, VQVAEModelOptions, VQVAETrainingOptions
 
 
 SHAPE = ["--objective", "reconstruction", "--align", "fixed", "--chunk-length", 4, "--compression-rate", 2]
@@ -147,8 +147,10 @@ def test_library_and_command_train_the_same_paper_recipe(folder, basics):
     """Neither k-means nor a warm-up with plain gradient losses; the weights are the same, bit for bit."""
     gradient = [*SHAPE, "--quantizer", "gradient", "--steps", 6, "--batch-size", 8]
     call(*basics, folder / "command", *gradient)
-    shape = {"objective": "reconstruction", "align": "fixed", "chunk_length": 4, "compression_rate": 2}
-    shape |= {
+    shape = {
+        **PAPERS_CODES,
+        "chunk_length": 4,
+        "compression_rate": 2,
         "codebook_size": 6,
         "code_dim": 4,
         "hidden_size": 16,

@@ -8,7 +8,7 @@ from transformers import AutoConfig
 from tests.vqvae_rows import random_rows, tiny_config
 from vqvae import ChunkVQVAE, ChunkVQVAEConfig, VQVAETrainingOptions, train_vqvae
 from vqvae.errors import InputError
-from vqvae.options import VQVAEModelOptions
+from vqvae.options import PAPERS_CODES, VQVAEModelOptions
 
 
 @pytest.mark.parametrize(
@@ -75,8 +75,7 @@ def test_the_start_of_the_codebook_follows_quantizer_and_steps(given: dict, reci
 
 def test_a_code_stands_for_a_chunk_unless_told_otherwise() -> None:
     assert ChunkVQVAEConfig(chunk_length=12).compression_rate == 12
-    paper = {"objective": "reconstruction", "align": "fixed"}
-    assert ChunkVQVAEConfig(**paper, chunk_length=12, compression_rate=4).codes_per_chunk == 3
+    assert ChunkVQVAEConfig(**PAPERS_CODES, chunk_length=12, compression_rate=4).codes_per_chunk == 3
 
 
 def test_training_leaves_the_config_that_it_was_given(tmp_path: Path) -> None:

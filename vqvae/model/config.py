@@ -7,7 +7,7 @@ from transformers import PreTrainedConfig
 
 from vqvae.errors import InputError, require_between
 from vqvae.model.cutting import Cutting
-from vqvae.options import EARLIER, VQVAEModelOptions
+from vqvae.options import PAPERS_CODES, VQVAEModelOptions
 
 
 FIXED_LENGTH = 16  # tokens of a chunk, where nobody says
@@ -55,8 +55,8 @@ class ChunkVQVAEConfig(VQVAEModelOptions, PreTrainedConfig):
 
     @classmethod
     def from_dict(cls, config_dict: dict[str, Any], **kwargs: Any) -> "ChunkVQVAEConfig":
-        """Return the configuration of a file; see ``EARLIER``."""
-        return super().from_dict(EARLIER | config_dict, **kwargs)
+        """Return the configuration of a file; see ``PAPERS_CODES``."""
+        return super().from_dict(PAPERS_CODES | config_dict, **kwargs)
 
     def check(self) -> None:
         """Raise an ``InputError`` if the parts of the shape do not fit each other."""

@@ -14,6 +14,7 @@ from mixlm.encoding.options import EncodingOptions
 from mixlm.errors import InputError
 from tests.tiny_data import write_encoded
 from vqvae import VQVAETrainingOptions
+from vqvae.options import PAPERS_CODES
 
 
 SHAPE = {"chunk_length": 4, "quantizer": "ema", "warmup_steps": None}
@@ -54,11 +55,13 @@ def test_arguments_are_other_ones_if_one_differs_or_is_missing():
 
 def test_a_call_that_did_not_know_of_a_choice_took_its_default(encoded):
     """Made explicit since, it is the same as before; another value is not, nor what is the default now."""
-    before = arguments_of(objective="reconstruction", align="fixed")
+    before = arguments_of(**PAPERS_CODES)
     del before["shape"]["objective"], before["shape"]["align"]
     write_manifest(encoded, {**read_manifest(encoded), "arguments": before})
-    paper = {"objective": "reconstruction", "align": "fixed", "context": "chunk"}
-    same = {**before, "shape": {**before["shape"], **paper, "kmeans": True, "compression_rate": 4}}
+    same = {
+        **before,
+        "shape": {**before["shape"], **PAPERS_CODES, "context": "chunk", "kmeans": True, "compression_rate": 4},
+    }
     assert earlier_manifest(encoded, same)["arguments"] == before
     for change in ({"context": "trace"}, {"kmeans": False}, {"compression_rate": 2}, {"objective": "predictive"}):
         other = {**before, "shape": {**before["shape"], **change}}

@@ -19,6 +19,7 @@ from mixlm.training.trainer import trainer_arguments
 from tests.interruption import Interrupted, interrupt_at
 from tests.tiny_data import CODEBOOK, RATE, write_encoded, write_raw, write_scratch
 from vqvae import ChunkVQVAE, ChunkVQVAEConfig
+from vqvae.options import PAPERS_CODES
 
 
 OPTIONS = TrainingOptions(
@@ -87,8 +88,7 @@ def test_latents_start_as_their_codes_lie(lora_rank: int, encoded: Path, scratch
     if lora_rank:
         pytest.importorskip("peft")
     shape = {
-        "objective": "reconstruction",
-        "align": "fixed",
+        **PAPERS_CODES,
         "chunk_length": RATE,
         "codebook_size": CODEBOOK,
         "code_dim": 8,
