@@ -34,7 +34,7 @@ from mixlm.encoding.shard_files import write_shard
 from mixlm.encoding.sharding import Sharding
 from mixlm.encoding.token_tables import TokenTable
 from mixlm.encoding.tokenizer_pool import TokenizerPool, cores
-from mixlm.model.loading import build_tokenizer, open_tokenizer
+from mixlm.model.tokenizers import build_tokenizer, open_tokenizer
 from vqvae import ChunkVQVAE, ChunkVQVAEConfig
 from vqvae.options import PAPERS_CODES
 

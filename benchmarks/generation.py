@@ -22,7 +22,7 @@ from mixlm.generation.engine import Engine
 from mixlm.generation.options import GenerationOptions
 from mixlm.generation.plan import Request
 from mixlm.methods import build_method
-from mixlm.model.loading import build_tokenizer
+from mixlm.model.tokenizers import build_tokenizer
 from mixlm.model.vocabulary import extend_vocabulary, special_ids
 from mixlm.run import Run
 

@@ -27,7 +27,7 @@ from benchmarks.measuring import Figure, in_turns, wait
 from benchmarks.training import BATCH, GSM8K, SOLUTION, SPECIAL, random_model, random_rows, sequences
 from mixlm.data.template import Template
 from mixlm.model.collator import Collator
-from mixlm.model.loading import build_tokenizer
+from mixlm.model.tokenizers import build_tokenizer
 from mixlm.run import Run
 from mixlm.training.new_rows import NewRows
 from mixlm.training.options import TrainingOptions

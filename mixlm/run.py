@@ -107,7 +107,7 @@ class Run:
 
     def tokenizer(self) -> "PreTrainedTokenizerBase":
         """Open the run's tokenizer; an ``InputError`` if it is not there."""
-        from mixlm.model.loading import open_tokenizer
+        from mixlm.model.tokenizers import open_tokenizer
 
         return open_tokenizer(str(self.path))
 
@@ -184,7 +184,8 @@ def base_run(model: str, template: Template) -> Run:
     Raises:
         InputError: If it is a model from scratch, or its tokenizer cannot be opened.
     """
-    from mixlm.model.loading import is_scratch, open_tokenizer, tokenizer_fingerprint
+    from mixlm.model.loading import is_scratch
+    from mixlm.model.tokenizers import open_tokenizer, tokenizer_fingerprint
     from mixlm.model.vocabulary import special_ids
 
     if is_scratch(model):

@@ -54,7 +54,7 @@ def data_folder() -> Path:
 @pytest.fixture(scope="session")
 def tiny_tokenizer_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a byte-level BPE tokenizer whose padding is its end of sequence."""
-    from mixlm.model.loading import build_tokenizer
+    from mixlm.model.tokenizers import build_tokenizer
 
     folder = tmp_path_factory.mktemp("tokenizer")
     build_tokenizer(CORPUS, vocab_size=300).save_pretrained(folder)

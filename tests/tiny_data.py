@@ -13,7 +13,7 @@ from mixlm.data.template import Template
 from mixlm.data.tokenization import tokenize_samples
 from mixlm.encoding.manifest import MANIFEST_VERSION, write_manifest
 from mixlm.encoding.shard_files import write_shard
-from mixlm.model.loading import build_tokenizer, tokenizer_fingerprint
+from mixlm.model.tokenizers import build_tokenizer, tokenizer_fingerprint
 from vqvae import Cutting
 
 

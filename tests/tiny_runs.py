@@ -14,8 +14,8 @@ from mixlm.data.template import Template
 from mixlm.data.tokenization import tokenize_samples
 from mixlm.encoding.manifest import MANIFEST_VERSION, write_manifest
 from mixlm.encoding.shard_files import write_shard
-from mixlm.model.loading import build_tokenizer, tokenizer_fingerprint
 from mixlm.model.special_tokens import PAUSE, SpecialIds, latent_span
+from mixlm.model.tokenizers import build_tokenizer, tokenizer_fingerprint
 from mixlm.model.vocabulary import special_ids
 from mixlm.run import Run
 from vqvae import ChunkVQVAE, ChunkVQVAEConfig

@@ -32,7 +32,8 @@ from mixlm.encoding.token_store import TokenStore
 from mixlm.encoding.token_tables import TokenRows, TokenTables
 from mixlm.encoding.tokenizer_pool import TokenizerPool
 from mixlm.errors import InputError
-from mixlm.model.loading import is_scratch, open_tokenizer, save_base_tokenizer
+from mixlm.model.loading import is_scratch
+from mixlm.model.tokenizers import open_tokenizer, save_base_tokenizer
 from mixlm.processes import Processes
 from vqvae import ChunkVQVAEConfig, PredictiveVQVAE, Reader, Stage1Training, evaluate_vqvae, merge_codes, probe_codes
 from vqvae.advance import Advance

@@ -9,7 +9,7 @@ from mixlm.atomic_files import checksum, whole_file
 from mixlm.encoding import MANIFEST
 from mixlm.encoding.options import EncodingOptions
 from mixlm.errors import InputError
-from mixlm.model.loading import tokenizer_fingerprint
+from mixlm.model.tokenizers import tokenizer_fingerprint
 from vqvae import ChunkVQVAEConfig
 from vqvae.options import PAPERS_CODES, VQVAEModelOptions
 

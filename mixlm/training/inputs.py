@@ -11,7 +11,8 @@ from mixlm.encoding.dataset import EncodedData, load_encoded
 from mixlm.encoding.manifest import is_encoded
 from mixlm.errors import InputError
 from mixlm.methods.base import Method
-from mixlm.model.loading import is_scratch, open_tokenizer, tokenizer_fingerprint
+from mixlm.model.loading import is_scratch
+from mixlm.model.tokenizers import open_tokenizer, tokenizer_fingerprint
 from mixlm.training.options import TrainingOptions
 
 

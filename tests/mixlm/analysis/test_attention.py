@@ -15,7 +15,7 @@ from mixlm.analysis.attention import (
     word_class,
 )
 from mixlm.errors import InputError
-from mixlm.model.loading import build_tokenizer
+from mixlm.model.tokenizers import build_tokenizer
 from tests.tiny_runs import tiny_model
 
 

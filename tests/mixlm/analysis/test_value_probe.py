@@ -19,7 +19,7 @@ from mixlm.analysis.value_probe import (
 from mixlm.errors import InputError
 from mixlm.evaluation.statistics import bootstrap_interval
 from mixlm.generation.engine import Engine
-from mixlm.model.loading import build_tokenizer
+from mixlm.model.tokenizers import build_tokenizer
 from tests.tiny_runs import tiny_model, tiny_run
 
 

@@ -6,7 +6,7 @@ from mixlm.data.samples import Sample, to_sample
 from mixlm.data.sentences import split_sentences
 from mixlm.data.template import Template
 from mixlm.data.tokenization import tokenize_samples
-from mixlm.model.loading import build_tokenizer
+from mixlm.model.tokenizers import build_tokenizer
 
 
 PARTS = ["She has 3.5 kg. ", "Dr. Li takes 1.25!  ", "So 3.5 - 1.25 = 2.25.\t", "Right? ", '"Yes." ', "Done"]

@@ -17,7 +17,7 @@ from mixlm.data.tables import (
 from mixlm.data.template import Template
 from mixlm.data.tokenization import tokenize_samples
 from mixlm.errors import InputError
-from mixlm.model.loading import build_tokenizer
+from mixlm.model.tokenizers import build_tokenizer
 
 
 ROWS = [

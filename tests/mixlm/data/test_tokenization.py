@@ -16,8 +16,8 @@ from mixlm.data.tokenization import (
     tokenize_text,
 )
 from mixlm.errors import InputError
-from mixlm.model.loading import build_tokenizer
 from mixlm.model.special_tokens import PAUSE, latent_span
+from mixlm.model.tokenizers import build_tokenizer
 
 
 CHAT = (

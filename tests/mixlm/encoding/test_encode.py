@@ -11,8 +11,8 @@ from mixlm.encoding.dataset import load_encoded, open_vqvae
 from mixlm.encoding.encode import WRITTEN_BEHIND
 from mixlm.encoding.manifest import read_manifest
 from mixlm.errors import InputError
-from mixlm.model.loading import open_tokenizer, tokenizer_fingerprint
 from mixlm.model.special_tokens import latent_span
+from mixlm.model.tokenizers import open_tokenizer, tokenizer_fingerprint
 from tests.encoding_work import CODES, LENGTH, RATE, Work, contents, cut, tables
 from tests.interruption import Interrupted
 from tests.launching import launch

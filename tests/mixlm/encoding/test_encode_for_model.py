@@ -7,7 +7,8 @@ import torch
 
 from mixlm.encoding.dataset import open_vqvae
 from mixlm.encoding.manifest import read_manifest, write_manifest
-from mixlm.model.loading import open_model, open_tokenizer
+from mixlm.model.loading import open_model
+from mixlm.model.tokenizers import open_tokenizer
 from tests.encoding_work import SHAPE, Work, cut, tables
 from tests.interruption import Interrupted
 from tests.tiny_data import raw_rows

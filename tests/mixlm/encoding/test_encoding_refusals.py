@@ -8,7 +8,7 @@ from mixlm.encoding.encode import encode_dataset
 from mixlm.encoding.manifest import read_manifest
 from mixlm.encoding.options import EncodingOptions
 from mixlm.errors import InputError
-from mixlm.model.loading import build_tokenizer
+from mixlm.model.tokenizers import build_tokenizer
 from tests.encoding_work import SHAPE, TRAINING, contents, cut, write_traces
 from tests.interruption import Interrupted
 

@@ -16,7 +16,7 @@ from mixlm.encoding.options import EncodingOptions
 from mixlm.encoding.sharding import Sharding
 from mixlm.encoding.tokenizer_pool import TokenizerPool
 from mixlm.errors import InputError
-from mixlm.model.loading import build_tokenizer
+from mixlm.model.tokenizers import build_tokenizer
 from tests.tiny_data import raw_rows
 
 

@@ -6,7 +6,7 @@ from mixlm.data.samples import to_sample
 from mixlm.data.template import Template
 from mixlm.data.tokenization import tokenize_samples
 from mixlm.errors import InputError
-from mixlm.model.loading import build_tokenizer
+from mixlm.model.tokenizers import build_tokenizer
 from mixlm.tasks import chain_arithmetic
 from mixlm.tasks.chain_arithmetic import SPLITS
 from mixlm.tasks.splits import split_of

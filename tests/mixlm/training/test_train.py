@@ -11,7 +11,8 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from mixlm.encoding.dataset import load_encoded
 from mixlm.errors import InputError
 from mixlm.model.collator import Collator
-from mixlm.model.loading import open_model, open_tokenizer
+from mixlm.model.loading import open_model
+from mixlm.model.tokenizers import open_tokenizer
 from mixlm.run import load_run
 from mixlm.training.options import TrainingOptions
 from mixlm.training.train import train

@@ -6,7 +6,7 @@ from mixlm.data.samples import to_sample
 from mixlm.data.template import Template
 from mixlm.data.tokenization import tokenize_samples
 from mixlm.errors import InputError
-from mixlm.model.loading import build_tokenizer
+from mixlm.model.tokenizers import build_tokenizer
 from mixlm.tasks.maze import task as maze
 from mixlm.tasks.maze.grid import parse_maze
 from mixlm.tasks.maze.plan import verify

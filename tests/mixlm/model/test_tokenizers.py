@@ -5,8 +5,8 @@ from tokenizers import normalizers, pre_tokenizers
 from transformers import AutoTokenizer
 
 from mixlm.data.tokenization import tokenize_text
-from mixlm.model.loading import build_tokenizer, save_base_tokenizer, tokenizer_fingerprint
 from mixlm.model.special_tokens import BO_THOUGHT, EO_THOUGHT, PAUSE, THOUGHT, latent_span
+from mixlm.model.tokenizers import build_tokenizer, save_base_tokenizer, tokenizer_fingerprint
 
 
 TEXTS = ["so now 3 + 4 gives 7 .", "so now 7 - 2 gives 5 ."]

@@ -1,0 +1,99 @@
+"""Opening the tokenizer of a base model, or building one, and telling one from another."""
+
+import hashlib
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mixlm.errors import InputError
+from mixlm.model.loading import is_scratch, open_pretrained, read_scratch
+from mixlm.model.special_tokens import is_project_token
+
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
+
+
+def open_tokenizer(model: str, texts: Iterable[str] = ()) -> "PreTrainedTokenizerFast":
+    """Open the tokenizer of ``model``, or build one from ``texts`` for a model from scratch.
+
+    Args:
+        model: Folder, Hub id, ``.gguf`` file, or ``.yaml`` of a model from scratch.
+        texts: The corpus, read only for a model from scratch.
+
+    Returns:
+        A tokenizer of transformers with an end-of-sequence token.
+
+    Raises:
+        InputError: If there is no tokenizer to open, or it has no end-of-sequence token.
+    """
+    if is_scratch(model):
+        return build_tokenizer(texts, **read_scratch(model).get("tokenizer", {}))
+    from transformers import AutoTokenizer
+
+    tokenizer = open_pretrained(AutoTokenizer, model)
+    if tokenizer.eos_token_id is None:
+        raise InputError(
+            f"{model}: its tokenizer has no end-of-sequence token; set eos_token in tokenizer_config.json"
+        )
+    return tokenizer
+
+
+def build_tokenizer(texts: Iterable[str], vocab_size: int = 1024) -> "PreTrainedTokenizerFast":
+    """Build a byte-level BPE tokenizer from ``texts``, with one token that ends and pads.
+
+    Any text decodes back to itself. The same texts give the same tokenizer.
+    """
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+    from transformers import PreTrainedTokenizerFast
+
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=vocab_size,
+        special_tokens=["<|endoftext|>"],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(texts, trainer)
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        eos_token="<|endoftext|>",
+        pad_token="<|endoftext|>",
+        clean_up_tokenization_spaces=False,
+    )
+
+
+def tokenizer_fingerprint(tokenizer: "PreTrainedTokenizerFast") -> str:
+    """Return a hash of the base vocabulary, merges, normaliser and pre-tokeniser.
+
+    This project's own tokens play no part, so a run has the fingerprint of the model it started from.
+
+    Args:
+        tokenizer: A fast tokenizer of transformers.
+
+    Returns:
+        16 hexadecimal digits.
+    """
+    parts = json.loads(tokenizer.backend_tokenizer.to_str())
+    added = [
+        (token["id"], token["content"]) for token in parts["added_tokens"] if not is_project_token(token["content"])
+    ]
+    decisive = {
+        "model": parts["model"],
+        "normalizer": parts["normalizer"],
+        "pre_tokenizer": parts["pre_tokenizer"],
+        "added": sorted(added),
+    }
+    return hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def save_base_tokenizer(tokenizer: "PreTrainedTokenizerFast", folder: Path) -> None:
+    """Save a tokenizer without this project's tokens, which only a run has."""
+    tokenizer.save_pretrained(folder)
+    file = folder / "tokenizer.json"
+    parts = json.loads(file.read_text(encoding="utf-8"))
+    parts["added_tokens"] = [token for token in parts["added_tokens"] if not is_project_token(token["content"])]
+    file.write_text(json.dumps(parts, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
