@@ -68,10 +68,13 @@ def open_model(
         A causal LM of transformers in fp32.
 
     Raises:
-        InputError: If there is no such model, or it cannot have this attention.
+        InputError: If there is no such model, it is no causal language model, its weights are no numbers, or it cannot
+            have this attention.
     """
     import torch
     from transformers import AutoModelForCausalLM
+
+    from mixlm.model.soundness import require_sound
 
     if not is_scratch(model):
         lm = _plain(open_pretrained(AutoModelForCausalLM, model, dtype=torch.float32))
@@ -79,10 +82,27 @@ def open_model(
         config = scratch_config(model, tokenizer)
         with torch.random.fork_rng():
             torch.manual_seed(seed)
-            lm = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
+            lm = _made(config, model)
+    require_sound(lm, model)
     if attention:
         _set_attention(lm, attention)
     return lm
+
+
+def _made(config: "PreTrainedConfig", where: str) -> "PreTrainedModel":
+    """Return a random causal LM in fp32; an ``InputError`` if transformers has none of this configuration."""
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    try:
+        return AutoModelForCausalLM.from_config(config, dtype=torch.float32)
+    except (ValueError, AssertionError) as error:
+        raise InputError(f"{where}: {_reason(error)}") from None
+
+
+def _reason(error: Exception) -> str:
+    """Return what an error of transformers says in one line, without its list of all that would have been right."""
+    return " ".join(str(error).partition("Model type should be one of")[0].split())[:300]
 
 
 def _set_attention(lm: "PreTrainedModel", attention: str) -> None:
@@ -173,6 +193,6 @@ def open_pretrained(auto_class: type, model: str, **options: Any) -> Any:
         return auto_class.from_pretrained(model, **options)
     except ImportError as error:
         raise InputError(f"{model}: {str(error).strip().splitlines()[0]}") from None
-    except (OSError, ValueError) as error:
-        reason = " ".join(str(error).split())[:300]
+    except (OSError, ValueError, AssertionError) as error:
+        reason = _reason(error)
         raise InputError(f"{model}: cannot be opened as a model folder, Hub id or .gguf file: {reason}") from None

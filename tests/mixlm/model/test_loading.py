@@ -1,0 +1,27 @@
+from pathlib import Path
+
+import pytest
+
+from mixlm.errors import InputError
+from mixlm.model.loading import open_model
+from mixlm.model.tokenizers import build_tokenizer
+
+
+TEXTS = ["so now 3 + 4 gives 7 .", "so now 7 - 2 gives 5 ."]
+
+
+def open_described(tmp_path: Path, described: str):
+    (tmp_path / "described.yaml").write_text(described)
+    return open_model(str(tmp_path / "described.yaml"), build_tokenizer(TEXTS, vocab_size=280))
+
+
+def test_a_model_that_is_no_causal_language_model_is_named_without_a_list_of_all(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"described\.yaml: Unrecognized configuration .*AutoModelForCausalLM\.$"):
+        open_described(tmp_path, "model_type: t5\nd_model: 8\nd_kv: 4\nd_ff: 8\nnum_layers: 1\nnum_heads: 2\n")
+
+
+def test_an_encoder_from_scratch_is_refused_when_it_is_opened(tmp_path: Path) -> None:
+    shape = "hidden_size: 32\nnum_hidden_layers: 2\nnum_attention_heads: 2\nintermediate_size: 32\n"
+    with pytest.raises(InputError, match=r"described\.yaml: no causal language model: BertLMHeadModel reads later"):
+        open_described(tmp_path, f"model_type: bert\n{shape}")
+    assert open_described(tmp_path, f"model_type: bert\nis_decoder: true\n{shape}").config.is_decoder

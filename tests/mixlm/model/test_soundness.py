@@ -1,0 +1,60 @@
+import re
+
+import pytest
+import torch
+from transformers import CONFIG_MAPPING, AutoModelForCausalLM
+
+from mixlm.errors import InputError
+from mixlm.model.soundness import is_causal, is_finite, not_a_number, require_sound
+from tests.tiny_thoughts import random_lm
+
+
+def made(kind: str, **fields):
+    """A random model of any type, as small as a transformer gets; its weights are as small as from scratch."""
+    known = {*CONFIG_MAPPING[kind]().to_dict(), *CONFIG_MAPPING[kind].attribute_map}
+    shape = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 16}
+    shape |= {"d_model": 32, "d_head": 16, "decoder_layers": 1, "decoder_attention_heads": 2, "decoder_ffn_dim": 16}
+    shape = {name: value for name, value in shape.items() if name in known}
+    torch.manual_seed(0)
+    return AutoModelForCausalLM.from_config(CONFIG_MAPPING[kind](vocab_size=40, **shape, **fields))
+
+
+@pytest.mark.parametrize("kind", ["bert", "roberta", "xlnet", "xlm"])
+def test_an_encoder_that_opens_as_a_causal_model_is_refused(kind: str) -> None:
+    model = made(kind)
+    assert not is_causal(model)
+    with pytest.raises(InputError, match=r"^base: no causal language model: \w+ reads later tokens where it predicts"):
+        require_sound(model, "base")
+
+
+@pytest.mark.parametrize(("kind", "fields"), [("bert", {"is_decoder": True}), ("xlm", {"causal": True})])
+def test_the_remedy_that_is_named_makes_it_causal(kind: str, fields: dict[str, bool]) -> None:
+    with pytest.raises(InputError, match=f"or set {next(iter(fields))}: true in its configuration$"):
+        require_sound(made(kind), "base")
+    require_sound(made(kind, **fields), "base")
+
+
+@pytest.mark.parametrize("kind", ["llama", "gpt2", "mamba", "bart", "opt"])
+def test_a_model_that_reads_what_stands_before_alone_is_causal(kind: str) -> None:
+    model = made(kind)
+    assert model.training
+    assert is_causal(model)
+    assert model.training
+
+
+def test_a_short_vocabulary_is_enough_to_tell() -> None:
+    assert is_causal(random_lm("llama", vocab_size=3))
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+def test_a_weight_that_is_no_number_is_named(value: float) -> None:
+    model = random_lm("llama")
+    assert not_a_number(model) is None
+    model.model.norm.weight.data[3] = value
+    assert not_a_number(model) == "model.norm.weight"
+    with pytest.raises(InputError, match=re.escape("base: its weight model.norm.weight holds NaN or infinity")):
+        require_sound(model, "base")
+
+
+def test_what_holds_no_floats_is_finite() -> None:
+    assert is_finite(torch.tensor([1, 2])) and is_finite(torch.zeros(0))
