@@ -9,17 +9,20 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mixlm.data.values import as_row, parse_json
 from mixlm.errors import InputError
 
 
 if TYPE_CHECKING:
     import numpy as np
+    import pyarrow
     from datasets import Dataset
     from pyarrow.parquet import ParquetFile
 
 
 STRIDE = 1000  # rows between two places of a .jsonl file that are remembered, and rows taken at once elsewhere
 RawRow = dict[str, Any]
+_PACKED = (".gz", ".zst", ".bz2", ".xz", ".zip")
 
 
 def read_rows(source: str | Path, split: str = "train") -> Iterator[tuple[str, RawRow]]:
@@ -72,9 +75,10 @@ def open_raw(source: str | Path, split: str = "train") -> RawRows:
     path = Path(source)
     kinds = {".jsonl": _LineRows, ".json": _ListRows, ".parquet": _ParquetRows}
     if path.is_file() and path.suffix not in kinds:
-        raise InputError(f"{path}: cannot read '{path.suffix}' files; give .jsonl, .json or .parquet")
+        unpacked = "unpack it, and " if path.suffix in _PACKED else ""
+        raise InputError(f"{path}: cannot read '{path.suffix}' files; {unpacked}give .jsonl, .json or .parquet")
     if not path.is_file() and path.suffix in kinds:
-        raise InputError(f"{path}: no such file")
+        raise InputError(f"{path}: no such file" + (", but a folder" if path.is_dir() else ""))
     return kinds[path.suffix](path) if path.is_file() else _DatasetRows(str(source), split)
 
 
@@ -134,11 +138,20 @@ class _LineRows(RawRows):
     def _row(self, number: int, line: bytes) -> tuple[str, RawRow | InputError]:
         where = f"{self.path}:{number}"
         try:
-            return where, _as_row(json.loads(line.removeprefix(codecs.BOM_UTF8).decode()), where)
+            return where, as_row(parse_json(line.removeprefix(codecs.BOM_UTF8).decode()), where)
         except UnicodeDecodeError:
             return where, InputError(f"{where}: not UTF-8 text; save the file as UTF-8")
         except json.JSONDecodeError as error:
-            return where, InputError(f"{where}: not valid JSON ({error.msg}); put one object on each line")
+            return where, InputError(
+                f"{where}: not valid JSON ({error.msg}); put one object on each line{_hint(line)}"
+            )
+        except ValueError as error:
+            return where, InputError(f"{where}: {error}")
+
+
+def _hint(line: bytes) -> str:
+    """Return what a line that begins a list says of its file."""
+    return ", or name a file that is one list of objects .json" if line.lstrip().startswith(b"[") else ""
 
 
 class _ListRows(RawRows):
@@ -150,9 +163,11 @@ class _ListRows(RawRows):
     @cached_property
     def _rows(self) -> list[Any]:
         try:
-            rows = json.loads(self.path.read_text(encoding="utf-8-sig"))
+            rows = parse_json(self.path.read_text(encoding="utf-8-sig"))
         except (json.JSONDecodeError, UnicodeDecodeError) as error:
             raise InputError(f"{self.path}: not valid JSON ({error}); for one object a line name it .jsonl") from None
+        except ValueError as error:
+            raise InputError(f"{self.path}: {error}") from None
         if not isinstance(rows, list):
             raise InputError(f"{self.path}: holds no list; a .json file must be a list of objects")
         return rows
@@ -168,14 +183,7 @@ class _ListRows(RawRows):
         """Take rows from the list."""
         for number in map(int, numbers):
             where = f"{self.path}:{number + 1}"
-            yield number, where, _as_row(self._rows[number], where)
-
-
-def _as_row(row: Any, where: str) -> RawRow | InputError:
-    """Return a value of JSON if it is an object, else the error."""
-    if isinstance(row, dict):
-        return row
-    return InputError(f"{where}: is no JSON object; each row is an object such as {{'question': .., 'steps': ..}}")
+            yield number, where, as_row(self._rows[number], where)
 
 
 class _ParquetRows(RawRows):
@@ -191,19 +199,29 @@ class _ParquetRows(RawRows):
         """Return the number of rows."""
         return self.starts[-1]
 
-    def read(self, numbers: Sequence[int]) -> Iterator[tuple[int, str, RawRow]]:
+    def read(self, numbers: Sequence[int]) -> Iterator[tuple[int, str, RawRow | InputError]]:
         """Read the row groups that the rows lie in."""
         import numpy as np
 
-        numbers, file = np.asarray(numbers), self._open()
+        numbers = np.asarray(numbers)
         for group, (start, end) in enumerate(pairwise(self.starts)):
             if not len(_within(numbers, start, end)):
                 continue
-            for batch in file.iter_batches(STRIDE, row_groups=[group]):
+            for batch in self._batches(group):
                 chosen = _within(numbers, start, start + len(batch))
-                rows = batch.take(chosen - start).to_pylist()
-                yield from ((int(n), f"{self.path}:{n + 1}", row) for n, row in zip(chosen, rows, strict=True))
+                names = [f"{self.path}:{number + 1}" for number in chosen]
+                yield from zip(chosen.tolist(), names, _rows_of(batch.take(chosen - start), names), strict=True)
                 start += len(batch)
+
+    def _batches(self, group: int) -> "Iterator[pyarrow.RecordBatch]":
+        """Yield the rows of a row group, some at once."""
+        import pyarrow
+
+        try:
+            yield from self._open().iter_batches(STRIDE, row_groups=[group])
+        except (OSError, pyarrow.ArrowException) as error:
+            reason = " ".join(str(error).split())[:200]
+            raise InputError(f"{self.path}: a damaged Parquet file ({reason}); copy it or make it again") from None
 
     def _open(self) -> "ParquetFile":
         import pyarrow
@@ -213,6 +231,16 @@ class _ParquetRows(RawRows):
             return parquet.ParquetFile(self.path)
         except pyarrow.ArrowInvalid:
             raise InputError(f"{self.path}: not a Parquet file") from None
+
+
+def _rows_of(batch: "pyarrow.RecordBatch", names: Sequence[str]) -> list[RawRow | InputError]:
+    """Return rows as Python has them; in the place of one with bytes that are no text, or dates beyond its, why."""
+    try:
+        return batch.to_pylist()
+    except (ValueError, OverflowError) as error:
+        if len(batch) == 1:
+            return [InputError(f"{names[0]}: cannot be read ({error}); write text as UTF-8")]
+        return [row for place, name in enumerate(names) for row in _rows_of(batch.slice(place, 1), [name])]
 
 
 def _within(numbers: "np.ndarray", start: int, end: int) -> "np.ndarray":
@@ -225,7 +253,7 @@ class _DatasetRows(RawRows):
     """Rows of a dataset folder or a dataset of the Hub."""
 
     def __init__(self, source: str, split: str) -> None:
-        self.source, self.data = source, _load_split(source, split)
+        self.source, self.data = source, _undecoded(_load_split(source, split))
 
     def __len__(self) -> int:
         """Return the number of rows."""
@@ -241,6 +269,14 @@ class _DatasetRows(RawRows):
             chosen = [int(number) for number in numbers[start : start + STRIDE]]
             for number, row in zip(chosen, self.data.select(chosen), strict=True):
                 yield number, f"{self.source}:{number + 1}", row
+
+
+def _undecoded(data: "Dataset") -> "Dataset":
+    """Leave pictures and sounds as they are stored: nobody looks at them, and to open them takes other libraries."""
+    for name, feature in data.features.items():
+        if hasattr(feature, "decode"):
+            data = data.cast_column(name, type(feature)(decode=False))
+    return data
 
 
 def _load_split(source: str, split: str) -> "Dataset":

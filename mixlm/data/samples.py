@@ -2,24 +2,30 @@
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from mixlm.data.layouts.chats import chat_columns, question_turn, thought_of, turns_of
+from mixlm.data.layouts.choices import choice_answer, choices_of
+from mixlm.data.layouts.columns import (
+    ANSWERS,
+    RESPONSES,
+    TRACES,
+    filled_text,
+    first_of,
+    joined,
+    known_columns,
+    question_of,
+    text_of,
+)
+from mixlm.data.marks import marked
 from mixlm.data.reading import RawRow, read_rows
+from mixlm.data.responses import COLUMN, Found, read_response, read_tail, split_thought
 from mixlm.errors import InputError
 
 
-LAYOUTS = (
-    "question + steps (a list) or reasoning (a string) + answer; "
-    "question + answer that ends in '#### N'; query + response; messages; "
-    "question + response with <think> .. </think>"
-)
-QUESTIONS = ("question", "query", "prompt", "problem", "instruction")
-RESPONSES = ("response", "completion", "solution", "output", "answer")
-_THINK = re.compile(r"<think>(.*?)</think>", re.DOTALL)
-_META_MATH = re.compile(r"(.*)\n?The answer is:?\s*(.+?)\s*$", re.DOTALL)
-_LAST_MARK = re.compile(r"\n?####[^\n]*\s*$")
+Pattern = re.Pattern[str] | None
 
 
 @dataclass(frozen=True)
@@ -30,60 +36,81 @@ class Sample:
         question: The question; for a chat its last user turn.
         steps: The reasoning trace; may be empty.
         answer: The final answer.
-        messages: Every turn of a chat before the answer; None for a plain question.
+        messages: Every turn of a chat before the answer, as ``mixlm.data.layouts.chats.turns_of`` has them, or what a
+            system column says and the question; None for a plain question.
         columns: The row's own columns.
         from_text: Whether the trace came as one text, whose lines are the steps, and not as a list of them.
+        rule: How the answer was found, a key of ``mixlm.data.responses.RULES``.
+        whole: Whether ``question`` says all that ``messages`` do.
     """
 
     question: str
     steps: tuple[str, ...]
     answer: str
-    messages: tuple[Mapping[str, str], ...] | None = None
+    messages: tuple[Mapping[str, Any], ...] | None = None
     columns: Mapping[str, Any] = field(default_factory=dict)
     from_text: bool = False
+    rule: str = COLUMN
+    whole: bool = False
+
+    @property
+    def needs_chat(self) -> bool:
+        """Whether something was asked that only a chat template renders: earlier turns, or tools."""
+        return not self.whole and (len(self.messages or ()) > 1 or bool(self.messages and self.columns.get("tools")))
 
 
-def to_sample(row: Mapping[str, Any], where: str = "row") -> Sample:
-    """Read a row of any layout in ``LAYOUTS``.
+def to_sample(row: Mapping[str, Any], where: str = "row", pattern: Pattern = None) -> Sample:
+    """Read a row of any layout in ``LAYOUTS`` of ``mixlm.data.layouts.columns``; docs/FORMATS.md has all rules.
 
     Args:
         row: The row; columns that are None count as missing, as Parquet has every column in every row.
         where: What error messages call it.
+        pattern: Finds the answer in a response, in place of the marks that are known.
 
     Raises:
         InputError: If the row fits no layout, or a column has the wrong type.
     """
-    row = {name: value for name, value in row.items() if value is not None}
-    if "messages" in row:
-        return _from_messages(row, where)
-    question = _text(row, _first(row, QUESTIONS, where), where)
-    if "steps" in row:
-        steps = row["steps"]
-        if not isinstance(steps, list | tuple) or not all(isinstance(step, str) for step in steps):
-            raise InputError(f"{where}: 'steps' is no list of strings; give a list, or one string as 'reasoning'")
-        return Sample(question, tuple(steps), _text(row, "answer", where), columns=row)
-    if "reasoning" in row:
-        steps = _lines(_text(row, "reasoning", where))
-        return Sample(question, steps, _text(row, "answer", where), columns=row, from_text=True)
-    response = _text(row, _first(row, RESPONSES, where), where)
-    steps, answer = _split_response(response, where)
-    return Sample(question, steps, answer, columns=row, from_text=True)
+    columns = known_columns(row)
+    if chat_columns(columns):
+        return _from_chat(columns, where, pattern)
+    asked = _from_question(columns, where)
+    if "steps" in columns:
+        return replace(asked, steps=_steps(columns["steps"], where), **_answer_beside(columns, where, pattern))
+    trace = next((name for name in TRACES if name in columns), None)
+    if trace:
+        steps = _lines(text_of(columns, trace, where))
+        return replace(asked, steps=steps, from_text=True, **_answer_beside(columns, where, pattern))
+    if "steps" in row and not any(name in columns for name in RESPONSES[:-1]):
+        where = f"{where}: column 'steps' is null, [] is an empty trace"
+    return _with(asked, _response(columns, where, pattern))
 
 
-def read_samples(source: str | Path, split: str = "train") -> Iterator[Sample]:
+def read_question(row: Mapping[str, Any], where: str = "row") -> Sample:
+    """Read the question of a row of any layout, as a sample without the rest; an ``InputError`` if it has none."""
+    columns = known_columns(row)
+    if not chat_columns(columns):
+        return _from_question(columns, where)
+    turns = turns_of(columns, where)
+    return _asked(turns[:-1] if turns[-1]["role"] == "assistant" else turns, columns, where)
+
+
+def read_samples(source: str | Path, split: str = "train", pattern: Pattern = None) -> Iterator[Sample]:
     """Yield the samples of ``source``.
 
     Args:
         source: See ``mixlm.data.reading.open_raw``.
         split: See ``mixlm.data.reading.open_raw``.
+        pattern: See ``to_sample``.
 
     Raises:
         InputError: As ``open_raw`` and ``to_sample``.
     """
-    return (to_sample(row, where) for where, row in read_rows(source, split))
+    return (to_sample(row, where, pattern) for where, row in read_rows(source, split))
 
 
-def try_sample(row: RawRow | InputError, where: str, skip_bad_rows: bool) -> Sample | InputError:
+def try_sample(
+    row: RawRow | InputError, where: str, skip_bad_rows: bool, pattern: Pattern = None
+) -> Sample | InputError:
     """Read a row as ``to_sample`` does, or return its error if bad rows are to be left out.
 
     Raises:
@@ -92,71 +119,98 @@ def try_sample(row: RawRow | InputError, where: str, skip_bad_rows: bool) -> Sam
     try:
         if isinstance(row, InputError):
             raise row
-        return to_sample(row, where)
+        return to_sample(row, where, pattern)
     except InputError as error:
         if skip_bad_rows:
             return error
         raise InputError(f"{error}, or leave such rows out with --skip-bad-rows") from None
 
 
-def _first(row: Mapping[str, Any], names: tuple[str, ...], where: str) -> str:
-    found = next((name for name in names if name in row), None)
-    if found is None:
-        raise InputError(
-            f"{where}: no column {' or '.join(names)} (it has {', '.join(row) or 'none'}); accepted: {LAYOUTS}"
-        )
-    return found
+def _from_question(columns: Mapping[str, Any], where: str) -> Sample:
+    """Return the question of a row in columns; what a system column says is a turn before it, and begins its text."""
+    question, system = question_of(columns, where)
+    if not system:
+        return Sample(question, (), "", columns=columns)
+    turns = {"role": "system", "content": system}, {"role": "user", "content": question}
+    return Sample(joined([system, question]), (), "", turns, columns, whole=True)
 
 
-def _text(row: Mapping[str, Any], name: str, where: str) -> str:
-    """Return a column as text; numbers and booleans are written out."""
-    value = row.get(name)
-    if isinstance(value, bool | int | float):
-        return str(value)
-    if not isinstance(value, str):
-        kind = "missing" if value is None else f"a {type(value).__name__}"
-        raise InputError(f"{where}: column '{name}' is {kind}, not text; accepted: {LAYOUTS}")
-    return value
+def _asked(turns: list[dict[str, Any]], columns: Mapping[str, Any], where: str) -> Sample:
+    """Return the question of a chat, given its turns before the answer."""
+    return Sample(question_turn(turns, where), (), "", tuple(turns), columns)
+
+
+def _from_chat(columns: Mapping[str, Any], where: str, pattern: Pattern) -> Sample:
+    *before, last = turns_of(columns, where)
+    if last["role"] != "assistant" or not before:
+        names = " and ".join(f"'{name}'" for name in chat_columns(columns))
+        raise InputError(f"{where}: {names} must be turns with role and content, the last one the assistant's")
+    asked, thought, content = _asked(before, columns, where), thought_of(last, where), last["content"] or ""
+    if not content.strip() and last.get("tool_calls"):
+        raise InputError(f"{where}: the last turn of the chat calls a tool and answers nothing; end it with an answer")
+    return _with(
+        asked, _found(content, f"{where}: the last turn of the chat", pattern, _given(columns, where), thought)
+    )
+
+
+def _with(asked: Sample, found: Found) -> Sample:
+    """Return a sample with the trace and the answer that a text has."""
+    return replace(asked, steps=_lines(found.trace), answer=found.answer, from_text=True, rule=found.rule)
+
+
+def _found(text: str, where: str, pattern: Pattern, given: str | None, thought: str | None = None) -> Found:
+    """Return trace and answer of a text; ``thought`` is the trace where it stands elsewhere."""
+    try:
+        if thought is None:
+            return read_response(text, pattern, given)
+        tail = split_thought(text)[1]
+        answer, rule = (given, COLUMN) if given is not None and not pattern else read_tail(tail, pattern)
+        return Found(thought, answer, rule)
+    except ValueError as error:
+        raise InputError(f"{where} {error}") from None
+
+
+def _response(columns: Mapping[str, Any], where: str, pattern: Pattern) -> Found:
+    """Return trace and answer of a row whose response has both."""
+    name = first_of(columns, RESPONSES, where)
+    given = None if name == "answer" else _given(columns, where)
+    text = text_of(columns, name, where) if given is not None else filled_text(columns, name, where)
+    return _found(text, f"{where}: column '{name}'", pattern, given)
+
+
+def _given(columns: Mapping[str, Any], where: str) -> str | None:
+    """Return the answer that a row has beside a response; None if there is none, or only in a solution of its own."""
+    name = next((name for name in ANSWERS if isinstance(columns.get(name), str | int | float)), None)
+    if name is None:
+        return None
+    answer = text_of({name: choice_answer(columns[name], choices_of(columns, where), where)}, name, where).strip()
+    mark = marked(answer)
+    if mark or "\n" in answer:
+        return mark.answer if mark else None
+    return answer or None
+
+
+def _answer_beside(columns: Mapping[str, Any], where: str, pattern: Pattern) -> dict[str, str]:
+    """Return the answer, and the rule that found it, of a row whose trace has a column of its own."""
+    name = next((name for name in ANSWERS if name in columns), None)
+    response = next((name for name in RESPONSES if name in columns), None)
+    if name is None and response is not None:
+        found = _found(text_of(columns, response, where), f"{where}: column '{response}'", pattern, None, "")
+        return {"answer": found.answer, "rule": found.rule}
+    name = name or "answer"
+    value = choice_answer(columns.get(name), choices_of(columns, where), where)
+    return {"answer": filled_text({**columns, name: value}, name, where)}
+
+
+def _steps(steps: Any, where: str) -> tuple[str, ...]:
+    """Return a list of steps; those without text are none."""
+    if not isinstance(steps, list | tuple):
+        raise InputError(f"{where}: 'steps' is no list of strings; give a list, or one string as 'reasoning'")
+    if odd := next((place for place, step in enumerate(steps, 1) if not isinstance(step, str)), None):
+        kind = type(steps[odd - 1]).__name__.replace("NoneType", "null")
+        raise InputError(f"{where}: 'steps' is no list of strings: step {odd} is {kind}; write it as text")
+    return tuple(step for step in steps if step.strip())
 
 
 def _lines(text: str) -> tuple[str, ...]:
     return tuple(line for line in text.strip().split("\n") if line.strip())
-
-
-def _split_response(response: str, where: str) -> tuple[tuple[str, ...], str]:
-    """Split a response into steps and final answer by whichever mark it has."""
-    if thought := _THINK.search(response):
-        return _lines(thought[1]), response[thought.end() :].strip()
-    found = _META_MATH.fullmatch(response)
-    if found and "####" not in found[2]:  # where both marks stand, as in MetaMathQA, the last one counts
-        return _lines(_LAST_MARK.sub("", found[1])), found[2]
-    if "####" in response:
-        trace, _, answer = response.rpartition("####")
-        return _lines(trace), answer.strip()
-    raise InputError(
-        f"{where}: the response has no trace: no <think> .. </think>, no '#### N', no 'The answer is: N'; "
-        "give the trace as 'steps' or 'reasoning' and the result as 'answer'"
-    )
-
-
-def _from_messages(row: Mapping[str, Any], where: str) -> Sample:
-    messages = row["messages"]
-    well_formed = isinstance(messages, list | tuple) and all(
-        isinstance(turn, Mapping) and isinstance(turn.get("role"), str) and isinstance(turn.get("content"), str)
-        for turn in messages
-    )
-    if not well_formed or len(messages) < 2 or messages[-1]["role"] != "assistant":
-        raise InputError(f"{where}: 'messages' must be turns with role and content, the last one the assistant's")
-    *before, last = messages
-    question = next((turn["content"] for turn in reversed(before) if turn["role"] == "user"), None)
-    if question is None:
-        raise InputError(f"{where}: 'messages' has no user turn; give the question as a turn with role 'user'")
-    thought = last.get("reasoning_content") or last.get("thinking")
-    if thought and not isinstance(thought, str):
-        raise InputError(f"{where}: the reasoning of the last turn is a {type(thought).__name__}; give it as text")
-    if thought:
-        steps, answer = _lines(thought), last["content"].strip()
-    else:
-        steps, answer = _split_response(last["content"], where)
-    turns = tuple({"role": turn["role"], "content": turn["content"]} for turn in before)
-    return Sample(question, steps, answer, turns, row, from_text=True)

@@ -6,7 +6,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import accumulate, count, islice
 from typing import TYPE_CHECKING, Any
 
-from mixlm.data.samples import QUESTIONS, RESPONSES, Sample
+from mixlm.data.layouts.columns import KNOWN
+from mixlm.data.samples import Sample
 from mixlm.data.sentences import split_sentences
 from mixlm.data.tables import COLUMNS, ID_COLUMNS
 from mixlm.data.template import Template
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 
 _SAMPLES_AT_ONCE = 1000  # of one call of the tokenizer: a call costs as much as many short texts
-_TAKEN = {*COLUMNS, *ID_COLUMNS, *QUESTIONS, *RESPONSES, "steps", "reasoning", "messages"}
+_TAKEN = {*COLUMNS, *ID_COLUMNS, *KNOWN}
 
 
 def tokenize_text(tokenizer: "PreTrainedTokenizerBase", text: str) -> list[int]:
@@ -42,7 +43,7 @@ def tokenize_prompt(tokenizer: "PreTrainedTokenizerBase", template: Template, sa
         sample = Sample(sample, (), "")
     if template.chat:
         return _tokenize_chat(tokenizer, sample)
-    if len(sample.messages or ()) > 1:
+    if sample.needs_chat:
         raise InputError(
             f"the chat {_short(sample.question)} has turns before its question, which only a chat template renders; "
             "give --chat"
@@ -119,7 +120,7 @@ def _tokenize_prompts(
     tokenizer: "PreTrainedTokenizerBase", template: Template, block: Sequence[Sample]
 ) -> list[list[int]]:
     """Return what ``tokenize_prompt`` returns for each sample."""
-    if template.chat or any(len(sample.messages or ()) > 1 for sample in block):
+    if template.chat or any(sample.needs_chat for sample in block):
         return [tokenize_prompt(tokenizer, template, sample) for sample in block]
     start = starting_ids(tokenizer)
     texts = (template.render_prompt(sample.question) for sample in block)

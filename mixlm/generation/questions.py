@@ -1,6 +1,6 @@
 """From a file of questions to prompts, and from answers to the lines of an output file."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -8,7 +8,7 @@ from typing import Any
 from transformers import PreTrainedTokenizerBase
 
 from mixlm.data.reading import read_rows
-from mixlm.data.samples import Sample, to_sample
+from mixlm.data.samples import read_question
 from mixlm.data.template import Template
 from mixlm.data.tokenization import tokenize_prompt
 from mixlm.errors import InputError
@@ -42,7 +42,7 @@ def read_questions(source: str | Path, answerer: Answerer) -> list[Question]:
     Raises:
         InputError: If a row has no question, or there is no row.
     """
-    samples = [(where, to_question(row, where)) for where, row in read_rows(source)]
+    samples = [(where, read_question(row, where)) for where, row in read_rows(source)]
     if not samples:
         raise InputError(f"{source}: holds no questions")
     return [
@@ -55,17 +55,6 @@ def single_question(text: str, answerer: Answerer) -> Question:
     """Return a question that was typed."""
     asked = answerer.request(text)
     return Question(asked.name, 0, text, asked.prompt_ids)
-
-
-def to_question(row: Mapping[str, Any], where: str) -> Sample:
-    """Read the question of a row of any layout, as a sample without the rest; an ``InputError`` if it has none."""
-    turns = row.get("messages")
-    if not isinstance(turns, list | tuple):
-        return to_sample({**row, "steps": [], "answer": ""}, where)
-    if turns and isinstance(turns[-1], Mapping) and turns[-1].get("role") == "assistant":
-        turns = turns[:-1]
-    unanswered = {"role": "assistant", "content": "", "reasoning_content": "\n"}
-    return to_sample({"messages": [*turns, unanswered]}, where)
 
 
 def readable_ids(ids: Sequence[int], tokenizer: PreTrainedTokenizerBase) -> str:

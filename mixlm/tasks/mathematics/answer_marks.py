@@ -2,10 +2,10 @@ r"""Finding the answer in a mathematical solution: after "The answer is", after 
 
 import re
 
+from mixlm.data.marks import last_box
+
 
 _SENTENCE = re.compile(r".*\bthe answer is:?(.*)", re.IGNORECASE | re.DOTALL)
-_BOX = re.compile(r"\\(?:boxed|fbox)\s*")
-_BARE = re.compile(r"[^\s$]+")
 
 
 def marked_answer(text: str) -> str | None:
@@ -29,31 +29,15 @@ def marked_answer(text: str) -> str | None:
 
 
 def last_boxed(text: str) -> str | None:
-    r"""Return what stands in the last whole ``\boxed{..}`` of a text; None if there is none.
+    r"""Return what stands in the last whole ``\boxed{..}`` of a text that holds something; None if there is none.
 
     >>> last_boxed(r"first \boxed{1}, then \boxed{x^{2}} and \boxed{")
     'x^{2}'
     """
-    for box in reversed(list(_BOX.finditer(text))):
-        if (content := _content(text, box.end())) is not None:
-            return content.strip()
-    return None
+    box = last_box(text)
+    return box.answer if box else None
 
 
 def _opened(text: str) -> str | None:
     boxed = last_boxed(text)
     return boxed if boxed is not None else text.strip().removesuffix(".").strip() or None
-
-
-def _content(text: str, start: int) -> str | None:
-    r"""Return what a box at ``start`` holds: up to the brace that closes it or, as in ``\boxed 7``, one word."""
-    if text[start : start + 1] != "{":
-        word = _BARE.match(text, start)
-        return word[0] if word else None
-    depth = 0
-    for place in range(start, len(text)):
-        escaped = text[place - 1] == "\\" and text[place - 2] != "\\"
-        depth += 0 if escaped else {"{": 1, "}": -1}.get(text[place], 0)
-        if not depth:
-            return text[start + 1 : place]
-    return None

@@ -98,11 +98,18 @@ def test_columns_of_none_count_as_missing():
         ({"question": "?", "steps": ["a"]}, "column 'answer' is missing, not text"),
         ({"question": "?", "reasoning": "a", "answer": None}, "column 'answer' is missing, not text"),
         ({"question": "?", "reasoning": ["a"], "answer": "1"}, "column 'reasoning' is a list, not text"),
-        ({"question": "?", "answer": "42"}, "the response has no trace: no <think> .. </think>, no '#### N'"),
-        ({"messages": "hello"}, "'messages' must be turns with role and content, the last one the assistant's"),
-        ({"messages": []}, "'messages' must be turns"),
+        (
+            {"question": "?", "answer": "42"},
+            "column 'answer' has no trace that can be told from its answer: no <think>",
+        ),
+        ({"messages": "hello"}, "column 'messages' is a text and no JSON list of turns"),
+        ({"messages": 7}, "column 'messages' must be turns with role and content, the last one the assistant's"),
+        ({"messages": []}, "column 'messages' must be turns"),
         ({"messages": [{"role": "user", "content": "?"}]}, "'messages' must be turns"),
-        ({"messages": [{"role": "user"}, {"role": "assistant", "content": "#### 1"}]}, "'messages' must be turns"),
+        (
+            {"messages": [{"role": "user"}, {"role": "assistant", "content": "#### 1"}]},
+            "'messages', turn 1: must be turns",
+        ),
         (
             {"messages": [{"role": "system", "content": "?"}, {"role": "assistant", "content": "#### 1"}]},
             "no user turn",

@@ -2,12 +2,13 @@ import json
 
 import pytest
 
+from mixlm.data.samples import read_question
 from mixlm.errors import InputError
 from mixlm.generation.answers import read_answer
 from mixlm.generation.engine import Engine
 from mixlm.generation.explain import Reading
 from mixlm.generation.options import parse_latent_mode
-from mixlm.generation.questions import Answered, Question, read_questions, readable_ids, single_question, to_question
+from mixlm.generation.questions import Answered, Question, read_questions, readable_ids, single_question
 from mixlm.model.vocabulary import special_ids
 from tests.tiny_runs import byte_tokenizer, tiny_run
 
@@ -35,14 +36,14 @@ def test_questions_need_neither_trace_nor_answer(tmp_path):
 def test_chats_end_with_their_last_user_turn():
     before = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "1 + 1?"}]
     for turns in (before, [*before, {"role": "assistant", "content": "no mark of any kind"}]):
-        sample = to_question({"messages": turns}, "here")
+        sample = read_question({"messages": turns}, "here")
         assert (sample.question, sample.messages, sample.steps) == ("1 + 1?", tuple(before), ())
 
 
 @pytest.mark.parametrize("row", [{"text": "?"}, {"question": 3.5j}, {"messages": "hello"}, {"messages": []}, {}])
 def test_a_row_without_a_question_is_named(row):
     with pytest.raises(InputError, match="^file:9: "):
-        to_question(row, "file:9")
+        read_question(row, "file:9")
 
 
 def test_an_empty_file_holds_no_questions(tmp_path):

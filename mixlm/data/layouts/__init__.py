@@ -1,0 +1,1 @@
+"""How rows are laid out by custom: which columns hold a question, its choices, a chat."""

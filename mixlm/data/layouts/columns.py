@@ -1,0 +1,163 @@
+"""The columns that rows have by custom, and how those that belong to a question are joined to it."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from mixlm.data.layouts.choices import CHOICES, choice_lines
+from mixlm.data.values import is_missing
+from mixlm.errors import InputError
+
+
+LAYOUTS = (
+    "question + steps (a list) or reasoning (a string) + answer; "
+    "question + response that marks its answer (</think>, '#### N', 'The answer is: N', \\boxed{N}); "
+    "messages or conversations; prompt + completion"
+)
+QUESTIONS = ("question", "query", "prompt", "problem", "instruction")
+TRACES = ("reasoning", "reasoning_content", "thinking", "rationale")
+RESPONSES = ("response", "completion", "solution", "generated_solution", "output", "answer")
+ANSWERS = ("answer", "final_answer", "expected_answer", "answerkey")
+CHATS = ("messages", "conversations", "conversation")
+SYSTEMS = ("system", "system_prompt")
+_BEFORE = ("context", "passage", "article", "document", "paragraph", "background", "story", "body")
+_JOINED = (*SYSTEMS, *_BEFORE, "input", *CHOICES)
+_UNREAD = {
+    **dict.fromkeys(("image", "images", "picture", "audio", "audios", "video", "videos"), "which is no text"),
+    **dict.fromkeys(("hint", "hints", "examples", "table", "documents", "starter_code"), "which is read nowhere"),
+    "history": "which is read nowhere; give the turns as 'messages'",
+    "tools": "which only a chat has; give the question as 'messages'",
+    "functions": "which only a chat has; give the question as 'messages', and name them 'tools'",
+}
+KNOWN = frozenset((*QUESTIONS, *TRACES, *RESPONSES, *ANSWERS, *CHATS, *_JOINED, "steps"))
+"""Columns that become part of a sample; all others are kept beside it as they are."""
+
+
+def known_columns(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the columns of a row that have a value, those that are known under the names they have here.
+
+    Columns that are null count as missing, as Parquet has every column in every row, and so does NaN, which is what
+    tables of numbers have in their place. Capitals make no difference: "Question" is the question.
+    """
+    found = {name: value for name, value in row.items() if not is_missing(value)}
+    for name in [*found]:
+        lower = name.lower()
+        if lower not in found and (lower in KNOWN or lower in _UNREAD):
+            found[lower] = found.pop(name)
+    return found
+
+
+def first_of(row: Mapping[str, Any], names: Sequence[str], where: str) -> str:
+    """Return the first of ``names`` that a row has; an ``InputError`` if it has none."""
+    found = next((name for name in names if name in row), None)
+    if found is None:
+        has = ", ".join(row) or "none"
+        raise InputError(f"{where}: no column {' or '.join(names)} (it has {has}); accepted: {LAYOUTS}")
+    return found
+
+
+def text_of(row: Mapping[str, Any], name: str, where: str) -> str:
+    """Return a column as text; numbers and booleans are written out.
+
+    Raises:
+        InputError: If it is missing, or something else.
+    """
+    value = row.get(name)
+    if isinstance(value, bool | int) or (isinstance(value, float) and math.isfinite(value)):
+        return str(value)
+    if not isinstance(value, str):
+        if value is None:
+            raise InputError(f"{where}: column '{name}' is missing, not text; accepted: {LAYOUTS}")
+        kind = str(value) if isinstance(value, float) else f"a {type(value).__name__}"
+        raise InputError(f"{where}: column '{name}' is {kind}, not text; write it as text")
+    return value
+
+
+def filled_text(row: Mapping[str, Any], name: str, where: str) -> str:
+    """Return a column as ``text_of`` does; an ``InputError`` if it is blank."""
+    text = text_of(row, name, where)
+    if not text.strip():
+        raise InputError(f"{where}: column '{name}' is empty; complete the row or leave it out")
+    return text
+
+
+def question_of(row: Mapping[str, Any], where: str) -> tuple[str, str]:
+    """Return the question of a row with all that belongs to it, and what its system column says, or nothing.
+
+    Parts are joined by a blank line, in this order: an instruction beside another question, context, the question
+    itself, input, and choices, a line each, which are lettered unless they are so already.
+
+    Raises:
+        InputError: If there is no question, two columns may be it, or a column that may change it is read nowhere.
+    """
+    name = _question_column(row, where)
+    question = filled_text(row, name, where)
+    refuse_unread(row, where)
+    before = [text for column in _BEFORE if (text := _material(row, column, where))]
+    if name != "instruction" and "instruction" in row:
+        before.insert(0, text_of(row, "instruction", where))
+    after = [_material(row, "input", where)] if name != "input" else []
+    after.append(choice_lines(row, question, where))
+    return joined([*before, question, *after]), system_of(row, where)
+
+
+def joined(parts: Sequence[str]) -> str:
+    """Return parts with blank lines between them; one alone stays as it is."""
+    there = [part for part in parts if part.strip()]
+    return there[0] if len(there) == 1 else "\n\n".join(part.strip() for part in there)
+
+
+def _question_column(row: Mapping[str, Any], where: str) -> str:
+    """Return the name of the column that is the question."""
+    if "input" in row and not any(name in row for name in QUESTIONS):
+        return "input"
+    name = first_of(row, QUESTIONS, where)
+    for other in QUESTIONS[:-1]:  # an instruction is joined
+        if other != name and other in row and row[other] != row[name]:
+            raise InputError(
+                f"{where}: columns '{name}' and '{other}' may both be the question, and differ; rename or remove the "
+                "one that is not, or name it 'context' if it belongs to the question"
+            )
+    return name
+
+
+def system_of(row: Mapping[str, Any], where: str) -> str:
+    """Return what the system column of a row says; empty if there is none."""
+    texts = {text for name in SYSTEMS if (text := _material(row, name, where))}
+    if len(texts) > 1:
+        raise InputError(f"{where}: columns 'system' and 'system_prompt' differ; remove one of them")
+    return next(iter(texts), "")
+
+
+def _material(row: Mapping[str, Any], name: str, where: str) -> str:
+    """Return a column that belongs to the question as text, that of a list with blank lines; empty if it is not there.
+
+    Raises:
+        InputError: If it is neither.
+    """
+    value = row.get(name)
+    if value is None or (isinstance(value, list | tuple | dict) and not value):
+        return ""
+    if isinstance(value, list | tuple) and all(isinstance(one, str) for one in value):
+        return "\n\n".join(one.strip() for one in value)
+    text = text_of(row, name, where)
+    return text if text.strip() else ""
+
+
+def refuse_unread(row: Mapping[str, Any], where: str, chat: bool = False) -> None:
+    """Raise an ``InputError`` if a row has a column that may change its question and that nothing reads.
+
+    Args:
+        row: The row.
+        where: What messages call it.
+        chat: Whether its turns are all of the question; then columns that would be joined to one are such, too, and
+            tools are read.
+    """
+    joined = dict.fromkeys((*_BEFORE, "input", *CHOICES), "which no turn of the chat holds; put it into one")
+    for name, why in {**_UNREAD, **(joined if chat else {})}.items():
+        if row.get(name) not in (None, "", False, [], {}, ()) and not (chat and name == "tools"):
+            remedy = "" if ";" in why else "; put what it says into 'context'"
+            raise InputError(
+                f"{where}: column '{name}' may belong to the question, {why}{remedy}, or rename or remove the column "
+                "where it does not"
+            )

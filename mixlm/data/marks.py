@@ -1,0 +1,163 @@
+r"""Where a text marks its answer, and what stands before the mark.
+
+The first of these that is there counts: ``<answer>``, "####" on the last line, "The answer is" on the last line, the
+last whole ``\boxed{..}``, "The answer is" elsewhere. A box behind one of the others is opened. "The answer is" without
+a colon is no mark where numbers follow its sentence: then the reasoning goes on.
+"""
+
+import re
+from typing import NamedTuple
+
+from mixlm.data.sentences import split_sentences
+
+
+_TAGGED = re.compile(r"<answer>(.*?)</answer>", re.DOTALL)
+_HASHES = re.compile(r"(?<!#)####(?!#)\s*(\S[^\n]*)\s*\Z")
+_SAID = r"(?:\*\*)?\b{}he (?:final |correct )?answer is\b[ \t]*:?"
+_LABEL = r"^[ \t>#*_]*(?:final )?answer[ \t]*(?:[*_]*:[*_]*|[*_]*[ \t]*$)"
+_PLAIN = re.compile(f"{_SAID.format('T')}|(?i:{_LABEL})", re.MULTILINE)
+_LOOSE = re.compile(f"{_SAID.format('[Tt]')}|(?i:{_LABEL})", re.MULTILINE)
+_BOX = re.compile(r"\\(?:boxed|fbox)\s*")
+_BARE = re.compile(r"[^\s$]+")
+_BOLD = re.compile(r"\*\*([^*\n]+?)\*\*")
+_LEAD = re.compile(r"(?:\b(?:so|thus|therefore|hence|and|finally)\b,?\s*)+\Z", re.IGNORECASE)
+_OPENING = re.compile(r"(\$\$?|\\\[|\\\(|\*\*)\s*\Z")
+_LAST_HASHES = re.compile(r"\n?####[^\n]*\s*\Z")
+_GOES_ON = re.compile(r"[\d=]")  # in what follows an answer: it was the beginning of a reasoning
+
+
+class Mark(NamedTuple):
+    """An answer that a text marks.
+
+    Attributes:
+        start: Where the mark begins.
+        end: Where the answer ends.
+        answer: The answer.
+        rule: The name of the mark, a key of ``RULES`` of ``mixlm.data.responses``.
+    """
+
+    start: int
+    end: int
+    answer: str
+    rule: str
+
+
+def marked(text: str) -> Mark | None:
+    """Return the answer that a text marks."""
+    return _tagged(text) or _hashed(text) or _said(text, _PLAIN, last=True) or last_box(text) or _said(text, _LOOSE)
+
+
+def _tagged(text: str) -> Mark | None:
+    found = [tag for tag in _TAGGED.finditer(text) if tag[1].strip()]
+    return Mark(*found[-1].span(), _opened(found[-1][1].strip()), "answer") if found else None
+
+
+def _hashed(text: str) -> Mark | None:
+    start = text.rstrip().rfind("\n") + 1
+    found = _HASHES.search(text, start)
+    if not found:
+        return None
+    box = last_box(found[1])
+    return Mark(*found.span(), box.answer if box else found[1].strip(), "hashes")
+
+
+def _said(text: str, phrase: re.Pattern[str], last: bool = False) -> Mark | None:
+    """Return what follows the last "The answer is".
+
+    Args:
+        text: The text.
+        phrase: What counts as such.
+        last: Whether nothing but the answer may follow.
+    """
+    for said in reversed([*phrase.finditer(text)]):
+        rest = text[said.end() :]
+        statement = _statement(rest)
+        answer = _opened(statement)
+        start = said.end() + rest.index(statement)
+        end = start + statement.rindex(answer) + len(answer) if answer else start
+        goes_on = _GOES_ON.search(text, end) and not said[0].endswith("is:")
+        if answer and not goes_on and not (last and rest.strip() != statement):
+            return Mark(said.start(), end, answer, "boxed" if last_box(statement) else "said")
+    return None
+
+
+def _statement(rest: str) -> str:
+    """Return the line that a text begins with, and further ones as long as something that it opens is not closed."""
+    lines = rest.strip().split("\n")
+    for count in range(1, len(lines) + 1):
+        taken = "\n".join(lines[:count])
+        if all(taken.count(opening) <= taken.count(closing) for opening, closing in _PAIRS) and _closed(taken):
+            return taken.rstrip()
+    return lines[0].rstrip()
+
+
+_PAIRS = ((r"\begin{", r"\end{"), (r"\[", r"\]"), ("{", "}"))
+
+
+def _closed(text: str) -> bool:
+    return text.count("$$") % 2 == 0
+
+
+def _opened(statement: str) -> str:
+    """Return the answer in what stands behind a mark: in its box, or in bold, or its first sentence."""
+    if box := last_box(statement):
+        return box.answer
+    sentence = split_sentences(f"is {statement.strip()}")[0].removeprefix("is ").strip()
+    sentence = _BOLD.sub(r"\1", sentence.strip("*") if sentence.count("**") == 1 else sentence)
+    return (sentence if sentence.endswith("..") else sentence.removesuffix(".")).strip()
+
+
+def last_box(text: str) -> Mark | None:
+    r"""Return the last whole ``\boxed{..}`` of a text that holds something; None if there is none.
+
+    >>> last_box(r"first \boxed{1}, then \boxed{x^{2}} and \boxed{").answer
+    'x^{2}'
+    """
+    for box in reversed([*_BOX.finditer(text)]):
+        end = _end_of_box(text, box.end())
+        content = text[box.end() : end].strip()
+        content = content[1:-1].strip() if content.startswith("{") else content
+        if content:
+            return Mark(box.start(), end, content, "boxed")
+    return None
+
+
+def _end_of_box(text: str, start: int) -> int:
+    r"""Return where a box ends: at the brace that closes it or, as in ``\boxed 7``, after one word."""
+    if text[start : start + 1] != "{":
+        word = _BARE.match(text, start)
+        return word.end() if word else start
+    depth = 0
+    for place in range(start, len(text)):
+        escaped = text[place - 1] == "\\" and text[place - 2] != "\\"
+        depth += 0 if escaped else {"{": 1, "}": -1}.get(text[place], 0)
+        if not depth:
+            return place + 1
+    return start
+
+
+def last_bold(text: str) -> Mark | None:
+    """Return the last bold text that is no heading: that stands in a line with others, or ends the text."""
+    for bold in reversed([*_BOLD.finditer(text)]):
+        line_start = text.rfind("\n", 0, bold.start()) + 1
+        line = text[line_start:].partition("\n")[0].strip()
+        heading = line == bold[0] and text[bold.end() :].strip()
+        after = text[bold.end() : bold.end() + 1]
+        if not heading and after != ":" and not bold[1].rstrip().endswith(":") and _opened(bold[1]):
+            return Mark(*bold.span(), _opened(bold[1]), "bold")
+    return None
+
+
+def before_mark(text: str, mark: Mark) -> str:
+    """Return what stands before a mark, without the words and signs that only lead to it."""
+    before = text[: mark.start].rstrip()
+    if mark.rule == "boxed":
+        opening = _OPENING.search(before)
+        while opening and (opening[1].startswith("\\") or before.count(opening[1]) % 2):
+            before = before[: opening.start()].rstrip()
+            opening = _OPENING.search(before)
+        said = [found for found in _LOOSE.finditer(before) if not before[found.end() :].strip(" \t\n:*")]
+        before = before[: said[0].start()] if said else before
+    if mark.rule == "said":
+        before = _LAST_HASHES.sub("", before)
+    return _LEAD.sub("", before) if mark.rule in ("boxed", "said") else before

@@ -1,0 +1,172 @@
+r"""From what a model or a textbook wrote to trace and answer: where reasoning ends, and what it comes to.
+
+Reasoning ends at the last closing tag, such as ``</think>``. What follows it, or else all of the text, may mark its
+answer (``mixlm.data.marks``). After a tag the answer may also be in bold type, and a text that marks nothing is the
+answer as a whole; without a tag nothing is, since nobody can tell it from the reasoning.
+"""
+
+import re
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from mixlm.data.marks import Mark, before_mark, last_bold, marked
+from mixlm.data.sentences import split_sentences
+
+
+# the opening tag may be missing: some chat templates write it into the prompt
+_TAGS = (
+    ("<think>", "</think>"),
+    ("<thinking>", "</thinking>"),
+    ("<reasoning>", "</reasoning>"),
+    ("<seed:think>", "</seed:think>"),
+    ("[THINK]", "[/THINK]"),
+    ("<|begin_of_thought|>", "<|end_of_thought|>"),
+)
+_AROUND = re.compile(
+    r"<\|(?:begin|end)_of_solution\|>|<\|(?:im_end|eot_id|endoftext)\|>\s*$|<｜end▁of▁sentence｜>\s*$"
+)
+_FEW_WORDS = 5
+COLUMN, PATTERN, WHOLE, LONG = "column", "pattern", "whole", "long"
+RULES = {
+    COLUMN: "in a column of their own",
+    PATTERN: "by --answer-pattern",
+    "answer": "in <answer> .. </answer>",
+    "hashes": "after '####'",
+    "said": "after 'The answer is'",
+    "boxed": r"in \boxed{..}",
+    "bold": "in bold type",
+    WHOLE: "as the text after the trace",
+    LONG: "as all of several sentences after the trace",
+}
+"""How an answer was found, by the name that counts have for it."""
+
+
+class Found(NamedTuple):
+    """What a text says.
+
+    Attributes:
+        trace: The reasoning.
+        answer: The answer.
+        rule: A key of ``RULES``.
+    """
+
+    trace: str
+    answer: str
+    rule: str
+
+
+def read_response(text: str, pattern: re.Pattern[str] | None = None, given: str | None = None) -> Found:
+    r"""Find trace and answer in a response.
+
+    Args:
+        text: The response.
+        pattern: Finds the answer in place of the marks; its last match counts, and of that the first group that took
+            part, if it has groups.
+        given: The answer, where it is known.
+
+    Raises:
+        ValueError: If there is no answer, or nothing tells it from the reasoning. The message says why and what to do.
+
+    >>> read_response("16 + 16 = 32, and half of it is 16.\nThe answer is: 16")
+    Found(trace='16 + 16 = 32, and half of it is 16.', answer='16', rule='said')
+    """
+    thought, tail = split_thought(text)
+    if given is not None and not pattern:
+        mark = marked(tail)
+        before = before_mark(tail, mark) if mark and mark.answer.split() == given.split() else tail
+        before = "" if tail.split() == given.split() else before
+        return Found(before if thought is None else thought, given, COLUMN)
+    if thought is not None:
+        answer, rule = read_tail(tail, pattern)
+        return Found(thought, answer, rule)
+    mark = _matched(text, pattern) if pattern else marked(text)
+    if mark is None:
+        raise ValueError(
+            "has no trace that can be told from its answer: no <think> .. </think>, no '#### N' on its last line, no "
+            r"'The answer is: N', no \boxed{N}; name the answer by --answer-pattern, or give the trace as 'steps' or "
+            "'reasoning' and the result as 'answer'"
+        )
+    before = before_mark(text, mark)
+    if not before.strip() and len(text[mark.end :].split()) > _FEW_WORDS:
+        raise ValueError(
+            f"gives its answer ({mark.answer[:40]!r}) before its reasoning; give the trace as 'steps' or 'reasoning' "
+            "and the result as 'answer'"
+        )
+    return Found(before, mark.answer, mark.rule)
+
+
+def read_tail(tail: str, pattern: re.Pattern[str] | None = None) -> tuple[str, str]:
+    """Return the answer in a text that comes after the reasoning, and the rule that found it.
+
+    Args:
+        tail: The text.
+        pattern: See ``read_response``.
+
+    Raises:
+        ValueError: If it is empty.
+
+    >>> read_tail("Adding both months, she sold **72** clips.")
+    ('72', 'bold')
+    """
+    tail = _AROUND.sub("", tail).strip()
+    if not tail:
+        raise ValueError("has no answer after its reasoning; complete the row or leave it out")
+    mark = _matched(tail, pattern) if pattern else marked(tail) or last_bold(tail)
+    if mark:
+        return mark.answer, mark.rule
+    return tail, LONG if "\n" in tail or len(split_sentences(tail)) > 1 else WHOLE
+
+
+def split_thought(text: str) -> tuple[str | None, str]:
+    """Return the reasoning of a text, None if no tag tells it, and the text after it.
+
+    All before the last closing tag is reasoning; tags within it are left out.
+
+    Raises:
+        ValueError: If a tag opens and does not close, as where a response was cut off.
+    """
+    for opening, closing in _TAGS:
+        before, closed, tail = text.rpartition(closing)
+        if opening in tail:
+            raise ValueError(f"opens {opening} and never closes it, as if it were cut off; leave the row out")
+        if closed:
+            return before.replace(closing, "\n").replace(opening, "\n"), tail
+    return None, text
+
+
+def _matched(text: str, pattern: re.Pattern[str]) -> Mark:
+    """Return the last match of a user's pattern."""
+    last = None
+    for last in pattern.finditer(text):  # noqa: B007
+        pass
+    if last is None:
+        raise ValueError(f"has nothing that --answer-pattern {pattern.pattern!r} finds; widen it or leave the row out")
+    answer = next((group for group in last.groups() if group is not None), last[0]).strip()
+    if not answer:
+        raise ValueError(f"has no text where --answer-pattern {pattern.pattern!r} finds the answer; narrow it")
+    return Mark(*last.span(), answer, PATTERN)
+
+
+def compile_pattern(pattern: str) -> re.Pattern[str]:
+    """Return a user's pattern, whose ``^`` and ``$`` are begin and end of a line.
+
+    Raises:
+        ValueError: If it is no regular expression.
+    """
+    try:
+        return re.compile(pattern, re.MULTILINE)
+    except (re.error, RecursionError, OverflowError) as error:
+        raise ValueError(f"--answer-pattern {pattern!r}: no regular expression ({error})") from None
+
+
+def tell_rules(rules: Mapping[str, int]) -> str:
+    """Return in words how many answers each rule found; empty if all had columns of their own.
+
+    Args:
+        rules: Counts by the names of ``RULES``; of ``COLUMN`` beside others only.
+    """
+    told = [f"{rules[rule]} {words}" for rule, words in RULES.items() if rules.get(rule)]
+    if not any(count for rule, count in rules.items() if rule != COLUMN):
+        return ""
+    hint = "; where those explain before they answer, name the answer by --answer-pattern" if rules.get(LONG) else ""
+    return ", ".join(told) + hint

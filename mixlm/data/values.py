@@ -1,0 +1,108 @@
+"""JSON as rows hold it: what no later part could take is marked where it is read."""
+
+import json
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from mixlm.errors import InputError
+
+
+DEEPEST = 100  # lists and objects within each other; at some hundreds Python gives up
+_MOST_DIGITS = 4300  # of a whole number, as Python has it
+
+
+@dataclass(frozen=True)
+class Unreadable:
+    """Stands in the place of a value that cannot be read.
+
+    Attributes:
+        reason: What is the matter, and the remedy.
+    """
+
+    reason: str
+
+
+def parse_json(text: str) -> Any:
+    """Read JSON; a value that cannot be read, within one that can, is ``Unreadable``.
+
+    Raises:
+        ValueError: If the text is no JSON, or nested too deep.
+    """
+    try:
+        return json.loads(text, object_pairs_hook=_object, parse_int=_integer)
+    except RecursionError:
+        raise ValueError(f"nested too deep; {DEEPEST} lists and objects within each other are the most") from None
+
+
+def _integer(digits: str) -> int | Unreadable:
+    if len(digits) <= _MOST_DIGITS:
+        return int(digits)
+    return Unreadable(f"a whole number of {len(digits)} digits, {_MOST_DIGITS} are the most; write it as text")
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    made = dict(pairs)
+    if len(made) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = {name: Unreadable("there twice; keep one of the two") for name in made if names.count(name) > 1}
+        made |= twice
+    return made
+
+
+def as_row(value: Any, where: str) -> dict[str, Any] | InputError:
+    """Return a value of JSON if it is an object that can be read, else the error."""
+    if not isinstance(value, dict):
+        hint = "; a file that is one list of objects is named .json" if isinstance(value, list) else ""
+        example = "each row is an object such as {'question': .., 'steps': ..}"
+        return InputError(f"{where}: is no JSON object; {example}{hint}")
+    reason = ailment(value)
+    return InputError(f"{where}: {reason}") if reason else value
+
+
+def ailment(row: dict[str, Any]) -> str | None:
+    """Return what is wrong with the first value of a row that nothing could take, and its column; None if all is well.
+
+    >>> ailment({"question": "half an emoji \\ud83d"})
+    "column 'question' is no text: it holds \\\\ud83d, half of a character; write the whole character"
+    """
+    for name, value in row.items():
+        if not _is_text(name):
+            return f"the name of column {name!a} is no text: it holds half of a character; write the whole character"
+        reason = next(ailments(value), None)
+        if reason:
+            return f"column '{name}' is {reason}"
+    return None
+
+
+def ailments(value: Any) -> Iterator[str]:
+    """Yield what is wrong with a value and those within it, without recursion."""
+    waiting = [(value, 1)]
+    while waiting:
+        value, depth = waiting.pop()
+        if isinstance(value, Unreadable):
+            yield value.reason
+        elif isinstance(value, str):
+            if not _is_text(value):
+                half = next(letter for letter in value if not _is_text(letter))
+                yield f"no text: it holds \\u{ord(half):x}, half of a character; write the whole character"
+        elif isinstance(value, dict | list):
+            if depth > DEEPEST:
+                yield f"nested too deep; {DEEPEST} lists and objects within each other are the most"
+                return
+            inner = [*value, *value.values()] if isinstance(value, dict) else value
+            waiting += [(one, depth + 1) for one in inner]
+
+
+def _is_text(text: str) -> bool:
+    """Tell whether a text can be written as UTF-8: it has no half of a surrogate pair."""
+    try:
+        return text.isascii() or bool(text.encode())
+    except UnicodeEncodeError:
+        return False
+
+
+def is_missing(value: Any) -> bool:
+    """Tell whether a column has no value: null, or what tables of numbers have in its place, NaN."""
+    return value is None or (isinstance(value, float) and math.isnan(value))
