@@ -47,6 +47,7 @@ class Run:
         step: The last optimizer step that trained the model, from 0.
         steps_per_epoch: Optimizer steps of one pass over the training rows.
         versions: Of the packages that trained it.
+        answer_pattern: Found the answers in the responses that it learned from; None: the marks that are known did.
     """
 
     path: Path
@@ -65,6 +66,7 @@ class Run:
     step: int = 0
     steps_per_epoch: int = 1
     versions: dict[str, str] = field(default_factory=dict)
+    answer_pattern: str | None = None
 
     @cached_property
     def method(self) -> Method:

@@ -11,6 +11,7 @@ import click
 from mixlm.tasks import TASKS, Task, open_task
 from pipelines.shared.command import command
 from pipelines.shared.docstrings import notes_of
+from pipelines.shared.options import answer_pattern_option
 
 
 class TaskGroup(click.Group):
@@ -34,14 +35,23 @@ def main() -> None:
 @command("convert")
 @click.argument("source")
 @click.option("--out", required=True, type=click.Path(dir_okay=False), help="JSONL file to write.")
-def convert_rows(source: str, out: str) -> None:
+@answer_pattern_option
+@click.option("--skip-bad-rows", is_flag=True, help="Leave out malformed rows instead of stopping.")
+def convert_rows(source: str, out: str, answer_pattern: str | None, skip_bad_rows: bool) -> None:
     """Write a file in the plain layout.
 
     SOURCE is a file or dataset of any accepted layout; the rows written have question, steps and answer.
+    docs/FORMATS.md lists the layouts, and how answers are found.
     """
+    from mixlm.data.responses import tell_rules
     from mixlm.data.writing import convert
 
-    _say(convert(source, out), out)
+    done = convert(source, out, answer_pattern, skip_bad_rows)
+    if told := tell_rules(done.rules, done.rows):
+        click.echo(f"answers: {told}")
+    if done.skipped:
+        click.echo(f"left out {done.skipped} malformed row{'s' * (done.skipped > 1)}")
+    _say(done.rows, out)
 
 
 @main.add_command

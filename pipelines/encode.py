@@ -7,7 +7,7 @@ from click.core import ParameterSource
 
 from mixlm.encoding.options import EncodingOptions
 from pipelines.shared.command import command, say
-from pipelines.shared.options import options_of, template_of, template_options
+from pipelines.shared.options import answer_pattern_option, options_of, template_of, template_options
 from pipelines.shared.progress import progress_bar
 from vqvae.options import VQVAEModelOptions, VQVAETrainingOptions
 
@@ -79,6 +79,7 @@ _TRAINING = ("steps", "batch_size", "learning_rate", "seed", "save_every", "bf16
 )
 @_option("shard_rows", "Rows of one output file.", type=_positive)
 @click.option("--skip-bad-rows", is_flag=True, help="Leave out malformed rows instead of stopping.")
+@answer_pattern_option
 @template_options
 def main(traces: str, model: str, out: str, **values: Any) -> None:
     """Compress the reasoning traces of TRACES into codes.

@@ -8,6 +8,7 @@ import click
 from mixlm.errors import InputError
 from pipelines.shared.command import command
 from pipelines.shared.options import (
+    answer_pattern_option,
     answerer_of,
     check_option,
     decoding_options,
@@ -31,6 +32,7 @@ from pipelines.shared.progress import progress_bar
     "sample's own codes).",
 )
 @check_option
+@answer_pattern_option
 @decoding_options
 @endpoint_options
 @click.option("--base", is_flag=True, help="RUN is a model that was not trained here: a folder, Hub id or .gguf file.")
@@ -44,6 +46,7 @@ def main(
     split: str | None,
     latents: str,
     check: str,
+    answer_pattern: str | None,
     limit: int | None,
     device: str,
     base: bool,
@@ -72,7 +75,7 @@ def main(
         raise InputError(f"{run}: a run has the template that it was trained with; leave yours out, or add --base")
     engine = Engine.base(run, template, device) if base else Engine.load(run, device)
     modes = read_modes([latents], engine.run)
-    rows = open_rows(data, engine, split, limit)
+    rows = open_rows(data, engine, split, limit, answer_pattern)
     answerer = answerer_of(engine, settings)
     options = GenerationOptions(**settings)
     with output_files(out) as write, progress_bar("evaluating") as advance:

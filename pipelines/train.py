@@ -8,7 +8,7 @@ import click
 
 from mixlm.training.options import CHOICES, LEAST, TrainingOptions
 from pipelines.shared.command import command, say
-from pipelines.shared.options import options_of, template_of, template_options
+from pipelines.shared.options import answer_pattern_option, options_of, template_of, template_options
 from pipelines.shared.progress import progress_bar
 
 
@@ -38,6 +38,7 @@ _rate = click.FloatRange(min=0, min_open=True)
     "-o", "--method-option", multiple=True, metavar="NAME=VALUE", help="Option of the method, e.g. mix=uniform."
 )
 @click.option("--valid", type=click.Path(), help="Validation file, where DATA is a raw file.")
+@answer_pattern_option
 @_option("learning_rate", "Peak learning rate.", type=_rate)
 @_option(
     "new_token_lr", "Peak rate of new vocabulary rows.  [default: the greater of --learning-rate and 1e-3]", type=_rate

@@ -6,11 +6,13 @@ answer as a whole; without a tag nothing is, since nobody can tell it from the r
 """
 
 import re
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from mixlm.data.marks import Mark, before_mark, last_bold, marked
 from mixlm.data.sentences import split_sentences
+from mixlm.errors import InputError
 
 
 # the opening tag may be missing: some chat templates write it into the prompt
@@ -39,6 +41,8 @@ RULES = {
     LONG: "as all of several sentences after the trace",
 }
 """How an answer was found, by the name that counts have for it."""
+FIGURE = "answers_"
+"""Begins the name of the figure that counts a rule's answers, among other figures."""
 
 
 class Found(NamedTuple):
@@ -147,26 +151,33 @@ def _matched(text: str, pattern: re.Pattern[str]) -> Mark:
     return Mark(*last.span(), answer, PATTERN)
 
 
-def compile_pattern(pattern: str) -> re.Pattern[str]:
-    """Return a user's pattern, whose ``^`` and ``$`` are begin and end of a line.
+def compile_pattern(pattern: str | None) -> re.Pattern[str] | None:
+    """Return a user's pattern, whose ``^`` and ``$`` are begin and end of a line, if there is one.
 
     Raises:
-        ValueError: If it is no regular expression.
+        InputError: If it is no regular expression.
     """
     try:
-        return re.compile(pattern, re.MULTILINE)
+        return None if pattern is None else re.compile(pattern, re.MULTILINE)
     except (re.error, RecursionError, OverflowError) as error:
-        raise ValueError(f"--answer-pattern {pattern!r}: no regular expression ({error})") from None
+        raise InputError(f"--answer-pattern {pattern!r}: no regular expression ({error})") from None
 
 
-def tell_rules(rules: Mapping[str, int]) -> str:
+def count_rules(rules: Iterable[str]) -> Counter[str]:
+    """Return how many answers were found by each rule; those in columns of their own are not counted."""
+    return Counter(rule for rule in rules if rule != COLUMN)
+
+
+def tell_rules(rules: Mapping[str, int], samples: int) -> str:
     """Return in words how many answers each rule found; empty if all had columns of their own.
 
     Args:
-        rules: Counts by the names of ``RULES``; of ``COLUMN`` beside others only.
+        rules: Counts of ``count_rules``.
+        samples: Of how many samples.
     """
-    told = [f"{rules[rule]} {words}" for rule, words in RULES.items() if rules.get(rule)]
-    if not any(count for rule, count in rules.items() if rule != COLUMN):
+    if not rules:
         return ""
+    counts = {COLUMN: samples - sum(rules.values()), **rules}
+    told = [f"{counts[rule]} {words}" for rule, words in RULES.items() if counts.get(rule)]
     hint = "; where those explain before they answer, name the answer by --answer-pattern" if rules.get(LONG) else ""
     return ", ".join(told) + hint

@@ -68,7 +68,7 @@ def ailment(row: dict[str, Any]) -> str | None:
     "column 'question' is no text: it holds \\\\ud83d, half of a character; write the whole character"
     """
     for name, value in row.items():
-        if not _is_text(name):
+        if not is_text(name):
             return f"the name of column {name!a} is no text: it holds half of a character; write the whole character"
         reason = next(ailments(value), None)
         if reason:
@@ -84,8 +84,8 @@ def ailments(value: Any) -> Iterator[str]:
         if isinstance(value, Unreadable):
             yield value.reason
         elif isinstance(value, str):
-            if not _is_text(value):
-                half = next(letter for letter in value if not _is_text(letter))
+            if not is_text(value):
+                half = next(letter for letter in value if not is_text(letter))
                 yield f"no text: it holds \\u{ord(half):x}, half of a character; write the whole character"
         elif isinstance(value, dict | list):
             if depth > DEEPEST:
@@ -95,7 +95,7 @@ def ailments(value: Any) -> Iterator[str]:
             waiting += [(one, depth + 1) for one in inner]
 
 
-def _is_text(text: str) -> bool:
+def is_text(text: str) -> bool:
     """Tell whether a text can be written as UTF-8: it has no half of a surrogate pair."""
     try:
         return text.isascii() or bool(text.encode())

@@ -2,14 +2,16 @@
 
 import json
 import random
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, NamedTuple, TextIO
 
 from mixlm.atomic_files import whole_file
-from mixlm.data.reading import read_rows
-from mixlm.data.samples import to_sample
+from mixlm.data.reading import open_raw, read_rows
+from mixlm.data.responses import compile_pattern, count_rules
+from mixlm.data.samples import read_question, try_sample
 from mixlm.errors import InputError
 
 
@@ -31,22 +33,52 @@ def write_rows(path: str | Path, rows: Iterable[Mapping[str, Any]], limit: int |
         return _write(file, islice(rows, limit))
 
 
-def convert(source: str, out: str | Path) -> int:
+class Converted(NamedTuple):
+    """What became of the rows of a file.
+
+    Attributes:
+        rows: How many were written.
+        skipped: How many were malformed and left out.
+        rules: How many answers were found by each rule, see ``mixlm.data.responses.count_rules``.
+    """
+
+    rows: int
+    skipped: int
+    rules: Mapping[str, int]
+
+
+def convert(source: str, out: str | Path, answer_pattern: str | None = None, skip_bad_rows: bool = False) -> Converted:
     """Write the rows of any accepted layout as question, steps and answer.
 
     Args:
         source: See ``mixlm.data.reading.open_raw``.
         out: The JSONL file.
-
-    Returns:
-        The number of rows.
+        answer_pattern: Regular expression that finds the answer in a response, in place of the marks that are known.
+        skip_bad_rows: Leave out malformed rows.
 
     Raises:
-        InputError: If a row fits no layout.
+        InputError: If a row fits no layout, asks for more than its question holds, or no row is left.
     """
-    samples = (to_sample(row, where) for where, row in read_rows(source))
-    plain = ({"question": it.question, "steps": list(it.steps), "answer": it.answer} for it in samples)
-    return write_rows(out, plain)
+    pattern, skipped, rules = compile_pattern(answer_pattern), 0, Counter[str]()
+
+    def plain_rows() -> Iterator[dict[str, Any]]:
+        """Yield the rows to write, and count."""
+        nonlocal skipped
+        for where, row in open_raw(source):
+            sample = try_sample(row, where, skip_bad_rows, pattern)
+            if isinstance(sample, InputError):
+                skipped += 1
+                continue
+            if sample.needs_chat:
+                raise InputError(
+                    f"{where}: a chat with turns before its question, or tools, which plain rows do not hold; use the "
+                    "file as it is, with --chat"
+                )
+            rules.update(count_rules([sample.rule]))
+            yield {"question": sample.question, "steps": list(sample.steps), "answer": sample.answer}
+
+    rows = write_rows(out, plain_rows())
+    return Converted(rows, skipped, rules)
 
 
 def split(source: str, train: str | Path, valid: str | Path, share: float = 0.1, seed: int = 0) -> tuple[int, int]:
@@ -65,14 +97,14 @@ def split(source: str, train: str | Path, valid: str | Path, share: float = 0.1,
         The numbers of rows in ``train`` and ``valid``.
 
     Raises:
-        InputError: If ``source`` has fewer than two questions, a row fits no layout, or two of the files are the same.
+        InputError: If ``source`` has fewer than two questions, a row has no question, or two files are the same.
     """
     if Path(train).resolve() == Path(valid).resolve():
         raise InputError(f"{valid}: is also the file of the rows kept; give two files")
     for path in (train, valid):
         if Path(source).exists() and Path(path).resolve() == Path(source).resolve():
             raise InputError(f"{path}: is the file to be split, which would be lost; give another")
-    rows = [(to_sample(row, where).question, row) for where, row in read_rows(source)]
+    rows = [(read_question(row, where).question, row) for where, row in read_rows(source)]
     questions = sorted({question for question, _ in rows})
     if len(questions) < 2:
         raise InputError(f"{source}: {len(questions)} different questions; splitting needs two at least")

@@ -52,6 +52,11 @@ class EncodedData:
         return Template.from_dict(self.manifest["template"])
 
     @property
+    def answer_pattern(self) -> str | None:
+        """What found the answers in responses; None: the marks that are known."""
+        return self.manifest.get("arguments", {}).get("answer_pattern")
+
+    @property
     def align(self) -> str:
         """Whether chunks have a "fixed" length or end with each "step"."""
         return self.manifest["align"]

@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 
+from mixlm.data.responses import compile_pattern
 from mixlm.encoding import TOKENIZER, VQVAE
 from mixlm.encoding.code_usage import write_usage
 from mixlm.encoding.dataset import open_vqvae
@@ -78,7 +79,7 @@ def encode_dataset(
         InputError: If anything given does not fit; finished files in ``out`` are then untouched.
     """
     options, out, processes = options or EncodingOptions(), Path(out), Processes.current()
-    check_reader(model, options)
+    check_reader(model, options), compile_pattern(options.answer_pattern)
     arguments = describe_arguments(traces, model, options)
     manifest = earlier_manifest(out, arguments)
     if manifest and manifest["complete"]:
@@ -136,7 +137,7 @@ class _Encoding:
         arguments = self.manifest["arguments"]
         given = {name: arguments[name] for name in ("traces", "model", "template", "valid", "checksums", "shard_rows")}
         identity = {**given, "fingerprint": self.manifest["fingerprint"], "skip": self.options.skip_bad_rows}
-        identity |= {"held_out": self.sharding.held_out.tolist()}
+        identity |= {"held_out": self.sharding.held_out.tolist(), "pattern": self.options.answer_pattern}
         if self.processes.first:
             TokenStore(self.out / TOKENS, identity)  # removes what is there of other rows, before anybody adds to it
         self.processes.wait()

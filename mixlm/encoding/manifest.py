@@ -97,7 +97,7 @@ def _with_defaults(arguments: dict[str, Any]) -> dict[str, Any]:
     """Return arguments with all of the model's shape: an older call did not know of every choice."""
     config = ChunkVQVAEConfig(**PAPERS_CODES | arguments.get("shape", {}))
     shape = {field.name: getattr(config, field.name) for field in fields(VQVAEModelOptions)}
-    return {"reader_lora_rank": 0, **arguments, "shape": shape}
+    return {"reader_lora_rank": 0, "answer_pattern": None, **arguments, "shape": shape}
 
 
 def _has_work(out: Path, arguments: dict[str, Any]) -> bool:

@@ -26,6 +26,7 @@ class EncodingOptions:
         shard_rows: Rows of one Parquet file.
         dtype: Of the encoder while encoding: "float32" or "bfloat16".
         skip_bad_rows: Leave out malformed rows.
+        answer_pattern: Regular expression that finds the answer in a response, in place of the marks that are known.
         processes: Processes that tokenise beside this one; None: one a core, if there are rows enough for it.
     """
 
@@ -39,6 +40,7 @@ class EncodingOptions:
     shard_rows: int = 10_000
     dtype: str = "float32"
     skip_bad_rows: bool = False
+    answer_pattern: str | None = None
     processes: int | None = None
 
 

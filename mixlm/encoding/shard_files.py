@@ -9,6 +9,7 @@ import pyarrow
 from pyarrow import parquet
 
 from mixlm.atomic_files import whole_path
+from mixlm.data.responses import FIGURE
 from mixlm.data.tables import PARTS, list_array, lists_of
 from mixlm.encoding.token_tables import TokenTable
 from vqvae import Cutting
@@ -46,7 +47,7 @@ def count_table(table: TokenTable, cutting: Cutting) -> dict[str, int]:
         ``samples``; ``skipped_rows``, the malformed ones; ``trace_tokens``, ``chunks`` and ``codes`` of all traces;
         ``empty_traces``; ``short_traces``, those of some tokens but no chunk; ``steps`` that have any token, and
         ``long_steps``, those of more than a chunk; ``longest``, the tokens of prompt, trace and solution of the
-        longest sample.
+        longest sample; and of each rule that found answers, named after ``FIGURE``, how many.
     """
     prompts, traces, solutions = (lists_of(table.rows, part)[1] for part in PARTS)
     steps, _ = lists_of(table.rows, "step_lengths")
@@ -64,6 +65,7 @@ def count_table(table: TokenTable, cutting: Cutting) -> dict[str, int]:
         "long_steps": (steps > cutting.chunk_length).sum(),
         "longest": (prompts + traces + solutions).max(initial=0),
     }
+    figures |= {f"{FIGURE}{rule}": count for rule, count in table.rules.items()}
     return {name: int(figure) for name, figure in figures.items()}
 
 

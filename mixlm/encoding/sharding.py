@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from mixlm.data.reading import open_raw
+from mixlm.data.responses import compile_pattern
 from mixlm.data.samples import Sample, try_sample
 from mixlm.encoding.options import EncodingOptions
 from mixlm.errors import InputError
@@ -84,8 +85,9 @@ class Sharding:
 
     def texts(self, options: EncodingOptions) -> Iterator[str]:
         """Yield the rendered training samples, from which a tokenizer can be built."""
+        pattern = compile_pattern(options.answer_pattern)
         for shard in self.shards("train"):
             for _, where, row in self.sources["train"].read(self.numbers(shard)):
-                sample = try_sample(row, where, options.skip_bad_rows)
+                sample = try_sample(row, where, options.skip_bad_rows, pattern)
                 if isinstance(sample, Sample):
                     yield "".join(options.template.render(sample))

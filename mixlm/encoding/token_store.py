@@ -47,7 +47,8 @@ class TokenStore:
                 advance(done, total)
 
     def _write(self, shard: Shard, table: TokenTable) -> None:
-        rows = table.rows.replace_schema_metadata({"skipped": str(table.skipped)})
+        about = {"skipped": str(table.skipped), "rules": json.dumps(dict(table.rules))}
+        rows = table.rows.replace_schema_metadata(about)
         with whole_path(self._file(shard)) as draft, pyarrow.ipc.new_file(draft, rows.schema) as file:
             file.write_table(rows)
 
@@ -55,7 +56,8 @@ class TokenStore:
         """Yield the rows of each shard, mapped into memory."""
         for shard in shards:
             rows = pyarrow.ipc.open_file(pyarrow.memory_map(str(self._file(shard)))).read_all()
-            yield TokenTable(rows, int(rows.schema.metadata[b"skipped"]))
+            about = rows.schema.metadata
+            yield TokenTable(rows, int(about[b"skipped"]), json.loads(about.get(b"rules", b"{}")))
 
     def discard(self) -> None:
         """Remove the folder."""

@@ -1,8 +1,9 @@
 """Tokenized rows as Arrow tables, one a shard, and the ids in them row by row."""
 
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import accumulate
+from types import MappingProxyType
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -18,10 +19,12 @@ class TokenTable(NamedTuple):
     Attributes:
         rows: One row a sample.
         skipped: Malformed rows that were left out.
+        rules: How many answers were found by each rule, see ``mixlm.data.responses.count_rules``.
     """
 
     rows: pyarrow.Table
     skipped: int
+    rules: Mapping[str, int] = MappingProxyType({})
 
 
 class TokenTables(Protocol):

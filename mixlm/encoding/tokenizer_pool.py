@@ -6,7 +6,7 @@ import pickle
 import signal
 import tempfile
 import threading
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -18,9 +18,9 @@ import numpy as np
 import pyarrow
 
 from mixlm.data.reading import RawRows
+from mixlm.data.responses import compile_pattern, count_rules
 from mixlm.data.samples import Sample, try_sample
 from mixlm.data.tables import COLUMNS, row_table
-from mixlm.data.template import Template
 from mixlm.data.tokenization import tokenize_samples
 from mixlm.encoding.options import EncodingOptions
 from mixlm.encoding.sharding import Shard, Sharding
@@ -48,7 +48,7 @@ class TokenizerPool:
     def __init__(self, sharding: Sharding, tokenizer: "PreTrainedTokenizerFast", options: EncodingOptions) -> None:
         sources = sharding.sources
         self.sharding, self.tokenizer = sharding, tokenizer
-        self.worker = _Worker(sources, tokenizer, options.template, options.skip_bad_rows)
+        self.worker = _Worker(sources, tokenizer, options)
         most = cores() // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
         useful = min(most, len(sources["train"]) // WORTH_A_PROCESS)
         self.processes = useful if options.processes is None else options.processes
@@ -76,7 +76,8 @@ class TokenizerPool:
         for shard in shards:
             blocks = [*islice(found, len(self._cut(shard)))]
             rows = pyarrow.concat_tables([block.rows for block in blocks], promote_options="default")
-            yield TokenTable(rows.combine_chunks(), sum(block.skipped for block in blocks))
+            rules = sum((Counter(block.rules) for block in blocks), Counter())
+            yield TokenTable(rows.combine_chunks(), sum(block.skipped for block in blocks), rules)
 
     def _cut(self, shard: Shard) -> list[np.ndarray]:
         """Return the row numbers of a shard block by block; without rows it is one empty block."""
@@ -121,20 +122,20 @@ class _Worker:
         self,
         sources: dict[str, RawRows],
         tokenizer: "PreTrainedTokenizerFast",
-        template: Template,
-        skip_bad_rows: bool,
+        options: EncodingOptions,
     ) -> None:
-        self.sources, self.tokenizer, self.template, self.skip = sources, tokenizer, template, skip_bad_rows
+        self.sources, self.tokenizer, self.template = sources, tokenizer, options.template
+        self.skip, self.pattern = options.skip_bad_rows, compile_pattern(options.answer_pattern)
 
     def table(self, split: str, numbers: np.ndarray) -> TokenTable:
         """Tokenise rows of the source of a split."""
-        found = [
-            (number, try_sample(row, where, self.skip)) for number, where, row in self.sources[split].read(numbers)
-        ]
+        rows = self.sources[split].read(numbers)
+        found = [(number, try_sample(row, where, self.skip, self.pattern)) for number, where, row in rows]
         kept = [(number, sample) for number, sample in found if isinstance(sample, Sample)]
         samples, places = [sample for _, sample in kept], [number for number, _ in kept]
         rows = tokenize_samples(self.tokenizer, self.template, samples, places)
-        return TokenTable(row_table(rows, COLUMNS), len(found) - len(kept))
+        rules = count_rules(sample.rule for sample in samples)
+        return TokenTable(row_table(rows, COLUMNS), len(found) - len(kept), rules)
 
 
 _worker: _Worker | None = None

@@ -4,6 +4,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from mixlm.data.responses import compile_pattern
 from mixlm.data.samples import read_samples
 from mixlm.data.tables import Row
 from mixlm.data.tokenization import tokenize_samples
@@ -14,7 +15,13 @@ from mixlm.generation.plan import Answerer
 from mixlm.run import Run
 
 
-def open_rows(source: str | Path, answerer: Answerer, split: str | None = None, limit: int | None = None) -> list[Row]:
+def open_rows(
+    source: str | Path,
+    answerer: Answerer,
+    split: str | None = None,
+    limit: int | None = None,
+    answer_pattern: str | None = None,
+) -> list[Row]:
     """Open ``source`` for evaluating a run.
 
     Args:
@@ -23,17 +30,22 @@ def open_rows(source: str | Path, answerer: Answerer, split: str | None = None, 
         split: Which part to read; by default "valid" of an encoded dataset and "train", the only one that a file has,
             of anything else.
         limit: Number of rows to keep, from the first; None: all.
+        answer_pattern: Regular expression that finds the answer in a response of a raw row; None: what did so for the
+            rows that the run learned from.
 
     Raises:
         InputError: If there is no such split or no row, a row is malformed, or the data was encoded for another run.
     """
+    pattern = answer_pattern or answerer.run.answer_pattern
     if is_encoded(source):
+        if answer_pattern:
+            raise InputError(f"--answer-pattern: {source} is encoded, and its answers are found; leave it out")
         rows = _encoded_split(load_encoded(source), answerer.run, split or "valid")
         rows = list(rows.select(range(min(limit or len(rows), len(rows)))))
     else:
         if split not in (None, "train") and Path(source).is_file():
             raise InputError(f"--split {split}: the file {source} has no parts; leave --split out")
-        samples = islice(read_samples(source, split or "train"), limit)
+        samples = islice(read_samples(source, split or "train", compile_pattern(pattern)), limit)
         rows = tokenize_samples(answerer.tokenizer, answerer.run.template, samples)
     if not rows:
         raise InputError(f"{source}: holds no rows to evaluate")

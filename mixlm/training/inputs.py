@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from mixlm.data.responses import compile_pattern, count_rules, tell_rules
 from mixlm.data.samples import read_samples
 from mixlm.data.tables import PARTS, as_dataset, tokens_of
 from mixlm.data.template import Template
@@ -31,6 +32,8 @@ class TrainingData:
         tokenizer: The base tokenizer.
         template: How samples were rendered.
         encoded: The encoded dataset they come from; None for a raw file.
+        pattern: Found the answers in responses; None: the marks that are known did.
+        answers: How the answers of a raw file were found, in words; empty if all had columns of their own.
     """
 
     train: "Dataset"
@@ -38,6 +41,8 @@ class TrainingData:
     tokenizer: "PreTrainedTokenizerFast"
     template: Template
     encoded: EncodedData | None = None
+    pattern: str | None = None
+    answers: str = ""
 
     @property
     def codebook_size(self) -> int:
@@ -68,6 +73,8 @@ def open_data(source: str, model: str, method: Method, options: TrainingOptions)
         raise InputError(
             f"--valid {valid}: {source} is encoded, and so are its validation rows; give it to mixlm-encode"
         )
+    if encoded and options.answer_pattern:
+        raise InputError(f"--answer-pattern: {source} is encoded, and its answers are found; give it to mixlm-encode")
     data = _open_encoded(source, model) if encoded else _open_file(source, model, method, options)
     if options.eval_every and data.valid is None:
         raise InputError("--eval-every needs validation rows; give --valid FILE, or encode with --valid-fraction")
@@ -75,17 +82,19 @@ def open_data(source: str, model: str, method: Method, options: TrainingOptions)
 
 
 def _open_file(source: str, model: str, method: Method, options: TrainingOptions) -> TrainingData:
-    template, valid = options.template, options.valid
+    template, valid, pattern = options.template, options.valid, compile_pattern(options.answer_pattern)
     if method.needs_codes:
         raise InputError(
             f"{source}: method '{method.name}' needs codes, and this is no encoded dataset; "
             f"encode it first: mixlm-encode {source} --model {model} --out ENCODED"
         )
-    samples = [*read_samples(source)]
+    samples = [*read_samples(source, pattern=pattern)]
     tokenizer = open_tokenizer(model, ("".join(template.render(sample)) for sample in samples))
     train = as_dataset(tokenize_samples(tokenizer, template, samples), source)
-    held_out = as_dataset(tokenize_samples(tokenizer, template, read_samples(valid)), valid) if valid else None
-    return TrainingData(train, held_out, tokenizer, template)
+    measured = tokenize_samples(tokenizer, template, read_samples(valid, pattern=pattern)) if valid else None
+    held_out = as_dataset(measured, valid) if valid else None
+    answers = tell_rules(count_rules(sample.rule for sample in samples), len(samples))
+    return TrainingData(train, held_out, tokenizer, template, None, options.answer_pattern, answers)
 
 
 def _open_encoded(source: str, model: str) -> TrainingData:
@@ -96,7 +105,7 @@ def _open_encoded(source: str, model: str) -> TrainingData:
             f"{data.path}: encoded with another tokenizer ({data.manifest.get('model', 'unknown')}) "
             f"than that of {model}; encode again with --model {model}"
         )
-    return TrainingData(data.train, data.valid, tokenizer, data.template, data)
+    return TrainingData(data.train, data.valid, tokenizer, data.template, data, data.answer_pattern)
 
 
 def leave_out_long(

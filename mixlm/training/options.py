@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass, field, fields
 from importlib.util import find_spec
 from typing import Any, get_args
 
+from mixlm.data.responses import compile_pattern
 from mixlm.data.template import Template
 from mixlm.errors import InputError
 from mixlm.evaluation.checks import require_check
@@ -36,6 +37,8 @@ class TrainingOptions:
         method_options: The method's own options.
         template: Renders a raw file; an encoded dataset brings its own.
         valid: File of validation rows, for a raw file.
+        answer_pattern: Regular expression that finds the answer in a response, in place of the marks that are known;
+            for a raw file.
         learning_rate: Peak rate of everything but new rows.
         new_token_lr: Peak rate of new vocabulary rows; None: the greater of ``learning_rate`` and 1e-3. A rate of
             1e-5, usual for fine-tuning, hardly moves a row from its random start.
@@ -77,6 +80,7 @@ class TrainingOptions:
     method_options: dict[str, Any] = field(default_factory=dict)
     template: Template = field(default_factory=Template)
     valid: str | None = None
+    answer_pattern: str | None = None
     learning_rate: float = 1e-5
     new_token_lr: float | None = None
     new_token_noise: float = 1.0
@@ -134,6 +138,7 @@ class TrainingOptions:
                 f"--save-every {self.save_every} is no multiple of --eval-every {self.eval_every}, and "
                 f"--select {self.select} chooses among checkpoints that were evaluated; change one of the two"
             )
+        compile_pattern(self.answer_pattern)
         if self.select == "accuracy":
             require_check(self.check)
 

@@ -104,6 +104,8 @@ class _Finetuning:
         self.path = check_folder(out, self.arguments)
         self.method = build_method(options.method, options.method_options)
         self.data = open_data(source, model, self.method, options)
+        if self.data.answers:
+            say(f"answers: {self.data.answers}")
         check_start(model, self.method, self.data.template, options, say)
 
     def trainer(self, advance: Advance | None) -> MixedTrainer:
@@ -178,6 +180,7 @@ class _Finetuning:
             method_options=self.method.options(),
             arguments=self.arguments,
             seed=self.options.seed,
+            answer_pattern=self.data.pattern,
         )
 
     def _prepare_rows(self, context: int | None) -> MixedDataset:

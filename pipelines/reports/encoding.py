@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from mixlm.data.responses import FIGURE, tell_rules
 from vqvae.options import PAPERS_CODES, VQVAEModelOptions
 
 
@@ -29,6 +30,9 @@ def print_encoding(manifest: dict[str, Any], out: str, model: str) -> None:
     skipped = sum(counts[split]["skipped_rows"] for split in ("train", "valid"))
     if skipped:
         click.echo(f"left out  {skipped} malformed row{'s' * (skipped > 1)}")
+    for split in ("train", "valid"):
+        if rules := _rules(counts[split]):
+            click.echo(f"answers   of {split}: {tell_rules(rules, counts[split]['samples'])}")
     longest = max(counts[split]["longest"] for split in ("train", "valid"))
     click.echo(f"longest   {longest} tokens as text: prompt, trace and solution of one sample")
     if manifest["align"] == "step":
@@ -49,6 +53,11 @@ def print_encoding(manifest: dict[str, Any], out: str, model: str) -> None:
     click.echo(
         f"next      mixlm-train {shlex.quote(str(out))} --model {shlex.quote(model)} --out RUN --method assorted"
     )
+
+
+def _rules(counts: dict[str, int]) -> dict[str, int]:
+    """Return how many answers of a split each rule found."""
+    return {name.removeprefix(FIGURE): count for name, count in counts.items() if name.startswith(FIGURE)}
 
 
 def _samples_line(split: str, counts: dict[str, int], rate: int | None) -> str:

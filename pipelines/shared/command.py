@@ -10,6 +10,7 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
+from mixlm.data.values import is_text
 from mixlm.errors import InputError
 from mixlm.processes import Processes
 from pipelines.shared.config_file import CONFIG, config_option
@@ -71,7 +72,16 @@ class Command(click.Command):
                 error.message = f"{ctx.meta[CONFIG]}: {error.message}"
             raise
         self._join_lists(ctx)
+        self._require_text(ctx)
         return rest
+
+    def _require_text(self, ctx: click.Context) -> None:
+        """Refuse bytes that are no text, which could be written to no file and given to no tokenizer."""
+        for param in self.params:
+            value = ctx.params.get(param.name)
+            for text in map(str, value if isinstance(value, tuple) else (value,)):
+                if not is_text(text):
+                    raise click.BadParameter(f"{text!a} holds what is no UTF-8 text; write it in UTF-8", ctx, param)
 
     def _join_lists(self, ctx: click.Context) -> None:
         """Put the values of an option that takes several after the file's, so that one more does not drop those."""

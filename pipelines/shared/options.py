@@ -80,6 +80,12 @@ rows_options = several(
 _CHECKS = {"default": "exact", "show_default": True, "type": click.Choice(get_args(CheckName))}
 check_option = click.option("--check", **_CHECKS, help="How answers are compared.")
 
+_PATTERN = (
+    "Regular expression that finds the answer in a response; of its last match the first group, if it has one.  "
+    "[default: the marks that docs/FORMATS.md lists]"
+)
+answer_pattern_option = click.option("--answer-pattern", metavar="REGEX", help=_PATTERN)
+
 _NAMED = "What the server calls RUN.  [default: its only model, or RUN]"
 _SERVER = "Let a server of completions decode, such as vLLM, that serves RUN."
 _REQUESTS = {"default": 16, "show_default": True, "type": _positive, "help": "Requests under way at once."}

@@ -36,7 +36,8 @@ def test_options_come_from_yaml(mixlm, tmp_path):
 def test_convert_then_split(mixlm, tmp_path):
     rows = [{"question": f"q{n}", "answer": f"step\n#### {n}"} for n in range(10)]
     (tmp_path / "raw.jsonl").write_text("\n".join(map(json.dumps, rows)))
-    assert mixlm("convert", "raw.jsonl", "--out", "rows.jsonl").output == "wrote 10 rows to rows.jsonl\n"
+    written = "answers: 10 after '####'\nwrote 10 rows to rows.jsonl\n"
+    assert mixlm("convert", "raw.jsonl", "--out", "rows.jsonl").output == written
     result = mixlm("split", "rows.jsonl", "--train", "t.jsonl", "--valid", "v.jsonl", "--share", "0.3")
     assert result.output == "wrote 7 rows to t.jsonl\nwrote 3 rows to v.jsonl\n"
     assert len(read(tmp_path / "t.jsonl")) == 7

@@ -45,7 +45,7 @@ def test_convert_brings_other_layouts_to_question_steps_answer(tmp_path):
         {"question": "q", "reasoning": "one\ntwo", "answer": "2"},
     ]
     write_rows(source, layouts)
-    assert convert(str(source), out) == 3
+    assert convert(str(source), out) == (3, 0, {"hashes": 1, "said": 1})
     assert read(out) == [{"question": "q", "steps": ["one", "two"], "answer": "2"}] * 3
 
 
