@@ -22,8 +22,9 @@ from mixlm.generation.engine import Engine
 from mixlm.generation.options import GenerationOptions
 from mixlm.generation.plan import Request
 from mixlm.methods import build_method
+from mixlm.model.special_tokens import special_ids
 from mixlm.model.tokenizers import build_tokenizer
-from mixlm.model.vocabulary import extend_vocabulary, special_ids
+from mixlm.model.vocabulary import extend_vocabulary
 from mixlm.run import Run
 
 

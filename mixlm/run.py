@@ -13,7 +13,8 @@ from mixlm.data.template import Template
 from mixlm.encoding import VQVAE
 from mixlm.errors import InputError
 from mixlm.methods import Method, Progress, build_method
-from mixlm.model.special_tokens import SpecialIds
+from mixlm.model.special_tokens import SpecialIds, special_ids
+from mixlm.model.tokenizers import INFO_NAME
 from vqvae.model.cutting import Cutting
 
 
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     import torch
     from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase
 
-INFO_NAME = "mixlm.json"
 BASE = "base"  # in place of a method: of a model that was not trained here
 FORMAT_VERSION = 1
 
@@ -188,7 +188,6 @@ def base_run(model: str, template: Template) -> Run:
     """
     from mixlm.model.loading import is_scratch
     from mixlm.model.tokenizers import open_tokenizer, tokenizer_fingerprint
-    from mixlm.model.vocabulary import special_ids
 
     if is_scratch(model):
         raise InputError(

@@ -8,8 +8,8 @@ from mixlm.data.template import Template
 from mixlm.generation.answers import count_tokens, read_answer
 from mixlm.methods import Progress, build_method
 from mixlm.methods.mixing import PAPER_LENGTHS, draw_two_level
-from mixlm.model.special_tokens import SpecialIds, latent_span
-from mixlm.model.vocabulary import extend_vocabulary, matrices, special_ids
+from mixlm.model.special_tokens import SpecialIds, latent_span, special_ids
+from mixlm.model.vocabulary import extend_vocabulary, matrices
 from tests.coded_rows import coded, fixed
 from tests.tiny_runs import tiny_run, tiny_tokenizer
 from tests.vqvae_rows import codes_of, random_rows, random_vqvae

@@ -14,9 +14,8 @@ from mixlm.data.template import Template
 from mixlm.data.tokenization import tokenize_samples
 from mixlm.encoding.manifest import MANIFEST_VERSION, write_manifest
 from mixlm.encoding.shard_files import write_shard
-from mixlm.model.special_tokens import PAUSE, SpecialIds, latent_span
+from mixlm.model.special_tokens import PAUSE, SpecialIds, add_project_tokens, latent_span, special_ids
 from mixlm.model.tokenizers import build_tokenizer, tokenizer_fingerprint
-from mixlm.model.vocabulary import special_ids
 from mixlm.run import Run
 from vqvae import ChunkVQVAE, ChunkVQVAEConfig
 from vqvae.options import PAPERS_CODES
@@ -32,7 +31,7 @@ def tiny_tokenizer() -> PreTrainedTokenizerFast:
     words = Tokenizer(WordLevel({word: index for index, word in enumerate(WORDS)}, unk_token="a"))
     words.pre_tokenizer = Whitespace()
     tokenizer = PreTrainedTokenizerFast(tokenizer_object=words, eos_token="<eos>", pad_token="<eos>")
-    tokenizer.add_tokens([*latent_span(CODES), PAUSE], special_tokens=True)
+    add_project_tokens(tokenizer, [*latent_span(CODES), PAUSE])
     return tokenizer
 
 
@@ -71,7 +70,7 @@ def tiny_run(method: str = "assorted", path: Path = Path("run"), ids: SpecialIds
 def byte_tokenizer() -> PreTrainedTokenizerFast:
     """A byte-level tokenizer of real text, with two delimiters and five latents."""
     tokenizer = build_tokenizer(["1 + 2 = 3\n### 3", "4 + 5 = 9\n### 9"], vocab_size=280)
-    tokenizer.add_tokens(latent_span(CODES), special_tokens=True)
+    add_project_tokens(tokenizer, latent_span(CODES))
     return tokenizer
 
 
@@ -99,7 +98,7 @@ def saved_run(path: Path, method: str = "assorted") -> Run:
     """A finished run on disk: a random Llama with a byte-level tokenizer, and stage 1 beside it."""
     tokenizer = byte_tokenizer()
     if method == "pause":
-        tokenizer.add_tokens([PAUSE], special_tokens=True)
+        add_project_tokens(tokenizer, [PAUSE])
     run = tiny_run(method, path, special_ids(tokenizer))
     run.fingerprint = tokenizer_fingerprint(tokenizer)
     path.mkdir(parents=True)

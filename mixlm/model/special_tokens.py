@@ -1,10 +1,20 @@
-"""The names and ids of the tokens that reasoning methods add to a vocabulary."""
+"""The names and ids of the tokens that reasoning methods add to a vocabulary.
+
+A base model may have tokens of these names itself. Which are ours is therefore no matter of names: a tokenizer that we
+added tokens to carries their ids among its settings, and with them into every copy of its folder.
+"""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
 
 
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+
+MARK = "mixlm_tokens"  # the setting, in tokenizer_config.json
 IGNORED = -100  # the label that torch's cross-entropy leaves out
 BO_LATENT, EO_LATENT = "<boLatent>", "<eoLatent>"
 PAUSE = "<pause>"
@@ -31,8 +41,8 @@ def latent_span(codebook_size: int) -> list[str]:
     return [BO_LATENT, EO_LATENT, *map(latent_name, range(codebook_size))]
 
 
-def is_project_token(name: str) -> bool:
-    """Tell whether ``name`` is one of this project's tokens, of any method."""
+def is_project_name(name: str) -> bool:
+    """Tell whether ``name`` is the name of one of this project's tokens, of any method, whosever the token is."""
     return name in _OTHERS or _LATENT.fullmatch(name) is not None
 
 
@@ -63,7 +73,7 @@ class SpecialIds:
     eo_thought: int | None = None
 
     @classmethod
-    def from_names(cls, eos: int, ids: dict[str, int]) -> "SpecialIds":
+    def from_names(cls, eos: int, ids: Mapping[str, int]) -> "SpecialIds":
         """Collect the ids of this project's tokens out of ``ids``, a map of token to id.
 
         Raises:
@@ -75,6 +85,12 @@ class SpecialIds:
             raise ValueError("the latent tokens of this vocabulary are not consecutive")
         fields = {field: ids[name] for name, field in _OTHERS.items() if name in ids}
         return cls(eos, first_latent=first, codebook_size=len(latents), **fields)
+
+    def names(self) -> dict[str, int]:
+        """Return the ids by the names of their tokens, those that the vocabulary holds: what ``from_names`` takes."""
+        others = {name: getattr(self, field) for name, field in _OTHERS.items()}
+        latents = {latent_name(code): token for code, token in enumerate(self.latent_ids)}
+        return {name: token for name, token in others.items() if token is not None} | latents
 
     @property
     def latent_ids(self) -> range:
@@ -104,9 +120,46 @@ class SpecialIds:
         return asdict(self)
 
 
-def project_tokens(vocabulary: dict[str, int]) -> dict[str, int]:
-    """Keep of a token-to-id map only this project's tokens."""
-    return {name: index for name, index in vocabulary.items() if is_project_token(name)}
+def special_ids(tokenizer: "PreTrainedTokenizerBase") -> SpecialIds:
+    """Return the ids of this project's tokens in ``tokenizer``; a base model's own of the same names are none."""
+    return SpecialIds(tokenizer.eos_token_id, **tokenizer.init_kwargs.get(MARK, {}))
+
+
+def mark_tokens(tokenizer: "PreTrainedTokenizerBase", special: SpecialIds) -> None:
+    """Let ``tokenizer`` carry, wherever it is saved, which of its tokens are ours."""
+    fields = {name: value for name, value in special.to_dict().items() if value is not None and name != "eos"}
+    if special.present():
+        tokenizer.init_kwargs[MARK] = fields
+
+
+def add_project_tokens(tokenizer: "PreTrainedTokenizerBase", names: Sequence[str]) -> list[int]:
+    """Add those tokens ``names`` that are not there yet, in place.
+
+    If one of the names is that of a token of the base model's own, it stays its own: all that are added then have
+    other names.
+
+    Returns:
+        The ids of the tokens that are new.
+    """
+    special, vocabulary = special_ids(tokenizer), tokenizer.get_vocab()
+    held = special.names()
+    missing = [name for name in names if name not in held]
+    if not missing:
+        return []
+    free = missing
+    while not vocabulary.keys().isdisjoint(free):
+        free = [f"<mixlm_{name[1:]}" for name in free]
+    tokenizer.add_tokens(free, special_tokens=True)
+    new = tokenizer.convert_tokens_to_ids(free)
+    mark_tokens(tokenizer, SpecialIds.from_names(special.eos, held | dict(zip(missing, new, strict=True))))
+    return new
+
+
+def namesakes(tokenizer: "PreTrainedTokenizerBase") -> list[str]:
+    """Return the names of this project's that tokens of the base model's own have, in the order of their ids."""
+    ours = set(special_ids(tokenizer).present())
+    found = {token: name for name, token in tokenizer.get_vocab().items() if is_project_name(name)}
+    return [found[token] for token in sorted(found) if token not in ours]
 
 
 def text_only(ids: Iterable[int], special: SpecialIds) -> list[int]:

@@ -2,17 +2,21 @@
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mixlm.errors import InputError
 from mixlm.model.loading import is_scratch, open_pretrained, read_scratch
-from mixlm.model.special_tokens import is_project_token
+from mixlm.model.special_tokens import MARK, SpecialIds, mark_tokens, special_ids
 
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
+
+
+INFO_NAME = "mixlm.json"  # of a run
 
 
 def open_tokenizer(model: str, texts: Iterable[str] = ()) -> "PreTrainedTokenizerFast":
@@ -33,11 +37,19 @@ def open_tokenizer(model: str, texts: Iterable[str] = ()) -> "PreTrainedTokenize
     from transformers import AutoTokenizer
 
     tokenizer = open_pretrained(AutoTokenizer, model)
+    if MARK not in tokenizer.init_kwargs:
+        _mark_older_run(tokenizer, Path(model) / INFO_NAME)
     if tokenizer.eos_token_id is None:
         raise InputError(
             f"{model}: its tokenizer has no end-of-sequence token; set eos_token in tokenizer_config.json"
         )
     return tokenizer
+
+
+def _mark_older_run(tokenizer: "PreTrainedTokenizerFast", info: Path) -> None:
+    """Mark the tokens of a run that was written before its tokenizer carried their ids: it tells them itself."""
+    with suppress(OSError, ValueError, KeyError, TypeError):  # no run, or a damaged one, which opening it tells
+        mark_tokens(tokenizer, SpecialIds(**json.loads(info.read_text(encoding="utf-8"))["ids"]))
 
 
 def build_tokenizer(texts: Iterable[str], vocab_size: int = 1024) -> "PreTrainedTokenizerFast":
@@ -78,9 +90,8 @@ def tokenizer_fingerprint(tokenizer: "PreTrainedTokenizerFast") -> str:
         16 hexadecimal digits.
     """
     parts = json.loads(tokenizer.backend_tokenizer.to_str())
-    added = [
-        (token["id"], token["content"]) for token in parts["added_tokens"] if not is_project_token(token["content"])
-    ]
+    ours = set(special_ids(tokenizer).present())
+    added = [(token["id"], token["content"]) for token in parts["added_tokens"] if token["id"] not in ours]
     decisive = {
         "model": parts["model"],
         "normalizer": parts["normalizer"],
@@ -91,9 +102,23 @@ def tokenizer_fingerprint(tokenizer: "PreTrainedTokenizerFast") -> str:
 
 
 def save_base_tokenizer(tokenizer: "PreTrainedTokenizerFast", folder: Path) -> None:
-    """Save a tokenizer without this project's tokens, which only a run has."""
+    """Save a tokenizer without this project's tokens, which only a run has.
+
+    Where a token of somebody else's follows them, whose id would move, they are saved, too.
+    """
     tokenizer.save_pretrained(folder)
-    file = folder / "tokenizer.json"
-    parts = json.loads(file.read_text(encoding="utf-8"))
-    parts["added_tokens"] = [token for token in parts["added_tokens"] if not is_project_token(token["content"])]
-    file.write_text(json.dumps(parts, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
+    ours = set(special_ids(tokenizer).present())
+    if not ours or max(set(tokenizer.get_vocab().values()) - ours) > min(ours):
+        return
+    with _edited(folder / "tokenizer.json") as parts:
+        parts["added_tokens"] = [token for token in parts["added_tokens"] if token["id"] not in ours]
+    with _edited(folder / "tokenizer_config.json") as settings:
+        del settings[MARK]
+
+
+@contextmanager
+def _edited(file: Path) -> Iterator[dict[str, Any]]:
+    """Give the content of a JSON file to be changed, and write it back."""
+    content = json.loads(file.read_text(encoding="utf-8"))
+    yield content
+    file.write_text(json.dumps(content, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from mixlm.errors import InputError
-from mixlm.model.special_tokens import SpecialIds, project_tokens
+from mixlm.model.special_tokens import SpecialIds, add_project_tokens, special_ids
 
 
 if TYPE_CHECKING:
@@ -15,11 +15,6 @@ if TYPE_CHECKING:
 
 
 MOST_CHUNKS = 500_000  # that rows start from; more would not move them
-
-
-def special_ids(tokenizer: "PreTrainedTokenizerFast") -> SpecialIds:
-    """Return the ids of this project's tokens in ``tokenizer``."""
-    return SpecialIds.from_names(tokenizer.eos_token_id, project_tokens(tokenizer.get_vocab()))
 
 
 def extend_vocabulary(
@@ -33,7 +28,8 @@ def extend_vocabulary(
 
     Matrices never shrink: a checkpoint may have spare rows, and they are used first. Every new row, in the input and
     the output matrix, is the mean of the old rows plus normal noise, so that no two are alike. Tokens that are there
-    already keep their rows.
+    already keep their rows. Where a base model has tokens of these names itself, those stay its own, and what is added
+    has other names.
 
     Args:
         model: Any causal LM of transformers, its head tied or not.
@@ -48,20 +44,19 @@ def extend_vocabulary(
     Raises:
         InputError: If the tokenizer already holds latents of a codebook of another size.
     """
-    old = len(tokenizer)
-    wanted = SpecialIds.from_names(-1, project_tokens({name: index for index, name in enumerate(names)})).codebook_size
-    held = special_ids(tokenizer).codebook_size
+    wanted = SpecialIds.from_names(-1, {name: index for index, name in enumerate(names)}).codebook_size
+    special = special_ids(tokenizer)
+    held = special.codebook_size
     if wanted and held and wanted != held:
         raise InputError(
             f"the model already has latents of a codebook of {held}, the data has {wanted}; "
             f"start from the base model, or encode the data with --codebook-size {held}"
         )
-    present = tokenizer.get_vocab()
-    tokenizer.add_tokens([name for name in names if name not in present], special_tokens=True)
-    if len(tokenizer) > model.get_input_embeddings().weight.shape[0]:
-        model.resize_token_embeddings(len(tokenizer), mean_resizing=False)
-    new = list(range(old, len(tokenizer)))
-    text_rows = len(tokenizer) - len(project_tokens(tokenizer.get_vocab()))
+    text_rows = len(tokenizer) - len(special.present())
+    new = add_project_tokens(tokenizer, names)
+    rows = max(tokenizer.get_vocab().values()) + 1  # more than there are tokens, where ids are left out
+    if rows > model.get_input_embeddings().weight.shape[0]:
+        model.resize_token_embeddings(rows, mean_resizing=False)
     _start_rows(model, new, text_rows, seed, noise)
     _end_with(model, tokenizer.eos_token_id)
     return new

@@ -2,17 +2,22 @@
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mixlm.data.template import Template
 from mixlm.encoding.manifest import changed_arguments
 from mixlm.errors import InputError
 from mixlm.methods.base import Method
+from mixlm.model.special_tokens import namesakes
 from mixlm.run import INFO_NAME, load_run
 from mixlm.training.options import TrainingOptions
 from vqvae.training.trainer_base import CHECKPOINTS, last_checkpoint
+
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
 
 
 def check_folder(path: Path, arguments: dict[str, Any]) -> Path:
@@ -104,6 +109,23 @@ def _check_row_start(method: Method, start: str) -> None:
     else:
         return
     raise InputError(f"--new-token-start {start}: method '{method.name}' {lacking}; leave it out")
+
+
+def tell_namesakes(tokenizer: "PreTrainedTokenizerBase", new: Sequence[int], say: Callable[[str], None]) -> None:
+    """Tell the user if the base model has tokens of its own that are named like ours, and what ours are named then.
+
+    Args:
+        tokenizer: Of the model, with the tokens of the method.
+        new: Ids of those that training has added.
+        say: Told.
+    """
+    own = namesakes(tokenizer)
+    if own:
+        line = (
+            f"note: {', '.join(own[:5])}{' ..' if len(own) > 5 else ''}: of the model's own, keeps its id and meaning"
+        )
+        names = tokenizer.convert_ids_to_tokens(list(new[:3]))
+        say(f"{line}; the method's tokens are {', '.join(names)}{' ..' if len(new) > 3 else ''}" if names else line)
 
 
 def warn_of_schedule(

@@ -19,8 +19,9 @@ from mixlm.methods.base import recoded
 from mixlm.model.collator import Collator
 from mixlm.model.loading import context_length, open_model
 from mixlm.model.lora import add_adapter, merge_adapter
+from mixlm.model.special_tokens import special_ids
 from mixlm.model.stop import add_stop, save_stop
-from mixlm.model.vocabulary import extend_vocabulary, special_ids, start_from_codes, start_from_text
+from mixlm.model.vocabulary import extend_vocabulary, start_from_codes, start_from_text
 from mixlm.processes import Processes
 from mixlm.run import Run
 from mixlm.training.inputs import leave_out_long, open_data
@@ -29,7 +30,14 @@ from mixlm.training.mixed_dataset import MeasuredDataset, MixedDataset
 from mixlm.training.model_card import write_card
 from mixlm.training.new_rows import NewRows
 from mixlm.training.options import TrainingOptions
-from mixlm.training.preflight import check_folder, check_start, checkpoint_step, claim_folder, warn_of_schedule
+from mixlm.training.preflight import (
+    check_folder,
+    check_start,
+    checkpoint_step,
+    claim_folder,
+    tell_namesakes,
+    warn_of_schedule,
+)
 from mixlm.training.schedule import Schedule
 from mixlm.training.trainer import MixedTrainer, trainer_arguments
 from vqvae.advance import Advance
@@ -113,6 +121,7 @@ class _Finetuning:
         options = self.options
         set_seed(options.seed)
         lm, self.new_ids = self._open_model()
+        tell_namesakes(self.data.tokenizer, self.new_ids, self.say)
         self.run = self._describe()
         training = self._prepare_rows(context_length(lm.config))
         self._start_latents(lm, training)

@@ -17,15 +17,14 @@ from mixlm.errors import InputError
 from mixlm.generation.engine import Engine
 from mixlm.generation.options import GenerationOptions, LatentMode
 from mixlm.generation.plan import Request
-from mixlm.model.special_tokens import BO_THOUGHT, EO_THOUGHT, THOUGHT
+from mixlm.model.special_tokens import BO_THOUGHT, EO_THOUGHT, THOUGHT, add_project_tokens, special_ids
 from mixlm.model.thoughts import fill_thoughts
-from mixlm.model.vocabulary import special_ids
 from mixlm.run import Run
 from tests.tiny_runs import SPARE_ROWS, tiny_model, tiny_run, tiny_tokenizer
 
 
 TOKENIZER = tiny_tokenizer()
-TOKENIZER.add_tokens([BO_THOUGHT, EO_THOUGHT, THOUGHT], special_tokens=True)
+add_project_tokens(TOKENIZER, [BO_THOUGHT, EO_THOUGHT, THOUGHT])
 IDS = special_ids(TOKENIZER)
 ROWS = [
     {"row": i, "prompt_ids": prompt, "trace_ids": [1, 2, 3, 4], "solution_ids": [9, 10 + i, 0], "step_lengths": [2, 2]}

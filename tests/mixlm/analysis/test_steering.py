@@ -11,7 +11,7 @@ from mixlm.generation.answers import read_answer
 from mixlm.generation.engine import Engine
 from mixlm.generation.options import GenerationOptions
 from mixlm.generation.plan import Answerer, Request
-from mixlm.model.vocabulary import special_ids
+from mixlm.model.special_tokens import special_ids
 from mixlm.run import Run
 from tests.tiny_runs import WORDS, tiny_model, tiny_run, tiny_tokenizer
 

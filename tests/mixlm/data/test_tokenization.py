@@ -16,7 +16,7 @@ from mixlm.data.tokenization import (
     tokenize_text,
 )
 from mixlm.errors import InputError
-from mixlm.model.special_tokens import PAUSE, latent_span
+from mixlm.model.special_tokens import PAUSE, add_project_tokens, latent_span
 from mixlm.model.tokenizers import build_tokenizer
 
 
@@ -33,7 +33,8 @@ TEXTS = ["so now 3 + 4 gives 7 .\nso now 7 - 2 gives 5 .", "user\nsystem\nassist
 def byte_tokenizer():
     """A byte-level tokenizer to which this project's tokens and the marks of a chat were added."""
     tokenizer = build_tokenizer(TEXTS, vocab_size=300)
-    tokenizer.add_tokens([*latent_span(5), PAUSE, *MARKS], special_tokens=True)
+    add_project_tokens(tokenizer, [*latent_span(5), PAUSE])
+    tokenizer.add_tokens(MARKS, special_tokens=True)
     tokenizer.chat_template = CHAT
     return tokenizer
 

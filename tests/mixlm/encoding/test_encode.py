@@ -11,7 +11,7 @@ from mixlm.encoding.dataset import load_encoded, open_vqvae
 from mixlm.encoding.encode import WRITTEN_BEHIND
 from mixlm.encoding.manifest import read_manifest
 from mixlm.errors import InputError
-from mixlm.model.special_tokens import latent_span
+from mixlm.model.special_tokens import add_project_tokens, latent_span
 from mixlm.model.tokenizers import open_tokenizer, tokenizer_fingerprint
 from tests.encoding_work import CODES, LENGTH, RATE, Work, contents, cut, tables
 from tests.interruption import Interrupted
@@ -227,7 +227,7 @@ def test_empty_traces_are_kept_and_counted(tmp_path):
 def test_a_run_can_be_the_model_and_gives_the_base_tokenizer(fresh, encoded):
     tokenizer = open_tokenizer(str(encoded / "tokenizer"))
     expected = tokenizer_fingerprint(tokenizer)
-    tokenizer.add_tokens(latent_span(CODES), special_tokens=True)
+    add_project_tokens(tokenizer, latent_span(CODES))
     fresh.model = fresh.folder / "run"
     tokenizer.save_pretrained(fresh.model)
     out = fresh.encode(vqvae=str(encoded / "vqvae"))

@@ -7,8 +7,8 @@ from mixlm.data.template import Template
 from mixlm.errors import InputError
 from mixlm.evaluation.inputs import open_rows
 from mixlm.generation.engine import Engine
+from mixlm.model.special_tokens import special_ids
 from mixlm.model.tokenizers import tokenizer_fingerprint
-from mixlm.model.vocabulary import special_ids
 from mixlm.run import Run
 from tests.tiny_runs import byte_tokenizer, tiny_run, write_encoded_for
 

@@ -15,17 +15,16 @@ from mixlm.generation.options import GenerationOptions, LatentMode
 from mixlm.generation.plan import Request
 from mixlm.generation.prefill import prefill, think
 from mixlm.model.forward import thoughtful_batch
-from mixlm.model.special_tokens import BO_THOUGHT, EO_THOUGHT, THOUGHT
+from mixlm.model.special_tokens import BO_THOUGHT, EO_THOUGHT, THOUGHT, add_project_tokens, special_ids
 from mixlm.model.stop import STOP, STOP_FILE, add_stop, load_stop, save_stop, stop_loss
 from mixlm.model.thoughts import cut_up, thought_generate
-from mixlm.model.vocabulary import special_ids
 from mixlm.run import Run
 from tests.tiny_runs import tiny_model, tiny_run, tiny_tokenizer
 from tests.tiny_thoughts import FAMILIES, Row, embed_row, make_batch, make_row, plain_continuation, random_lm
 
 
 TOKENIZER = tiny_tokenizer()
-TOKENIZER.add_tokens([BO_THOUGHT, THOUGHT, EO_THOUGHT], special_tokens=True)
+add_project_tokens(TOKENIZER, [BO_THOUGHT, THOUGHT, EO_THOUGHT])
 IDS = special_ids(TOKENIZER)
 PROMPTS = [[1, 2, 3], [4], [5, 6, 7, 1, 2, 3, 4], [0, 0, 2], [7, 7], [3, 2, 1, 5]]
 NEW = 8

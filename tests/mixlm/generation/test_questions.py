@@ -9,7 +9,7 @@ from mixlm.generation.engine import Engine
 from mixlm.generation.explain import Reading
 from mixlm.generation.options import parse_latent_mode
 from mixlm.generation.questions import Answered, Question, read_questions, readable_ids, single_question
-from mixlm.model.vocabulary import special_ids
+from mixlm.model.special_tokens import special_ids
 from tests.tiny_runs import byte_tokenizer, tiny_run
 
 

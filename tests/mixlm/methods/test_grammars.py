@@ -10,8 +10,7 @@ from mixlm.generation.grammar import LatentGrammar, span_limits
 from mixlm.generation.options import GenerationOptions, parse_latent_mode
 from mixlm.generation.plan import Request
 from mixlm.methods import METHODS, build_method
-from mixlm.model.special_tokens import SpecialIds
-from mixlm.model.vocabulary import special_ids
+from mixlm.model.special_tokens import SpecialIds, special_ids
 from mixlm.run import Run
 from tests.coded_rows import coded, fixed
 from tests.tiny_runs import tiny_model, tiny_tokenizer

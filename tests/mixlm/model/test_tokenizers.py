@@ -5,8 +5,18 @@ from tokenizers import normalizers, pre_tokenizers
 from transformers import AutoTokenizer
 
 from mixlm.data.tokenization import tokenize_text
-from mixlm.model.special_tokens import BO_THOUGHT, EO_THOUGHT, PAUSE, THOUGHT, latent_span
-from mixlm.model.tokenizers import build_tokenizer, save_base_tokenizer, tokenizer_fingerprint
+from mixlm.model.special_tokens import (
+    BO_THOUGHT,
+    EO_THOUGHT,
+    PAUSE,
+    THOUGHT,
+    SpecialIds,
+    add_project_tokens,
+    latent_span,
+    special_ids,
+)
+from mixlm.model.tokenizers import build_tokenizer, open_tokenizer, save_base_tokenizer, tokenizer_fingerprint
+from tests.tiny_runs import saved_run
 
 
 TEXTS = ["so now 3 + 4 gives 7 .", "so now 7 - 2 gives 5 ."]
@@ -16,7 +26,7 @@ PROJECT = [*latent_span(12), PAUSE, BO_THOUGHT, THOUGHT, EO_THOUGHT]
 def make(extended: bool = False):
     tokenizer = build_tokenizer(TEXTS, vocab_size=280)
     if extended:
-        tokenizer.add_tokens(PROJECT, special_tokens=True)
+        add_project_tokens(tokenizer, PROJECT)
     return tokenizer
 
 
@@ -64,3 +74,36 @@ def test_the_base_of_a_runs_tokenizer_is_the_tokenizer_that_it_started_from(tmp_
     assert [token["content"] for token in json.loads((tmp_path / "tokenizer.json").read_text())["added_tokens"]] == [
         "<|endoftext|>"
     ]
+
+
+def test_a_base_models_own_tokens_are_part_of_its_tokenizer(tmp_path):
+    own = make()
+    own.add_tokens(["<thought>", "</thought>", "<pause>"], special_tokens=True)
+    assert tokenizer_fingerprint(own) != tokenizer_fingerprint(make())
+    before, fingerprint = own.get_vocab(), tokenizer_fingerprint(own)
+    add_project_tokens(own, PROJECT)
+    assert tokenizer_fingerprint(own) == fingerprint
+    save_base_tokenizer(own, tmp_path)
+    base = AutoTokenizer.from_pretrained(tmp_path)
+    assert base.get_vocab() == before and tokenizer_fingerprint(base) == fingerprint
+
+
+def test_tokens_that_follow_ours_do_not_move(tmp_path):
+    later = make(extended=True)
+    later.add_tokens(["<tool>"], special_tokens=True)
+    save_base_tokenizer(later, tmp_path)
+    base = AutoTokenizer.from_pretrained(tmp_path)
+    assert base.get_vocab() == later.get_vocab() and special_ids(base) == special_ids(later)
+
+
+def test_a_run_of_before_its_tokenizer_was_marked_tells_its_tokens_itself(tmp_path):
+    run = saved_run(tmp_path / "run")
+    settings = tmp_path / "run" / "tokenizer_config.json"
+    values = json.loads(settings.read_text())
+    assert SpecialIds(run.ids.eos, **values.pop("mixlm_tokens")) == run.ids
+    settings.write_text(json.dumps(values))
+    assert special_ids(AutoTokenizer.from_pretrained(run.path)).present() == []
+    tokenizer = open_tokenizer(str(run.path))
+    assert special_ids(tokenizer) == run.ids and tokenizer_fingerprint(tokenizer) == run.fingerprint
+    (tmp_path / "run" / "mixlm.json").write_text("{")  # opening the run says so
+    assert special_ids(open_tokenizer(str(run.path))).present() == []

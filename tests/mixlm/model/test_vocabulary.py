@@ -6,8 +6,8 @@ from tokenizers.pre_tokenizers import Whitespace
 from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from mixlm.errors import InputError
-from mixlm.model.special_tokens import latent_span
-from mixlm.model.vocabulary import extend_vocabulary, matrices, special_ids, start_from_codes, start_from_text
+from mixlm.model.special_tokens import latent_span, special_ids
+from mixlm.model.vocabulary import extend_vocabulary, matrices, start_from_codes, start_from_text
 
 
 WORDS = ["<eos>", "a", "b", "c", "d", "e"]
