@@ -34,7 +34,7 @@ from mixlm.encoding.token_tables import TokenRows, TokenTables
 from mixlm.encoding.tokenizer_pool import TokenizerPool
 from mixlm.errors import InputError
 from mixlm.model.loading import is_scratch
-from mixlm.model.tokenizers import open_tokenizer, save_base_tokenizer
+from mixlm.model.tokenizers import check_reopening, open_tokenizer, save_base_tokenizer
 from mixlm.processes import Processes
 from vqvae import ChunkVQVAEConfig, PredictiveVQVAE, Reader, Stage1Training, evaluate_vqvae, merge_codes, probe_codes
 from vqvae.advance import Advance
@@ -88,6 +88,7 @@ def encode_dataset(
     processes.wait()  # before any of them writes what another would find
     sharding = Sharding(traces, options)
     tokenizer = open_tokenizer(model, sharding.texts(options) if is_scratch(model) else ())
+    check_reopening(tokenizer)
     manifest = manifest_to_fill(manifest, arguments, options, tokenizer)
     with TokenizerPool(sharding, tokenizer, options) as pool:
         work = _Encoding(out, manifest, pool, options, processes, advance_of)

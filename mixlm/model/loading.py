@@ -133,6 +133,8 @@ def scratch_config(model: str, tokenizer: "PreTrainedTokenizerFast") -> "PreTrai
 def described_config(recipe: Mapping[str, Any], where: str, **fields: Any) -> "PreTrainedConfig":
     """Return the configuration that the description of a model from scratch stands for.
 
+    Attention heads that cannot share as many key-value heads as the type has by default have one each.
+
     Args:
         recipe: As ``read_scratch`` returns it.
         where: Names it in errors.
@@ -155,10 +157,28 @@ def described_config(recipe: Mapping[str, Any], where: str, **fields: Any) -> "P
         if name not in known:  # transformers would keep it and go on without it
             raise InputError(f"{where}: a model of type '{kind}' has no field '{name}'{_alike(name, known)}")
     try:
-        return config(**fields, **own)
+        made = config(**fields, **own)
     except (ValueError, TypeError, KeyError, StrictDataclassError) as error:
         reason = str(error.__cause__ or error)
         raise InputError(f"{where}: {' '.join(reason.split())}") from None
+    return made if _heads_fit(made) else _with_heads(recipe, where, **fields)
+
+
+def _heads_fit(config: "PreTrainedConfig") -> bool:
+    """Tell whether the attention heads of a configuration can share its key-value heads, as far as it has such."""
+    names = ("num_attention_heads", "num_key_value_heads")
+    heads, groups = (config.to_dict().get(config.attribute_map.get(name, name)) for name in names)
+    return not (isinstance(heads, int) and isinstance(groups, int) and groups) or heads % groups == 0
+
+
+def _with_heads(recipe: Mapping[str, Any], where: str, **fields: Any) -> "PreTrainedConfig":
+    """Return the configuration with a key-value head for each attention head, in place of the type's own number."""
+    from transformers import CONFIG_MAPPING
+
+    groups = "num_key_value_heads"
+    if recipe.keys() & {groups, CONFIG_MAPPING[recipe["model_type"]].attribute_map.get(groups)}:
+        raise InputError(f"{where}: the number of attention heads is no multiple of {groups}; give one that is")
+    return described_config({**recipe, groups: recipe["num_attention_heads"]}, where, **fields)
 
 
 def _alike(name: str, known: Iterable[str]) -> str:

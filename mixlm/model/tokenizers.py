@@ -2,9 +2,10 @@
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from mixlm.errors import InputError
@@ -13,10 +14,14 @@ from mixlm.model.special_tokens import MARK, SpecialIds, mark_tokens, special_id
 
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerFast
+    from tokenizers.normalizers import Normalizer
+    from tokenizers.pre_tokenizers import PreTokenizer
+    from transformers import PreTrainedConfig, PreTrainedTokenizerFast
 
 
 INFO_NAME = "mixlm.json"  # of a run
+VOCABULARY = 1024  # of a tokenizer that is built, unless told otherwise
+LEAST_WORDS = 2  # of a vocabulary, special tokens apart; transformers opens one with fewer where there is none
 
 
 def open_tokenizer(model: str, texts: Iterable[str] = ()) -> "PreTrainedTokenizerFast":
@@ -33,10 +38,9 @@ def open_tokenizer(model: str, texts: Iterable[str] = ()) -> "PreTrainedTokenize
         InputError: If there is no tokenizer to open, or it has no end-of-sequence token.
     """
     if is_scratch(model):
-        return build_tokenizer(texts, **read_scratch(model).get("tokenizer", {}))
-    from transformers import AutoTokenizer
-
-    tokenizer = open_pretrained(AutoTokenizer, model)
+        recipe = read_scratch(model)
+        return _scratch_tokenizer(texts, recipe["model_type"], _vocab_size(recipe, model))
+    tokenizer = _open_fast(model)
     if MARK not in tokenizer.init_kwargs:
         _mark_older_run(tokenizer, Path(model) / INFO_NAME)
     if tokenizer.eos_token_id is None:
@@ -46,22 +50,92 @@ def open_tokenizer(model: str, texts: Iterable[str] = ()) -> "PreTrainedTokenize
     return tokenizer
 
 
+def _open_fast(model: str) -> "PreTrainedTokenizerFast":
+    """Open a tokenizer that the tokenizers library runs, and try it.
+
+    Raises:
+        InputError: If there is none, it is written in Python, or it cannot be used.
+    """
+    from transformers import AutoTokenizer
+
+    try:
+        tokenizer = open_pretrained(AutoTokenizer, model)
+        kind = type(tokenizer).__name__
+        if not hasattr(tokenizer, "backend_tokenizer"):
+            raise InputError(
+                f"{model}: its tokenizer, {kind}, is written in Python; a fast one is needed: a tokenizer.json of the "
+                'tokenizers library, and "tokenizer_class": "TokenizersBackend" in tokenizer_config.json'
+            )
+        tokenizer("1 a", split_special_tokens=True)
+    except InputError:
+        raise
+    except Exception as error:  # of a damaged file or a class that it is not for, transformers raises anything
+        reason = " ".join(f"{type(error).__name__}: {error}".split())[:300]
+        raise InputError(f"{model}: its tokenizer cannot be used ({reason}); is the folder's the model's?") from None
+    if len(tokenizer.get_vocab().keys() - tokenizer.get_added_vocab().keys()) < LEAST_WORDS:
+        raise InputError(f"{model}: holds no tokenizer, and transformers opens an empty {kind} in its place")
+    return tokenizer
+
+
+def _vocab_size(recipe: Mapping[str, Any], where: str) -> int:
+    """Return how large a vocabulary the description of a model from scratch asks for."""
+    settings = recipe.get("tokenizer", {})
+    size = settings.get("vocab_size", VOCABULARY) if isinstance(settings, Mapping) else None
+    if not isinstance(size, int) or settings.keys() - {"vocab_size"}:
+        raise InputError(
+            f"{where}: 'tokenizer' takes a vocab_size and nothing else, as in {{vocab_size: {VOCABULARY}}}"
+        )
+    return size
+
+
+def _scratch_tokenizer(texts: Iterable[str], model_type: str, vocab_size: int) -> "PreTrainedTokenizerFast":
+    """Build the tokenizer of a model from scratch, of the class that transformers opens its run with.
+
+    Most types open any as it is. The class of some, such as Qwen2's, has a normalizer and a pre-tokenizer of its own;
+    then it is built with those.
+    """
+    from huggingface_hub.errors import StrictDataclassError
+
+    config, empty = {"model_type": model_type}, build_tokenizer((), vocab_size)
+    try:
+        opened = reopened(empty, config)
+    except (ValueError, StrictDataclassError):  # no such type, or none without further fields: making the model tells
+        opened = empty
+    if not differences(empty, opened):
+        return build_tokenizer(texts, vocab_size)
+    backend = opened.backend_tokenizer
+    return reopened(build_tokenizer(texts, vocab_size, backend.normalizer, backend.pre_tokenizer), config)
+
+
 def _mark_older_run(tokenizer: "PreTrainedTokenizerFast", info: Path) -> None:
     """Mark the tokens of a run that was written before its tokenizer carried their ids: it tells them itself."""
     with suppress(OSError, ValueError, KeyError, TypeError):  # no run, or a damaged one, which opening it tells
         mark_tokens(tokenizer, SpecialIds(**json.loads(info.read_text(encoding="utf-8"))["ids"]))
 
 
-def build_tokenizer(texts: Iterable[str], vocab_size: int = 1024) -> "PreTrainedTokenizerFast":
+def build_tokenizer(
+    texts: Iterable[str],
+    vocab_size: int = VOCABULARY,
+    normalizer: "Normalizer | None" = None,
+    pre_tokenizer: "PreTokenizer | None" = None,
+) -> "PreTrainedTokenizerFast":
     """Build a byte-level BPE tokenizer from ``texts``, with one token that ends and pads.
 
-    Any text decodes back to itself. The same texts give the same tokenizer.
+    Any text decodes back to itself, as far as the normalizer leaves it. The same texts give the same tokenizer.
+
+    Args:
+        texts: What it is built from.
+        vocab_size: Its size.
+        normalizer: What it does to texts first; None: nothing.
+        pre_tokenizer: Where it parts words, by bytes; None: as GPT-2's.
     """
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import PreTrainedTokenizerFast
 
     tokenizer = Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    if normalizer is not None:
+        tokenizer.normalizer = normalizer
+    tokenizer.pre_tokenizer = pre_tokenizer or pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
         vocab_size=vocab_size,
@@ -76,6 +150,61 @@ def build_tokenizer(texts: Iterable[str], vocab_size: int = 1024) -> "PreTrained
         pad_token="<|endoftext|>",
         clean_up_tokenization_spaces=False,
     )
+
+
+def reopened(tokenizer: "PreTrainedTokenizerFast", config: Mapping[str, Any] | None = None) -> Any:
+    """Return what ``AutoTokenizer`` opens where a tokenizer was saved.
+
+    transformers chooses the class of a tokenizer by the type of the model beside it, and many classes put parts of
+    their own in place of those that were saved.
+
+    Args:
+        tokenizer: The tokenizer.
+        config: Of the model beside it, as ``config.json`` has it; None: there is none.
+    """
+    from transformers import AutoTokenizer
+
+    with TemporaryDirectory() as folder:
+        tokenizer.save_pretrained(folder)
+        if config is not None:
+            (Path(folder) / "config.json").write_text(json.dumps(dict(config)), encoding="utf-8")
+        return AutoTokenizer.from_pretrained(folder)
+
+
+def differences(one: "PreTrainedTokenizerFast", other: "PreTrainedTokenizerFast") -> list[str]:
+    """Return the names of what decides ids, texts or prompts and is not the same in two tokenizers."""
+    states = [_state(tokenizer) for tokenizer in (one, other)]
+    return [name for name in states[0] if states[0][name] != states[1][name]]
+
+
+def _state(tokenizer: "PreTrainedTokenizerFast") -> dict[str, Any]:
+    """Return all of a tokenizer that decides what ids a text has, what text ids have, and what a chat is."""
+    parts = json.loads(tokenizer.backend_tokenizer.to_str())
+    decisive = ("model", "normalizer", "pre_tokenizer", "post_processor", "decoder", "added_tokens")
+    special = {name: getattr(tokenizer, f"{name}_token_id") for name in ("bos", "eos", "pad", "unk")}
+    own = {"special ids": special, "chat template": tokenizer.chat_template, "tokens of ours": special_ids(tokenizer)}
+    return {name: parts[name] for name in decisive} | own
+
+
+def check_reopening(tokenizer: "PreTrainedTokenizerFast", config: "PreTrainedConfig | None" = None) -> None:
+    """Find out, before anything depends on it, whether a tokenizer is the same when it is saved and opened again.
+
+    Args:
+        tokenizer: The tokenizer.
+        config: Of the model that it is to be saved with; None: it is saved alone.
+
+    Raises:
+        InputError: If it is not.
+    """
+    opened = reopened(tokenizer, config and config.to_dict())
+    changed = differences(tokenizer, opened)
+    if changed:
+        beside = f"beside a model of type '{config.model_type}' " if config else ""
+        raise InputError(
+            f"saved {beside}the tokenizer, {type(tokenizer).__name__}, would be opened as a "
+            f"{type(opened).__name__} with another {', '.join(changed)}, and the model would read other ids than it "
+            "learned; encode the data with the model that is to be trained"
+        )
 
 
 def tokenizer_fingerprint(tokenizer: "PreTrainedTokenizerFast") -> str:

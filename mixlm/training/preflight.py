@@ -119,13 +119,14 @@ def tell_namesakes(tokenizer: "PreTrainedTokenizerBase", new: Sequence[int], say
         new: Ids of those that training has added.
         say: Told.
     """
-    own = namesakes(tokenizer)
+    own, added = namesakes(tokenizer), tokenizer.convert_ids_to_tokens(list(new))
     if own:
-        line = (
-            f"note: {', '.join(own[:5])}{' ..' if len(own) > 5 else ''}: of the model's own, keeps its id and meaning"
-        )
-        names = tokenizer.convert_ids_to_tokens(list(new[:3]))
-        say(f"{line}; the method's tokens are {', '.join(names)}{' ..' if len(new) > 3 else ''}" if names else line)
+        ours = f"; those of the method are {_listed(added)}" if added else ""
+        say(f"note: tokens of the model's own keep their ids and meaning: {_listed(own)}{ours}")
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join([*names[:4], ".."] if len(names) > 4 else names)
 
 
 def warn_of_schedule(

@@ -21,6 +21,7 @@ from mixlm.model.loading import context_length, open_model
 from mixlm.model.lora import add_adapter, merge_adapter
 from mixlm.model.special_tokens import special_ids
 from mixlm.model.stop import add_stop, save_stop
+from mixlm.model.tokenizers import check_reopening
 from mixlm.model.vocabulary import extend_vocabulary, start_from_codes, start_from_text
 from mixlm.processes import Processes
 from mixlm.run import Run
@@ -121,6 +122,7 @@ class _Finetuning:
         options = self.options
         set_seed(options.seed)
         lm, self.new_ids = self._open_model()
+        check_reopening(self.data.tokenizer, lm.config)
         tell_namesakes(self.data.tokenizer, self.new_ids, self.say)
         self.run = self._describe()
         training = self._prepare_rows(context_length(lm.config))

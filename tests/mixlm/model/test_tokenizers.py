@@ -2,9 +2,11 @@ import json
 
 import pytest
 from tokenizers import normalizers, pre_tokenizers
-from transformers import AutoTokenizer
+from tokenizers.processors import TemplateProcessing
+from transformers import CONFIG_MAPPING, AutoTokenizer, ByT5Tokenizer, Qwen2Config
 
 from mixlm.data.tokenization import tokenize_text
+from mixlm.errors import InputError
 from mixlm.model.special_tokens import (
     BO_THOUGHT,
     EO_THOUGHT,
@@ -15,7 +17,15 @@ from mixlm.model.special_tokens import (
     latent_span,
     special_ids,
 )
-from mixlm.model.tokenizers import build_tokenizer, open_tokenizer, save_base_tokenizer, tokenizer_fingerprint
+from mixlm.model.tokenizers import (
+    build_tokenizer,
+    check_reopening,
+    differences,
+    open_tokenizer,
+    reopened,
+    save_base_tokenizer,
+    tokenizer_fingerprint,
+)
 from tests.tiny_runs import saved_run
 
 
@@ -107,3 +117,90 @@ def test_a_run_of_before_its_tokenizer_was_marked_tells_its_tokens_itself(tmp_pa
     assert special_ids(tokenizer) == run.ids and tokenizer_fingerprint(tokenizer) == run.fingerprint
     (tmp_path / "run" / "mixlm.json").write_text("{")  # opening the run says so
     assert special_ids(open_tokenizer(str(run.path))).present() == []
+
+
+@pytest.mark.parametrize("kind", ["llama", "gpt2", "gemma3_text", "mistral", "qwen2", "qwen3_5", "qwen4_exp"])
+def test_a_model_from_scratch_has_the_tokenizer_that_its_run_is_opened_with(kind, tmp_path):
+    recipe = tmp_path / "model.yaml"
+    recipe.write_text(f"model_type: {kind}\ntokenizer: {{vocab_size: 280}}\n")
+    tokenizer = open_tokenizer(str(recipe), TEXTS)
+    assert 257 < len(tokenizer) < 280 and tokenizer.eos_token_id == tokenizer.pad_token_id
+    add_project_tokens(tokenizer, PROJECT)
+    check_reopening(tokenizer, CONFIG_MAPPING[kind]())  # with a model of that type, and alone
+    check_reopening(tokenizer)
+    for text in TEXTS:
+        ids = tokenize_text(tokenizer, text)
+        assert tokenizer.decode(ids) == text and len(ids) < len(text)  # merges were learned that are used
+
+
+def test_a_tokenizer_that_the_models_type_would_change_is_refused():
+    """Qwen2's class puts its own normalizer and pre-tokenizer in place of those of any other tokenizer."""
+    tokenizer = make(extended=True)
+    opened = reopened(tokenizer, {"model_type": "qwen2"})
+    assert {"normalizer", "pre_tokenizer"} <= {*differences(tokenizer, opened)}
+    with pytest.raises(InputError, match="type 'qwen2'.* as a Qwen2Tokenizer with another .*pre_tokenizer"):
+        check_reopening(tokenizer, Qwen2Config())
+
+
+def another_template(tokenizer):
+    tokenizer.chat_template = "{{ messages[0]['content'] }}"
+    return tokenizer
+
+
+def another_start(tokenizer):
+    processor = TemplateProcessing(single="<|endoftext|> $A", special_tokens=[("<|endoftext|>", 0)])
+    tokenizer.backend_tokenizer.post_processor = processor
+    return tokenizer
+
+
+def another_end(tokenizer):
+    tokenizer.eos_token = "<|end|>"
+    return tokenizer
+
+
+@pytest.mark.parametrize(
+    ("change", "name"),
+    [
+        (another_vocabulary, "model"),
+        (another_token, "added_tokens"),
+        (another_normalizer, "normalizer"),
+        (another_pre_tokenizer, "pre_tokenizer"),
+        (another_start, "post_processor"),
+        (another_template, "chat template"),
+        (another_end, "special ids"),
+    ],
+)
+def test_whatever_decides_ids_texts_or_prompts_is_compared(change, name):
+    assert differences(make(), make()) == []
+    assert name in differences(change(make()), make())
+
+
+@pytest.mark.parametrize("settings", ["5", "{size: 300}", "{vocab_size: many}"])
+def test_a_description_of_a_tokenizer_that_says_something_else_is_refused(settings, tmp_path):
+    recipe = tmp_path / "model.yaml"
+    recipe.write_text(f"model_type: llama\ntokenizer: {settings}\n")
+    with pytest.raises(InputError, match="model.yaml: 'tokenizer' takes a vocab_size and nothing else"):
+        open_tokenizer(str(recipe), TEXTS)
+
+
+def test_a_tokenizer_written_in_python_is_refused(tmp_path):
+    ByT5Tokenizer().save_pretrained(tmp_path)
+    with pytest.raises(InputError, match="ByT5Tokenizer, is written in Python; a fast one is needed"):
+        open_tokenizer(str(tmp_path))
+
+
+@pytest.mark.parametrize("kind", ["gpt2", "qwen2", "gemma", "t5"])
+def test_a_folder_without_a_tokenizer_is_refused(kind, tmp_path):
+    """transformers opens a tokenizer of no words in its place."""
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": kind}))
+    with pytest.raises(InputError, match="holds no tokenizer"):
+        open_tokenizer(str(tmp_path))
+
+
+def test_a_tokenizer_that_cannot_read_a_text_is_refused(tmp_path):
+    """Its class is not for its vocabulary: words by pieces, and nothing for words that are unknown."""
+    make().save_pretrained(tmp_path)
+    settings = json.loads((tmp_path / "tokenizer_config.json").read_text())
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps({**settings, "tokenizer_class": "T5Tokenizer"}))
+    with pytest.raises(InputError, match="its tokenizer cannot be used"):
+        open_tokenizer(str(tmp_path))
