@@ -18,7 +18,7 @@ from mixlm.methods import build_method
 from mixlm.methods.base import recoded
 from mixlm.model.collator import Collator
 from mixlm.model.loading import context_length, open_model
-from mixlm.model.lora import add_adapter, merge_adapter
+from mixlm.model.lora import add_adapter, left_out, merge_adapter
 from mixlm.model.special_tokens import special_ids
 from mixlm.model.stop import add_stop, save_stop
 from mixlm.model.tokenizers import check_reopening
@@ -128,6 +128,7 @@ class _Finetuning:
         training = self._prepare_rows(context_length(lm.config))
         self._start_latents(lm, training)
         lm = self._adapted(lm)
+        self._say_left_out(lm)
         lm.config.use_cache = False
         if options.activation_checkpointing:
             lm.gradient_checkpointing_enable({"use_reentrant": False})
@@ -174,6 +175,12 @@ class _Finetuning:
     def _adapted(self, lm: "PreTrainedModel") -> "PreTrainedModel | PeftModel":
         """Return the model, wrapped in an adapter if one is to be trained."""
         return add_adapter(lm, self.options.lora_rank, self.new_ids) if self.options.lora_rank else lm
+
+    def _say_left_out(self, lm: "PreTrainedModel | PeftModel") -> None:
+        """Say what the adapter does not hold, if there is one."""
+        names = left_out(lm) if self.options.lora_rank else []
+        if names:
+            self.say(f"note: no adapter holds {', '.join(names)} of this model; they stay as they are")
 
     def _describe(self) -> Run:
         """Return the run as far as it is known before training."""
