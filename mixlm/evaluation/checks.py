@@ -1,20 +1,15 @@
 """Comparing the answer of a model with the right one: the one truth of what is right, for every task."""
 
-import re
 from collections.abc import Callable, Iterable
-from fractions import Fraction
 
 from mixlm.errors import InputError
+from mixlm.evaluation.latex import bare_latex, compact, in_radians, split_unit, told_apart, words_of
 from mixlm.evaluation.math_check import equal_math, require_math_verify
+from mixlm.evaluation.numbers import last_number, read_quantity
+from mixlm.evaluation.plain_text import plain_text
 from mixlm.tasks import CheckName
 from mixlm.tasks.mathematics.answer_marks import marked_answer
 from mixlm.tasks.maze.plan import verify
-
-
-_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d{1,3})?(/\d+)?", re.IGNORECASE)
-_LOOSE_NUMBER = re.compile(r"(?<![\w.])([+-]?(\d[\d,]*(\.\d+)?|\.\d+)(/\d+)?)")
-_MARKED = re.compile(r"\$|\\boxed|(?<!\\)\\[(\[]")  # two backslashes and a bracket only end a row of a matrix
-_DIGITS = 1000  # Python refuses to convert integers of more than 4,300 digits
 
 
 def check_answer(gold: str, answer: str | None, check: CheckName = "exact", question: str = "") -> bool:
@@ -23,9 +18,10 @@ def check_answer(gold: str, answer: str | None, check: CheckName = "exact", ques
     Args:
         gold: The right answer.
         answer: The model's answer; None, for no answer, is wrong.
-        check: "exact": equal but for runs of white space; "number": equal as rational numbers, whatever the commas,
-            currency and percent signs around them; "math": equal to math-verify, within a time limit; "maze": a
-            plan that leads to the goal of the maze in ``question``, be it that of ``gold`` or another.
+        check: "exact": equal but for runs of white space; "number": equal as rational numbers, read as
+            ``mixlm.evaluation.numbers`` does, or as texts where ``gold`` is none; "math": equal as such numbers, or
+            to math-verify, within a time limit; "maze": a plan that leads to the goal of the maze in ``question``, be
+            it that of ``gold`` or another.
         question: The question; only "maze" reads it.
 
     Raises:
@@ -59,8 +55,7 @@ def unmarked_answer(text: str, check: CheckName) -> str | None:
     """
     if check == "math":
         return marked_answer(text)
-    numbers = _LOOSE_NUMBER.findall(text) if check == "number" else []
-    return numbers[-1][0] if numbers else None
+    return last_number(text) if check == "number" else None
 
 
 def require_check(check: CheckName, questions: Iterable[str] = ()) -> None:
@@ -77,42 +72,45 @@ def require_check(check: CheckName, questions: Iterable[str] = ()) -> None:
         verify(question, "")
 
 
-def read_number(text: str) -> Fraction | None:
-    """Return the number that ``text`` is, exactly; None if it is more, less or something else.
-
-    >>> read_number(" $1,234.50. ")
-    Fraction(2469, 2)
-    """
-    bare = re.sub(r"[\s,$%]", "", text).rstrip(".")
-    if len(bare) > _DIGITS or not _NUMBER.fullmatch(bare):
-        return None
-    number, _, divisor = bare.partition("/")
-    return Fraction(number) / int(divisor or 1) if int(divisor or 1) else None
-
-
 def _equal_text(gold: str, answer: str, question: str = "") -> bool:
     return gold.split() == answer.split()
 
 
 def _equal_number(gold: str, answer: str, question: str = "") -> bool:
-    wanted = read_number(gold)
+    wanted = read_quantity(gold)
     if wanted is None:
-        return _equal_text(gold, answer)
-    return read_number(answer) == wanted
+        return compact(plain_text(gold)) == compact(plain_text(answer))
+    given = read_quantity(answer)
+    return given is not None and wanted.equals(given)
 
 
 def _equal_math(gold: str, answer: str, question: str = "") -> bool:
     require_math_verify()
-    return _equal_text(gold, answer) or equal_math(_as_latex(gold), _as_latex(answer))
+    if _equal_text(gold, answer):
+        return True
+    wanted = read_quantity(gold, algebra=True)
+    given = read_quantity(answer, algebra=not (wanted and wanted.unit))
+    if wanted and given:
+        return wanted.equals(given) or wanted.rounds(given)
+    words = words_of(gold)
+    if words:
+        return words == plain_text(answer).casefold()
+    return _equal_latex(bare_latex(gold), bare_latex(answer))
+
+
+def _equal_latex(gold: str, answer: str) -> bool:
+    if compact(gold) == compact(answer):
+        return bool(gold)
+    (wanted, unit), (given, other) = split_unit(gold), split_unit(answer)
+    if (unit and other and unit != other) or told_apart(wanted, given):
+        return False
+    if ("\\pi" in wanted) != ("\\pi" in given):
+        wanted, given = in_radians(wanted), in_radians(given)
+    return compact(wanted) == compact(given) or equal_math(wanted, given)
 
 
 def _solves_maze(gold: str, answer: str, question: str) -> bool:
     return verify(question, answer).feasible
-
-
-def _as_latex(text: str) -> str:
-    """Mark bare LaTeX as such; math-verify finds it only between dollars or brackets or in a box."""
-    return text if _MARKED.search(text) else f"${text}$"
 
 
 CHECKS: dict[CheckName, Callable[[str, str, str], bool]] = {

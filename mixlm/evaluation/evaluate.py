@@ -10,8 +10,9 @@ from accelerate.utils import gather_object
 from mixlm.data.tables import Row
 from mixlm.data.tokenization import tokenize_text
 from mixlm.errors import InputError
-from mixlm.evaluation.checks import CheckName, check_answer, read_number, require_check, unmarked_answer
+from mixlm.evaluation.checks import CheckName, check_answer, require_check, unmarked_answer
 from mixlm.evaluation.losses import reference_sequences, teacher_forced_losses
+from mixlm.evaluation.numbers import read_number
 from mixlm.evaluation.statistics import wilson_interval
 from mixlm.generation.answers import Answer, require_answers
 from mixlm.generation.engine import Engine

@@ -43,11 +43,11 @@ class MathChecker:
         return self._process.pid if self._process else None
 
     def equal(self, gold: str, answer: str) -> bool:
-        """Tell whether two texts mark equal expressions; False for one that cannot be compared within the limit.
+        """Tell whether two expressions are equal; False for one that cannot be compared within the limit.
 
         Args:
-            gold: The right answer, marked as LaTeX by dollars, brackets or a box.
-            answer: The other answer, marked likewise.
+            gold: The right answer as bare LaTeX, see ``mixlm.evaluation.latex``.
+            answer: The other answer, likewise.
 
         Raises:
             InputError: If math-verify is not installed or does not start.
@@ -94,7 +94,7 @@ class MathChecker:
 
 
 def equal_math(gold: str, answer: str) -> bool:
-    """Tell whether two texts mark equal expressions, with the process that all callers share.
+    """Tell whether two expressions are equal, with the process that all callers share.
 
     Args:
         gold: See ``MathChecker.equal``.
@@ -156,7 +156,7 @@ def serve(limit: float) -> None:
     replies = os.fdopen(os.dup(1), "wb")
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # whatever a library prints
     _limit_memory()
-    _compare("$1$", "$2$")  # the first one imports sympy and builds a parser
+    _compare("1", "2")  # the first one imports sympy and builds a parser
     replies.write(_READY)
     replies.flush()
     for line in sys.stdin.buffer:
@@ -168,10 +168,12 @@ def serve(limit: float) -> None:
 
 
 def _compare(gold: str, answer: str) -> bool:
-    from math_verify import parse, verify
+    import math_verify  # noqa: F401 - if it cannot be imported, no answer is wrong
+
+    from mixlm.evaluation.math_equality import equal
 
     try:
-        return bool(verify(parse(gold), parse(answer)))
+        return equal(gold, answer)
     except Exception:  # an answer that breaks the parser is a wrong one
         return False
 

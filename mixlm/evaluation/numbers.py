@@ -1,0 +1,288 @@
+r"""Reading an answer as a number, as a person would.
+
+Marks and words around a number do not count: ``**72**``, ``\boxed{72}``, ``$72``, ``x = 72``, ``72 km/h`` and
+``8 * 9 = 72`` are 72. A text is no number if it has two of them, or a sign or word that makes its number another one
+or leaves it open: ``72 or 73``, ``7 2``, ``2x = 72``, ``not 72``, ``at least 72``, ``72 thousand``.
+"""
+
+import re
+from dataclasses import dataclass
+from fractions import Fraction
+
+from mixlm.evaluation.plain_text import plain_text
+
+
+_LONGEST = 1000  # letters of a text; Python refuses to convert integers of more than 4,300 digits
+_MOST_WORDS = 12
+_WHOLE = r"(?:[1-9]\d{0,2}(?:,\d{3})+|\d+)(?![\d,]*,\d)"  # thousands as written; 1,2 is a list
+_DECIMAL = rf"(?:{_WHOLE}(?:\.\d*)?|\.\d+)"
+_SIGN = r"(?:(?<![\w.)])[+-]\s*)?"
+_UNSIGNED = (
+    rf"(?:(?P<whole>{_WHOLE})(?:\s+|\s+and\s+)(?P<top>\d+)\s?/\s?(?P<bottom>\d+)"  # 1 1/2
+    rf"|(?P<number>{_DECIMAL}(?:e[+-]?\d{{1,3}}\b)?)(?:\s*[*×x]\s*10\^(?P<power>-?\d{{1,3}}))?"
+    r"(?:\s?/\s?(?P<divisor>\d+))?)"
+)
+_NUMBER = re.compile(
+    rf"(?P<sign>{_SIGN})(?P<currency>[$€£¥₹]\s*-?\s*)?(?<![\w.,/^]){_UNSIGNED}(?![\d/]|\.\d)", re.IGNORECASE
+)
+_SHORT = re.compile(r"[+-]?\d+(\.\d+)?")
+_WORD = re.compile(r"[^\W\d_]+")
+_BEFORE = re.compile(r"(?:[^\W\d_]+(?:,?\s+|['’.-]))*(?:[^\W\d_]+\s*:?)?")
+_NAME_MARKS = re.compile(r"_\w+|\(\s*\w+\s*\)")  # of a_1 and f(2)
+_AFTER = re.compile(r"(?:[^\W\d_]|[\s'’.,()/°·$€£¥₹-]|\^\s?-?[1-3])*")
+_PERCENT = re.compile(r"\s*(?:%|per\s?cent\b|pct\b|percentage\b)", re.IGNORECASE)
+_TIMES = re.compile(r"(?<=[\d)])\s*x\s*(?=[\d(])")
+_ENTIRE_DECIMAL = re.compile(_DECIMAL)
+_OPERATORS = re.compile(r"[+*/×÷()%$^\s-]*")
+
+_OTHER = set(  # words that make a number another one, or leave it open
+    "not no never neither nor cannot t without except wrong incorrect unknown undefined or either maybe perhaps "
+    "possibly probably than least most under over below above between beyond up about around roughly approximately "
+    "approx almost nearly circa some minus negative plus twice double triple half third quarter squared cubed root "
+    "log ln sin cos tan exp factorial sqrt pi infinity mod modulo remainder divided multiplied halves thirds fourths "
+    "fifths sixths sevenths eighths ninths tenths hundredths thousandths hundred hundreds thousand thousands million "
+    "millions billion billions trillion dozen dozens score zero one two three four five six seven eight nine ten "
+    "eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen nineteen twenty thirty forty fifty sixty "
+    "seventy eighty ninety".split()
+)
+_BEFORE_NO_NUMBER = set(  # words that ask for something else than the number right after them
+    "by to from in at on for of per page step question number after before until a an the times square cube".split()
+)
+_UNITS = {
+    name: unit
+    for unit, names in {
+        "km": "km kilometer kilometers kilometre kilometres",
+        "m": "m meter meters metre metres",
+        "cm": "cm centimeter centimeters centimetre centimetres",
+        "mm": "mm millimeter millimeters millimetre millimetres",
+        "mi": "mi mile miles",
+        "yd": "yd yds yard yards",
+        "ft": "ft foot feet",
+        "in": "in inch inches",
+        "kg": "kg kilogram kilograms",
+        "g": "g gram grams",
+        "mg": "mg milligram milligrams",
+        "lb": "lb lbs pound pounds",
+        "oz": "oz ounce ounces",
+        "l": "l liter liters litre litres",
+        "ml": "ml milliliter milliliters millilitre millilitres",
+        "gal": "gal gallon gallons",
+        "s": "s sec secs second seconds",
+        "min": "min mins minute minutes",
+        "h": "h hr hrs hour hours",
+        "day": "day days",
+        "week": "week weeks",
+        "month": "month months",
+        "year": "yr yrs year years",
+        "$": "$ dollar dollars usd",
+        "€": "€ euro euros eur",
+        "£": "£ gbp",
+        "cent": "cent cents",
+        "°": "° deg degree degrees",
+        "rad": "rad radian radians",
+        "mph": "mph",
+        "kmh": "kmh kph",
+        "am": "am",
+        "pm": "pm",
+    }.items()
+    for name in names.split()
+}
+_UNIT = re.compile(
+    r"\s*(?P<size>sq(?:uare)?\b\.?|cu(?:bic)?\b\.?)?\s*(?P<unit>[^\W\d_]+|[$€£°])(?P<power>\s?\^\s?-?\d)?"
+    r"(?:\s*(?:/|\bper\b|\ban?\b)\s*(?P<per>[^\W\d_]+)(?:\s?\^\s?\d)?)?",
+    re.IGNORECASE,
+)
+_SHORT_UNITS = {"mph1/": "mi1/h", "kmh1/": "km1/h"}
+_POWERS = {"s": 2, "c": 3, "2": 2, "3": 3}
+_LETTERS = {unit for unit in _UNITS if len(unit) == 1 and unit.isalpha()}
+_RATE = re.compile(r"(?:/|\b(?:per|an?|each)\b)\s*[a-z]+")
+_SCALE = re.compile(r"°?\s*[cf]")
+_ORDINALS = ("st", "nd", "rd", "th")
+_SHORTEST_WORD = 4
+_IN_WORDS = re.compile(r"\\(?:text|mathrm|mbox|rm\b)")
+
+
+@dataclass(frozen=True)
+class Quantity:
+    """A number as it stands in a text.
+
+    Attributes:
+        value: The number; of 12 % it is 12.
+        percent: Whether it is a share of a hundred.
+        unit: Its unit of measurement, if there is one that is known.
+        name: The variable that it is said to be, such as ``x`` or ``f(2)``.
+    """
+
+    value: Fraction
+    percent: bool = False
+    unit: str = ""
+    name: str = ""
+
+    def equals(self, other: "Quantity") -> bool:
+        """Tell whether two numbers are equal; 50 % is 50 and 0.5, and 5 cm are 5 but no 5 m."""
+        if not self._fits(other):
+            return False
+        if self.percent == other.percent:
+            return self.value == other.value
+        share, number = (self.value, other.value) if self.percent else (other.value, self.value)
+        return number in (share, share / 100)
+
+    def rounds(self, other: "Quantity") -> bool:
+        """Tell whether one of two numbers is a fraction without end as a decimal, and the other one it to six places.
+
+        >>> read_quantity("1/3").rounds(read_quantity("0.333333"))
+        True
+        """
+        one, two = self.value, other.value
+        close = abs(one - two) < Fraction(1, 10**6) and abs(one - two) < abs(one) / 10**5
+        return self._fits(other) and self.percent == other.percent and _ends(one) != _ends(two) and close
+
+    def _fits(self, other: "Quantity") -> bool:
+        units, names = {self.unit, other.unit} - {""}, {self.name, other.name} - {""}
+        return len(units) < 2 and len(names) < 2
+
+
+def read_number(text: str) -> Fraction | None:
+    """Return the number that ``text`` is, exactly; None if it is more, less or something else.
+
+    >>> read_number(" $1,234.50. ")
+    Fraction(2469, 2)
+    """
+    quantity = read_quantity(text)
+    return quantity.value if quantity else None
+
+
+def read_quantity(text: str, algebra: bool = False) -> Quantity | None:
+    r"""Return the number that a text is, with its unit; None if it is none.
+
+    Args:
+        text: The text.
+        algebra: Whether short words after a number are variables, as in ``3 h`` and ``2 ab``, and no units.
+
+    >>> read_quantity(r"The answer is \boxed{1\frac12 \text{ hours}}.")
+    Quantity(value=Fraction(3, 2), percent=False, unit='h1/', name='')
+    """
+    if len(text) > _LONGEST:
+        return None
+    if _SHORT.fullmatch(text):
+        return Quantity(Fraction(text))
+    name, stated = _after_equals(plain_text(text))
+    found = _NUMBER.search(stated) if stated else None
+    if not found or not _introduces(stated[: found.start()].strip()):
+        return None
+    value, rest = _value(found), stated[found.end() :]
+    percent = _PERCENT.match(rest)
+    rest = rest[percent.end() :] if percent else rest
+    if value is None or not _leaves(rest, _SHORTEST_WORD if algebra and not _IN_WORDS.search(text) else 2):
+        return None
+    return Quantity(value, bool(percent), read_unit((found["currency"] or "").strip("- ") + rest), name)
+
+
+def last_number(text: str) -> str | None:
+    """Return the last number in a text as it stands there; None if there is none.
+
+    >>> last_number("10 - 4 makes 6, so she has $1,006.")
+    '1,006'
+    """
+    found = [*_LOOSE.finditer(text.replace("−", "-"))]
+    return found[-1][0].rstrip(".") if found else None
+
+
+_LOOSE = re.compile(rf"(?<![\w.]){_SIGN}(?<![\w.]){_UNSIGNED}", re.IGNORECASE)
+
+
+def _after_equals(line: str) -> tuple[str, str | None]:
+    """Return the variable before the first equals sign, "" if there is none, and what stands after the last.
+
+    That is None if there is more before it than a name and sums.
+    """
+    *links, stated = re.split("[=≈]", line)
+    for place, link in enumerate(links):
+        if not (_is_sum(link) or (place == 0 and _is_name(link))):
+            return "", None
+    name = links[0].replace(" ", "") if links else ""
+    return (name if len(_NAME_MARKS.sub("", name)) == 1 else ""), stated
+
+
+def _is_name(text: str) -> bool:
+    text = _NAME_MARKS.sub("", text).strip()
+    return bool(text) and _introduces(f"{text}:")
+
+
+def _is_sum(text: str) -> bool:
+    text = _TIMES.sub("*", text)
+    return bool(_OPERATORS.fullmatch(_ENTIRE_DECIMAL.sub("", text)))
+
+
+def _introduces(before: str) -> bool:
+    """Tell whether what stands before a number leaves it as it is."""
+    words = _WORD.findall(before.lower())
+    if not words:
+        return before in ("", "(")
+    bound = before.endswith(":") or (len(words[-1]) > 1 and words[-1] not in _BEFORE_NO_NUMBER)
+    return bool(_BEFORE.fullmatch(before)) and bound and plain_words(before)
+
+
+def _leaves(after: str, shortest: int) -> bool:
+    """Tell whether what stands after a number leaves it as it is.
+
+    Args:
+        after: The text.
+        shortest: Letters of a word at least that is no variable, if it is no unit either.
+    """
+    text = after.strip().lower().rstrip("!")
+    words = _WORD.findall(text)
+    if not _AFTER.fullmatch(text) or text[:1] in ("-", "^", "!") or not plain_words(text):
+        return False
+    if not words:
+        return after.strip() == text
+    first, units = words[0], _UNITS.keys() - (_LETTERS if shortest > 2 else set())
+    if _SCALE.fullmatch(text):
+        return True
+    if any(len(word) == 1 and word not in units | {"a"} for word in _WORD.findall(_RATE.sub("", text))):
+        return False
+    if after[0].isalpha():
+        return first in units or first in _ORDINALS
+    return first in units or len(first) >= shortest or bool(_RATE.match(text))
+
+
+def plain_words(text: str) -> bool:
+    """Tell whether the words of a text are few, and none makes the number beside them another or leaves it open."""
+    words = _WORD.findall(text.lower())
+    return len(words) <= _MOST_WORDS and _OTHER.isdisjoint(words)
+
+
+def read_unit(text: str) -> str:
+    """Return the unit with which a text begins, under one name for all its spellings; "" if it is not known.
+
+    >>> read_unit("square inches"), read_unit("mph"), read_unit("clips")
+    ('in2/', 'mi1/h', '')
+    """
+    found = _UNIT.match(text)
+    unit = _UNITS.get(found["unit"].lower()) if found else None
+    if not unit or (unit == "in" and found.end() < len(text.rstrip())):  # 72 in total
+        return ""
+    power = next((_POWERS[letter] for letter in (found["size"] or found["power"] or "")[::-1] if letter in _POWERS), 1)
+    per = (found["per"] or "").lower()
+    name = f"{unit}{power}/{_UNITS.get(per, per)}"
+    return _SHORT_UNITS.get(name, name)
+
+
+def _ends(value: Fraction) -> bool:
+    """Tell whether a number has an end as a decimal."""
+    left = value.denominator
+    for prime in (2, 5):
+        while left % prime == 0:
+            left //= prime
+    return left == 1
+
+
+def _value(found: re.Match[str]) -> Fraction | None:
+    """Return the number that was found; None of one divided by zero, or with more than a whole beside a whole."""
+    sign = -1 if "-" in found["sign"] + (found["currency"] or "") else 1
+    if found["whole"]:
+        top, bottom = int(found["top"]), int(found["bottom"])
+        return sign * (Fraction(found["whole"].replace(",", "")) + Fraction(top, bottom)) if top < bottom else None
+    divisor = int(found["divisor"] or 1)
+    number = Fraction(found["number"].replace(",", "")) * Fraction(10) ** int(found["power"] or 0)
+    return sign * number / divisor if divisor else None
