@@ -3,7 +3,7 @@ import json
 import pytest
 
 from mixlm.errors import InputError
-from mixlm.evaluation.checks import read_number
+from mixlm.evaluation.numbers import read_number
 from mixlm.tasks.mathematics import gsm8k
 from mixlm.tasks.mathematics.gsm8k import SPLITS, load, official_answer, steps_of
 

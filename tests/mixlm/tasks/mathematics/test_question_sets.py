@@ -6,7 +6,8 @@ import re
 import pytest
 
 from mixlm.errors import InputError
-from mixlm.evaluation.checks import check_answer, read_number
+from mixlm.evaluation.checks import check_answer
+from mixlm.evaluation.numbers import read_number
 from mixlm.tasks import TASKS, open_task
 from mixlm.tasks.mathematics.question_sets import _text
 
