@@ -122,6 +122,23 @@ def last_box(text: str) -> Mark | None:
     return None
 
 
+def open_boxes(text: str) -> tuple[list[str], list[str]]:
+    r"""Return what stands in each whole box of a text, and the text around the boxes, in one part more.
+
+    >>> open_boxes(r"is \boxed{7}.")
+    (['7'], ['is ', '.'])
+    """
+    contents, around, place = [], [], 0
+    for box in _BOX.finditer(text):
+        end = _end_of_box(text, box.end()) if box.start() >= place else box.end()
+        content = text[box.end() : end].strip()
+        if content:
+            contents.append(content[1:-1].strip() if content.startswith("{") else content)
+            around.append(text[place : box.start()])
+            place = end
+    return contents, [*around, text[place:]]
+
+
 def _end_of_box(text: str, start: int) -> int:
     r"""Return where a box ends: at the brace that closes it or, as in ``\boxed 7``, after one word."""
     if text[start : start + 1] != "{":

@@ -6,11 +6,11 @@ brackets around a list. What is written otherwise here means the same; what it w
 
 import re
 from fractions import Fraction
-from itertools import accumulate, pairwise
+from itertools import accumulate, chain, pairwise
 
+from mixlm.data.marks import open_boxes
 from mixlm.evaluation.numbers import plain_words, read_unit
 from mixlm.evaluation.plain_text import SIGNS, plain_text, without_vulgar
-from mixlm.tasks.mathematics.answer_marks import open_boxes
 
 
 _MATH = re.compile(
@@ -147,10 +147,11 @@ def _marked_part(text: str) -> str:
 
     Marks with more than words around them are dropped.
     """
-    boxed, cut = open_boxes(text)
-    if boxed:
-        inlined = "".join(boxed[place // 2] if place % 2 else part for place, part in enumerate(cut))
-        text = ", ".join(dict.fromkeys(boxed)) if _are_words(" ".join(cut[::2]).replace("$", " ")) else inlined
+    boxed, around = open_boxes(text)
+    if boxed and _are_words(" ".join(around).replace("$", " ")):
+        text = ", ".join(dict.fromkeys(boxed))
+    else:
+        text = "".join(chain(*zip(around, [*boxed, ""], strict=True)))
     parts = [next(filter(None, found.groups()[1:])).strip() for found in _MATH.finditer(text)]
     return ", ".join(dict.fromkeys(parts)) if parts and _are_words(_MATH.sub(" ", text)) else text
 

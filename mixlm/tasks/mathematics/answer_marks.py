@@ -38,23 +38,6 @@ def last_boxed(text: str) -> str | None:
     return box.answer if box else None
 
 
-def open_boxes(text: str) -> tuple[list[str], list[str]]:
-    r"""Return what stands in each box of a text, and the text cut at its boxes: parts, and the boxes between them.
-
-    >>> open_boxes(r"is \boxed{7}.")
-    (['7'], ['is ', '\\boxed{7}', '.'])
-    """
-    contents, parts, end = [], [], 0
-    for box in _BOX.finditer(text):
-        content = _content(text, box.end()) if box.start() >= end else None
-        if content is not None:
-            parts.append(text[end : box.start()])
-            end = box.end() + len(content) + 2 * (text[box.end() : box.end() + 1] == "{")
-            parts.append(text[box.start() : end])
-            contents.append(content.strip())
-    return contents, [*parts, text[end:]]
-
-
 def _opened(text: str) -> str | None:
     boxed = last_boxed(text)
     return boxed if boxed is not None else text.strip().removesuffix(".").strip() or None
