@@ -63,6 +63,17 @@ class Processes:
 
             PartialState(cpu=not torch.accelerator.is_available()).wait_for_everyone()
 
+    def agree(self, value: str) -> str:
+        """Return the value that the first process has; all have to come here."""
+        if self.count > 1:
+            import torch
+            from accelerate import PartialState
+            from accelerate.utils import broadcast_object_list
+
+            PartialState(cpu=not torch.accelerator.is_available())
+            return broadcast_object_list([value])[0]
+        return value
+
     def device(self) -> str:
         """Return the device of this process."""
         import torch

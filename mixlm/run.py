@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mixlm.atomic_files import whole_file
+from mixlm.data.chat.rendering import dated
 from mixlm.data.template import Template
 from mixlm.encoding import VQVAE
 from mixlm.errors import InputError
@@ -195,6 +196,7 @@ def base_run(model: str, template: Template) -> Run:
         )
     tokenizer = open_tokenizer(model)
     fingerprint = tokenizer_fingerprint(tokenizer)
+    template = dated(template, tokenizer)
     return Run(Path(model), BASE, template, special_ids(tokenizer), fingerprint=fingerprint)
 
 

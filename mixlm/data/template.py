@@ -1,7 +1,8 @@
 """How a sample becomes the three texts P, C and S."""
 
+import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from mixlm.data.samples import Sample
@@ -9,6 +10,8 @@ from mixlm.errors import InputError
 
 
 _QUESTION, _ANSWER = "{question}", "{answer}"
+THOUGHT_END = r"(?i:(?:</|\[/)(?:\w+:)?think(?:ing)?[>\]])"
+_OF_CHATS = ("date", "apart")
 
 
 @dataclass(frozen=True)
@@ -20,6 +23,9 @@ class Template:
         separator: Stands between the steps of a trace.
         solution: Has the field ``{answer}``; end of sequence follows it.
         chat: Render the prompt by the tokenizer's chat template.
+        date: What a chat template that reads the clock is told, as ISO 8601; None: the time, or it reads none.
+        apart: The contents of a chat are tokenised apart from its markup, and the chat template does not see them: as
+            encoded data and runs have it that were made before both fields were written.
 
     >>> Template().render(Sample("1 + 1?", ("1 + 1 = 2",), "2"))
     ('1 + 1?\n', '1 + 1 = 2', '\n### 2')
@@ -29,6 +35,8 @@ class Template:
     separator: str = "\n"
     solution: str = "\n### {answer}"
     chat: bool = False
+    date: str | None = None
+    apart: bool = False
 
     def __post_init__(self) -> None:
         """Raise an ``InputError`` if a part lacks its field."""
@@ -53,6 +61,11 @@ class Template:
         return self.solution.replace(_ANSWER, sample.answer)
 
     @property
+    def after_thought(self) -> "Template":
+        """The template as it is after what closes a thought, which ends with new lines itself."""
+        return replace(self, solution=self.solution.lstrip("\n"))
+
+    @property
     def marker(self) -> str:
         """What stands before an answer in its solution."""
         return self.solution.partition(_ANSWER)[0]
@@ -65,7 +78,7 @@ class Template:
     def find_answer(self, text: str) -> str | None:
         r"""Return what stands in the answer's place after the last marker of ``text``.
 
-        White space around marker and ending is free.
+        White space around marker and ending is free. An answer to a chat that has no marker begins after its thought.
 
         Args:
             text: Decoded answer of a model, special tokens skipped: latents never reach this function.
@@ -77,7 +90,8 @@ class Template:
         '7'
         """
         marker, ending = self.marker.strip(), self.ending.strip()
-        _, found, answer = text.rpartition(marker) if marker else ("", True, text)
+        whole = re.split(THOUGHT_END, text)[-1] if self.chat else text
+        _, found, answer = text.rpartition(marker) if marker else ("", True, whole)
         if not found:
             return None
         if ending and ending in answer:
@@ -85,10 +99,11 @@ class Template:
         return answer.strip()
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the fields as plain values."""
-        return asdict(self)
+        """Return the fields as plain values, those of chats for chats alone."""
+        values = asdict(self)
+        return values if self.chat else {name: values[name] for name in values if name not in _OF_CHATS}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "Template":
-        """Make a template of the values that ``to_dict`` gave."""
-        return cls(**values)
+        """Make a template of the values that ``to_dict`` gave, here or in an earlier version."""
+        return cls(**{"apart": values["chat"], **values})

@@ -1,11 +1,12 @@
 """From samples to token ids. Nothing else calls a tokenizer on user text."""
 
 import json
-import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import accumulate, count, islice
 from typing import TYPE_CHECKING, Any
 
+from mixlm.data.chat.prompts import chat_prompts, closing_ids
+from mixlm.data.chat.rendering import render_chat, short
 from mixlm.data.layouts.columns import KNOWN
 from mixlm.data.samples import Sample
 from mixlm.data.sentences import split_sentences
@@ -42,10 +43,10 @@ def tokenize_prompt(tokenizer: "PreTrainedTokenizerBase", template: Template, sa
     if isinstance(sample, str):
         sample = Sample(sample, (), "")
     if template.chat:
-        return _tokenize_chat(tokenizer, sample)
+        return _tokenize_apart(tokenizer, sample) if template.apart else chat_prompts(tokenizer, template, [sample])[0]
     if sample.needs_chat:
         raise InputError(
-            f"the chat {_short(sample.question)} has turns before its question, which only a chat template renders; "
+            f"the chat {short(sample.question)} has turns before its question, which only a chat template renders; "
             "give --chat"
         )
     return [*starting_ids(tokenizer), *tokenize_text(tokenizer, template.render_prompt(sample.question))]
@@ -58,18 +59,17 @@ def starting_ids(tokenizer: "PreTrainedTokenizerBase") -> list[int]:
     return [bos] if bos is not None and whole[:1] == [bos] else []
 
 
-def _tokenize_chat(tokenizer: "PreTrainedTokenizerBase", sample: Sample) -> list[int]:
-    """Return the ids of a chat up to the assistant's turn.
+def _tokenize_apart(tokenizer: "PreTrainedTokenizerBase", sample: Sample) -> list[int]:
+    """Return the ids of a chat up to the assistant's turn, as ``Template.apart`` has it.
 
     The template is rendered around placeholders; its own markup is tokenised with special tokens, what users wrote
-    without, so that a user cannot type markup.
+    without.
     """
-    if not tokenizer.chat_template:
-        raise InputError("the tokenizer has no chat template; leave out --chat, or set tokenizer.chat_template")
     turns = sample.messages or ({"role": "user", "content": sample.question},)
+    turns = [{"role": turn["role"], "content": str(turn["content"])} for turn in turns]
     marks = [f"\ue000{index}\ue001" for index in range(len(turns))]
     masked = [{**turn, "content": mark} for turn, mark in zip(turns, marks, strict=True)]
-    rest = _render_chat(tokenizer, masked, sample.question)
+    rest = render_chat(tokenizer, masked, sample.question)
     ids: list[int] = []
     for turn, mark in zip(turns, marks, strict=True):
         markup, found, rest = rest.partition(mark)
@@ -80,38 +80,27 @@ def _tokenize_chat(tokenizer: "PreTrainedTokenizerBase", sample: Sample) -> list
     return [*ids, *(tokenizer(rest, add_special_tokens=False)["input_ids"] if rest else [])]
 
 
-def _render_chat(tokenizer: "PreTrainedTokenizerBase", turns: Sequence[dict[str, str]], question: str) -> str:
-    from jinja2 import TemplateError
-
-    try:
-        return tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
-    except TemplateError as error:
-        raise InputError(
-            f"the tokenizer's chat template refuses the chat {_short(question)}: {error}; change or leave out the row"
-        ) from None
-
-
-def _short(question: str) -> str:
-    return repr(textwrap.shorten(question, 60, placeholder=" .."))
-
-
 def _tokenize_block(
     tokenizer: "PreTrainedTokenizerBase", template: Template, block: Sequence[Sample]
 ) -> Iterator[dict[str, list[int]]]:
     """Yield the ids of the parts of each sample, with end of sequence, and its ``step_lengths``.
 
-    P, C and S are tokenised separately; the step lengths sum to the length of C. One call of the tokenizer serves all
-    of a kind.
+    P, C and S are tokenised separately, and so is what closes a thought that P opens, at the beginning of S; the step
+    lengths sum to the length of C. One call of the tokenizer serves all of a kind.
     """
     prompts = _tokenize_prompts(tokenizer, template, block)
+    closings = [closing_ids(tokenizer, template, prompt) for prompt in prompts]
     traces = _tokenize_texts(tokenizer, map(template.render_trace, block), return_offsets_mapping=True)
-    solutions = _tokenize_texts(tokenizer, map(template.render_solution, block))["input_ids"]
+    solving = [template.after_thought if closing else template for closing in closings]
+    texts = (own.render_solution(sample) for own, sample in zip(solving, block, strict=True))
+    solutions = _tokenize_texts(tokenizer, texts)["input_ids"]
     ids, offsets = traces["input_ids"], traces["offset_mapping"]
-    for sample, prompt, trace, places, solution in zip(block, prompts, ids, offsets, solutions, strict=True):
+    parts = zip(block, prompts, ids, offsets, closings, solutions, strict=True)
+    for sample, prompt, trace, places, closing, solution in parts:
         yield {
             "prompt_ids": prompt,
             "trace_ids": trace,
-            "solution_ids": [*solution, tokenizer.eos_token_id],
+            "solution_ids": [*closing, *solution, tokenizer.eos_token_id],
             "step_lengths": _step_lengths(sample, template.separator, places),
         }
 
@@ -120,6 +109,8 @@ def _tokenize_prompts(
     tokenizer: "PreTrainedTokenizerBase", template: Template, block: Sequence[Sample]
 ) -> list[list[int]]:
     """Return what ``tokenize_prompt`` returns for each sample."""
+    if template.chat and not template.apart:
+        return chat_prompts(tokenizer, template, block)
     if template.chat or any(sample.needs_chat for sample in block):
         return [tokenize_prompt(tokenizer, template, sample) for sample in block]
     start = starting_ids(tokenizer)

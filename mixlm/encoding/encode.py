@@ -24,6 +24,8 @@ from mixlm.encoding.manifest import (
     is_encoded,
     manifest_to_fill,
     read_manifest,
+    rows_identity,
+    settled_options,
     write_manifest,
 )
 from mixlm.encoding.options import EncodingOptions, check_reader
@@ -88,6 +90,7 @@ def encode_dataset(
     processes.wait()  # before any of them writes what another would find
     sharding = Sharding(traces, options)
     tokenizer = open_tokenizer(model, sharding.texts(options) if is_scratch(model) else ())
+    options = settled_options(out, manifest, options, tokenizer, say)
     check_reopening(tokenizer)
     manifest = manifest_to_fill(manifest, arguments, options, tokenizer)
     with TokenizerPool(sharding, tokenizer, options) as pool:
@@ -116,8 +119,7 @@ class _Encoding:
     ) -> None:
         self.out, self.manifest, self.options, self.processes = out, manifest, options, processes
         self.pool, self.sharding, self.tokenizer = pool, pool.sharding, pool.tokenizer
-        self.advance_of = advance_of if processes.first else None
-        self.vqvae_path = out / VQVAE
+        self.advance_of, self.vqvae_path = advance_of if processes.first else None, out / VQVAE
         self.tokenized: TokenTables = pool
         self.store: TokenStore | None = None
         self.merged: dict[str, float] = {}
@@ -135,10 +137,7 @@ class _Encoding:
             self.manifest = read_manifest(self.out)
 
     def _train_vqvae(self, say: Callable[[str], None]) -> None:
-        arguments = self.manifest["arguments"]
-        given = {name: arguments[name] for name in ("traces", "model", "template", "valid", "checksums", "shard_rows")}
-        identity = {**given, "fingerprint": self.manifest["fingerprint"], "skip": self.options.skip_bad_rows}
-        identity |= {"held_out": self.sharding.held_out.tolist(), "pattern": self.options.answer_pattern}
+        identity = rows_identity(self.manifest, self.options, self.sharding.held_out.tolist())
         if self.processes.first:
             TokenStore(self.out / TOKENS, identity)  # removes what is there of other rows, before anybody adds to it
         self.processes.wait()

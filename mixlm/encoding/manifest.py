@@ -1,11 +1,14 @@
 """The manifest of an encoded dataset: what it is, how it was made, and whether a call may go on with it."""
 
 import json
-from dataclasses import asdict, fields
+from collections.abc import Callable
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mixlm.atomic_files import checksum, whole_file
+from mixlm.data.chat.rendering import clock_note, dated
+from mixlm.data.template import Template
 from mixlm.encoding import MANIFEST
 from mixlm.encoding.options import EncodingOptions
 from mixlm.errors import InputError
@@ -59,6 +62,7 @@ def describe_arguments(traces: str, model: str, options: EncodingOptions) -> dic
     arguments["shape"] = {name: getattr(config, name) for name in PAPERS_CODES | options.shape}
     arguments["training"].pop("save_every"), arguments["training"].pop("workers")
     arguments.pop("skip_bad_rows"), arguments.pop("processes")
+    arguments["template"].pop("date"), arguments["template"].pop("apart")  # which nobody gives
     files = {name: Path(str(arguments[name])) for name in ("traces", "valid")}
     checksums = {name: checksum(file) for name, file in files.items() if file.is_file()}
     return json.loads(json.dumps({**arguments, "checksums": checksums}))
@@ -103,6 +107,40 @@ def _with_defaults(arguments: dict[str, Any]) -> dict[str, Any]:
 def _has_work(out: Path, arguments: dict[str, Any]) -> bool:
     """Tell whether a folder holds more than the copy of a model that was given: a model in training, or codes."""
     return not arguments.get("vqvae") or any(out.glob("*.parquet"))
+
+
+def rows_identity(manifest: dict[str, Any], options: EncodingOptions, held_out: list[int]) -> dict[str, Any]:
+    """Return what decides the ids of all rows and the shards they are in, as JSON values."""
+    told = {name: manifest["arguments"][name] for name in ("traces", "model", "valid", "checksums", "shard_rows")}
+    made = {name: manifest[name] for name in ("template", "fingerprint")}
+    return {**told, **made, "skip": options.skip_bad_rows, "held_out": held_out, "pattern": options.answer_pattern}
+
+
+def settled_options(
+    out: Path,
+    earlier: dict[str, Any] | None,
+    options: EncodingOptions,
+    tokenizer: "PreTrainedTokenizerFast",
+    say: Callable[[str], None],
+) -> EncodingOptions:
+    """Return options with the template by which all rows are rendered, on whatever day a call goes on with them.
+
+    Args:
+        out: The folder, which may hold rows that an interrupted call has tokenised.
+        earlier: The manifest of an interrupted call, if there is one.
+        options: As they were given.
+        tokenizer: The tokenizer, whose chat template may read the clock.
+        say: Told the date that prompts have then.
+    """
+    about = out / TOKENS / "about.json"
+    if earlier:
+        template = dated(Template.from_dict(earlier["template"]), tokenizer)
+    else:
+        begun = json.loads(about.read_text(encoding="utf-8"))["template"] if about.is_file() else {}
+        template = dated(options.template, tokenizer, begun.get("date"))
+    if template.date:
+        say(clock_note(template))
+    return replace(options, template=template)
 
 
 def manifest_to_fill(

@@ -7,6 +7,7 @@ from typing import Any
 
 from accelerate.utils import gather_object
 
+from mixlm.data.chat.prompts import closing_ids
 from mixlm.data.tables import Row
 from mixlm.data.tokenization import tokenize_text
 from mixlm.errors import InputError
@@ -164,21 +165,24 @@ def requests_of(answerer: Answerer, rows: Sequence[Row], mode: LatentMode) -> li
 def direct_openings(answerer: Answerer, rows: Sequence[Row]) -> list[list[int]]:
     """Return for each row what makes the model answer at once: what the method puts after P, then the answer's marker.
 
-    The marker is the text of the template's solution before the answer, without white space at its end.
+    The marker is the text of the template's solution before the answer, without white space at its end. Where the
+    prompt opens a thought, what closes it stands before the marker.
 
     Raises:
         InputError: If the tokenizer joins the marker with an answer.
     """
-    run = answerer.run
-    marker = run.template.marker.rstrip()
-    ids = tokenize_text(answerer.tokenizer, marker)
+    run, openings = answerer.run, []
     for row in rows:
+        closing = closing_ids(answerer.tokenizer, run.template, row["prompt_ids"])
+        marker = (run.template.after_thought if closing else run.template).marker.rstrip()
+        ids = [*closing, *tokenize_text(answerer.tokenizer, marker)]
         if row["solution_ids"][: len(ids)] != ids:
             raise InputError(
                 f"--latents direct: in row {row['row']} the tokenizer joins the marker {marker!r} with the answer; "
                 "leave this mode out, or train with another --solution-template"
             )
-    return [[*run.prompt(row["prompt_ids"])[len(row["prompt_ids"]) :], *ids] for row in rows]
+        openings.append([*run.prompt(row["prompt_ids"])[len(row["prompt_ids"]) :], *ids])
+    return openings
 
 
 def score(

@@ -20,7 +20,7 @@ from transformers import AutoConfig
 import mixlm
 from mixlm.atomic_files import whole_file
 from mixlm.data.tables import Row
-from mixlm.data.template import Template
+from mixlm.data.template import THOUGHT_END, Template
 from mixlm.data.tokenization import starting_ids
 from mixlm.errors import InputError
 from mixlm.evaluation.evaluate import gold_answer, longest_answer
@@ -130,7 +130,7 @@ def answer_pattern(template: Template) -> str:
     '(?s)\\A.*\\#\\#\\#(.*)'
     """
     marker, ending = (re.escape(part.strip()) for part in (template.marker, template.ending))
-    start = rf"(?s)\A.*{marker}" if marker else r"(?s)\A"
+    start = rf"(?s)\A.*{marker}" if marker else rf"(?s)\A(?:.*{THOUGHT_END})?" if template.chat else r"(?s)\A"
     if not ending:
         return rf"{start}(.*)"
     return rf"{start}(.*?)(?:(?!.+{ending}){ending}.*)?\Z"  # up to the last ending, if there is one

@@ -1,8 +1,10 @@
 """The rows that a training run reads: an encoded dataset, or a raw file for a method without codes."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from mixlm.data.chat.rendering import clock_note, dated
 from mixlm.data.responses import compile_pattern, count_rules, tell_rules
 from mixlm.data.samples import read_samples
 from mixlm.data.tables import PARTS, as_dataset, tokens_of
@@ -55,7 +57,9 @@ class TrainingData:
         return tokenizer_fingerprint(self.tokenizer)
 
 
-def open_data(source: str, model: str, method: Method, options: TrainingOptions) -> TrainingData:
+def open_data(
+    source: str, model: str, method: Method, options: TrainingOptions, say: Callable[[str], None] = lambda line: None
+) -> TrainingData:
     """Open ``source`` for training ``model`` with ``method``.
 
     Args:
@@ -63,6 +67,7 @@ def open_data(source: str, model: str, method: Method, options: TrainingOptions)
         model: Names the tokenizer; a model from scratch takes the encoded dataset's, or builds one from the file.
         method: Tells whether codes are needed.
         options: Bring template and validation rows for a raw file, and tell whether rows are measured on.
+        say: Told the date of all prompts, where the chat template reads the clock.
 
     Raises:
         InputError: If codes or validation rows are needed and there are none, an encoded dataset is to be measured on
@@ -78,18 +83,21 @@ def open_data(source: str, model: str, method: Method, options: TrainingOptions)
     data = _open_encoded(source, model) if encoded else _open_file(source, model, method, options)
     if options.eval_every and data.valid is None:
         raise InputError("--eval-every needs validation rows; give --valid FILE, or encode with --valid-fraction")
+    if data.template.date:
+        say(clock_note(data.template))
     return data
 
 
 def _open_file(source: str, model: str, method: Method, options: TrainingOptions) -> TrainingData:
-    template, valid, pattern = options.template, options.valid, compile_pattern(options.answer_pattern)
+    valid, pattern = options.valid, compile_pattern(options.answer_pattern)
     if method.needs_codes:
         raise InputError(
             f"{source}: method '{method.name}' needs codes, and this is no encoded dataset; "
             f"encode it first: mixlm-encode {source} --model {model} --out ENCODED"
         )
     samples = [*read_samples(source, pattern=pattern)]
-    tokenizer = open_tokenizer(model, ("".join(template.render(sample)) for sample in samples))
+    tokenizer = open_tokenizer(model, ("".join(options.template.render(sample)) for sample in samples))
+    template = dated(options.template, tokenizer)
     train = as_dataset(tokenize_samples(tokenizer, template, samples), source)
     measured = tokenize_samples(tokenizer, template, read_samples(valid, pattern=pattern)) if valid else None
     held_out = as_dataset(measured, valid) if valid else None

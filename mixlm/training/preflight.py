@@ -3,6 +3,7 @@
 import json
 import os
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -42,16 +43,37 @@ def check_folder(path: Path, arguments: dict[str, Any]) -> Path:
     return path
 
 
-def claim_folder(path: Path, arguments: dict[str, Any], main: bool, say: Callable[[str], None]) -> str | None:
+def claim_folder(
+    path: Path, arguments: dict[str, Any], template: Template, main: bool, say: Callable[[str], None]
+) -> str | None:
     """Write down, before the first step, what the run was told; return the checkpoint to go on from, if any."""
     started = path / CHECKPOINTS / "arguments.json"
     if main and not started.exists():
         started.parent.mkdir(parents=True, exist_ok=True)
+        (started.parent / "template.json").write_text(json.dumps(template.to_dict()) + "\n", encoding="utf-8")
         started.write_text(json.dumps(arguments, indent=2) + "\n", encoding="utf-8")
     checkpoint = last_checkpoint(path / CHECKPOINTS)
     if checkpoint:
         say(f"going on from {checkpoint}")
     return checkpoint
+
+
+def begun_template(path: Path, template: Template) -> Template:
+    """Return the template by which an unfinished run at ``path`` renders its rows, else ``template``.
+
+    Raises:
+        InputError: If the run was begun with other templates than these.
+    """
+    checkpoints = path / CHECKPOINTS
+    if not (checkpoints / "arguments.json").is_file():
+        return template
+    stored = checkpoints / "template.json"
+    if not stored.is_file():  # of an earlier version, which did not write it
+        return replace(template, apart=template.chat)
+    begun = Template.from_dict(json.loads(stored.read_text(encoding="utf-8")))
+    if replace(begun, date=None, apart=False) != template:
+        raise InputError(f"{path}: an unfinished run with another template; give the same one, or another --out")
+    return begun
 
 
 def check_start(

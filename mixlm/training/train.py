@@ -3,6 +3,7 @@
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,7 @@ from transformers import TrainerState, set_seed
 
 from mixlm.encoding import VQVAE
 from mixlm.encoding.dataset import open_vqvae
+from mixlm.encoding.manifest import is_encoded
 from mixlm.errors import InputError
 from mixlm.evaluation.evaluate import accuracy
 from mixlm.generation.engine import Engine
@@ -32,6 +34,7 @@ from mixlm.training.model_card import write_card
 from mixlm.training.new_rows import NewRows
 from mixlm.training.options import TrainingOptions
 from mixlm.training.preflight import (
+    begun_template,
     check_folder,
     check_start,
     checkpoint_step,
@@ -84,7 +87,7 @@ def train(
     trainer = work.trainer(advance)
     first = trainer.is_world_process_zero()
     with compiling():
-        trainer.train(resume_from_checkpoint=claim_folder(work.path, work.arguments, first, say))
+        trainer.train(resume_from_checkpoint=work.claim(first))
     lm = work.trained_model(trainer)
     if first:
         work.save(lm, trainer.state)
@@ -112,7 +115,9 @@ class _Finetuning:
         self.arguments = {"data": source, "model": model, "valid": options.valid, **options.to_dict()}
         self.path = check_folder(out, self.arguments)
         self.method = build_method(options.method, options.method_options)
-        self.data = open_data(source, model, self.method, options)
+        if not is_encoded(source):
+            options = replace(options, template=begun_template(self.path, options.template))
+        self.data = open_data(source, model, self.method, options, say)
         if self.data.answers:
             say(f"answers: {self.data.answers}")
         check_start(model, self.method, self.data.template, options, say)
@@ -145,6 +150,10 @@ class _Finetuning:
         )
         trainer.add_callback(LatentWarning(self._ceiling(), self.say))
         return trainer
+
+    def claim(self, first: bool) -> str | None:
+        """Write down what the run was told, if this is the first process; return the checkpoint to go on from."""
+        return claim_folder(self.path, self.arguments, self.data.template, first, self.say)
 
     def _ceiling(self) -> float | None:
         """Return how often stage 1's codes are foretold, if the data tells it and they are the method's latents."""

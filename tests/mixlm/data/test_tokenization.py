@@ -162,7 +162,8 @@ def test_a_chat_of_one_turn_without_the_chat_template_is_its_question():
         (None, True, "the tokenizer has no chat template; leave out --chat"),
         (CHAT, False, r"the chat '3 \+ 4 \?' has turns before its question.*give --chat"),
         (STRICT, True, r"refuses the chat '3 \+ 4 \?': no system turns; change or leave out the row"),
-        ("{{ messages[-1].content }}", True, "chat template leaves out or repeats a turn"),
+        ("{{ messages[0].content }}", True, r"chat template leaves out the question '3 \+ 4 \?'; change or leave out"),
+        ("{{ messages[0].content", True, "chat template is damaged in line 1: unexpected end of template"),
     ],
 )
 def test_a_chat_that_cannot_be_rendered_is_one_line(template, chat, message):

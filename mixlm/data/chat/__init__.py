@@ -1,0 +1,1 @@
+"""Prompts of chats: rendered by the tokenizer's chat template, with no control tokens of a user, on any date."""

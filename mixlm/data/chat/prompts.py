@@ -1,0 +1,162 @@
+"""Prompts of chats: what the tokenizer's chat template makes of the messages, as a server gives it to a model.
+
+The ids are those of ``apply_chat_template``, but for one thing: a control token that a user typed is text.
+"""
+
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from mixlm.data.chat.control_tokens import ROLES, Place, control_tokens, template_words
+from mixlm.data.chat.rendering import Messages, chat_source, render_chat, short
+from mixlm.data.samples import Sample
+from mixlm.data.template import Template
+from mixlm.errors import InputError
+
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+
+_OPENED = re.compile(r"(<|\[)((?:\w+:)?think(?:ing)?)(>|\])\s*\Z", re.IGNORECASE)
+_SEEN = 16  # tokens at the end of a prompt among which an opened thought is looked for
+
+
+def chat_prompts(
+    tokenizer: "PreTrainedTokenizerBase", template: Template, samples: Sequence[Sample]
+) -> list[list[int]]:
+    """Return the ids of each chat up to the assistant's turn.
+
+    Args:
+        tokenizer: The tokenizer.
+        template: Tells the date that a chat template sees which reads the clock.
+        samples: The samples; one without messages is a chat of its question alone.
+
+    Raises:
+        InputError: If there is no chat template, or it refuses a chat or leaves out its question, or it cannot be told
+            which control tokens are its own.
+    """
+    chats = [_Chat(tokenizer, template.date, sample) for sample in samples]
+    places = [chat.control_tokens() for chat in chats]
+    texts = [chat.text for chat in chats]
+    whole = tokenizer(texts, add_special_tokens=False, return_attention_mask=False)["input_ids"]
+    return [chat.ids(*found) for chat, *found in zip(chats, places, whole, strict=True)]
+
+
+class _Chat:
+    """A chat up to the assistant's turn, as text.
+
+    Args:
+        tokenizer: Has the chat template.
+        date: What the chat template is told if it reads the clock; None: the time.
+        sample: The sample.
+    """
+
+    def __init__(self, tokenizer: "PreTrainedTokenizerBase", date: str | None, sample: Sample) -> None:
+        self.tokenizer, self.date, self.sample = tokenizer, date, sample
+        self.messages: Messages = sample.messages or ({"role": "user", "content": sample.question},)
+        self.tools = tools_of(sample)
+        self.controls = control_tokens(tokenizer, len(tokenizer))
+        self.text = self._render(self.messages, self.tools)
+        self.words = template_words(chat_source(tokenizer, self.tools), self.controls)
+        self._check_turns()
+
+    def _render(self, messages: Messages, tools: Messages | None) -> str:
+        return render_chat(self.tokenizer, messages, self.sample.question, tools, self.date)
+
+    def _check_turns(self) -> None:
+        """Raise an ``InputError`` if the template leaves out the question, or a turn whose role it does not know."""
+        asked = max((place for place, turn in enumerate(self.messages) if turn.get("role") == "user"), default=-1)
+        for place, turn in enumerate(self.messages):
+            role = turn.get("role")
+            if place != asked and (role in ROLES or role in self.words.strings):
+                continue  # of these turns it may leave out what it will, reasoning or all
+            if self._leaves_out(place):
+                what = "the question" if place == asked else f"turns of the role {role!r}, as there is one before"
+                raise InputError(
+                    f"the tokenizer's chat template leaves out {what} {short(self.sample.question)}; change or leave "
+                    "out the row, or use a plain prompt template"
+                )
+
+    def _leaves_out(self, place: int) -> bool:
+        """Tell whether the text is the same with any other content of a turn."""
+        turn = self.messages[place]
+        content = turn.get("content")
+        if not isinstance(content, str) or not content.strip() or content.strip() in self.text:
+            return False
+        messages = [*self.messages[:place], {**turn, "content": f"{content}?"}, *self.messages[place + 1 :]]
+        return self._render(messages, self.tools) == self.text
+
+    def control_tokens(self) -> list[Place]:
+        """Return the control tokens of the chat."""
+        found = self.controls.find_typed(self.text, self._renderings())
+        if found is None:
+            raise self._unclear()
+        return found
+
+    def _renderings(self) -> Iterator[str]:
+        """Yield the chat with twins, in all ways that differ."""
+        before = None
+        for at_edges in (False, True):
+            said = [self.words.with_twins(said, at_edges) for said in (self.messages, self.tools)]
+            if said != before:
+                yield self._render(*said)
+            before = said
+
+    def ids(self, places: Sequence[Place], whole: list[int]) -> list[int]:
+        """Return the ids of the chat.
+
+        Args:
+            places: Its control tokens.
+            whole: The ids if nobody had typed any.
+        """
+        written = self.controls.expected(places)
+        if not any(place.typed for place in places) and self.controls.count(whole) == written:
+            return whole
+        ids = self.controls.ids_without_typed(self.text, places)
+        if self.controls.count(ids) != written:
+            raise self._unclear()
+        return ids
+
+    def _unclear(self) -> InputError:
+        return InputError(
+            f"in the chat {short(self.sample.question)} it cannot be told which control tokens were typed and which "
+            "are the chat template's; change or leave out the row"
+        )
+
+
+def tools_of(sample: Sample) -> list[dict[str, Any]] | None:
+    """Return what the assistant may call, from the row's column ``tools``; None without any.
+
+    Raises:
+        InputError: If it is no list of JSON objects.
+    """
+    tools = sample.columns.get("tools")
+    try:
+        tools = json.loads(tools) if isinstance(tools, str) else tools
+    except ValueError:
+        tools = ""
+    if tools in (None, [], ()):
+        return None
+    if isinstance(tools, list | tuple) and all(isinstance(tool, Mapping) for tool in tools):
+        return [dict(tool) for tool in tools]
+    raise InputError(
+        f"the tools of the chat {short(sample.question)} are no list of JSON schemas; give one, or leave 'tools' out"
+    )
+
+
+def closing_ids(tokenizer: "PreTrainedTokenizerBase", template: Template, prompt_ids: Sequence[int]) -> list[int]:
+    """Return what closes the thought that a chat's prompt opens, as ``<think>`` at its end does; else nothing.
+
+    It stands between trace and solution, so that the trace is what is thought. A solution that closes it itself, by
+    its template, needs no more.
+    """
+    if not template.chat or template.apart:
+        return []
+    end = tokenizer.decode(prompt_ids[-_SEEN:], skip_special_tokens=False, clean_up_tokenization_spaces=False)
+    found = _OPENED.search(end)
+    closing = f"{found[1]}/{found[2]}{found[3]}" if found else ""
+    if not found or closing in template.solution:
+        return []
+    return tokenizer(f"\n{closing}\n\n", add_special_tokens=False)["input_ids"]
