@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from mixlm.model.loading import build_tokenizer
+from mixlm.model.tokenizers import build_tokenizer
 
 
 CHATML = (
