@@ -148,9 +148,8 @@ def _from_chat(columns: Mapping[str, Any], where: str, pattern: Pattern) -> Samp
     asked, thought, content = _asked(before, columns, where), thought_of(last, where), last["content"] or ""
     if not content.strip() and last.get("tool_calls"):
         raise InputError(f"{where}: the last turn of the chat calls a tool and answers nothing; end it with an answer")
-    return _with(
-        asked, _found(content, f"{where}: the last turn of the chat", pattern, _given(columns, where), thought)
-    )
+    given = None if {*chat_columns(columns)} & {*ANSWERS} else _given(columns, where)
+    return _with(asked, _found(content, f"{where}: the last turn of the chat", pattern, given, thought))
 
 
 def _with(asked: Sample, found: Found) -> Sample:

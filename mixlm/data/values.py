@@ -36,10 +36,11 @@ def parse_json(text: str) -> Any:
         raise ValueError(f"nested too deep; {DEEPEST} lists and objects within each other are the most") from None
 
 
-def _integer(digits: str) -> int | Unreadable:
-    if len(digits) <= _MOST_DIGITS:
-        return int(digits)
-    return Unreadable(f"a whole number of {len(digits)} digits, {_MOST_DIGITS} are the most; write it as text")
+def _integer(text: str) -> int | Unreadable:
+    digits = len(text.removeprefix("-"))
+    if digits <= _MOST_DIGITS:
+        return int(text)
+    return Unreadable(f"a whole number of {digits} digits, {_MOST_DIGITS} are the most; write it as text")
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -68,8 +69,8 @@ def ailment(row: dict[str, Any]) -> str | None:
     "column 'question' is no text: it holds \\\\ud83d, half of a character; write the whole character"
     """
     for name, value in row.items():
-        if not is_text(name):
-            return f"the name of column {name!a} is no text: it holds half of a character; write the whole character"
+        if not is_text(name) or "\0" in name:
+            return f"the name of column {name!a} is no text that a table can hold; rename or remove the column"
         reason = next(ailments(value), None)
         if reason:
             return f"column '{name}' is {reason}"

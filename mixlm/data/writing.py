@@ -2,7 +2,6 @@
 
 import json
 import random
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Any, NamedTuple, TextIO
 from mixlm.atomic_files import whole_file
 from mixlm.data.reading import open_raw, read_rows
 from mixlm.data.responses import compile_pattern, count_rules
-from mixlm.data.samples import read_question, try_sample
+from mixlm.data.samples import Sample, read_question, try_sample
 from mixlm.errors import InputError
 
 
@@ -31,6 +30,11 @@ def write_rows(path: str | Path, rows: Iterable[Mapping[str, Any]], limit: int |
     """
     with whole_file(path) as file:
         return _write(file, islice(rows, limit))
+
+
+_MORE_THAN_PLAIN = (
+    "a chat with turns before its question, or tools, which plain rows do not hold; use the file as it is, with --chat"
+)
 
 
 class Converted(NamedTuple):
@@ -59,26 +63,28 @@ def convert(source: str, out: str | Path, answer_pattern: str | None = None, ski
     Raises:
         InputError: If a row fits no layout, asks for more than its question holds, or no row is left.
     """
-    pattern, skipped, rules = compile_pattern(answer_pattern), 0, Counter[str]()
+    pattern, skipped, rules = compile_pattern(answer_pattern), 0, []
 
     def plain_rows() -> Iterator[dict[str, Any]]:
         """Yield the rows to write, and count."""
         nonlocal skipped
         for where, row in open_raw(source):
             sample = try_sample(row, where, skip_bad_rows, pattern)
+            if isinstance(sample, Sample) and sample.needs_chat:
+                sample = InputError(f"{where}: {_MORE_THAN_PLAIN}")
             if isinstance(sample, InputError):
+                if not skip_bad_rows:
+                    raise sample
                 skipped += 1
                 continue
-            if sample.needs_chat:
-                raise InputError(
-                    f"{where}: a chat with turns before its question, or tools, which plain rows do not hold; use the "
-                    "file as it is, with --chat"
-                )
-            rules.update(count_rules([sample.rule]))
+            rules.append(sample.rule)
             yield {"question": sample.question, "steps": list(sample.steps), "answer": sample.answer}
+        if not rules:
+            raise InputError(
+                f"{source}: holds no samples" + (f"; all {skipped} rows are malformed" if skipped else "")
+            )
 
-    rows = write_rows(out, plain_rows())
-    return Converted(rows, skipped, rules)
+    return Converted(write_rows(out, plain_rows()), skipped, count_rules(rules))
 
 
 def split(source: str, train: str | Path, valid: str | Path, share: float = 0.1, seed: int = 0) -> tuple[int, int]:

@@ -40,7 +40,7 @@ def read_scratch(model: str) -> dict[str, Any]:
         recipe = yaml.safe_load(Path(model).read_text(encoding="utf-8"))
     except OSError:
         raise InputError(f"{model}: no such file; --model takes a folder, a Hub id, a .gguf file or a .yaml") from None
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
         raise InputError(f"{model}: not valid YAML: {str(error).splitlines()[0]}") from None
     _require_type(recipe, model)
     return recipe

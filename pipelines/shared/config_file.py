@@ -7,6 +7,8 @@ from typing import Any
 
 import click
 
+from mixlm.data.values import is_text
+
 
 CONFIG = "mixlm.config"  # where a command notes the path of its file
 
@@ -59,7 +61,7 @@ def _load_mapping(path: Path) -> dict[Any, Any]:
 
     try:
         values = yaml.load(path.read_text(encoding="utf-8"), Loader=yaml.BaseLoader)
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
         where = f", line {error.problem_mark.line + 1}" if getattr(error, "problem_mark", None) else ""
         raise click.UsageError(f"{path}{where}: not valid YAML; write one 'option: value' on each line") from None
     if not isinstance(values or {}, dict):
@@ -77,6 +79,8 @@ def unknown_option(key: str, options: Mapping[str, click.Option]) -> str:
 
 def _formed(value: Any, option: click.Option, what: str, ctx: click.Context) -> str | list[str]:
     """Check the form of a value; its type is click's to check."""
+    if not all(is_text(text) for text in (value if isinstance(value, list) else [value]) if isinstance(text, str)):
+        raise click.UsageError(f"{what} holds half of a character; write the whole character", ctx)
     several = option.multiple or option.nargs != 1
     if several and isinstance(value, str):
         return [value]

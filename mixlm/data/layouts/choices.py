@@ -48,6 +48,8 @@ def _labelled(value: Any) -> Choices:
         labels, texts = [*ascii_uppercase[: len(value)]], value
     else:
         return ()
+    if not isinstance(labels, list | tuple):
+        return ()
     plain = all(isinstance(one, str | int | float) for one in (*labels, *texts))
     fit = plain and len(labels) == len(texts)
     return [(str(label), str(text)) for label, text in zip(labels, texts, strict=True)] if fit else ()

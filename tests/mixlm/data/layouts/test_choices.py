@@ -1,0 +1,83 @@
+import pytest
+
+from mixlm.data.layouts.choices import choice_answer, choice_lines, choices_of
+from mixlm.errors import InputError
+
+
+LINES = "A. red\nB. blue"
+
+
+@pytest.mark.parametrize(
+    ("choices", "lines"),
+    [
+        (["red", "blue"], LINES),
+        ({"text": ["red", "blue"], "label": ["A", "B"]}, LINES),
+        ({"text": ["red", "blue"], "label": None}, LINES),
+        ([{"label": "A", "text": "red"}, {"label": "B", "text": "blue"}], LINES),
+        ({"A": "red", "B": "blue", "C": None}, LINES),
+        (LINES, LINES),
+        (["A)red", "B)blue"], "A)red\nB)blue"),
+        (["(A) red", "(B) blue"], "(A) red\n(B) blue"),
+        ([3, 4.5], "A. 3\nB. 4.5"),
+        ({"text": ["red", "blue"], "label": ["1", "2"]}, "1. red\n2. blue"),
+        (None, ""),
+        ([], ""),
+    ],
+)
+def test_every_form_of_choices_becomes_lines_with_labels(choices, lines):
+    for name in ("choices", "options"):
+        assert choice_lines({name: choices}, "Which?", "row") == lines
+
+
+def test_choices_that_the_question_has_are_not_told_twice():
+    assert choice_lines({"choices": ["red", "blue"]}, "Which?\n(A) red\n(B) blue", "row") == ""
+    assert choice_lines({"choices": ["red", "blue"]}, "Which, red or blue?", "row") == LINES
+
+
+@pytest.mark.parametrize(
+    "choices",
+    [
+        7,
+        {"text": ["red"], "label": ["A", "B"]},
+        [["red"]],
+        [None, "red"],
+        ["red", " "],
+        {"text": ["a"], "label": 5},
+        ["x"] * 27,
+    ],
+)
+def test_choices_of_another_form_are_refused(choices):
+    with pytest.raises(InputError, match="^here: column 'options' holds no choices that can be read; give a list"):
+        choices_of({"options": choices}, "here")
+
+
+COLOURS, NUMBERS = (("A", "red"), ("B", "blue")), (("A", "1"), ("B", "2"), ("C", "4"), ("D", "9"))
+
+
+@pytest.mark.parametrize(
+    ("answer", "choices", "label"),
+    [
+        (1, COLOURS, "B"),
+        ("1", COLOURS, "B"),
+        ("B", COLOURS, "B"),
+        ("blue", COLOURS, "blue"),
+        ("(B) blue", COLOURS, "(B) blue"),
+        (True, COLOURS, True),
+        (9, NUMBERS, 9),
+        ("2", NUMBERS, "2"),
+        (3, NUMBERS, "D"),
+        (7, (), 7),
+        ("1", (("1", "red"), ("2", "blue")), "1"),
+    ],
+)
+def test_the_place_of_a_choice_is_its_label_and_all_else_stays(answer, choices, label):
+    assert choice_answer(answer, choices, "row") == label
+
+
+@pytest.mark.parametrize(
+    ("answer", "choices", "why"),
+    [(2, COLOURS, "no place among 2 choices"), (-1, COLOURS, "no place"), (2, NUMBERS, "and the text of another")],
+)
+def test_a_number_that_can_be_no_place_or_two_choices_is_refused(answer, choices, why):
+    with pytest.raises(InputError, match=f"^row: column 'answer' is {answer}, .*{why}"):
+        choice_answer(answer, choices, "row")

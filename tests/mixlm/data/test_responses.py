@@ -1,0 +1,109 @@
+import re
+
+import pytest
+
+from mixlm.data.responses import RULES, compile_pattern, count_rules, read_response, split_thought, tell_rules
+from mixlm.errors import InputError
+
+
+@pytest.mark.parametrize(
+    ("text", "trace", "tail"),
+    [
+        ("<think>a</think>b", "a", "b"),
+        ("a\n</think>\n\nb", "a", "b"),
+        ("<think>\n\n</think>b", "", "b"),
+        ("Hm. <think>a</think>b", "Hm. \na", "b"),
+        ("<think>a</think>b<think>c</think>d", "a\nb\nc", "d"),
+        ("a</think>b</think>c", "a\nb", "c"),
+        ("<thinking>a</thinking>b", "a", "b"),
+        ("<|begin_of_thought|>a<|end_of_thought|><|begin_of_solution|>b<|end_of_solution|>", "a", None),
+        ("[THINK]a[/THINK]b", "a", "b"),
+    ],
+)
+def test_all_before_the_last_closing_tag_is_the_trace_whether_or_not_it_was_opened(text, trace, tail):
+    found, rest = split_thought(text)
+    assert re.sub(r"\n+", "\n", found.strip()) == trace
+    assert tail is None or rest.strip() == tail
+    assert read_response(text).answer == (tail or "b")
+
+
+@pytest.mark.parametrize("text", ["<think>a", "<think>a\n#### 4", "a</think>b<think>c", "[THINK]a"])
+def test_a_response_that_was_cut_off_is_refused(text):
+    with pytest.raises(ValueError, match="never closes it"):
+        read_response(text)
+
+
+@pytest.mark.parametrize(
+    ("tail", "answer", "rule"),
+    [
+        ("4", "4", "whole"),
+        ("4<|im_end|>\n", "4", "whole"),
+        ("Paris is the capital.", "Paris is the capital.", "whole"),
+        ("We add. That makes 4.", "We add. That makes 4.", "long"),
+        ("We add.\n\nSo it is **4** apples.", "4", "bold"),
+        ("We add **2** and **2**.\nThe answer is 4.", "4", "said"),
+        ("**Final Answer:** \\boxed{4}", "4", "boxed"),
+        ("We add.\n#### 4", "4", "hashes"),
+        ("We add. <answer>4</answer>", "4", "answer"),
+        ("The answer is: 4. I hope it is correct.", "4", "said"),
+    ],
+)
+def test_of_a_text_that_explains_before_it_answers_the_marked_part_is_the_answer(tail, answer, rule):
+    assert read_response(f"<think>a</think>{tail}")[1:] == (answer, rule)
+
+
+@pytest.mark.parametrize("text", ["<think>a</think>", "a</think> \n", "a</think><|im_end|>"])
+def test_a_response_without_an_answer_is_refused(text):
+    with pytest.raises(ValueError, match="no answer after its reasoning"):
+        read_response(text)
+
+
+def test_an_answer_before_its_reasoning_is_refused():
+    with pytest.raises(ValueError, match=r"gives its answer \('4'\) before its reasoning"):
+        read_response("\\boxed{4}\n\nFirst one takes two, then one adds two more.")
+    assert read_response(r"\boxed{4} \text{ cm}") == ("", "4", "boxed")
+
+
+def test_a_pattern_goes_before_all_marks_and_its_last_match_counts():
+    pattern = compile_pattern(r"^Result = (\S+)|<<(\S+)>>$")
+    text = "a\nResult = 3\nResult = 4\nThe answer is: 5"
+    assert read_response(text, pattern) == ("a\nResult = 3", "4", "pattern")
+    assert read_response(f"<think>Result = 9</think>{text}", pattern) == ("\nResult = 9", "4", "pattern")
+    assert read_response("a\n<<6>>", pattern)[1] == "6"
+    assert read_response(text, compile_pattern("[0-9]"))[1] == "5"
+    assert read_response(text, pattern, given="7")[1] == "4"
+    for text, words in (("<think>Result = 9</think>4", "nothing that --answer-pattern"), ("Result = ", "nothing")):
+        with pytest.raises(ValueError, match=words):
+            read_response(text, pattern)
+    with pytest.raises(ValueError, match="no text where"):
+        read_response("a = ", compile_pattern("=( *)"))
+    with pytest.raises(InputError, match=r"^--answer-pattern '\(': no regular expression"):
+        compile_pattern("(")
+    assert compile_pattern(None) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "trace"),
+    [
+        (r"So $x = \boxed{4}$.", "So $x ="),
+        (r"So \boxed{5} is near.", r"So \boxed{5} is near."),
+        ("All of it is reasoning.", "All of it is reasoning."),
+        ("a</think>b", "a"),
+        (" 4 ", ""),
+    ],
+)
+def test_an_answer_that_is_given_ends_the_trace_only_where_the_text_marks_the_same(text, trace):
+    found = read_response(text, given="4")
+    assert (found.trace.strip(), found.answer, found.rule) == (trace, "4", "column")
+
+
+def test_rules_are_told_with_their_counts():
+    rules = count_rules(["hashes", "column", "hashes", "long"])
+    assert rules == {"hashes": 2, "long": 1}
+    told = tell_rules(rules, 4)
+    assert told.startswith(
+        "1 in a column of their own, 2 after '####', 1 as all of several sentences after the trace; "
+    )
+    assert "--answer-pattern" in told
+    assert tell_rules(count_rules(["column"] * 3), 3) == ""
+    assert tell_rules({rule: 1 for rule in RULES if rule not in ("column", "long")}, 7).count("1 ") == 7
