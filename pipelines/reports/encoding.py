@@ -30,9 +30,8 @@ def print_encoding(manifest: dict[str, Any], out: str, model: str) -> None:
     skipped = sum(counts[split]["skipped_rows"] for split in ("train", "valid"))
     if skipped:
         click.echo(f"left out  {skipped} malformed row{'s' * (skipped > 1)}")
-    for split in ("train", "valid"):
-        if rules := _rules(counts[split]):
-            click.echo(f"answers   of {split}: {tell_rules(rules, counts[split]['samples'])}")
+    for line in _answer_lines(counts):
+        click.echo(line)
     longest = max(counts[split]["longest"] for split in ("train", "valid"))
     click.echo(f"longest   {longest} tokens as text: prompt, trace and solution of one sample")
     if manifest["align"] == "step":
@@ -55,9 +54,12 @@ def print_encoding(manifest: dict[str, Any], out: str, model: str) -> None:
     )
 
 
-def _rules(counts: dict[str, int]) -> dict[str, int]:
-    """Return how many answers of a split each rule found."""
-    return {name.removeprefix(FIGURE): count for name, count in counts.items() if name.startswith(FIGURE)}
+def _answer_lines(counts: Mapping[str, Mapping[str, int]]) -> Iterator[str]:
+    """Yield for each split how its answers were found, unless all had columns of their own."""
+    for split, figures in counts.items():
+        rules = {name.removeprefix(FIGURE): count for name, count in figures.items() if name.startswith(FIGURE)}
+        if rules:
+            yield f"answers   of {split}: {tell_rules(rules, figures['samples'])}"
 
 
 def _samples_line(split: str, counts: dict[str, int], rate: int | None) -> str:

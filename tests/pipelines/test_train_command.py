@@ -55,6 +55,19 @@ def test_trains_on_a_raw_file_without_codes(tmp_path: Path, common: list) -> Non
     assert not (tmp_path / "run" / "vqvae").exists()
 
 
+def test_answers_are_found_by_a_pattern_that_the_run_keeps(tmp_path: Path, common: list) -> None:
+    raw, encoded = tmp_path / "raw.jsonl", write_encoded(tmp_path)
+    raw.write_text('{"question": "?", "response": "a</think>So 3. Or 4."}\n' * 8)
+    assert_one_line(run(raw, *common, "--method", "cot", "--answer-pattern", "("), 1, "no regular expression")
+    assert_one_line(run(encoded, *common, "--method", "cot", "--answer-pattern", "4"), 1, "give it to mixlm-encode")
+    assert not (tmp_path / "run").exists()
+    result = run(raw, *common, "--method", "cot", "--answer-pattern", r"Or (\d)")
+    assert result.exit_code == 0, result.output
+    assert "answers: 8 by --answer-pattern" in result.output.splitlines()
+    info = json.loads((tmp_path / "run" / "mixlm.json").read_text())
+    assert info["answer_pattern"] == info["arguments"]["answer_pattern"] == r"Or (\d)"
+
+
 def test_options_come_from_yaml_and_the_command_line_wins(tmp_path: Path, common: list) -> None:
     config = tmp_path / "train.yaml"
     config.write_text('method: assorted\nmethod-option: [mix=weighted, "weights=1,2,1"]\nseed: 7\nbatch_size: 5\n')

@@ -21,6 +21,7 @@ from tests.interruption import Interrupted
         ("shape", {"shape": {**SHAPE, "codebook_size": 5}}),
         ("template", {"template": Template(separator=" ")}),
         ("dtype", {"dtype": "bfloat16"}),
+        ("answer_pattern", {"answer_pattern": "4"}),
     ],
 )
 def test_other_arguments_are_refused(work, encoded, name, changes):

@@ -23,6 +23,8 @@ def test_counts_by_hand():
     more = count_table(TokenTable(row_table(rows_of([(20, 4, 1)])), 0), cutting)
     figures = {"samples": 4, "skipped_rows": 3, "trace_tokens": 16, "chunks": 3, "codes": 6, "empty_traces": 1}
     assert add_counts([counts, more]) == {**figures, "short_traces": 1, "steps": 6, "long_steps": 1, "longest": 25}
+    marked = [count_table(table._replace(rules={"hashes": count}), cutting) for count in (1, 2)]
+    assert marked[0] == {**counts, "answers_hashes": 1} and add_counts(marked)["answers_hashes"] == 3
     steps = count_table(table, Cutting("step", 4, 4))
     assert (steps["chunks"], steps["codes"], steps["short_traces"]) == (5, 5, 0)
     assert add_counts([]) == {"samples": 0, "skipped_rows": 0, "longest": 0}

@@ -21,6 +21,7 @@ def sizes_of(work: TokenizerPool, shards: list[Shard]) -> dict[Shard, int]:
 
 
 def test_a_store_gives_back_what_was_tokenised_and_keeps_what_it_has(traces, tmp_path):
+    traces.write_text(traces.read_text() + '{"question": "?", "answer": "1 and 1 #### 2"}\n')
     with pool_of(traces) as work:
         shards = work.sharding.shards()
         store = TokenStore(tmp_path / "store", {"seed": 0})
@@ -33,7 +34,7 @@ def test_a_store_gives_back_what_was_tokenised_and_keeps_what_it_has(traces, tmp
         rest = sum(sizes_of(work, shards[2:]).values())
         assert reports[-1] == (rest, rest)
         for stored, fresh in zip(store.tables(shards), work.tables(shards), strict=True):
-            assert stored.rows.equals(fresh.rows) and stored.skipped == fresh.skipped
+            assert stored.rows.equals(fresh.rows) and stored[1:] == fresh[1:]
     TokenStore(tmp_path / "store", {"seed": 1})
     assert not [*(tmp_path / "store").glob("*.arrow")]
 

@@ -84,6 +84,18 @@ def test_malformed_rows_stop_or_are_counted(traces, processes):
             list(work.tables(work.sharding.shards()))
 
 
+@pytest.mark.parametrize("processes", [0, 2])
+def test_how_answers_were_found_is_counted_by_shard(traces, monkeypatch, processes):
+    monkeypatch.setattr(tokenizer_pool, "ROWS_OF_A_TASK", 4)
+    marked = ['{"question": "?", "response": "a </think> 1"}'] * 2 + ['{"question": "?", "answer": "a #### 1"}']
+    traces.write_text(traces.read_text() + "\n".join(marked) + "\n")
+    with pool_of(traces, processes, valid_fraction=0) as work:
+        rules = [table.rules for table in work.tables(work.sharding.shards())]
+    assert rules == [{}, {}, {"whole": 2, "hashes": 1}]
+    with pool_of(traces, processes, valid_fraction=0, answer_pattern="1") as work:
+        assert [table.rules for table in work.tables(work.sharding.shards())][2] == {"pattern": 3}
+
+
 def test_a_shard_of_malformed_rows_alone_is_empty_and_has_the_same_types(traces):
     traces.write_text('{"question": "?", "steps": [], "answer": "1"}\n' + "{\n" * 3)
     with pool_of(traces, valid_fraction=0, shard_rows=2, skip_bad_rows=True) as work:

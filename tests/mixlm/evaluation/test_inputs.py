@@ -53,6 +53,21 @@ def test_a_raw_file_is_rendered_by_the_runs_template(tmp_path):
     assert open_rows(source, opened(run), "train", limit=2) == rows  # the only part that a file has
 
 
+def test_answers_of_a_raw_file_are_found_as_those_that_the_run_learned_from(tmp_path):
+    source = tmp_path / "rows.jsonl"
+    source.write_text(json.dumps({"question": "?", "response": "a</think>First 3, then 4."}) + "\n")
+
+    def answers(run: Run, pattern: str | None = None) -> list[str]:
+        return [row["answer"] for row in open_rows(source, opened(run), answer_pattern=pattern)]
+
+    assert answers(make_run()) == ["First 3, then 4."]
+    assert answers(make_run(answer_pattern=r"\d")) == ["4"]
+    assert answers(make_run(answer_pattern=r"\d"), r"First (\d)") == ["3"]
+    write_encoded_for(tmp_path, TOKENIZER, train=4, valid=3)
+    with pytest.raises(InputError, match="^--answer-pattern: .* is encoded"):
+        open_rows(tmp_path, opened(make_run()), answer_pattern="4")
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [

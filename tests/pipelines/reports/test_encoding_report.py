@@ -1,6 +1,6 @@
 import pytest
 
-from pipelines.reports.encoding import _probe_lines, _samples_line
+from pipelines.reports.encoding import _answer_lines, _probe_lines, _samples_line
 
 
 COUNTS = {"samples": 3, "trace_tokens": 100, "chunks": 6, "codes": 6, "empty_traces": 1, "short_traces": 0}
@@ -40,3 +40,8 @@ def test_what_is_advised_is_what_was_not_done(objective: str, align: str, advice
         f"          what follows hardly depends on codes; try {advice}more --steps",
         f"          hard to foretell is hard to write; try {advice}fewer codes, more --steps",
     ]
+
+
+def test_how_answers_were_found_is_told_of_splits_whose_rows_had_no_column_for_them() -> None:
+    counts = {"train": {"samples": 5, "answers_hashes": 3, "codes": 7}, "valid": {"samples": 2, "codes": 1}}
+    assert [*_answer_lines(counts)] == ["answers   of train: 2 in a column of their own, 3 after '####'"]

@@ -108,12 +108,23 @@ def test_template_options_become_a_template(run):
         ("- steps", "holds no mapping"),
         ("steps: 1: 2", "line 1: not valid YAML"),
         ("\x00", "not valid YAML"),
+        ('mode: "\\ud83d"', "'mode' holds half of a character"),
+        ('method-option: ["a=\\ud83d"]', "'method-option' holds half of a character"),
+        ("steps: " + "[" * 3000, "not valid YAML"),
     ],
 )
 def test_wrong_file_is_a_usage_error_that_names_file_and_key(run, yaml, message):
     line = error_line(run(yaml, "--out", "x"))
     assert message in line
     assert "my.yaml" in line
+
+
+@pytest.mark.parametrize("arguments", [("x\udcff",), ("x", "-o", "a\udcff"), ("x", "--out", "a\udcff")])
+def test_bytes_that_are_no_text_are_named_with_their_argument(arguments):
+    given = (*arguments, *(() if "--out" in arguments else ("--out", "y")))
+    line = error_line(CliRunner().invoke(work, given))
+    name = {"x\udcff": "DATA", "-o": "-o"}.get(given[0] if given[0] != "x" else given[1], "--out")
+    assert name in line and r"\udcff' holds what is no UTF-8 text" in line
 
 
 def test_wrong_value_on_the_command_line_is_not_blamed_on_the_file(run):
