@@ -4,6 +4,7 @@ from math import inf
 
 
 MOST_SEEDS = 2**32  # numpy takes no more
+MOST_RATE = 1e30  # an optimizer computes multiples of it, which must be numbers
 
 
 class InputError(ValueError):
@@ -21,6 +22,6 @@ def require_between(option: str, value: float, least: float, most: float = inf) 
 
 
 def require_rate(option: str, value: float) -> None:
-    """Raise an ``InputError`` unless an option is a learning rate that training can take."""
-    if not 0 < value < inf:
-        raise InputError(f"--{option.replace('_', '-')} {value}: give a finite rate above 0")
+    """Raise an ``InputError`` unless an option is a learning rate that training can take; nan never is."""
+    if not 0 < value < MOST_RATE:
+        raise InputError(f"--{option.replace('_', '-')} {value}: give a rate above 0 and below 1e30")

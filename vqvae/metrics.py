@@ -52,7 +52,7 @@ def evaluate_vqvae(
         ``code_dropout=0``.
 
     Raises:
-        InputError: If no trace has a whole chunk.
+        InputError: If no trace has a whole chunk, or the loss is no number.
     """
     sums = _Sums(model)
     generator = torch.Generator().manual_seed(seed)
@@ -63,6 +63,11 @@ def evaluate_vqvae(
         raise InputError(
             f"no held-out trace has a whole chunk of {model.config.chunk_length} tokens; "
             "lower --chunk-length or hold out more samples"
+        )
+    if not math.isfinite(sums.losses["right"]):
+        raise InputError(
+            f"the loss of the VQ-VAE on held-out traces is {sums.losses['right']}; train one anew, in another --out, "
+            "with a lower --learning-rate"
         )
     return sums.figures()
 

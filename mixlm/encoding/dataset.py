@@ -11,6 +11,7 @@ from mixlm.encoding.manifest import is_encoded, read_manifest
 from mixlm.encoding.shard_files import fixed_ends
 from mixlm.errors import InputError
 from vqvae import ChunkVQVAEConfig
+from vqvae.finite import not_a_number
 from vqvae.model.models import ChunkCoder, model_class
 
 
@@ -120,11 +121,15 @@ def _with_ends(rows: "Dataset", rate: int) -> "Dataset":
 
 
 def open_vqvae(folder: str | Path, dtype: "torch.dtype | None" = None) -> ChunkCoder:
-    """Open a trained VQ-VAE; an ``InputError`` if the folder holds none."""
+    """Open a trained VQ-VAE; an ``InputError`` if the folder holds none, or its weights are no numbers."""
     if not (Path(folder) / "config.json").is_file():
         raise InputError(f"{folder}: no trained VQ-VAE; give the vqvae/ folder of an encoded dataset")
     try:
         config = ChunkVQVAEConfig.from_pretrained(folder)
-        return model_class(config).from_pretrained(folder, dtype=dtype).eval()
+        model = model_class(config).from_pretrained(folder, dtype=dtype).eval()
     except (OSError, ValueError) as error:
         raise InputError(f"{folder}: cannot be opened as a VQ-VAE: {' '.join(str(error).split())[:200]}") from None
+    broken = not_a_number(model.state_dict().items())
+    if broken:
+        raise InputError(f"{folder}: {broken} holds NaN or infinity; train codes anew")
+    return model

@@ -5,11 +5,11 @@ from typing import TYPE_CHECKING
 import torch
 
 from mixlm.errors import InputError
+from vqvae.finite import not_a_number
 from vqvae.model.layers import evaluating
 
 
 if TYPE_CHECKING:
-    from torch import nn
     from transformers import PreTrainedModel
 
 
@@ -20,7 +20,7 @@ TOLERANCE = 1e-5  # of a logit: rounding in fp32 is less, and what a later token
 
 def require_sound(model: "PreTrainedModel", name: str) -> None:
     """Raise an ``InputError`` that names the model if its weights are no numbers or it does not read causally."""
-    broken = not_a_number(model)
+    broken = not_a_number(model.named_parameters())
     if broken:
         raise InputError(f"{name}: its weight {broken} holds NaN or infinity; take another checkpoint of the model")
     if not is_causal(model):
@@ -30,18 +30,6 @@ def require_sound(model: "PreTrainedModel", name: str) -> None:
             f"{name}: no causal language model: {type(model).__name__} reads later tokens where it predicts earlier "
             f"ones, so training would show it what it is to write; choose another model{remedy}"
         )
-
-
-def not_a_number(model: "nn.Module") -> str | None:
-    """Return the name of the first parameter that holds a NaN or an infinity; None if there is none."""
-    return next((name for name, values in model.named_parameters() if not is_finite(values.detach())), None)
-
-
-def is_finite(values: torch.Tensor) -> bool:
-    """Tell whether all of ``values`` are numbers, without a copy of them; those that are no floats are."""
-    if not values.is_floating_point() or not values.numel():
-        return True
-    return bool(torch.stack(values.aminmax()).isfinite().all())
 
 
 @torch.no_grad()

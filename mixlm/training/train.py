@@ -81,13 +81,15 @@ def train(
         The finished run.
 
     Raises:
-        InputError: If anything given does not fit; the folder is then untouched.
+        InputError: If anything given does not fit; the folder is then untouched. If a loss or a weight is no number;
+            the run is then unfinished.
     """
     work = _Finetuning(str(source), str(model), Path(out), options, say)
     trainer = work.trainer(advance)
     first = trainer.is_world_process_zero()
     with compiling():
         trainer.train(resume_from_checkpoint=work.claim(first))
+    trainer.require_weights()
     lm = work.trained_model(trainer)
     if first:
         work.save(lm, trainer.state)

@@ -4,7 +4,7 @@ import os
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from torch import nn
@@ -76,6 +76,8 @@ class MixedTrainer(QuietTrainer):
             wrapped by PEFT; ``args``; ``data_collator``; ``advance``.
     """
 
+    remedy: ClassVar[str] = "a lower --learning-rate or --new-token-lr, more --warmup-steps, --max-grad-norm 1"
+
     def __init__(
         self,
         schedule: Schedule,
@@ -123,6 +125,14 @@ class MixedTrainer(QuietTrainer):
         learn_apart(optimizer, classifier, max(self.new_rows.rate, STOP_RATE))
         self.new_rows.give_own_rate(optimizer)
         return optimizer
+
+    def rates(self) -> set[float]:
+        """Return the learning rates of the step, that of the new rows among them."""
+        rates = super().rates()
+        if not self.new_rows.ids:
+            return rates
+        group = self.optimizer.param_groups[0]
+        return rates | {self.new_rows.rate * group["lr"] / group["initial_lr"]}
 
     def log(self, logs: dict[str, float], *args: Any, **kwargs: Any) -> None:
         """Add to a log line the losses of latents and text, and how far the new rows have come."""

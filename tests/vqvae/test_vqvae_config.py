@@ -46,7 +46,7 @@ def test_shapes_that_cannot_be_are_named(changes: dict, message: str, tmp_path: 
     [
         ({"seed": -1}, "--seed -1: give a number from 0 to below 4294967296"),
         ({"seed": 5_000_000_000}, "--seed 5000000000: give a number from 0 to below 4294967296"),
-        ({"learning_rate": float("inf")}, "--learning-rate inf: give a finite rate above 0"),
+        ({"learning_rate": float("inf")}, "--learning-rate inf: give a rate above 0 and below 1e30"),
         ({"steps": 0}, "--steps 0: give a number from 1 up"),
     ],
 )

@@ -8,6 +8,7 @@ and nothing is merged.
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from math import isfinite
 
 import numpy as np
 import torch
@@ -47,7 +48,7 @@ def merge_codes(
         and ``loss_without`` codes, in nats a code on ``rows``.
 
     Raises:
-        InputError: If no row has a chunk.
+        InputError: If no row has a chunk, or the loss on them is no number.
     """
     chosen = [row for row in (rows[index] for index in range(len(rows))) if has_chunk(row, model.config)][:MOST_ROWS]
     if not chosen:
@@ -56,6 +57,11 @@ def merge_codes(
         held_out = _HeldOut(model, chosen, reader)
         size = model.config.codebook_size
         before, without = held_out.loss(np.arange(size)), held_out.loss_without()
+        if not isfinite(before):
+            raise InputError(
+                f"the loss on held-out rows is {before}, so codes cannot be compared; train them anew, in another "
+                "--out, with a lower --learning-rate"
+            )
         figures = {"codes_trained": size, "loss_trained": before, "loss_without": without}
         if without - before < LEAST_SAVED:
             return figures | {"codes_merged": size, "loss_merged": before}

@@ -1,6 +1,6 @@
 """Training the stage-1 model on transformers' trainer."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from transformers.utils import ModelOutput
 from vqvae import PARTS
 from vqvae.advance import Advance
 from vqvae.errors import InputError
+from vqvae.finite import is_finite
 from vqvae.model.chunks import TokenRow, collate
 from vqvae.model.config import ChunkVQVAEConfig
 from vqvae.model.models import ChunkCoder, model_class
@@ -81,7 +82,8 @@ class Stage1Training:
             The trained model.
 
         Raises:
-            InputError: If there is no reader where the objective needs one, or one where it has no use for it.
+            InputError: If there is no reader where the objective needs one, or one where it has no use for it; or a
+                loss or a weight is no number.
         """
         if (reader is not None) != (self.config.objective == "language-model"):
             raise InputError(
@@ -93,6 +95,7 @@ class Stage1Training:
         model = model_class(self.config)(self.config, token_ids)
         trainer = ChunkTrainer(model, self, advance, reader)
         trainer.train(resume_from_checkpoint=last_checkpoint(self.out / CHECKPOINTS))
+        trainer.require_weights()
         model = trainer.accelerator.unwrap_model(trainer.model).eval()
         if trainer.is_world_process_zero():
             model.save_pretrained(self.out)
@@ -195,7 +198,12 @@ class ChunkTrainer(QuietTrainer):
         """Start the codebook when warm-up has just ended, then train one step."""
         plain = self.accelerator.unwrap_model(model)
         if plain.quantizer.needs_codebook:
-            plain.quantizer.start_codebook(self.gather_vectors(plain), self.options.seed)
+            vectors = self.gather_vectors(plain)
+            if not is_finite(vectors):
+                self.end_at(
+                    self.state.global_step + 1, "an encoded vector, of which codes are to be made, is no number"
+                )
+            plain.quantizer.start_codebook(vectors, self.options.seed)
         if self.reader:
             self.reader.zero_grad()
         loss = super().training_step(model, inputs, *args, **kwargs)
@@ -211,6 +219,11 @@ class ChunkTrainer(QuietTrainer):
         loss, outputs = super().compute_loss(model, inputs, return_outputs=True, **kwargs)
         self.outputs = outputs
         return (loss, outputs) if return_outputs else loss
+
+    def named_weights(self) -> Iterable[tuple[str, torch.Tensor]]:
+        """Return what must be numbers: the codebook, which is no parameter, too, and what a reader learns."""
+        learned = self.reader.learned().items() if self.reader else ()
+        return [*self.accelerator.unwrap_model(self.model).state_dict().items(), *learned]
 
     def _save(self, output_dir: str | None = None, state_dict: dict[str, torch.Tensor] | None = None) -> None:
         super()._save(output_dir, state_dict)

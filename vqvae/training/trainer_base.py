@@ -1,16 +1,19 @@
 """What the trainers of both stages share."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from math import isfinite
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
+from torch import nn
 from transformers import Trainer, TrainerCallback, TrainerState, TrainingArguments
 from transformers.trainer_callback import PrinterCallback
 
 from vqvae.advance import Advance
 from vqvae.errors import InputError
+from vqvae.finite import not_a_number
 
 
 CHECKPOINTS = "checkpoints"  # folder, below that of the model
@@ -49,6 +52,7 @@ def base_arguments(
         save_steps=save_every or 500,
         remove_unused_columns=False,
         disable_tqdm=True,
+        logging_nan_inf_filter=False,  # it puts the mean of earlier losses in place of one that is no number
         **own,
     )
     # In one process with many GPUs the trainer would take that many batches for a step, and split each by rows.
@@ -67,7 +71,11 @@ def last_checkpoint(folder: str | Path) -> str | None:
 
 
 class QuietTrainer(Trainer):
-    """transformers' trainer, which prints nothing and says by a function how far it is.
+    """transformers' trainer, which prints nothing, says by a function how far it is, and ends where numbers end.
+
+    A loss, a norm of gradients or a weight that is NaN or infinite raises an ``InputError``: before the step that
+    would spread it to the weights, and before a checkpoint or a model is written that holds it. The norm is the same
+    in all processes, so all of them end.
 
     Args:
         advance: Called with (step, total steps, latest figures) after every step, in the main process; None: nothing
@@ -76,9 +84,72 @@ class QuietTrainer(Trainer):
         settings: Arguments of transformers' trainer.
     """
 
+    remedy: ClassVar[str] = "a lower --learning-rate"
+
     def __init__(self, *, advance: Advance | None, callbacks: Sequence[TrainerCallback] = (), **settings: Any) -> None:
         super().__init__(callbacks=[*callbacks, _AdvanceCallback(advance)], **settings)
         self.remove_callback(PrinterCallback)
+        self.losses: list[torch.Tensor] = []  # of the step that is being made
+
+    def training_step(self, *args: Any, **kwargs: Any) -> torch.Tensor:
+        """Keep the loss until the step is made: to look at it here would wait for the device more often."""
+        loss = super().training_step(*args, **kwargs)
+        self.losses.append(loss)
+        return loss
+
+    def _get_grad_norm(self, model: nn.Module, grad_norm: torch.Tensor | float | None = None) -> torch.Tensor | float:
+        """Look at the norm of a step's gradients, and at its losses, before the optimizer does."""
+        norm = super()._get_grad_norm(model, grad_norm=grad_norm)
+        loss, self.losses = float(torch.stack(self.losses).sum()), []
+        scaled = self.accelerator.scaler is not None  # which leaves out a step whose gradients overflow
+        self._require_number("loss", loss, self.state.global_step + 1)
+        if not scaled:
+            self._require_number("norm of gradients", float(norm), self.state.global_step + 1)
+        return norm
+
+    def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
+        """Evaluate; a loss on held-out rows that is no number is an error, too."""
+        metrics = super().evaluate(*args, **kwargs)
+        for name, value in metrics.items():
+            if name.endswith("loss"):
+                self._require_number(name, value, self.state.global_step)
+        return metrics
+
+    def _save_checkpoint(self, *args: Any, **kwargs: Any) -> None:
+        """Save what training would go on from, if it can go on."""
+        self.require_weights()
+        super()._save_checkpoint(*args, **kwargs)
+
+    def require_weights(self) -> None:
+        """Raise an ``InputError`` if a weight of the model is no number."""
+        broken = not_a_number(self.named_weights())
+        if broken:
+            self.end_at(self.state.global_step, f"{broken} holds NaN or infinity")
+
+    def named_weights(self) -> Iterable[tuple[str, torch.Tensor]]:
+        """Return what must be numbers for a model to be one."""
+        return self.accelerator.unwrap_model(self.model).named_parameters()
+
+    def _require_number(self, what: str, value: float, step: int) -> None:
+        """Raise an ``InputError`` if a figure of a step is NaN or infinite."""
+        if not isfinite(value):
+            self.end_at(step, f"the {what} is {value}")
+
+    def end_at(self, step: int, what: str) -> None:
+        """Raise an ``InputError`` that says what happened at a step, and what to do."""
+        remedy = f"{self.remedy} or without --bf16" if self.args.bf16 else self.remedy
+        folder = Path(self.args.output_dir)
+        before = last_checkpoint(folder)
+        again = f"; the same command would go on from {Path(before).name} and end here again" if before else ""
+        rates = [f"{rate:.3g}" for rate in sorted(self.rates())]
+        raise InputError(
+            f"step {step}: {what}, at learning rate{'s' * (len(rates) > 1)} {' and '.join(rates)}. "
+            f"The training ends unfinished; start it anew, in another --out, with {remedy}{again}"
+        )
+
+    def rates(self) -> set[float]:
+        """Return the learning rates of the step."""
+        return {group["lr"] for group in self.optimizer.param_groups}
 
 
 class _AdvanceCallback(TrainerCallback):
