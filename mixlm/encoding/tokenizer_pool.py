@@ -7,12 +7,12 @@ import signal
 import tempfile
 import threading
 from collections import Counter, deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
 
+NamedSample = tuple[int, str, Sample]  # with its number and its name in messages
 ROWS_OF_A_TASK = 2000  # that one process tokenises at once
 WORTH_A_PROCESS = 10_000  # rows; fewer are tokenised sooner than a process has started
 
@@ -129,13 +130,43 @@ class _Worker:
 
     def table(self, split: str, numbers: np.ndarray) -> TokenTable:
         """Tokenise rows of the source of a split."""
-        rows = self.sources[split].read(numbers)
-        found = [(number, try_sample(row, where, self.skip, self.pattern)) for number, where, row in rows]
-        kept = [(number, sample) for number, sample in found if isinstance(sample, Sample)]
-        samples, places = [sample for _, sample in kept], [number for number, _ in kept]
-        rows = tokenize_samples(self.tokenizer, self.template, samples, places)
-        rules = count_rules(sample.rule for sample in samples)
+        read = self.sources[split].read(numbers)
+        found = [(number, where, try_sample(row, where, self.skip, self.pattern)) for number, where, row in read]
+        kept = [(number, where, sample) for number, where, sample in found if isinstance(sample, Sample)]
+        try:
+            rows = self._tokenized(kept)
+        except InputError as error:
+            kept = self._without_refused(kept, error)
+            rows = self._tokenized(kept)
+        rules = count_rules(sample.rule for *_, sample in kept)
         return TokenTable(row_table(rows, COLUMNS), len(found) - len(kept), rules)
+
+    def _tokenized(self, kept: Sequence[NamedSample]) -> list[dict[str, Any]]:
+        samples, numbers = [sample for *_, sample in kept], [number for number, *_ in kept]
+        return tokenize_samples(self.tokenizer, self.template, samples, numbers)
+
+    def _without_refused(self, kept: Sequence[NamedSample], error: InputError) -> list[NamedSample]:
+        """Leave out the samples that cannot be tokenised, such as chats that the chat template refuses.
+
+        Args:
+            kept: Samples, of which some cannot.
+            error: What one of them raised.
+
+        Raises:
+            InputError: With the row's name, if malformed rows are not left out; ``error``, if it is all of them, since
+                then the mistake lies elsewhere.
+        """
+        refused = {}
+        for one in kept:
+            try:
+                self._tokenized([one])
+            except InputError as own:
+                refused[one[0]] = f"{one[1]}: {own}"
+        if len(refused) == len(kept) > 1:
+            raise error
+        if refused and not self.skip:
+            raise InputError(f"{next(iter(refused.values()))}, or leave such rows out with --skip-bad-rows")
+        return [one for one in kept if one[0] not in refused]
 
 
 _worker: _Worker | None = None

@@ -1,6 +1,9 @@
+from pathlib import Path
+
 import pytest
 
-from mixlm.data.layouts.columns import known_columns, question_of
+from mixlm.data.layouts.columns import KNOWN, known_columns, question_of
+from mixlm.data.responses import RULES
 from mixlm.errors import InputError
 
 
@@ -69,3 +72,11 @@ def test_columns_are_known_whatever_their_capitals_and_others_keep_their_names()
     row = {"Question": "Q", "answerKey": "B", "ID": 1, "Level": None, "question": None}
     assert known_columns(row) == {"question": "Q", "answerkey": "B", "ID": 1}
     assert known_columns({"question": "q", "Question": "Q"}) == {"question": "q", "Question": "Q"}
+
+
+def test_the_page_on_formats_names_every_column_that_is_read():
+    page = (Path(__file__).parents[4] / "docs" / "FORMATS.md").read_text()
+    assert not {name for name in KNOWN if f"`{name}" not in page.replace("answerKey", "answerkey")}
+    assert (
+        all(mark in page for mark in ("--answer-pattern", "<answer>", "`####`", "\\boxed", "bold")) and len(RULES) == 9
+    )
