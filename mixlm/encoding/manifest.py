@@ -87,10 +87,13 @@ def earlier_manifest(out: Path, arguments: dict[str, Any]) -> dict[str, Any] | N
         changed = changed_arguments(_with_defaults(before), _with_defaults(arguments))
         if changed and not _has_work(out, before):
             return None
+        if changed == ["checksums"]:
+            before, now = before["checksums"], arguments["checksums"]
+            file = arguments[changed_arguments(before, now)[0]]
+            raise InputError(f"{file}: has changed since {out} was made of it; put it back, or choose another --out")
         if changed:
-            raise InputError(
-                f"{out}: encoded with another {', '.join(changed)}; give the same arguments, or another --out"
-            )
+            names = ", ".join(name for name in changed if name != "checksums")
+            raise InputError(f"{out}: encoded with another {names}; give the same arguments, or another --out")
         return manifest
     if out.exists() and (not out.is_dir() or any(path.name != TOKENS for path in out.iterdir())):
         raise InputError(f"{out}: exists and is no encoded dataset; choose another --out")

@@ -1,5 +1,6 @@
 """What a base model must be, whatever is done with it: its weights are numbers, and no token reads a later one."""
 
+import hashlib
 from typing import TYPE_CHECKING
 
 import torch
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
 PLACES = 16  # of a row that is read; the second half of it changes
 FIRST_TOKEN = 10  # those before are often padding, ends and the like, which some models treat by their ids
+DIGESTED_VALUES = 256  # of a parameter
 TOLERANCE = 1e-5  # of a logit: rounding in fp32 is less, and what a later token does to an earlier place is more
 
 
@@ -30,6 +32,19 @@ def require_sound(model: "PreTrainedModel", name: str) -> None:
             f"{name}: no causal language model: {type(model).__name__} reads later tokens where it predicts earlier "
             f"ones, so training would show it what it is to write; choose another model{remedy}"
         )
+
+
+def weights_digest(model: "PreTrainedModel") -> str:
+    """Return a hash of names, shapes and some values of every parameter, 16 hexadecimal digits.
+
+    Another training moves all of a parameter, so a few values are enough, and a large model is not read for it.
+    """
+    digest = hashlib.sha256()
+    for name, values in model.named_parameters():
+        some = values.detach().flatten()[:: max(values.numel() // DIGESTED_VALUES, 1)]
+        digest.update(f"{name} {tuple(values.shape)}".encode())
+        digest.update(some.float().cpu().contiguous().numpy())
+    return digest.hexdigest()[:16]
 
 
 @torch.no_grad()

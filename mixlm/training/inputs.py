@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from mixlm.data.chat.rendering import clock_note, dated
 from mixlm.data.responses import compile_pattern, count_rules, tell_rules
 from mixlm.data.samples import read_samples
-from mixlm.data.tables import PARTS, as_dataset, tokens_of
+from mixlm.data.tables import PARTS, as_dataset, rows_digest, tokens_of
 from mixlm.data.template import Template
 from mixlm.data.tokenization import tokenize_samples
 from mixlm.encoding.dataset import EncodedData, load_encoded
@@ -55,6 +55,12 @@ class TrainingData:
     def fingerprint(self) -> str:
         """Fingerprint of the base tokenizer."""
         return tokenizer_fingerprint(self.tokenizer)
+
+    def identity(self, model: str) -> dict[str, str]:
+        """Return hashes of what ``model`` is trained on: its tokenizer, if it brings one, and the rows."""
+        splits = {"data": self.train, "valid": self.valid}
+        rows = {name: rows_digest(split) for name, split in splits.items() if split is not None}
+        return rows if is_scratch(model) else {"tokenizer": self.fingerprint, **rows}
 
 
 def open_data(

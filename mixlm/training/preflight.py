@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mixlm.atomic_files import whole_file
 from mixlm.data.template import Template
 from mixlm.encoding.manifest import changed_arguments
 from mixlm.errors import InputError
@@ -44,18 +45,63 @@ def check_folder(path: Path, arguments: dict[str, Any]) -> Path:
 
 
 def claim_folder(
-    path: Path, arguments: dict[str, Any], template: Template, main: bool, say: Callable[[str], None]
+    path: Path,
+    arguments: dict[str, Any],
+    template: Template,
+    identity: dict[str, str],
+    main: bool,
+    say: Callable[[str], None],
 ) -> str | None:
-    """Write down, before the first step, what the run was told; return the checkpoint to go on from, if any."""
+    """Write down, before the first step, what the run was told; return the checkpoint to go on from, if any.
+
+    Args:
+        path: The run folder.
+        arguments: What the run was told.
+        template: How it renders rows.
+        identity: Hashes of what it reads: ``data`` and ``valid``, rows; ``tokenizer``; ``weights`` of the model.
+        main: Whether this is the first process, which alone looks and writes.
+        say: Told if the run goes on.
+
+    Raises:
+        InputError: If there is a checkpoint, and it has learned from something else.
+    """
     started = path / CHECKPOINTS / "arguments.json"
-    if main and not started.exists():
+    checkpoint = last_checkpoint(path / CHECKPOINTS)
+    if main:
         started.parent.mkdir(parents=True, exist_ok=True)
+        _check_unchanged(path, arguments, identity, checkpoint, say)
+    if main and not started.exists():
         (started.parent / "template.json").write_text(json.dumps(template.to_dict()) + "\n", encoding="utf-8")
         started.write_text(json.dumps(arguments, indent=2) + "\n", encoding="utf-8")
-    checkpoint = last_checkpoint(path / CHECKPOINTS)
     if checkpoint:
         say(f"going on from {checkpoint}")
     return checkpoint
+
+
+def _check_unchanged(
+    path: Path,
+    arguments: dict[str, Any],
+    identity: dict[str, str],
+    checkpoint: str | None,
+    say: Callable[[str], None],
+) -> None:
+    """Raise an ``InputError`` if a checkpoint has learned from something else than ``identity``, else note that."""
+    stored = path / CHECKPOINTS / "identity.json"
+    if checkpoint and not stored.is_file():
+        say(f"note: {path} was begun by an earlier version; whether its rows or model have changed since is not known")
+    begun = json.loads(stored.read_text(encoding="utf-8")) if checkpoint and stored.is_file() else identity
+    rows = arguments["data"]
+    files = {"tokenizer": arguments["model"], "data": rows, "valid": arguments["valid"] or rows}
+    files["weights"] = arguments["model"]
+    what = {"tokenizer": "its tokenizer has", "weights": "its weights have", "valid": "its validation rows have"}
+    for name, file in files.items():
+        if begun.get(name) != identity.get(name):
+            raise InputError(
+                f"{file}: {what.get(name, 'its rows have')} changed since the run at {path} was begun, which would go "
+                f"on from {Path(checkpoint or path).name}; put back what was there, or choose another --out"
+            )
+    with whole_file(stored) as file:
+        file.write(json.dumps(identity, indent=2) + "\n")
 
 
 def begun_template(path: Path, template: Template) -> Template:

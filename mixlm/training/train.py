@@ -21,6 +21,7 @@ from mixlm.methods.base import recoded
 from mixlm.model.collator import Collator
 from mixlm.model.loading import context_length, open_model
 from mixlm.model.lora import add_adapter, left_out, merge_adapter
+from mixlm.model.soundness import weights_digest
 from mixlm.model.special_tokens import special_ids
 from mixlm.model.stop import add_stop, save_stop
 from mixlm.model.tokenizers import check_reopening
@@ -155,7 +156,8 @@ class _Finetuning:
 
     def claim(self, first: bool) -> str | None:
         """Write down what the run was told, if this is the first process; return the checkpoint to go on from."""
-        return claim_folder(self.path, self.arguments, self.data.template, first, self.say)
+        identity = {**self.data.identity(self.model), "weights": self.weights} if first else {}
+        return claim_folder(self.path, self.arguments, self.data.template, identity, first, self.say)
 
     def _ceiling(self) -> float | None:
         """Return how often stage 1's codes are foretold, if the data tells it and they are the method's latents."""
@@ -167,6 +169,7 @@ class _Finetuning:
         """Open the model that training starts from, with all that the method adds; return the new tokens' ids, too."""
         options, tokenizer = self.options, self.data.tokenizer
         lm = open_model(self.model, tokenizer, options.seed, options.attention)
+        self.weights = weights_digest(lm)
         tokens = self.method.tokens(self.data.codebook_size)
         new_ids = extend_vocabulary(lm, tokenizer, tokens, options.seed, options.new_token_noise)
         if self.method.learns_stop:

@@ -38,7 +38,19 @@ def test_what_decides_nothing_may_change(work, encoded):
 def test_traces_that_have_changed_are_refused(fresh):
     fresh.encode()
     fresh.traces.write_text(fresh.traces.read_text().replace("+", "-"))
-    assert "encoded with another checksums" in fresh.refuses()
+    line = (
+        f"{fresh.traces}: has changed since {fresh.folder / 'encoded'} was made of it; put it back, or choose another"
+    )
+    assert fresh.refuses().startswith(line)
+    assert "encoded with another training; give" in fresh.refuses(training=replace(TRAINING, steps=9))
+
+
+def test_validation_rows_that_have_changed_are_refused_by_their_name(fresh):
+    valid = fresh.folder / "valid.jsonl"
+    valid.write_text(fresh.traces.read_text())
+    fresh.encode(valid=str(valid), valid_fraction=0.0)
+    valid.write_text(fresh.traces.read_text().replace("+", "-"))
+    assert fresh.refuses(valid=str(valid), valid_fraction=0.0).startswith(f"{valid}: has changed since")
 
 
 def test_a_tokenizer_that_has_changed_meanwhile_is_refused(fresh):
