@@ -29,9 +29,12 @@ def lm_eval(
     from mixlm.evaluation.inputs import open_rows
     from mixlm.evaluation.lm_eval import export_lm_eval, task_name
     from mixlm.generation.engine import Engine
+    from mixlm.generation.questions import prompt_notes
 
     engine = Engine.load(run, "cpu")
     rows = open_rows(data, engine, split, limit)
     task = export_lm_eval(engine, rows, out, name or task_name(run, data), max_new_tokens)
     click.echo(f"wrote {task.config} and {task.questions}: {task.rows} rows, --max-new-tokens {task.max_new_tokens}")
+    for note in prompt_notes([row["prompt_ids"] for row in rows], engine):
+        click.echo(note)
     click.echo(task.command)

@@ -43,7 +43,7 @@ def main(
     from mixlm.generation.engine import Engine
     from mixlm.generation.explain import Reader
     from mixlm.generation.options import GenerationOptions
-    from mixlm.generation.questions import answer_questions, read_questions, single_question
+    from mixlm.generation.questions import answer_questions, prompt_notes, read_questions, single_question
     from mixlm.generation.shared_file import SharedFile
     from mixlm.processes import Processes
     from pipelines.reports.answers import print_answers, print_prompt_ids, write_answers
@@ -52,6 +52,8 @@ def main(
     questions = read_questions(source, engine) if source else [single_question(question, engine)]
     if print_prompt:
         print_prompt_ids(questions, engine, settings["thoughts"])
+        for note in prompt_notes([one.prompt_ids for one in questions], engine):
+            click.echo(note, err=True)
         return
     answerer = answerer_of(engine, settings)
     options = GenerationOptions(latents=latents, **settings)

@@ -1,7 +1,9 @@
 """Chat templates that do, each in its own words, what those of well-known models do with messages."""
 
 from collections.abc import Sequence
+from datetime import datetime
 
+from mixlm.data.chat import rendering
 from mixlm.model.tokenizers import build_tokenizer
 
 
@@ -210,3 +212,14 @@ def chat_tokenizer(template: str = CHATML, special_markers: bool = False, withou
     tokenizer.add_tokens(MARKERS, special_tokens=special_markers)
     tokenizer.chat_template = template
     return tokenizer
+
+
+def set_clock(monkeypatch, time: str) -> None:
+    """Make it ``time``, as ISO 8601, for whatever is rendered."""
+
+    class Clock(datetime):
+        @classmethod
+        def now(cls, tz=None):
+            return cls.fromisoformat(time)
+
+    monkeypatch.setattr(rendering, "datetime", Clock)

@@ -141,8 +141,8 @@ def settled_options(
     else:
         begun = json.loads(about.read_text(encoding="utf-8"))["template"] if about.is_file() else {}
         template = dated(options.template, tokenizer, begun.get("date"))
-    if template.date:
-        say(clock_note(template))
+    if note := clock_note(template, tokenizer):
+        say(note)
     return replace(options, template=template)
 
 

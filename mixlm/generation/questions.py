@@ -7,6 +7,8 @@ from typing import Any
 
 from transformers import PreTrainedTokenizerBase
 
+from mixlm.data.chat.prompts import closing_of
+from mixlm.data.chat.rendering import clock_note
 from mixlm.data.reading import read_rows
 from mixlm.data.samples import read_question
 from mixlm.data.template import Template
@@ -49,6 +51,18 @@ def read_questions(source: str | Path, answerer: Answerer) -> list[Question]:
         Question(where, number, sample.question, tokenize_prompt(answerer.tokenizer, answerer.run.template, sample))
         for number, (where, sample) in enumerate(samples)
     ]
+
+
+def prompt_notes(prompts: Sequence[Sequence[int]], answerer: Answerer) -> list[str]:
+    """Return lines about prompts which they do not show: their date, and what closes the thoughts that they open."""
+    tokenizer, template = answerer.tokenizer, answerer.run.template
+    closings = dict.fromkeys(closing_of(tokenizer, template, prompt) for prompt in prompts)
+    opened = [
+        f"note: prompts open a thought; answers close it by {closing} before the solution, as in training"
+        for closing in closings
+        if closing
+    ]
+    return [*filter(None, [clock_note(template, tokenizer)]), *opened]
 
 
 def single_question(text: str, answerer: Answerer) -> Question:

@@ -89,8 +89,8 @@ def open_data(
     data = _open_encoded(source, model) if encoded else _open_file(source, model, method, options)
     if options.eval_every and data.valid is None:
         raise InputError("--eval-every needs validation rows; give --valid FILE, or encode with --valid-fraction")
-    if data.template.date:
-        say(clock_note(data.template))
+    if note := clock_note(data.template, data.tokenizer):
+        say(note)
     return data
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import torch
 from transformers import TrainerState, set_seed
 
+from mixlm.data.chat.rendering import stop_clock
 from mixlm.encoding import VQVAE
 from mixlm.encoding.dataset import open_vqvae
 from mixlm.encoding.manifest import is_encoded
@@ -274,6 +275,7 @@ class _Finetuning:
             save_stop(lm, run.path)
         lm.config.use_cache = True
         lm.to(getattr(torch, self.options.save_dtype)).save_pretrained(run.path)
+        stop_clock(run.template, self.data.tokenizer)
         self.data.tokenizer.save_pretrained(run.path)
         if self.method.codes_mean_chunks:
             leave = shutil.ignore_patterns(CHECKPOINTS)

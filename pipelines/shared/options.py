@@ -99,6 +99,10 @@ endpoint_options = several(
 
 def answerer_of(engine: "Engine", values: dict[str, Any]) -> "Answerer":
     """Take the values of ``endpoint_options`` out of ``values`` and return who answers: the server, or the engine."""
+    from mixlm.data.chat.rendering import clock_note
+
+    if note := clock_note(engine.run.template, engine.tokenizer):
+        click.echo(note, err=True)
     url, name, concurrency = (values.pop(option) for option in ("endpoint", "served_model", "concurrency"))
     if url is None:
         return engine

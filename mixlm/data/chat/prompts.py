@@ -152,11 +152,15 @@ def closing_ids(tokenizer: "PreTrainedTokenizerBase", template: Template, prompt
     It stands between trace and solution, so that the trace is what is thought. A solution that closes it itself, by
     its template, needs no more.
     """
+    closing = closing_of(tokenizer, template, prompt_ids)
+    return tokenizer(f"\n{closing}\n\n", add_special_tokens=False)["input_ids"] if closing else []
+
+
+def closing_of(tokenizer: "PreTrainedTokenizerBase", template: Template, prompt_ids: Sequence[int]) -> str:
+    """Return the mark that closes what a prompt opens, such as ``</think>``; "" if there is nothing to close."""
     if not template.chat or template.apart:
-        return []
+        return ""
     end = tokenizer.decode(prompt_ids[-_SEEN:], skip_special_tokens=False, clean_up_tokenization_spaces=False)
     found = _OPENED.search(end)
     closing = f"{found[1]}/{found[2]}{found[3]}" if found else ""
-    if not found or closing in template.solution:
-        return []
-    return tokenizer(f"\n{closing}\n\n", add_special_tokens=False)["input_ids"]
+    return "" if closing in template.solution else closing

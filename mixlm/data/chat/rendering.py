@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 Messages = Sequence[Mapping[str, Any]]
 _CLOCK = "strftime_now"  # the one way to the clock that chat templates have
 _DIRECTIVES = [f"%{flag}{letter}" for flag in ("", "-") for letter in "aAwdbBmyYHIpMSfzZjUWcxXGuVeFTDRhklsr"]
+_STOPPED = f"{{%- macro {_CLOCK}(format) -%}}{{%- set told = namespace(text=format) -%}}"
+_END = "{%- endmacro %}\n"
 
 
 def render_chat(
@@ -44,7 +46,7 @@ def render_chat(
     from jinja2 import TemplateError, TemplateSyntaxError
 
     source = chat_source(tokenizer, tools)
-    frozen = {"chat_template": _at(date, source)} if date else {}
+    frozen = {"chat_template": at_date(date, source)} if date else {}
     try:
         return tokenizer.apply_chat_template(
             [*messages], tools=tools, tokenize=False, add_generation_prompt=True, **frozen
@@ -113,30 +115,44 @@ def dated(template: Template, tokenizer: "PreTrainedTokenizerBase", begun: str |
 
 
 def reads_clock(template: Template, tokenizer: "PreTrainedTokenizerBase") -> bool:
-    """Tell whether prompts are made by a chat template that asks what time it is."""
-    if not template.chat or not tokenizer.chat_template:
-        return False
-    sources = tokenizer.chat_template
-    sources = sources.values() if isinstance(sources, Mapping) else [sources]
-    return any(_CLOCK in words_of(source)[0] for source in sources)
+    """Tell whether prompts are made by a chat template that asks what time it is, and is told."""
+    sources = _sources(tokenizer).values() if template.chat else ()
+    return any(_CLOCK in words_of(source)[0] and not source.startswith(_STOPPED) for source in sources)
 
 
-def clock_note(template: Template) -> str:
-    """Return a line that says which date prompts have."""
-    return (
-        f"note: the tokenizer's chat template reads the clock; prompts are made with that of {template.date}, on any "
-        "day and by every command"
-    )
+def stop_clock(template: Template, tokenizer: "PreTrainedTokenizerBase") -> None:
+    """Give the tokenizer's chat template the date of ``template``, so that any engine that serves it has that date."""
+    sources = _sources(tokenizer)
+    if template.date and sources:
+        stopped = {name: at_date(template.date, source) for name, source in sources.items()}
+        tokenizer.chat_template = stopped if isinstance(tokenizer.chat_template, Mapping) else stopped["default"]
+
+
+def _sources(tokenizer: "PreTrainedTokenizerBase") -> dict[str, str]:
+    """Return the chat templates of a tokenizer by name."""
+    sources = tokenizer.chat_template or {}
+    return dict(sources) if isinstance(sources, Mapping) else {"default": sources}
+
+
+def clock_note(template: Template, tokenizer: "PreTrainedTokenizerBase") -> str | None:
+    """Return a line that says which date prompts have, if a chat template writes one."""
+    if template.date:
+        return f"note: the tokenizer's chat template reads the clock; in all prompts it is {template.date}, on any day"
+    if template.apart and reads_clock(template, tokenizer):
+        return "warning: the tokenizer's chat template reads the clock, and prompts have another date than in training"
+    return None
 
 
 @lru_cache(maxsize=8)
-def _at(date: str, source: str) -> str:
-    """Return a chat template with another clock, which stands still at ``date``."""
+def at_date(date: str, source: str) -> str:
+    """Return a chat template in which the clock stands still at ``date``, if it reads any."""
+    if _CLOCK not in words_of(source)[0]:
+        return source
+    if source.startswith(_STOPPED):
+        source = source.partition(_END)[2]
     time = datetime.fromisoformat(date)
     values = {directive: time.strftime(directive) for directive in _DIRECTIVES if directive in source}
-    return (
-        f"{{%- macro {_CLOCK}(format) -%}}{{%- set told = namespace(text=format) -%}}"
-        f"{{%- for directive, value in {values!r}.items() -%}}"
-        "{%- set told.text = told.text.replace(directive, value) -%}{%- endfor -%}{{- told.text -}}{%- endmacro %}\n"
-        f"{source}"
-    )
+    values = {"%%": "\ue000", **values, "\ue000": "%"}
+    told = f"{{%- for directive, value in {values!r}.items() -%}}"
+    told += "{%- set told.text = told.text.replace(directive, value) -%}{%- endfor -%}{{- told.text -}}"
+    return f"{_STOPPED}{told}{_END}{source}"
