@@ -155,11 +155,13 @@ class TemplateWords:
     Attributes:
         names: Every name, those of a message's fields among them.
         strings: Every string.
+        plain: Those without control tokens.
     """
 
     def __init__(self, source: str, controls: ControlTokens) -> None:
         self.controls = controls
         self.names, self.strings = words_of(source)
+        self.plain = frozenset(string for string in self.strings if not controls.find(string))
         kept = sorted(filter(self._looked_for, self.strings), key=len, reverse=True)
         self.kept = re.compile(f"({'|'.join(map(re.escape, kept)) or '(?!)'})")
 
@@ -177,11 +179,11 @@ class TemplateWords:
             value: The messages, tools or part.
             at_edges: Leave a control token that the template looks for at the beginning or the end of a text there.
         """
-        plain = self.strings - self.controls.texts
         if isinstance(value, str):
-            return value if value in plain else self._twins(value, at_edges)
+            return value if value in self.plain else self._twins(value, at_edges)
         if isinstance(value, Mapping):
-            names = {name: name if name in self.names | plain else self._twins(name, at_edges) for name in value}
+            known = self.names | self.plain
+            names = {name: name if name in known else self._twins(name, at_edges) for name in value}
             twins = {names[name]: self.with_twins(each, at_edges) for name, each in value.items()}
             return twins | ({"role": value["role"]} if value.get("role") in ROLES else {})
         return [self.with_twins(each, at_edges) for each in value] if isinstance(value, list | tuple) else value
