@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from mixlm.atomic_files import whole_file
 from mixlm.data.chat.rendering import dated
+from mixlm.data.samples import CheckName
 from mixlm.data.template import Template
 from mixlm.encoding import VQVAE
 from mixlm.errors import InputError
@@ -48,6 +49,7 @@ class Run:
         step: The last optimizer step that trained the model, from 0.
         steps_per_epoch: Optimizer steps of one pass over the training rows.
         versions: Of the packages that trained it.
+        check: How answers to its rows are compared; "exact" of a run from before runs told it.
         answer_pattern: Found the answers in the responses that it learned from; None: the marks that are known did.
     """
 
@@ -68,6 +70,7 @@ class Run:
     steps_per_epoch: int = 1
     versions: dict[str, str] = field(default_factory=dict)
     answer_pattern: str | None = None
+    check: CheckName = "exact"
 
     @cached_property
     def method(self) -> Method:

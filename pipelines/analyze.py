@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from mixlm.data.samples import CheckName
 from mixlm.errors import InputError
 from pipelines.shared.command import command
 from pipelines.shared.options import (
@@ -48,7 +49,7 @@ def main(
     also: tuple[str, ...],
     split: str | None,
     limit: int | None,
-    check: str,
+    check: CheckName | None,
     device: str,
     **settings: Any,
 ) -> None:
@@ -63,7 +64,7 @@ def main(
     from mixlm.analysis.interventions import DEFAULT, parse_interventions
     from mixlm.analysis.suite import Case, analyze, check_comparable, read_names
     from mixlm.evaluation.evaluate import with_length
-    from mixlm.evaluation.inputs import open_rows
+    from mixlm.evaluation.inputs import open_rows, own_check
     from mixlm.generation.engine import Engine
     from mixlm.generation.options import GenerationOptions
     from mixlm.run import load_run
@@ -79,6 +80,9 @@ def main(
     for other in others:
         check_comparable(engine.run, other)
     rows = open_rows(data, engine, split, limit)
+    if check is None:
+        check, why = own_check(data, engine.run, split)
+        click.echo(f"answers are compared by --check {check}, {why}", err=True)
     answerer = answerer_of(engine, settings)
     options = with_length(GenerationOptions(**settings), rows)
     case = Case(answerer, rows, options, check, kinds, others)

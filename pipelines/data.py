@@ -99,6 +99,8 @@ def task_command(name: str) -> click.Command:
         if not loads and rows is None:
             raise click.UsageError("Missing option '--rows': how many to generate.")
         drawn = load(split, **options) if loads else task.generate(rows, split, seed, choices(**options))
+        if task.CHECK != "exact":
+            drawn = ({**row, "check": task.CHECK} for row in drawn)
         click.echo(f"wrote {write_rows(out, drawn, rows)} rows to {out}")
 
     made = command(name, help=_help(task, choices, load), short_help=_first_line(task))(write)

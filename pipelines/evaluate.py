@@ -1,10 +1,12 @@
 """mixlm evaluate: accuracy and length of a run's answers, with latents decoded freely or in given numbers."""
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import click
 
+from mixlm.data.samples import CheckName
 from mixlm.errors import InputError
 from pipelines.shared.command import command
 from pipelines.shared.options import (
@@ -45,7 +47,7 @@ def main(
     data: str,
     split: str | None,
     latents: str,
-    check: str,
+    check: CheckName | None,
     answer_pattern: str | None,
     limit: int | None,
     device: str,
@@ -65,7 +67,7 @@ def main(
         raise click.UsageError(f"--out {out}: give a name that ends in .json")
     from mixlm.data.template import Template
     from mixlm.evaluation.evaluate import evaluate, read_modes
-    from mixlm.evaluation.inputs import open_rows
+    from mixlm.evaluation.inputs import open_rows, own_check, tell_unread
     from mixlm.generation.engine import Engine
     from mixlm.generation.options import GenerationOptions
     from pipelines.reports.evaluation import output_files, print_evaluation
@@ -76,6 +78,10 @@ def main(
     engine = Engine.base(run, template, device) if base else Engine.load(run, device)
     modes = read_modes([latents], engine.run)
     rows = open_rows(data, engine, split, limit, answer_pattern)
+    if check is None:
+        check, why = own_check(data, engine.run, split, answer_pattern)
+        click.echo(f"answers are compared by --check {check}, {why}", err=True)
+    tell_unread(rows, engine, check, partial(click.echo, err=True))
     answerer = answerer_of(engine, settings)
     options = GenerationOptions(**settings)
     with output_files(out) as write, progress_bar("evaluating") as advance:

@@ -74,7 +74,7 @@ _rate = click.FloatRange(min=0, min_open=True)
 @_option("save_every", "Steps between checkpoints; 0: none.")
 @_option("eval_every", "Steps between evaluations on the validation rows; 0: none.")
 @_option("select", "Checkpoint to keep: the last, or the best on the validation rows.")
-@_option("check", "How answers are compared for --select accuracy.")
+@_option("check", "How answers are compared, for --select accuracy and later.  [default: as DATA means it]")
 @_option("report_to", "Experiment tracker.")
 @_option("save_dtype", "Dtype of the saved weights.")
 @template_options

@@ -1,10 +1,11 @@
 """From a row of any accepted layout to a sample: question, steps, answer."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 from mixlm.data.layouts.chats import chat_columns, question_turn, thought_of, turns_of
 from mixlm.data.layouts.choices import choice_answer, choices_of
@@ -26,6 +27,12 @@ from mixlm.errors import InputError
 
 
 Pattern = re.Pattern[str] | None
+CheckName = Literal["exact", "number", "math", "maze"]
+CHECKED_ROWS = 1000  # of a file are looked at to find out its check
+CHECK_NAMES: tuple[CheckName, ...] = get_args(CheckName)
+_WIDER: tuple[CheckName, ...] = ("exact", "number", "math")  # each also finds right what those before it do
+_LATEX = re.compile(r"\\[a-zA-Z]{2}|^\$[^$]+\$$")
+_FIGURE = re.compile(r"[-+−]?\s*\$?\s*\d[\d,]*(?:\.\d*)?(?:\s?/\s?\d+)?\s*%?\.?")
 
 
 @dataclass(frozen=True)
@@ -52,6 +59,21 @@ class Sample:
     from_text: bool = False
     rule: str = COLUMN
     whole: bool = False
+
+    @property
+    def check(self) -> CheckName:
+        """How answers to it are to be compared.
+
+        As its column ``check`` says. Else "math" of an answer in LaTeX or in a box; "number" of a number found
+        in a text, as after "####", or beside GSM8K's calculations; "exact" of any other.
+        """
+        told = self.columns.get("check")
+        if told in CHECK_NAMES:
+            return told
+        if self.rule == "boxed" or _LATEX.search(self.answer):
+            return "math"
+        in_text = self.rule != COLUMN or any("<<" in step for step in self.steps)
+        return "number" if in_text and _FIGURE.fullmatch(self.answer) else "exact"
 
     @property
     def needs_chat(self) -> bool:
@@ -106,6 +128,14 @@ def read_samples(source: str | Path, split: str = "train", pattern: Pattern = No
         InputError: As ``open_raw`` and ``to_sample``.
     """
     return (to_sample(row, where, pattern) for where, row in read_rows(source, split))
+
+
+def widest_check(samples: Iterable[Sample]) -> CheckName:
+    """Return the check for rows together: the one that all mean, else the widest that any does, math before number."""
+    checks = {sample.check for sample in islice(samples, CHECKED_ROWS)}
+    if len(checks) == 1:
+        return checks.pop()
+    return max(checks & {*_WIDER} or {"exact"}, key=_WIDER.index)
 
 
 def try_sample(

@@ -52,7 +52,7 @@ class Converted(NamedTuple):
 
 
 def convert(source: str, out: str | Path, answer_pattern: str | None = None, skip_bad_rows: bool = False) -> Converted:
-    """Write the rows of any accepted layout as question, steps and answer.
+    """Write the rows of any accepted layout as question, steps and answer; how to compare it, if not exactly.
 
     Args:
         source: See ``mixlm.data.reading.open_raw``.
@@ -78,7 +78,8 @@ def convert(source: str, out: str | Path, answer_pattern: str | None = None, ski
                 skipped += 1
                 continue
             rules.append(sample.rule)
-            yield {"question": sample.question, "steps": list(sample.steps), "answer": sample.answer}
+            plain = {"question": sample.question, "steps": list(sample.steps), "answer": sample.answer}
+            yield plain if sample.check == "exact" else {**plain, "check": sample.check}
         if not rules:
             raise InputError(
                 f"{source}: holds no samples" + (f"; all {skipped} rows are malformed" if skipped else "")

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mixlm.data.samples import CheckName
 from mixlm.data.template import Template
 from mixlm.encoding import MANIFEST, TOKENIZER, VQVAE
 from mixlm.encoding.manifest import is_encoded, read_manifest
@@ -56,6 +57,11 @@ class EncodedData:
     def answer_pattern(self) -> str | None:
         """What found the answers in responses; None: the marks that are known."""
         return self.manifest.get("arguments", {}).get("answer_pattern")
+
+    @property
+    def check(self) -> CheckName:
+        """How answers are compared; what was encoded before manifests told it means "exact"."""
+        return self.manifest.get("check", "exact")
 
     @property
     def align(self) -> str:

@@ -92,7 +92,7 @@ def encode_dataset(
     tokenizer = open_tokenizer(model, sharding.texts(options) if is_scratch(model) else ())
     options = settled_options(out, manifest, options, tokenizer, say)
     check_reopening(tokenizer)
-    manifest = manifest_to_fill(manifest, arguments, options, tokenizer)
+    manifest = manifest_to_fill(manifest, arguments, options, tokenizer, sharding.check(options))
     with TokenizerPool(sharding, tokenizer, options) as pool:
         work = _Encoding(out, manifest, pool, options, processes, advance_of)
         try:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from mixlm.atomic_files import checksum, whole_file
 from mixlm.data.chat.rendering import clock_note, dated
+from mixlm.data.samples import CheckName
 from mixlm.data.template import Template
 from mixlm.encoding import MANIFEST
 from mixlm.encoding.options import EncodingOptions
@@ -151,8 +152,11 @@ def manifest_to_fill(
     arguments: dict[str, Any],
     options: EncodingOptions,
     tokenizer: "PreTrainedTokenizerFast",
+    check: CheckName,
 ) -> dict[str, Any]:
     """Return the manifest of an interrupted call, if there is one, or that of a dataset that is to be encoded.
+
+    ``check`` is how answers to its rows are to be compared.
 
     Raises:
         InputError: If the tokenizer is another one than before the interruption.
@@ -165,6 +169,7 @@ def manifest_to_fill(
             "fingerprint": fingerprint,
             "model": arguments["model"],
             "template": options.template.to_dict(),
+            "check": check,
             "dtype": options.dtype,
             "arguments": arguments,
         }

@@ -12,7 +12,7 @@ import numpy as np
 
 from mixlm.data.reading import open_raw
 from mixlm.data.responses import compile_pattern
-from mixlm.data.samples import Sample, try_sample
+from mixlm.data.samples import CHECKED_ROWS, CheckName, Sample, try_sample, widest_check
 from mixlm.encoding.options import EncodingOptions
 from mixlm.errors import InputError
 
@@ -82,6 +82,13 @@ class Sharding:
             return self.held_out[start:end]
         numbers = np.arange(start, min(end, len(self.sources[shard.split])))
         return np.setdiff1d(numbers, self.held_out) if shard.split == "train" else numbers
+
+    def check(self, options: EncodingOptions) -> CheckName:
+        """Return how answers to the training source's rows are to be compared, by the first of them."""
+        first = self.sources["train"].read(range(min(CHECKED_ROWS, len(self.sources["train"]))))
+        pattern = compile_pattern(options.answer_pattern)
+        samples = (try_sample(row, where, True, pattern) for _, where, row in first)
+        return widest_check(sample for sample in samples if isinstance(sample, Sample))
 
     def texts(self, options: EncodingOptions) -> Iterator[str]:
         """Yield the rendered training samples, from which a tokenizer can be built."""

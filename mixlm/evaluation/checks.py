@@ -1,6 +1,6 @@
 """Comparing the answer of a model with the right one: the one truth of what is right, for every task."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 from mixlm.errors import InputError
 from mixlm.evaluation.latex import bare_latex, compact, in_radians, split_unit, told_apart, words_of
@@ -41,6 +41,26 @@ def same_answer(first: str, second: str, check: CheckName = "exact") -> bool:
         check: As for ``check_answer``, whose errors it raises.
     """
     return check_answer(first, second, "exact" if check == "maze" else check)
+
+
+def unread_answers(golds: Sequence[str], check: CheckName) -> list[int]:
+    """Return the places of right answers that a check cannot read, so that the very same words alone are right.
+
+    Args:
+        golds: The right answers.
+        check: "number" reads numbers, "math" what is a number, words, or equal to itself to math-verify; the others
+            read any text but an empty one.
+    """
+    reads = {"number": lambda gold: read_quantity(gold) is not None, "math": _reads_math}.get(check, str.strip)
+    known = {gold: bool(reads(gold)) for gold in set(golds)}
+    return [place for place, gold in enumerate(golds) if not known[gold]]
+
+
+def _reads_math(gold: str) -> bool:
+    if read_quantity(gold, algebra=True) or words_of(gold):
+        return True
+    latex = split_unit(bare_latex(gold))[0]
+    return equal_math(latex, latex)
 
 
 def unmarked_answer(text: str, check: CheckName) -> str | None:

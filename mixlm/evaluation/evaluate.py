@@ -34,7 +34,7 @@ def evaluate(
     rows: Sequence[Row],
     options: GenerationOptions | None = None,
     latents: Sequence[LatentMode | str] | str = ("free",),
-    check: CheckName = "exact",
+    check: CheckName | None = None,
     advance: Advance | None = None,
 ) -> dict[str, Any]:
     """Answer every row once per mode, check the answers, and measure the loss on the reference answers.
@@ -44,7 +44,7 @@ def evaluate(
         rows: Tokenized rows; with ``codes``, or without them for a raw file.
         options: How to decode, but for the latents. By default ``max_new_tokens`` is ``longest_answer``.
         latents: Modes of decoding; a share such as ``exact:50%`` is of the row's own number of codes.
-        check: How an answer is compared with the right one.
+        check: How an answer is compared with the right one; None: as with the rows that the run learned from.
         advance: Called with (done, total) after every batch; all modes and the loss count.
 
     Returns:
@@ -57,6 +57,7 @@ def evaluate(
     """
     if not len(rows):
         raise InputError("there are no rows to evaluate; give another file, split or --limit")
+    check = check or answerer.run.check
     require_check(check, (row.get("question") or "" for row in rows))
     run = answerer.run
     modes, rows = read_modes(latents, run), recoded(list(rows), run.method)

@@ -1,16 +1,20 @@
 """The rows that an evaluation reads: a split of an encoded dataset, or a raw file."""
 
+import textwrap
+from collections.abc import Callable, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from mixlm.data.responses import compile_pattern
-from mixlm.data.samples import read_samples
+from mixlm.data.samples import CheckName, read_samples, widest_check
 from mixlm.data.tables import Row
 from mixlm.data.tokenization import tokenize_samples
 from mixlm.encoding.dataset import EncodedData, load_encoded
 from mixlm.encoding.manifest import is_encoded
 from mixlm.errors import InputError
+from mixlm.evaluation.checks import unread_answers
+from mixlm.evaluation.evaluate import gold_answer
 from mixlm.generation.plan import Answerer
 from mixlm.run import Run
 
@@ -50,6 +54,48 @@ def open_rows(
     if not rows:
         raise InputError(f"{source}: holds no rows to evaluate")
     return rows
+
+
+def own_check(
+    source: str | Path, run: Run, split: str | None = None, answer_pattern: str | None = None
+) -> tuple[CheckName, str]:
+    """Return how answers to rows are compared if nobody says otherwise, and in words whence that is known.
+
+    The rows decide; where they mean no more than "exact", the rows do that the run learned from.
+
+    Args:
+        source: As for ``open_rows``.
+        run: The run.
+        split: As for ``open_rows``.
+        answer_pattern: As for ``open_rows``.
+    """
+    if is_encoded(source):
+        check = load_encoded(source).check
+    else:
+        pattern = compile_pattern(answer_pattern or run.answer_pattern)
+        check = widest_check(read_samples(source, split or "train", pattern))
+    if check == "exact" and run.check in ("number", "math"):
+        return run.check, f"as {run.path} learned to answer"
+    return check, f"as {source} means it"
+
+
+def tell_unread(rows: Sequence[Row], answerer: Answerer, check: CheckName, say: Callable[[str], None]) -> None:
+    """Say how many right answers a check cannot read, with the first of them; a model would have to hit their words.
+
+    Args:
+        rows: Tokenized rows.
+        answerer: Reads their answers.
+        check: How answers are compared.
+        say: Called with the line, if there is something to say.
+    """
+    golds = [gold_answer(row, answerer) for row in rows]
+    unread = unread_answers(golds, check)
+    if unread:
+        first, row = golds[unread[0]], rows[unread[0]]["row"]
+        say(
+            f"warning: --check {check} cannot read {len(unread)} of {len(golds)} right answers, such as "
+            f"{textwrap.shorten(first, 60, placeholder=' ..')!r} in row {row}; there only the same words are right"
+        )
 
 
 def _encoded_split(data: EncodedData, run: Run, split: str) -> Any:

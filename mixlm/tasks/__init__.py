@@ -13,12 +13,13 @@ Which answers are right is known in one place for all tasks, ``mixlm.evaluation.
 
 from collections.abc import Sequence
 from importlib import import_module
-from typing import Literal, Protocol
+from typing import Protocol
 
+from mixlm.data.samples import CheckName
 from mixlm.errors import InputError
 
 
-CheckName = Literal["exact", "number", "math", "maze"]
+__all__ = ["TASKS", "CheckName", "Task", "open_task"]
 
 
 class Task(Protocol):

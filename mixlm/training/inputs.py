@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from mixlm.data.chat.rendering import clock_note, dated
 from mixlm.data.responses import compile_pattern, count_rules, tell_rules
-from mixlm.data.samples import read_samples
+from mixlm.data.samples import CheckName, read_samples, widest_check
 from mixlm.data.tables import PARTS, as_dataset, rows_digest, tokens_of
 from mixlm.data.template import Template
 from mixlm.data.tokenization import tokenize_samples
@@ -36,6 +36,7 @@ class TrainingData:
         encoded: The encoded dataset they come from; None for a raw file.
         pattern: Found the answers in responses; None: the marks that are known did.
         answers: How the answers of a raw file were found, in words; empty if all had columns of their own.
+        check: How answers are compared.
     """
 
     train: "Dataset"
@@ -45,6 +46,7 @@ class TrainingData:
     encoded: EncodedData | None = None
     pattern: str | None = None
     answers: str = ""
+    check: CheckName = "exact"
 
     @property
     def codebook_size(self) -> int:
@@ -108,7 +110,8 @@ def _open_file(source: str, model: str, method: Method, options: TrainingOptions
     measured = tokenize_samples(tokenizer, template, read_samples(valid, pattern=pattern)) if valid else None
     held_out = as_dataset(measured, valid) if valid else None
     answers = tell_rules(count_rules(sample.rule for sample in samples), len(samples))
-    return TrainingData(train, held_out, tokenizer, template, None, options.answer_pattern, answers)
+    check = widest_check(samples)
+    return TrainingData(train, held_out, tokenizer, template, None, options.answer_pattern, answers, check)
 
 
 def _open_encoded(source: str, model: str) -> TrainingData:
@@ -119,7 +122,7 @@ def _open_encoded(source: str, model: str) -> TrainingData:
             f"{data.path}: encoded with another tokenizer ({data.manifest.get('model', 'unknown')}) "
             f"than that of {model}; encode again with --model {model}"
         )
-    return TrainingData(data.train, data.valid, tokenizer, data.template, data, data.answer_pattern)
+    return TrainingData(data.train, data.valid, tokenizer, data.template, data, data.answer_pattern, check=data.check)
 
 
 def leave_out_long(

@@ -3,13 +3,13 @@
 import sys
 from dataclasses import asdict, dataclass, field, fields
 from importlib.util import find_spec
-from typing import Any, get_args
+from typing import Any
 
 from mixlm.data.responses import compile_pattern
+from mixlm.data.samples import CHECK_NAMES
 from mixlm.data.template import Template
 from mixlm.errors import InputError
 from mixlm.evaluation.checks import require_check
-from mixlm.tasks import CheckName
 from vqvae.errors import MOST_SEEDS, require_between, require_rate
 
 
@@ -17,7 +17,7 @@ CHOICES = {
     "scheduler": ("cosine", "linear", "constant_with_warmup"),
     "new_token_start": ("mean", "text", "codes"),
     "select": ("last", "loss", "accuracy"),
-    "check": get_args(CheckName),
+    "check": CHECK_NAMES,
     "report_to": ("none", "tensorboard", "trackio", "wandb"),
     "save_dtype": ("float32", "bfloat16", "float16"),
 }
@@ -71,7 +71,8 @@ class TrainingOptions:
         save_every: Steps between checkpoints; 0: none.
         eval_every: Steps between evaluations; 0: none, unless ``select`` needs them.
         select: Which checkpoint is kept: "last", or the best on the validation rows by "loss" or "accuracy".
-        check: How answers are compared for that accuracy: "exact", "number", "math" or "maze".
+        check: How answers are compared, in that accuracy and where the run is evaluated: "exact", "number", "math" or
+            "maze"; None: as the data mean it.
         report_to: Experiment tracker: "none", "tensorboard", "trackio", "wandb".
         save_dtype: Of the saved weights.
     """
@@ -109,7 +110,7 @@ class TrainingOptions:
     save_every: int = 0
     eval_every: int = 0
     select: str = "last"
-    check: str = "exact"
+    check: str | None = None
     report_to: str = "none"
     save_dtype: str = "float32"
 
@@ -139,7 +140,7 @@ class TrainingOptions:
                 f"--select {self.select} chooses among checkpoints that were evaluated; change one of the two"
             )
         compile_pattern(self.answer_pattern)
-        if self.select == "accuracy":
+        if self.check and self.select == "accuracy":
             require_check(self.check)
 
     def _check_values(self) -> None:
@@ -149,7 +150,7 @@ class TrainingOptions:
             if not isinstance(value, kind) and not (type(value) is int and isinstance(0.0, kind)):
                 raise InputError(f"{_flag(option.name)} {value!r}: is not of type {getattr(kind, '__name__', kind)}")
         for name, known in CHOICES.items():
-            if getattr(self, name) not in known:
+            if getattr(self, name) not in (known if name != "check" else (*known, None)):
                 raise InputError(f"{_flag(name)} {getattr(self, name)}: not known; give {' or '.join(known)}")
         for name, bounds in _RANGES.items():
             require_between(name, getattr(self, name), *bounds)

@@ -33,6 +33,8 @@ def check_folder(path: Path, arguments: dict[str, Any]) -> Path:
     started = path / CHECKPOINTS / "arguments.json"
     if started.is_file():
         before = json.loads(started.read_text(encoding="utf-8"))
+        if arguments["select"] != "accuracy":
+            before["check"] = arguments["check"]  # it decides nothing of the training
         changed = changed_arguments(before, json.loads(json.dumps(arguments)))
         if changed:
             raise InputError(

@@ -15,6 +15,7 @@ from mixlm.encoding import VQVAE
 from mixlm.encoding.dataset import open_vqvae
 from mixlm.encoding.manifest import is_encoded
 from mixlm.errors import InputError
+from mixlm.evaluation.checks import require_check
 from mixlm.evaluation.evaluate import accuracy
 from mixlm.generation.engine import Engine
 from mixlm.methods import build_method
@@ -124,6 +125,9 @@ class _Finetuning:
         self.data = open_data(source, model, self.method, options, say)
         if self.data.answers:
             say(f"answers: {self.data.answers}")
+        self.check = options.check or self.data.check
+        if options.select == "accuracy":
+            require_check(self.check, (row["question"] for row in self.data.valid))
         check_start(model, self.method, self.data.template, options, say)
 
     def trainer(self, advance: Advance | None) -> MixedTrainer:
@@ -214,6 +218,7 @@ class _Finetuning:
             arguments=self.arguments,
             seed=self.options.seed,
             answer_pattern=self.data.pattern,
+            check=self.check,
         )
 
     def _prepare_rows(self, context: int | None) -> MixedDataset:
@@ -250,7 +255,7 @@ class _Finetuning:
         """Let a model answer the first validation rows in shares; return the share of right answers."""
         rows = [self.valid[index] for index in range(min(len(self.valid), MEASURED_ROWS))]
         engine = Engine(self.run, model, self.data.tokenizer)
-        return {"accuracy": accuracy(engine, rows, self.options.check, processes)}
+        return {"accuracy": accuracy(engine, rows, self.check, processes)}
 
     def trained_model(self, trainer: MixedTrainer) -> "PreTrainedModel | PeftModel | None":
         """Return the model that was trained, whole in the first process; where processes hold parts, all call this."""

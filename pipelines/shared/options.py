@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any, get_args
 
 import click
 
+from mixlm.data.samples import CHECK_NAMES
 from mixlm.generation.options import DECODING, Decoding, GenerationOptions
-from mixlm.tasks import CheckName
 
 
 if TYPE_CHECKING:
@@ -77,8 +77,8 @@ rows_options = several(
 )
 """The options of the rows that are answered to be checked."""
 
-_CHECKS = {"default": "exact", "show_default": True, "type": click.Choice(get_args(CheckName))}
-check_option = click.option("--check", **_CHECKS, help="How answers are compared.")
+_CHECK = "How answers are compared.  [default: as DATA means it, or what RUN learned from]"
+check_option = click.option("--check", type=click.Choice(CHECK_NAMES), help=_CHECK)
 
 _PATTERN = (
     "Regular expression that finds the answer in a response; of its last match the first group, if it has one.  "

@@ -43,10 +43,10 @@ def test_the_mark_of_a_finished_run_appears_whole_or_not_at_all(tmp_path, monkey
 def test_a_run_of_before_has_chunks_of_fixed_length(tmp_path):
     tiny_run(path=tmp_path).save()
     values = json.loads((tmp_path / INFO_NAME).read_text())
-    assert values.pop("align") == "fixed"
+    assert values.pop("align") == "fixed" and values.pop("check") == "exact"
     (tmp_path / INFO_NAME).write_text(json.dumps(values))
     run = load_run(tmp_path)
-    assert run.cutting == Cutting("fixed", 2, 2) == run.method.cutting
+    assert run.cutting == Cutting("fixed", 2, 2) == run.method.cutting and run.check == "exact"
     assert replace(run, align="step").method.cutting == Cutting("step", 2, 2)
     assert tiny_run("cot").cutting is None
 

@@ -219,3 +219,11 @@ def test_a_command_that_is_right_passes_and_is_not_run(tmp_path, monkeypatch):
     check_command(Job("data", ("data", "chain-arithmetic", "--rows", "5", "--out", "o.jsonl")), Path("grid.yaml"))
     check_command(Job("evaluate", ("evaluate", "run", "data", "--out", "o.json")), Path("grid.yaml"))
     assert list(tmp_path.iterdir()) == []
+
+
+def test_rows_name_the_check_of_their_task_unless_it_is_exact(run, monkeypatch):
+    assert "check" not in run("--rows", "1", *OUT, **GENERATED)[1][0]
+    task = SimpleNamespace(__doc__=ABOUT, SPLITS=("train",), CHECK="number", **GENERATED)
+    monkeypatch.setattr(task_command, "open_task", lambda name: task)
+    CliRunner().invoke(task_command.task_command("proofs"), ["--rows", "2", "--out", "sums.jsonl"])
+    assert [json.loads(line)["check"] for line in Path("sums.jsonl").read_text().splitlines()] == ["number"] * 2

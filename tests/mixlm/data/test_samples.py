@@ -3,7 +3,7 @@ import json
 import pytest
 
 from mixlm.data.reading import open_raw
-from mixlm.data.samples import read_samples, to_sample, try_sample
+from mixlm.data.samples import Sample, read_samples, to_sample, try_sample, widest_check
 from mixlm.errors import InputError
 
 
@@ -144,3 +144,41 @@ def test_bad_rows_stop_the_reading_or_become_errors(tmp_path):
     found = [try_sample(row, where, skip_bad_rows=True) for where, row in open_raw(path)]
     assert [found[0].answer, found[3].answer] == ["72", "72"]
     assert [isinstance(sample, InputError) for sample in found] == [False, True, True, False]
+
+
+@pytest.mark.parametrize(
+    ("row", "check"),
+    [
+        ({"question": "q", "answer": "so 72\n#### 72"}, "number"),
+        ({"question": "q", "answer": "so 1,080\n#### $1,080"}, "number"),
+        ({"question": "q", "answer": "so it is\n#### yes"}, "exact"),
+        ({"question": "q", "steps": ["<<48+24=72>>"], "answer": "72"}, "number"),
+        ({"question": "q", "steps": ["48+24=72"], "answer": "72"}, "exact"),
+        ({"query": "q", "response": "so 72.\nThe answer is: 72"}, "number"),
+        ({"query": "q", "response": "so half.\nThe answer is: \\frac{1}{2}"}, "math"),
+        ({"problem": "q", "solution": "so it is $\\boxed{72}$."}, "math"),
+        ({"problem": "q", "solution": "so half", "answer": "\\frac{1}{2}"}, "math"),
+        ({"question": "q", "steps": [], "answer": "$x+1$"}, "math"),
+        ({"question": "q", "steps": [], "answer": "Max is a wumpus"}, "exact"),
+        ({"question": "q", "steps": [], "answer": "72", "check": "math"}, "math"),
+        ({"question": "q", "steps": [], "answer": "72", "check": "passed"}, "exact"),
+        ({"question": "q", "answer": "so 72\n#### 72", "check": "exact"}, "exact"),
+    ],
+)
+def test_a_row_means_a_check(row, check):
+    assert to_sample(row).check == check
+
+
+@pytest.mark.parametrize(
+    ("checks", "widest"),
+    [
+        (["number", "number"], "number"),
+        (["exact", "number"], "number"),
+        (["number", "math", "exact"], "math"),
+        (["maze", "maze"], "maze"),
+        (["maze", "exact"], "exact"),
+        ([], "exact"),
+    ],
+)
+def test_rows_together_mean_what_all_do_or_the_widest_check(checks, widest):
+    assert widest_check(Sample("q", (), "a", columns={"check": check}) for check in checks) == widest

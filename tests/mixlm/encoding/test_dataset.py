@@ -53,9 +53,10 @@ def test_data_of_before_is_told_where_codes_end(encoded):
     """Neither its rows nor its manifest say more than that each code stands for r tokens."""
     for path in encoded.glob("*.parquet"):
         write_shard(path, parquet.read_table(path).drop("code_ends"))
-    write_manifest(encoded, {name: value for name, value in read_manifest(encoded).items() if name != "align"})
+    new = ("align", "check")
+    write_manifest(encoded, {name: value for name, value in read_manifest(encoded).items() if name not in new})
     data = load_encoded(encoded)
-    assert data.align == "fixed"
+    assert data.align == "fixed" and data.check == "exact"
     for row in [*data.train, *data.valid]:
         assert row["code_ends"] == [RATE * (place + 1) for place in range(len(row["codes"]))]
     assert data.train.features["code_ends"] == data.train.features["codes"]

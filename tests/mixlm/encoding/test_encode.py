@@ -46,7 +46,7 @@ def test_the_manifest_says_what_the_data_is(work, encoded):
     manifest, data = read_manifest(encoded), load_encoded(encoded)
     expected = {"chunk_length": LENGTH, "compression_rate": RATE, "codebook_size": CODES, "complete": True}
     assert {name: manifest[name] for name in expected} == expected
-    assert manifest["format_version"] == 1 and manifest["dtype"] == "float32"
+    assert manifest["format_version"] == 1 and manifest["dtype"] == "float32" and manifest["check"] == "exact"
     assert manifest["model"] == str(work.model) and manifest["template"] == Template().to_dict()
     assert manifest["arguments"]["traces"] == str(work.traces) and manifest["arguments"]["shard_rows"] == 9
     names = {split: [f"{split}-{i:05d}.parquet" for i in range(count)] for split, count in NUMBER_OF_FILES.items()}

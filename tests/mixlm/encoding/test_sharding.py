@@ -96,3 +96,14 @@ def test_a_malformed_row_keeps_its_place_and_is_left_out_if_asked_for(tmp_path):
 def test_a_file_without_samples_is_an_error(tmp_path):
     with pytest.raises(InputError, match="empty.jsonl: holds no samples"):
         sharding_of(write(tmp_path / "empty.jsonl", []))
+
+
+def test_the_first_rows_tell_how_answers_are_compared(tmp_path, forty):
+    """Malformed rows are no matter here: who reads them all will name them."""
+    assert sharding_of(forty).check(EncodingOptions()) == "exact"
+    rows = [{"question": "1 + 1?", "answer": "1 + 1 = 2\n#### 2"}, {"question": "no answer"}]
+    assert sharding_of(write(tmp_path / "rows.jsonl", rows)).check(EncodingOptions()) == "number"
+    labels = [{"question": "1 + 1?", "response": f"two: {label} 2"} for label in ("so", "or")]
+    pattern = {"answer_pattern": r"(\d)$"}
+    source = write(tmp_path / "labels.jsonl", labels)
+    assert sharding_of(source, **pattern).check(EncodingOptions(**pattern)) == "number"

@@ -8,7 +8,7 @@ import pytest
 from mixlm.data.template import Template
 from mixlm.errors import InputError
 from mixlm.evaluation import math_check
-from mixlm.evaluation.checks import CHECKS, check_answer, require_check, same_answer, unmarked_answer
+from mixlm.evaluation.checks import CHECKS, check_answer, require_check, same_answer, unmarked_answer, unread_answers
 from mixlm.evaluation.numbers import read_number
 from mixlm.tasks import CheckName
 
@@ -165,6 +165,14 @@ def test_equal_texts_are_right_without_asking_math_verify(monkeypatch):
     pytest.importorskip("math_verify")
     monkeypatch.setattr("mixlm.evaluation.checks.equal_math", None)
     assert check_answer(r"\{x | x > 1\} ", r" \{x |  x > 1\}", "math")
+
+
+def test_right_answers_that_a_check_cannot_read():
+    pytest.importorskip("math_verify")
+    golds = ["72", "east", r"\frac{x}{2}", r"1, \ldots, n", "", "72"]
+    assert unread_answers(golds, "number") == [1, 2, 3, 4]
+    assert unread_answers(golds, "math") == [3, 4]
+    assert unread_answers(golds, "exact") == unread_answers(golds, "maze") == [4]
 
 
 @pytest.mark.parametrize(

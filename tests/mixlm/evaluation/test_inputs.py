@@ -4,8 +4,9 @@ from pathlib import Path
 import pytest
 
 from mixlm.data.template import Template
+from mixlm.encoding.manifest import read_manifest, write_manifest
 from mixlm.errors import InputError
-from mixlm.evaluation.inputs import open_rows
+from mixlm.evaluation.inputs import open_rows, own_check, tell_unread
 from mixlm.generation.engine import Engine
 from mixlm.model.special_tokens import special_ids
 from mixlm.model.tokenizers import tokenizer_fingerprint
@@ -104,3 +105,32 @@ def test_what_is_not_there_is_named(tmp_path):
     ]:
         with pytest.raises(InputError, match=message):
             open_rows(str(source), opened(make_run()), split)
+
+
+def test_rows_tell_the_check_and_else_the_run_does(tmp_path):
+    plain, marked = raw_file(tmp_path / "plain.jsonl"), tmp_path / "marked.jsonl"
+    marked.write_text(json.dumps({"question": "1 + 1?", "answer": "1 + 1 = 2\n#### 2"}) + "\n")
+    run = make_run()
+    assert own_check(plain, run) == ("exact", f"as {plain} means it")
+    assert own_check(marked, run) == ("number", f"as {marked} means it")
+    assert own_check(plain, make_run(check="math")) == ("math", "as run learned to answer")
+    assert own_check(marked, make_run(check="math"))[0] == "number"
+    assert own_check(plain, make_run(check="maze"))[0] == "exact"
+    write_encoded_for(tmp_path / "encoded", TOKENIZER, train=1, valid=1)
+    assert own_check(tmp_path / "encoded", run)[0] == "exact"
+    write_manifest(tmp_path / "encoded", {**read_manifest(tmp_path / "encoded"), "check": "maze"})
+    assert own_check(tmp_path / "encoded", run)[0] == "maze"
+
+
+def test_right_answers_that_a_check_cannot_read_are_counted_and_one_is_named(tmp_path):
+    source = tmp_path / "rows.jsonl"
+    rows = [{"question": "?", "steps": [], "answer": answer} for answer in ("3", "3 or 4", "some")]
+    source.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    engine, said = opened(make_run()), []
+    rows = open_rows(source, engine)
+    tell_unread(rows, engine, "exact", said.append)
+    tell_unread(rows[:1], engine, "number", said.append)
+    assert said == []
+    tell_unread(rows, engine, "number", said.append)
+    told = "warning: --check number cannot read 2 of 3 right answers, such as '3 or 4' in row 1; "
+    assert said == [told + "there only the same words are right"]

@@ -1,3 +1,5 @@
+import json
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -10,7 +12,7 @@ from mixlm.model.special_tokens import SpecialIds
 from mixlm.run import Run
 from mixlm.training.inputs import leave_out_long
 from mixlm.training.options import TrainingOptions
-from mixlm.training.preflight import check_start, checkpoint_step, warn_of_schedule
+from mixlm.training.preflight import check_folder, check_start, checkpoint_step, warn_of_schedule
 from mixlm.training.train import train
 from tests.coded_rows import fixed
 from tests.tiny_data import write_raw, write_scratch
@@ -151,3 +153,13 @@ def test_pauses_or_thoughts_that_leave_no_room_stop_the_command(
     with pytest.raises(InputError, match=f"no sample has room for the {added} tokens"):
         train(str(write_raw(tmp_path)), str(write_scratch(tmp_path)), tmp_path / "run", training)
     assert not (tmp_path / "run").exists()
+
+
+def test_an_unfinished_run_of_before_goes_on_unless_it_chose_by_another_check(tmp_path: Path) -> None:
+    """Its "exact" was the default; now the default is what the data mean, which decides nothing but a selection."""
+    (tmp_path / "checkpoints").mkdir()
+    for select, refused in (("last", False), ("accuracy", True)):
+        before = {"data": "rows.jsonl", "select": select, "check": "exact"}
+        (tmp_path / "checkpoints" / "arguments.json").write_text(json.dumps(before))
+        with pytest.raises(InputError, match="another check;") if refused else nullcontext():
+            check_folder(tmp_path, {**before, "check": None})

@@ -9,11 +9,13 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from mixlm.encoding.dataset import load_encoded
+from mixlm.encoding.manifest import read_manifest, write_manifest
 from mixlm.errors import InputError
 from mixlm.model.collator import Collator
 from mixlm.model.loading import open_model
 from mixlm.model.tokenizers import open_tokenizer
 from mixlm.run import load_run
+from mixlm.training import train as train_module
 from mixlm.training.options import TrainingOptions
 from mixlm.training.train import train
 from mixlm.training.trainer import trainer_arguments
@@ -333,10 +335,16 @@ def test_the_best_checkpoint_can_be_kept(encoded: Path, scratch: Path, tmp_path:
     assert_same_weights(tmp_path / "run", Path(best))
 
 
-def test_the_most_accurate_checkpoint_can_be_kept(encoded: Path, scratch: Path, tmp_path: Path) -> None:
+def test_the_most_accurate_checkpoint_can_be_kept_by_the_check_of_the_data(
+    encoded: Path, scratch: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     options = replace(OPTIONS, steps=4, eval_every=2, select="accuracy")
     seen: list[dict[str, float]] = []
+    write_manifest(encoded, {**read_manifest(encoded), "check": "number"})
+    asked, measure = [], train_module.accuracy
+    monkeypatch.setattr(train_module, "accuracy", lambda *given: asked.append(given[2]) or measure(*given))
     train(encoded, scratch, tmp_path / "run", options, advance=lambda *now: seen.append(now[2]))
+    assert asked == ["number"] * 2 and load_run(tmp_path / "run").check == "number"
     state = json.loads((tmp_path / "run/checkpoints/checkpoint-4/trainer_state.json").read_text())
     accuracies = [line["eval_accuracy"] for line in state["log_history"] if "eval_accuracy" in line]
     assert len(accuracies) == 2 and state["best_metric"] == max(accuracies)
@@ -346,8 +354,9 @@ def test_the_most_accurate_checkpoint_can_be_kept(encoded: Path, scratch: Path, 
 def test_stage_1_goes_along_where_it_can_read_the_latents(
     method: str, kept: bool, encoded: Path, scratch: Path, tmp_path: Path
 ) -> None:
-    run = train(encoded, scratch, tmp_path / "run", replace(OPTIONS, method=method, method_options={}, steps=1))
-    assert (run.vqvae_path is not None) == kept
+    options = replace(OPTIONS, method=method, method_options={}, steps=1, check="math")
+    run = train(encoded, scratch, tmp_path / "run", options)
+    assert (run.vqvae_path is not None) == kept and run.check == "math"
 
 
 def test_a_tracker_that_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
