@@ -77,11 +77,12 @@ def main(
         raise InputError(f"{run}: a run has the template that it was trained with; leave yours out, or add --base")
     engine = Engine.base(run, template, device) if base else Engine.load(run, device)
     modes = read_modes([latents], engine.run)
-    rows = open_rows(data, engine, split, limit, answer_pattern)
+    tell = partial(click.echo, err=True)
+    rows = open_rows(data, engine, split, limit, answer_pattern, tell)
     if check is None:
         check, why = own_check(data, engine.run, split, answer_pattern)
-        click.echo(f"answers are compared by --check {check}, {why}", err=True)
-    tell_unread(rows, engine, check, partial(click.echo, err=True))
+        tell(f"answers are compared by --check {check}, {why}")
+    tell_unread(rows, engine, check, tell)
     answerer = answerer_of(engine, settings)
     options = GenerationOptions(**settings)
     with output_files(out) as write, progress_bar("evaluating") as advance:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from itertools import accumulate, count, islice
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +26,19 @@ _TAKEN = {*COLUMNS, *ID_COLUMNS, *KNOWN}
 
 def tokenize_text(tokenizer: "PreTrainedTokenizerBase", text: str) -> list[int]:
     """Return the ids of ``text`` alone; the name of a special token in it stays text."""
-    return tokenizer(text, add_special_tokens=False, split_special_tokens=True)["input_ids"]
+    with _refusing():
+        return tokenizer(text, add_special_tokens=False, split_special_tokens=True)["input_ids"]
+
+
+@contextmanager
+def _refusing() -> Iterator[None]:
+    """Raise an ``InputError`` for a text that a tokenizer knows no token for, not even one for the unknown."""
+    try:
+        yield
+    except Exception as error:
+        if type(error) is not Exception:  # the tokenizers library raises nothing more exact
+            raise
+        raise InputError(f"the tokenizer cannot read a text: {error}; set its unk_token, or take another") from None
 
 
 def tokenize_prompt(tokenizer: "PreTrainedTokenizerBase", template: Template, sample: Sample | str) -> list[int]:
@@ -121,7 +134,8 @@ def _tokenize_prompts(
 def _tokenize_texts(tokenizer: "PreTrainedTokenizerBase", texts: Iterable[str], **settings: Any) -> "BatchEncoding":
     """Return what the tokenizer says of each text, as ``tokenize_text`` has it."""
     settings |= {"add_special_tokens": False, "split_special_tokens": True, "return_attention_mask": False}
-    return tokenizer([*texts], return_token_type_ids=False, **settings)
+    with _refusing():
+        return tokenizer([*texts], return_token_type_ids=False, **settings)
 
 
 def _step_lengths(sample: Sample, separator: str, offsets: Iterable[tuple[int, int]]) -> list[int]:

@@ -33,10 +33,9 @@ from mixlm.encoding.shard_files import add_counts, align_columns, encode_table, 
 from mixlm.encoding.sharding import Shard, Sharding
 from mixlm.encoding.token_store import TokenStore
 from mixlm.encoding.token_tables import TokenRows, TokenTables
-from mixlm.encoding.tokenizer_pool import TokenizerPool
+from mixlm.encoding.tokenizer_pool import TokenizerPool, open_checked
 from mixlm.errors import InputError
-from mixlm.model.loading import is_scratch
-from mixlm.model.tokenizers import check_reopening, open_tokenizer, save_base_tokenizer
+from mixlm.model.tokenizers import save_base_tokenizer
 from mixlm.processes import Processes
 from vqvae import ChunkVQVAEConfig, PredictiveVQVAE, Reader, Stage1Training, evaluate_vqvae, merge_codes, probe_codes
 from vqvae.advance import Advance
@@ -89,9 +88,8 @@ def encode_dataset(
         return manifest
     processes.wait()  # before any of them writes what another would find
     sharding = Sharding(traces, options)
-    tokenizer = open_tokenizer(model, sharding.texts(options) if is_scratch(model) else ())
+    tokenizer = open_checked(model, sharding, options, say)
     options = settled_options(out, manifest, options, tokenizer, say)
-    check_reopening(tokenizer)
     manifest = manifest_to_fill(manifest, arguments, options, tokenizer, sharding.check(options))
     with TokenizerPool(sharding, tokenizer, options) as pool:
         work = _Encoding(out, manifest, pool, options, processes, advance_of)

@@ -90,11 +90,11 @@ class Sharding:
         samples = (try_sample(row, where, True, pattern) for _, where, row in first)
         return widest_check(sample for sample in samples if isinstance(sample, Sample))
 
-    def texts(self, options: EncodingOptions) -> Iterator[str]:
-        """Yield the rendered training samples, from which a tokenizer can be built."""
+    def samples(self, options: EncodingOptions) -> Iterator[Sample]:
+        """Yield the training samples."""
         pattern = compile_pattern(options.answer_pattern)
         for shard in self.shards("train"):
             for _, where, row in self.sources["train"].read(self.numbers(shard)):
                 sample = try_sample(row, where, options.skip_bad_rows, pattern)
                 if isinstance(sample, Sample):
-                    yield "".join(options.template.render(sample))
+                    yield sample

@@ -7,9 +7,10 @@ import signal
 import tempfile
 import threading
 from collections import Counter, deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,8 +25,10 @@ from mixlm.data.tables import COLUMNS, row_table
 from mixlm.data.tokenization import tokenize_samples
 from mixlm.encoding.options import EncodingOptions
 from mixlm.encoding.sharding import Shard, Sharding
+from mixlm.encoding.survival import check_survival
 from mixlm.encoding.token_tables import TokenTable
 from mixlm.errors import InputError
+from mixlm.model.tokenizers import check_reopening, open_tokenizer
 
 
 if TYPE_CHECKING:
@@ -35,6 +38,28 @@ if TYPE_CHECKING:
 NamedSample = tuple[int, str, Sample]  # with its number and its name in messages
 ROWS_OF_A_TASK = 2000  # that one process tokenises at once
 WORTH_A_PROCESS = 10_000  # rows; fewer are tokenised sooner than a process has started
+
+
+def open_checked(
+    model: str, sharding: Sharding, options: EncodingOptions, say: Callable[[str], None]
+) -> "PreTrainedTokenizerFast":
+    """Open the tokenizer of ``model``, or build one, and find out whether what is to be encoded survives it.
+
+    Args:
+        model: As ``open_tokenizer`` takes it.
+        sharding: Has the samples.
+        options: Tell how they become text.
+        say: Told if some do not survive it.
+
+    Raises:
+        InputError: As ``open_tokenizer``, ``check_reopening`` and ``check_survival``.
+    """
+    texts = ("".join(options.template.render(sample)) for sample in sharding.samples(options))
+    tokenizer = open_tokenizer(model, texts)
+    check_reopening(tokenizer)
+    whole = replace(options, skip_bad_rows=True)  # others are told where their shard is read
+    check_survival(tokenizer, options.template, sharding.samples(whole), say)
+    return tokenizer
 
 
 class TokenizerPool:

@@ -12,6 +12,7 @@ from mixlm.data.tables import Row
 from mixlm.data.tokenization import tokenize_samples
 from mixlm.encoding.dataset import EncodedData, load_encoded
 from mixlm.encoding.manifest import is_encoded
+from mixlm.encoding.survival import bare_samples, check_survival
 from mixlm.errors import InputError
 from mixlm.evaluation.checks import unread_answers
 from mixlm.evaluation.evaluate import gold_answer
@@ -25,6 +26,7 @@ def open_rows(
     split: str | None = None,
     limit: int | None = None,
     answer_pattern: str | None = None,
+    say: Callable[[str], None] = lambda line: None,
 ) -> list[Row]:
     """Open ``source`` for evaluating a run.
 
@@ -36,9 +38,11 @@ def open_rows(
         limit: Number of rows to keep, from the first; None: all.
         answer_pattern: Regular expression that finds the answer in a response of a raw row; None: what did so for the
             rows that the run learned from.
+        say: Told if rows do not survive the run's tokenizer.
 
     Raises:
-        InputError: If there is no such split or no row, a row is malformed, or the data was encoded for another run.
+        InputError: If there is no such split or no row, a row is malformed, the data was encoded for another run, or
+            no answer survives the tokenizer.
     """
     pattern = answer_pattern or answerer.run.answer_pattern
     if is_encoded(source):
@@ -46,13 +50,16 @@ def open_rows(
             raise InputError(f"--answer-pattern: {source} is encoded, and its answers are found; leave it out")
         rows = _encoded_split(load_encoded(source), answerer.run, split or "valid")
         rows = list(rows.select(range(min(limit or len(rows), len(rows)))))
+        samples = bare_samples(rows)
     else:
         if split not in (None, "train") and Path(source).is_file():
             raise InputError(f"--split {split}: the file {source} has no parts; leave --split out")
-        samples = islice(read_samples(source, split or "train", compile_pattern(pattern)), limit)
+        samples = [*islice(read_samples(source, split or "train", compile_pattern(pattern)), limit)]
         rows = tokenize_samples(answerer.tokenizer, answerer.run.template, samples)
     if not rows:
         raise InputError(f"{source}: holds no rows to evaluate")
+    remedy = "give" if answerer.run.untrained else "train it again with"
+    check_survival(answerer.tokenizer, answerer.run.template, samples, say, remedy)
     return rows
 
 

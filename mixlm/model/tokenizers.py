@@ -196,7 +196,7 @@ def check_reopening(tokenizer: "PreTrainedTokenizerFast", config: "PreTrainedCon
     Raises:
         InputError: If it is not.
     """
-    opened = reopened(tokenizer, config and config.to_dict())
+    opened = reopened(tokenizer, config and json.loads(config.to_json_string()))
     changed = differences(tokenizer, opened)
     if changed:
         beside = f"beside a model of type '{config.model_type}' " if config else ""

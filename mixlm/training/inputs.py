@@ -12,6 +12,7 @@ from mixlm.data.template import Template
 from mixlm.data.tokenization import tokenize_samples
 from mixlm.encoding.dataset import EncodedData, load_encoded
 from mixlm.encoding.manifest import is_encoded
+from mixlm.encoding.survival import bare_samples, check_survival
 from mixlm.errors import InputError
 from mixlm.methods.base import Method
 from mixlm.model.loading import is_scratch
@@ -75,11 +76,12 @@ def open_data(
         model: Names the tokenizer; a model from scratch takes the encoded dataset's, or builds one from the file.
         method: Tells whether codes are needed.
         options: Bring template and validation rows for a raw file, and tell whether rows are measured on.
-        say: Told the date of all prompts, where the chat template reads the clock.
+        say: Told the date of all prompts, where the chat template reads the clock, and of rows that do not survive the
+            tokenizer.
 
     Raises:
         InputError: If codes or validation rows are needed and there are none, an encoded dataset is to be measured on
-            other rows than its own, or the tokenizer is not the one that encoded.
+            other rows than its own, the tokenizer is not the one that encoded, or no answer survives it.
     """
     encoded, valid = is_encoded(source), options.valid
     if encoded and valid:
@@ -88,7 +90,7 @@ def open_data(
         )
     if encoded and options.answer_pattern:
         raise InputError(f"--answer-pattern: {source} is encoded, and its answers are found; give it to mixlm-encode")
-    data = _open_encoded(source, model) if encoded else _open_file(source, model, method, options)
+    data = _open_encoded(source, model, say) if encoded else _open_file(source, model, method, options, say)
     if options.eval_every and data.valid is None:
         raise InputError("--eval-every needs validation rows; give --valid FILE, or encode with --valid-fraction")
     if note := clock_note(data.template, data.tokenizer):
@@ -96,7 +98,9 @@ def open_data(
     return data
 
 
-def _open_file(source: str, model: str, method: Method, options: TrainingOptions) -> TrainingData:
+def _open_file(
+    source: str, model: str, method: Method, options: TrainingOptions, say: Callable[[str], None]
+) -> TrainingData:
     valid, pattern = options.valid, compile_pattern(options.answer_pattern)
     if method.needs_codes:
         raise InputError(
@@ -106,6 +110,7 @@ def _open_file(source: str, model: str, method: Method, options: TrainingOptions
     samples = [*read_samples(source, pattern=pattern)]
     tokenizer = open_tokenizer(model, ("".join(options.template.render(sample)) for sample in samples))
     template = dated(options.template, tokenizer)
+    check_survival(tokenizer, template, samples, say)
     train = as_dataset(tokenize_samples(tokenizer, template, samples), source)
     measured = tokenize_samples(tokenizer, template, read_samples(valid, pattern=pattern)) if valid else None
     held_out = as_dataset(measured, valid) if valid else None
@@ -114,7 +119,7 @@ def _open_file(source: str, model: str, method: Method, options: TrainingOptions
     return TrainingData(train, held_out, tokenizer, template, None, options.answer_pattern, answers, check)
 
 
-def _open_encoded(source: str, model: str) -> TrainingData:
+def _open_encoded(source: str, model: str, say: Callable[[str], None]) -> TrainingData:
     data = load_encoded(source)
     tokenizer = open_tokenizer(str(data.tokenizer_path) if is_scratch(model) else model)
     if tokenizer_fingerprint(tokenizer) != data.fingerprint:
@@ -122,6 +127,7 @@ def _open_encoded(source: str, model: str) -> TrainingData:
             f"{data.path}: encoded with another tokenizer ({data.manifest.get('model', 'unknown')}) "
             f"than that of {model}; encode again with --model {model}"
         )
+    check_survival(tokenizer, data.template, bare_samples(data.train), say, "encode again with")
     return TrainingData(data.train, data.valid, tokenizer, data.template, data, data.answer_pattern, check=data.check)
 
 

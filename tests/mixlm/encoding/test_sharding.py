@@ -23,7 +23,8 @@ def sharding_of(source, **options) -> Sharding:
 
 
 def texts_of(source, **options) -> list[str]:
-    return list(sharding_of(source, **options).texts(EncodingOptions(**options)))
+    samples = sharding_of(source, **options).samples(EncodingOptions(**options))
+    return ["".join(Template().render(sample)) for sample in samples]
 
 
 def rows_of(sharding: Sharding, split: str) -> list[list[int]]:
