@@ -15,7 +15,7 @@ import torch
 from transformers import AutoModelForCausalLM, GPT2Config, LlamaConfig
 
 from benchmarks.measuring import Figure, in_turns, seconds
-from mixlm.model.thoughts import mean_loss, thought_forward, thought_generate
+from mixlm.model.thoughts.thinking import mean_loss, thought_forward, thought_generate
 
 
 LAYERS, WIDTH, HEADS, VOCABULARY = 3, 128, 4, 512

@@ -25,8 +25,8 @@ _HOMES = {
     "load_encoded": "mixlm.encoding.dataset",
     "load_run": "mixlm.run",
     "open_rows": "mixlm.evaluation.inputs",
-    "thought_forward": "mixlm.model.thoughts",
-    "thought_generate": "mixlm.model.thoughts",
+    "thought_forward": "mixlm.model.thoughts.thinking",
+    "thought_generate": "mixlm.model.thoughts.thinking",
     "train": "mixlm.training.train",
 }
 __all__ = sorted(_HOMES)  # noqa: PLE0605

@@ -129,7 +129,7 @@ class Run:
         from transformers import AutoModelForCausalLM
 
         from mixlm.model.loading import open_model, open_pretrained
-        from mixlm.model.stop import STOP_FILE, load_stop
+        from mixlm.model.thoughts.stop import STOP_FILE, load_stop
 
         if self.untrained:  # in the precision in which training would begin
             return open_model(str(self.path), self.tokenizer()).eval()

@@ -25,7 +25,7 @@ from mixlm.generation.plan import Answerer
 from mixlm.generation.prefill import is_thought
 from mixlm.methods.base import recoded
 from mixlm.model.special_tokens import text_only
-from mixlm.model.thoughts import fill_thoughts
+from mixlm.model.thoughts.thinking import fill_thoughts
 from mixlm.run import Run
 
 

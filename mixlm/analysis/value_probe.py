@@ -20,7 +20,7 @@ from mixlm.data.tokenization import tokenize_text
 from mixlm.errors import InputError
 from mixlm.evaluation.statistics import bootstrap_interval
 from mixlm.generation.engine import Engine
-from mixlm.model.thoughts import last_logits
+from mixlm.model.thoughts.recomputed import last_logits
 from vqvae.model.layers import evaluating
 
 

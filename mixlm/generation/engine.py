@@ -15,6 +15,7 @@ from mixlm.generation.grammar import KindFirst, LatentGrammar, span_limits
 from mixlm.generation.options import GenerationOptions
 from mixlm.generation.plan import Answerer, Pending, batches
 from mixlm.generation.prefill import change_latents, is_thought, prefill, think
+from mixlm.model.abilities import embeddings_forwarded, pads_left
 from mixlm.model.loading import context_length
 from mixlm.model.special_tokens import SpecialIds
 from mixlm.processes import pick_device
@@ -88,12 +89,13 @@ class Engine(Answerer):
     ) -> list[Answer]:
         """Decode what ``plan`` listed.
 
-        Batching changes nothing: padding is masked by place, and an answer's length limit is its own.
+        Batching changes nothing: padding is masked by place, and an answer's length limit is its own. Where a model
+        reads its padding all the same, only prompts of one length share a batch.
         """
         answers, done = [None] * len(pending), 0
         with self._alone, _plain_settings(self.model) as own, _seeded(options):
             ends, kind_first = end_ids(own, self.run.ids), self.decoding(options) == "kind"
-            for batch in batches(pending, options.batch_size):
+            for batch in batches(pending, options.batch_size, padded=pads_left(self.model)):
                 settings = _generation_config(options, batch[0].budget, self._pad_id, ends)
                 for one, ids in zip(batch, self._decode(batch, settings, kind_first), strict=True):
                     answers[one.place] = read_answer(ids, self.tokenizer, self.run.ids, ends)
@@ -110,7 +112,8 @@ class Engine(Answerer):
         processors = LogitsProcessorList([LatentGrammar(self.run.ids, limits, columns, len(self.tokenizer))])
         if kind_first and limits.spans != "none":
             processors.append(KindFirst(self.run.ids))
-        output = self.model.generate(**given, logits_processor=processors, generation_config=settings)
+        with embeddings_forwarded(self.model):
+            output = self.model.generate(**given, logits_processor=processors, generation_config=settings)
         opened = [
             row[real.bool()].tolist() for row, real in zip(given["input_ids"], given["attention_mask"], strict=True)
         ]
@@ -129,8 +132,8 @@ class Engine(Answerer):
         if any(one.request.change for one in batch):
             return change_latents(model, ids, mask, self.run.ids, [one.request.change for one in batch])
         if batch[0].thoughts:
-            return think(model, ids, mask, batch[0].thoughts, self.run.ids)
-        return prefill(model, ids, mask, is_thought(ids, self.run.ids) & mask.bool())
+            return think(model, ids, mask, batch[0].thoughts, self.run.ids, batch[0].budget)
+        return prefill(model, ids, mask, is_thought(ids, self.run.ids) & mask.bool(), batch[0].budget)
 
     @property
     def _pad_id(self) -> int:

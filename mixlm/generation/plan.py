@@ -175,14 +175,25 @@ def _budget(request: Request, added: int, mode: LatentMode, max_new_tokens: int,
     return budget
 
 
-def batches(pending: Sequence[Pending], batch_size: int) -> Iterator[list[Pending]]:
-    """Group answers of like length, longest first; only those of one budget that think alike share a batch."""
+def batches(pending: Sequence[Pending], batch_size: int, padded: bool = True) -> Iterator[list[Pending]]:
+    """Group answers of like length, longest first; only those of one budget that think alike share a batch.
+
+    Args:
+        pending: The answers.
+        batch_size: The most of a batch.
+        padded: Whether lengths within a batch may differ.
+    """
     batch: list[Pending] = []
     for one in sorted(pending, key=lambda one: (one.budget, one.thoughts, -len(one.given))):
-        alike = batch and (batch[0].budget, batch[0].thoughts) == (one.budget, one.thoughts)
-        if batch and (len(batch) == batch_size or not alike):
+        if batch and (len(batch) == batch_size or not _alike(batch[0], one, padded)):
             yield batch
             batch = []
         batch.append(one)
     if batch:
         yield batch
+
+
+def _alike(first: Pending, one: Pending, padded: bool) -> bool:
+    """Tell whether two answers may share a batch."""
+    same_length = padded or len(first.given) == len(one.given)
+    return same_length and (first.budget, first.thoughts) == (one.budget, one.thoughts)

@@ -9,8 +9,11 @@ from torch.nn import functional as F
 from transformers import PreTrainedModel
 
 from mixlm.model.special_tokens import SpecialIds
-from mixlm.model.stop import is_last
-from mixlm.model.thoughts import cut_up, fill_thoughts, last_logits, new_cache, run_passes
+from mixlm.model.thoughts.layout import cut_up
+from mixlm.model.thoughts.passes import new_cache, reach, run_passes
+from mixlm.model.thoughts.recomputed import flush_left, last_hidden, last_logits
+from mixlm.model.thoughts.stop import is_last
+from mixlm.model.thoughts.thinking import fill_thoughts
 
 
 Change = Callable[[torch.Tensor], torch.Tensor]  # of the vectors of a row's latents and thoughts, (number, width)
@@ -18,24 +21,32 @@ Change = Callable[[torch.Tensor], torch.Tensor]  # of the vectors of a row's lat
 
 @torch.no_grad()
 def prefill(
-    model: PreTrainedModel, input_ids: torch.Tensor, attention_mask: torch.Tensor, thought_mask: torch.Tensor
+    model: PreTrainedModel,
+    input_ids: torch.Tensor,
+    attention_mask: torch.Tensor,
+    thought_mask: torch.Tensor,
+    budget: int,
 ) -> dict[str, Any]:
-    """Compute prompts with thoughts up to their last token.
+    """Compute prompts with thoughts, where passes over a cache may do it up to their last token.
 
     Args:
         model: Causal LM.
         input_ids: (rows, length), padded on the left; the last token is no thought.
         attention_mask: (rows, length).
         thought_mask: (rows, length).
+        budget: Tokens that may follow.
 
     Returns:
         Arguments of ``model.generate``: ``input_ids``, ``attention_mask`` and ``past_key_values``, which lacks the
-        last column. Columns are those of the passes: there may be more than were given. Without any thought the
-        prompts come back as they are.
+        last column. Columns are those of the passes: there may be more than were given. Of a model that cannot have
+        passes so far, the prompts as they are and their ``inputs_embeds``. Without any thought the prompts alone.
     """
     if not thought_mask.any():
         return {"input_ids": input_ids, "attention_mask": attention_mask}
     cut, cache = cut_up(input_ids, attention_mask, thought_mask), new_cache(model)
+    if not reach(model).covers(cut, budget):
+        embeds = fill_thoughts(model, input_ids, attention_mask, thought_mask)
+        return {"input_ids": input_ids, "attention_mask": attention_mask, "inputs_embeds": embeds}
     shortened = replace(cut, bounds=[*cut.bounds[:-1], cut.bounds[-1] - 1])
     for _ in run_passes(model, shortened, cache, **last_logits(model)):
         pass
@@ -44,7 +55,12 @@ def prefill(
 
 @torch.no_grad()
 def think(
-    model: PreTrainedModel, input_ids: torch.Tensor, attention_mask: torch.Tensor, most: int, special: SpecialIds
+    model: PreTrainedModel,
+    input_ids: torch.Tensor,
+    attention_mask: torch.Tensor,
+    most: int,
+    special: SpecialIds,
+    budget: int,
 ) -> dict[str, Any]:
     """Let a model think after its prompts until its classifier fires, row by row.
 
@@ -54,11 +70,14 @@ def think(
         attention_mask: (rows, length).
         most: Thoughts after which a row stops anyway, at least 1.
         special: Ids of the thoughts' tokens.
+        budget: Tokens that may follow.
 
     Returns:
         As ``prefill``; every row has at least one thought and ends in ``<eoThought>``. Rows that stopped earlier than
-        others are padded in between.
+        others are padded in between, or before them where there is no cache.
     """
+    if input_ids.shape[1] + most + 1 + budget > reach(model).gaps:
+        return _think_over_rows(model, input_ids, attention_mask, most, special)
     cache, mask, ids = new_cache(model), attention_mask, [input_ids]
     active = torch.ones(len(input_ids), dtype=torch.bool, device=input_ids.device)
     options = {"past_key_values": cache, "use_cache": True, "output_hidden_states": True, **last_logits(model)}
@@ -76,6 +95,30 @@ def think(
         thought = output.hidden_states[-1]
     ids.append(torch.full_like(input_ids[:, :1], special.eo_thought))
     return {"input_ids": torch.cat(ids, 1), "attention_mask": F.pad(mask, (0, 1), value=1), "past_key_values": cache}
+
+
+def _think_over_rows(
+    model: PreTrainedModel, input_ids: torch.Tensor, attention_mask: torch.Tensor, most: int, special: SpecialIds
+) -> dict[str, Any]:
+    """Do as ``think`` without a cache, computing whole rows again for every thought."""
+    rows, embed = flush_left(input_ids, attention_mask, torch.zeros_like(attention_mask)), model.get_input_embeddings()
+    every, lengths = torch.arange(len(rows.ids), device=model.device), rows.mask.sum(1)
+    ids, embeds = F.pad(rows.ids, (0, most + 1)), F.pad(embed(rows.ids), (0, 0, 0, most + 1))
+    active = torch.ones_like(lengths, dtype=torch.bool)
+    for _ in range(most):
+        thought = last_hidden(model, embeds[:, : lengths.max()], lengths)
+        ids[every[active], lengths[active]] = special.thought
+        embeds[every[active], lengths[active]] = thought[active].to(embeds.dtype)
+        lengths = lengths + active
+        active = active & ~is_last(model, thought)
+        if not active.any():
+            break
+    ids[every, lengths] = special.eo_thought
+    embeds[every, lengths] = embed(ids[every, lengths])
+    width = lengths.max() + 1
+    place = torch.arange(width, device=model.device) - (width - lengths[:, None] - 1)  # padded before, as given
+    kept = every[:, None], place.clamp(min=0)
+    return {"input_ids": ids[kept], "attention_mask": (place >= 0).long(), "inputs_embeds": embeds[kept]}
 
 
 @torch.no_grad()

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
+from mixlm.model.abilities import bare
 from mixlm.model.special_tokens import IGNORED
-from mixlm.model.stop import stop_loss
-from mixlm.model.thoughts import bare, cut_up, run_passes
+from mixlm.model.thoughts.stop import stop_loss
+from mixlm.model.thoughts.thinking import think_through
 
 
 if TYPE_CHECKING:
@@ -71,11 +72,11 @@ def thoughtful_batch(
     Returns:
         ``logits``, (rows, length, vocabulary), and with a classifier its ``stop_loss``.
     """
-    cut = cut_up(input_ids, attention_mask, torch.zeros_like(input_ids) if thoughts is None else thoughts)
-    passes = [(output.logits, inputs) for output, inputs in run_passes(model, cut)]
-    logits, inputs = (torch.cat(parts, 1) for parts in zip(*passes, strict=True))
-    output = {"logits": cut.restore(logits)}
-    return output if head is None else output | {"stop_loss": stop_loss(head, cut, inputs)}
+    thoughts = torch.zeros_like(input_ids, dtype=torch.bool) if thoughts is None else thoughts
+    logits, inputs = think_through(model, input_ids, attention_mask, thoughts)
+    if head is None:
+        return {"logits": logits}
+    return {"logits": logits, "stop_loss": stop_loss(head, thoughts & attention_mask.bool(), inputs)}
 
 
 def scored_batch(

@@ -12,14 +12,16 @@ from mixlm.data.template import Template
 from mixlm.encoding.manifest import changed_arguments
 from mixlm.errors import InputError
 from mixlm.methods.base import Method
+from mixlm.model.abilities import packs, pads
 from mixlm.model.special_tokens import namesakes
+from mixlm.model.thoughts.passes import obstacle
 from mixlm.run import INFO_NAME, load_run
 from mixlm.training.options import TrainingOptions
 from vqvae.training.trainer_base import CHECKPOINTS, last_checkpoint
 
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerBase
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 
 def check_folder(path: Path, arguments: dict[str, Any]) -> Path:
@@ -168,6 +170,32 @@ def check_start(
         )
     if start.template != template:
         say(f"note: {model} was trained with another template; give the same template options to go on from it")
+
+
+def check_model(lm: "PreTrainedModel", method: Method) -> None:
+    """Try whether a model computes what the method needs of it.
+
+    Raises:
+        InputError: If it does not, with what it is in the model that stands against it.
+    """
+    kind = lm.config.model_type
+    reason = obstacle(lm) if method.uses_thoughts else None
+    if reason:
+        raise InputError(f"method '{method.name}': a model of type '{kind}' cannot think: {reason}; choose another")
+    if not pads(lm):
+        raise InputError(f"a model of type '{kind}' reads the padding behind its samples; choose another")
+
+
+def samples_share_rows(
+    lm: "PreTrainedModel", method: Method, options: TrainingOptions, say: Callable[[str], None]
+) -> bool:
+    """Tell whether samples are packed; says a line where they would read each other in this model."""
+    if not options.pack or not method.packable:
+        return False
+    if not packs(lm):
+        say(f"note: samples are padded, not packed: a model of type '{lm.config.model_type}' would read across them")
+        return False
+    return True
 
 
 def _check_row_start(method: Method, start: str) -> None:

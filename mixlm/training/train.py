@@ -25,7 +25,7 @@ from mixlm.model.loading import context_length, open_model
 from mixlm.model.lora import add_adapter, left_out, merge_adapter
 from mixlm.model.soundness import weights_digest
 from mixlm.model.special_tokens import special_ids
-from mixlm.model.stop import add_stop, save_stop
+from mixlm.model.thoughts.stop import add_stop, save_stop
 from mixlm.model.tokenizers import check_reopening
 from mixlm.model.vocabulary import extend_vocabulary, start_from_codes, start_from_text
 from mixlm.processes import Processes
@@ -39,9 +39,11 @@ from mixlm.training.options import TrainingOptions
 from mixlm.training.preflight import (
     begun_template,
     check_folder,
+    check_model,
     check_start,
     checkpoint_step,
     claim_folder,
+    samples_share_rows,
     tell_namesakes,
     warn_of_schedule,
 )
@@ -137,6 +139,8 @@ class _Finetuning:
         lm, self.new_ids = self._open_model()
         check_reopening(self.data.tokenizer, lm.config)
         tell_namesakes(self.data.tokenizer, self.new_ids, self.say)
+        check_model(lm, self.method)
+        shared = samples_share_rows(lm, self.method, options, self.say)
         self.run = self._describe()
         training = self._prepare_rows(context_length(lm.config))
         self._start_latents(lm, training)
@@ -153,7 +157,7 @@ class _Finetuning:
             measure=self._accuracy if options.select == "accuracy" else None,
             model=lm,
             args=trainer_arguments(self.path, training.steps_per_epoch, options),
-            data_collator=Collator(options.pack and self.method.packable, options.row_tokens),
+            data_collator=Collator(shared, options.row_tokens),
             advance=advance,
         )
         trainer.add_callback(LatentWarning(self._ceiling(), self.say))

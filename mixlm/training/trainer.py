@@ -10,10 +10,10 @@ import torch
 from torch import nn
 from transformers import TrainingArguments
 
+from mixlm.model.abilities import bare
 from mixlm.model.forward import scored_batch, scored_places
 from mixlm.model.special_tokens import IGNORED
-from mixlm.model.stop import STOP
-from mixlm.model.thoughts import bare
+from mixlm.model.thoughts.stop import STOP
 from mixlm.processes import Processes
 from mixlm.training.loss import MixedLoss
 from mixlm.training.mixed_dataset import EpochSampler, MixedDataset

@@ -18,7 +18,7 @@ from mixlm.generation.engine import Engine
 from mixlm.generation.options import GenerationOptions, LatentMode
 from mixlm.generation.plan import Request
 from mixlm.model.special_tokens import BO_THOUGHT, EO_THOUGHT, THOUGHT, add_project_tokens, special_ids
-from mixlm.model.thoughts import fill_thoughts
+from mixlm.model.thoughts.thinking import fill_thoughts
 from mixlm.run import Run
 from tests.tiny_runs import SPARE_ROWS, tiny_model, tiny_run, tiny_tokenizer
 

@@ -16,8 +16,9 @@ from mixlm.generation.plan import Request
 from mixlm.generation.prefill import prefill, think
 from mixlm.model.forward import thoughtful_batch
 from mixlm.model.special_tokens import BO_THOUGHT, EO_THOUGHT, THOUGHT, add_project_tokens, special_ids
-from mixlm.model.stop import STOP, STOP_FILE, add_stop, load_stop, save_stop, stop_loss
-from mixlm.model.thoughts import cut_up, thought_generate
+from mixlm.model.thoughts.layout import cut_up
+from mixlm.model.thoughts.stop import STOP, STOP_FILE, add_stop, load_stop, save_stop, stop_loss
+from mixlm.model.thoughts.thinking import thought_generate
 from mixlm.run import Run
 from tests.tiny_runs import tiny_model, tiny_run, tiny_tokenizer
 from tests.tiny_thoughts import FAMILIES, Row, embed_row, make_batch, make_row, plain_continuation, random_lm
@@ -110,12 +111,12 @@ def test_prefill_and_generate_equal_thought_generate(family: str) -> None:
     model = random_lm(family)
     patterns = ["TTTx", "xTxxTTx", "x", "TxxxTx"]
     prompts = make_batch([make_row(2 + i, pattern, i) for i, pattern in enumerate(patterns)]).prompts
-    given = prefill(model, *prompts)
+    given = prefill(model, *prompts, NEW)
     settings = GenerationConfig(max_new_tokens=NEW, do_sample=False, eos_token_id=None, pad_token_id=0)
     model.generation_config = GenerationConfig()
     written = model.generate(**given, generation_config=settings)
     assert torch.equal(written[:, given["input_ids"].shape[1] :], thought_generate(model, *prompts, NEW, -1))
-    plain = prefill(model, prompts[0], prompts[1], torch.zeros_like(prompts[2]))
+    plain = prefill(model, prompts[0], prompts[1], torch.zeros_like(prompts[2]), NEW)
     assert plain.keys() == {"input_ids", "attention_mask"} and plain["input_ids"] is prompts[0]
 
 
@@ -154,7 +155,7 @@ def test_what_think_returns(model) -> None:
     make_it_fire(model, {0: 1, 1: 3}, 3)
     rows = [([*PROMPTS[0], IDS.bo_thought], [False] * 4), ([*PROMPTS[1], IDS.bo_thought], [False] * 2)]
     batch = make_batch(rows, garbage=False)
-    given = think(model, batch.ids, batch.mask, 5, IDS)
+    given = think(model, batch.ids, batch.mask, 5, IDS, NEW)
     assert given["attention_mask"].tolist() == [[1, 1, 1, 1, 1, 0, 0, 1], [0, 0, 1, 1, 1, 1, 1, 1]]
     for ids, mask, index, count in zip(*[given[name] for name in ("input_ids", "attention_mask")], (0, 1), (1, 3)):  # noqa: B905
         assert ids[mask.bool()].tolist() == with_thoughts(PROMPTS[index], count)[0]
@@ -206,7 +207,7 @@ def test_a_batch_without_thoughts_still_reaches_the_classifier() -> None:
     plain = model(input_ids=batch.ids, attention_mask=batch.mask).logits
     torch.testing.assert_close(output["logits"][1], plain[1], atol=1e-5, rtol=1e-5)
     cut = cut_up(*batch.prompts)
-    assert stop_loss(model.get_submodule(STOP), cut, torch.zeros(*cut.ids.shape, 32)) == 0
+    assert stop_loss(model.get_submodule(STOP), cut.thoughts, torch.zeros(*cut.ids.shape, 32)) == 0
 
 
 def test_the_classifier_is_saved_beside_the_model_and_read_back(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import pytest
 from mixlm.errors import InputError
 from mixlm.generation.answers import TokenCounts
 from mixlm.methods import Method, Progress, build_method
-from mixlm.model.stop import STOP_FILE
+from mixlm.model.thoughts.stop import STOP_FILE
 from tests.mixlm.methods.hand import BO_THOUGHT, EO_THOUGHT, PAUSE, ROW, SPECIAL, THOUGHT, P
 from tests.mixlm.methods.method_tests import Example, MethodTests, text
 

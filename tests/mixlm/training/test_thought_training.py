@@ -13,8 +13,8 @@ from transformers import AutoModelForCausalLM
 from mixlm.errors import InputError
 from mixlm.generation.engine import Engine
 from mixlm.generation.options import GenerationOptions
-from mixlm.model.stop import STOP, STOP_FILE
-from mixlm.model.thoughts import thought_forward
+from mixlm.model.thoughts.stop import STOP, STOP_FILE
+from mixlm.model.thoughts.thinking import thought_forward
 from mixlm.run import load_run
 from mixlm.training.options import TrainingOptions
 from mixlm.training.train import train

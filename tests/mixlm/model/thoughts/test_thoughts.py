@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from mixlm.model.thoughts import fill_thoughts, mean_loss, thought_forward, thought_generate
+from mixlm.model.thoughts.thinking import fill_thoughts, mean_loss, thought_forward, thought_generate
 from tests.tiny_thoughts import (
     EOS,
     FAMILIES,

@@ -7,8 +7,6 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from mixlm.model.thoughts import Cut
-
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -52,7 +50,7 @@ def is_last(model: "PreTrainedModel", thoughts: torch.Tensor) -> torch.Tensor:
     return head(thoughts.to(head.weight.dtype))[:, 0] > 0
 
 
-def stop_loss(head: nn.Module, cut: Cut, inputs: torch.Tensor) -> torch.Tensor:
+def stop_loss(head: nn.Module, thoughts: torch.Tensor, inputs: torch.Tensor) -> torch.Tensor:
     """Return the binary cross-entropy of the classifier, summed over the thoughts of a batch.
 
     The target is 1 for the last thought of a row and 0 for those before it. Thoughts are read and not changed: no
@@ -60,9 +58,9 @@ def stop_loss(head: nn.Module, cut: Cut, inputs: torch.Tensor) -> torch.Tensor:
 
     Args:
         head: The classifier.
-        cut: The batch.
-        inputs: Its input embeddings, (rows, W, width).
+        thoughts: (rows, length) bool, True at thoughts.
+        inputs: Input embeddings, (rows, length, width).
     """
-    left = cut.thoughts.flip(1).cumsum(1).flip(1)[cut.thoughts]  # thoughts of the row from here on
-    logits = head(inputs.detach()[cut.thoughts].to(head.weight.dtype))[:, 0]
+    left = thoughts.flip(1).cumsum(1).flip(1)[thoughts]  # thoughts of the row from here on
+    logits = head(inputs.detach()[thoughts].to(head.weight.dtype))[:, 0]
     return F.binary_cross_entropy_with_logits(logits, (left == 1).to(logits.dtype), reduction="sum")

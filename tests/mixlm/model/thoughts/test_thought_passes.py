@@ -6,7 +6,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mixlm.model.thoughts import cut_up, lay_out, thought_forward, thought_generate
+from mixlm.model.thoughts.layout import cut_up, lay_out
+from mixlm.model.thoughts.passes import reach
+from mixlm.model.thoughts.thinking import thought_forward, thought_generate
 from tests.tiny_thoughts import FAMILIES, Row, make_batch, make_row, random_lm
 
 
@@ -91,6 +93,7 @@ class Calls:
     """Counts the forward calls of a model and the tokens of each row in them."""
 
     def __init__(self, model: torch.nn.Module) -> None:
+        reach(model)  # tries the model, once
         self.widths: list[int] = []
         self.handle = model.register_forward_pre_hook(self.note, with_kwargs=True)
 

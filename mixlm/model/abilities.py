@@ -1,0 +1,155 @@
+"""What a causal LM computes as it computes a single row: found out on the model itself, by a few tokens.
+
+Many types of transformers take position ids that start again, padding on the left or a cache, and compute something
+else: recurrent states run on from sample to sample, masks are made without position ids, windows count padding. None
+of them says so. Here a short batch goes through the model in the layout in question, and in a plain one beside it.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import wraps
+from inspect import Parameter, signature
+from typing import TYPE_CHECKING, TypeVar
+from weakref import WeakKeyDictionary
+
+import torch
+
+from mixlm.model.loading import context_length
+from mixlm.model.soundness import FIRST_TOKEN
+from vqvae.model.layers import evaluating
+
+
+if TYPE_CHECKING:
+    from torch import nn
+    from transformers import PreTrainedModel
+
+Finding = TypeVar("Finding")
+ROW = 16  # tokens of a row that is tried
+PLAIN_ATTENTION = ("sdpa", "eager")  # kernels that run wherever a model is while it is tried
+TOLERANCE = {torch.float32: 1e-3, torch.float64: 1e-3}  # of the logits' standard deviation; most leaks are about 1
+ROUGH = 0.25  # likewise, in 16 bits
+
+
+def bare(model: "nn.Module") -> "PreTrainedModel":
+    """Return the causal LM inside the wrapper that synchronises several processes, if there is one."""
+    return getattr(model, "module", model)
+
+
+def found_once(find: Callable[["PreTrainedModel"], Finding]) -> Callable[["nn.Module"], Finding]:
+    """Let a function that finds something out about a model do so once for each model, wrapped or not."""
+    known: WeakKeyDictionary[nn.Module, Finding] = WeakKeyDictionary()
+
+    @wraps(find)
+    def finding(model: "nn.Module") -> Finding:
+        model = bare(model)
+        model = model.get_base_model() if hasattr(model, "get_base_model") else model  # of PEFT
+        if model not in known:
+            with torch.no_grad(), evaluating(model), _plain_attention(model):
+                known[model] = find(model)
+        return known[model]
+
+    return finding
+
+
+@contextmanager
+def _plain_attention(model: "PreTrainedModel") -> Iterator[None]:
+    """Let a model compute attention by a kernel that runs on any device and in any precision."""
+    own = model.config._attn_implementation
+    if own in PLAIN_ATTENTION or own is None:
+        yield
+        return
+    model.set_attn_implementation(PLAIN_ATTENTION[0])
+    try:
+        yield
+    finally:
+        model.set_attn_implementation(own)
+
+
+@contextmanager
+def embeddings_forwarded(model: "PreTrainedModel") -> Iterator[None]:
+    """Let ``generate`` begin from input embeddings also where a model passes them on without naming them.
+
+    The library looks for their name among the arguments of ``prepare_inputs_for_generation``, and some models have
+    one there that hands all further arguments to the library's own.
+    """
+    own = model.prepare_inputs_for_generation
+    names = signature(own).parameters
+    if "inputs_embeds" in names or all(value.kind is not Parameter.VAR_KEYWORD for value in names.values()):
+        yield
+        return
+    # ``generate`` also asks for the name of the further arguments
+    model.prepare_inputs_for_generation = lambda input_ids, inputs_embeds=None, **kwargs: own(
+        input_ids, inputs_embeds=inputs_embeds, **kwargs
+    )
+    try:
+        yield
+    finally:
+        del model.prepare_inputs_for_generation
+
+
+def trial_rows(model: "PreTrainedModel", rows: int = 2, length: int = ROW) -> torch.Tensor:
+    """Return ids to try a model with, (rows, length or what its context holds): unlike rows of ordinary tokens."""
+    vocabulary = model.get_input_embeddings().weight.shape[0]
+    length = min(length, context_length(model.config) or length)
+    generator = torch.Generator().manual_seed(0)
+    ids = torch.randint(min(FIRST_TOKEN, vocabulary - 1), vocabulary, (rows, length), generator=generator)
+    return ids.to(model.device)
+
+
+def agree(ours: torch.Tensor, plain: torch.Tensor) -> bool:
+    """Tell whether logits are those of the plain computation, but for rounding."""
+    tolerance = TOLERANCE.get(plain.dtype, ROUGH) * plain.float().std()
+    return bool((ours.float() - plain.float()).abs().max() <= tolerance)  # False where either is no number
+
+
+@found_once
+def packs(model: "PreTrainedModel") -> bool:
+    """Tell whether samples that share a row, each with position ids from 0, do not read each other.
+
+    Costs two forward passes of 32 tokens.
+    """
+    ids = trial_rows(model)
+    positions = torch.arange(ids.shape[1], device=ids.device).repeat(len(ids))[None]
+    try:
+        packed = model(input_ids=ids.flatten()[None], position_ids=positions, use_cache=False).logits[0]
+    except Exception:  # whatever a model does with arguments that it does not know
+        return False
+    return agree(packed.view(*ids.shape, -1), model(input_ids=ids, use_cache=False).logits)
+
+
+@found_once
+def pads(model: "PreTrainedModel") -> bool:
+    """Tell whether padding behind a sample changes nothing in it. Costs two forward passes of at most 32 tokens."""
+    ids = trial_rows(model)
+    mask, short = torch.ones_like(ids), ids.shape[1] // 2
+    mask[1, short:] = 0
+    padded = model(input_ids=ids, attention_mask=mask, use_cache=False).logits
+    return agree(padded[1, :short], model(input_ids=ids[1:, :short], use_cache=False).logits[0])
+
+
+@found_once
+def pads_left(model: "PreTrainedModel") -> bool:
+    """Tell whether padding before a prompt changes nothing in what the model writes after it.
+
+    It is asked as it is in answering, by ``generate`` and with whatever cache it has. Costs four forward passes of at
+    most 32 tokens.
+    """
+    from transformers import GenerationConfig
+
+    whole, new = trial_rows(model), 3
+    ids, start = whole[:, :-new], whole.shape[1] // 2 - new  # where the shorter prompt begins
+    mask = torch.ones_like(ids)
+    mask[1, :start] = 0
+    settings = GenerationConfig(max_new_tokens=new, do_sample=False, pad_token_id=0, return_dict_in_generate=True)
+    settings.output_logits, settings.eos_token_id = True, None
+    own, model.generation_config = model.generation_config, GenerationConfig()
+    try:
+        output = model.generate(input_ids=ids, attention_mask=mask, generation_config=settings)
+    finally:
+        model.generation_config = own
+    written = torch.stack(output.logits, 1)
+    short = torch.cat([output.sequences[1:, start:], output.sequences[1:, :start]], 1)  # the same, padded behind
+    plain = model(input_ids=torch.cat([output.sequences[:1], short]), use_cache=False).logits
+    ends = ids.shape[1] - 1, ids.shape[1] - 1 - start
+    expected = torch.stack([row[end : end + new] for row, end in zip(plain, ends, strict=True)])
+    return agree(written[..., : expected.shape[-1]], expected[..., : written.shape[-1]])

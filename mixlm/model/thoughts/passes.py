@@ -1,0 +1,178 @@
+"""Thoughts over a cache: a batch with up to n thoughts a row is computed in n + 1 passes.
+
+Every pass ends just before the next thought, whose input is then the last hidden state of the pass. Gradients flow
+through all passes, since the cache holds the keys and values as they were computed.
+
+Rows may differ in length and in the number and places of their thoughts. They are cut into passes so that every row's
+last thought falls into the last pass, and padded on the left within each pass (``layout.lay_out``):
+
+    row 1   P P P T x x      pass 0   . P     pass 1   P P     pass 2   T x x     (one thought: it waits a pass)
+    row 2   Q Q T y T z               Q Q              T y              . T z
+"""
+
+import sys
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import torch
+
+from mixlm.model.abilities import agree, bare, embeddings_forwarded, found_once, trial_rows
+from mixlm.model.thoughts.layout import Cut, cut_up
+from mixlm.model.thoughts.recomputed import fill_in, flush_left
+
+
+if TYPE_CHECKING:
+    from transformers import Cache, PreTrainedConfig, PreTrainedModel
+    from transformers.modeling_outputs import CausalLMOutputWithPast
+
+_WINDOWS = ("sliding_window", "window_size", "attention_window_size", "attention_chunk_size", "local_attention")
+_GROWING_ROTATIONS = ("dynamic", "longrope")  # whose angles are those of the longest position of a call
+
+
+def run_passes(
+    model: "PreTrainedModel", cut: Cut, cache: "Cache | None" = None, **options: Any
+) -> Iterator[tuple["CausalLMOutputWithPast", torch.Tensor]]:
+    """Run the passes of a batch one after the other; yield the model's own output of each, and its input embeddings.
+
+    Of several processes, each may have another number of passes. Only the first goes through the wrapper that
+    synchronises them, which is enough: it adds up gradients when they are complete.
+
+    Args:
+        model: Causal LM.
+        cut: The batch.
+        cache: An empty key-value cache; by default a new one.
+        **options: Further arguments of the model.
+    """
+    cache = new_cache(model) if cache is None else cache
+    embed, hidden = bare(model).get_input_embeddings(), None
+    for start, end in zip(cut.bounds[:-1], cut.bounds[1:], strict=True):
+        embeds = embed(cut.ids[:, start:end])
+        if hidden is not None:
+            embeds = torch.where(cut.thoughts[:, start:end, None], hidden[:, None].to(embeds.dtype), embeds)
+        output = model(
+            inputs_embeds=embeds,
+            attention_mask=cut.mask[:, :end],
+            position_ids=cut.positions[:, start:end],
+            past_key_values=cache,
+            use_cache=True,
+            output_hidden_states=True,
+            **options,
+        )
+        model, hidden = bare(model), output.hidden_states[-1][:, -1]
+        yield output, embeds
+
+
+def new_cache(model: "PreTrainedModel") -> "Cache":
+    """Return an empty key-value cache for a causal LM."""
+    from transformers import DynamicCache
+
+    return DynamicCache(config=bare(model).config)
+
+
+class Reach(NamedTuple):
+    """How far passes over a cache compute what whole rows give.
+
+    Attributes:
+        columns: The most columns of a batch; 0: passes cannot be had of this model at all.
+        gaps: Likewise where padding comes to lie inside a row: a window of attention counts it.
+    """
+
+    columns: int
+    gaps: int
+
+    def covers(self, cut: Cut, following: int = 0) -> bool:
+        """Tell whether a batch lies within reach, with so many further tokens."""
+        return cut.bounds[-1] + following <= (self.gaps if cut.has_gaps else self.columns)
+
+
+@found_once
+def reach(model: "PreTrainedModel") -> Reach:
+    """Find out how far passes over a cache can be trusted.
+
+    Attention keeps what it has seen as it was computed. States that run on, and whatever else is written over in
+    place, would need gradients that a cache does not hold, and padding that they do not see: those models have no
+    passes. What a cache of the library's is made of tells them apart; then two short rows, with padding inside, are
+    computed both ways. Costs less than three forward passes of 32 tokens.
+    """
+    widest = _widest(model.config.get_text_config())
+    if not _attention_alone(model) or not widest.columns:
+        return Reach(0, 0)
+    rows, thoughts = trial_rows(model, length=9), torch.zeros(2, 9, dtype=torch.bool, device=model.device)
+    mask = torch.ones_like(rows)
+    thoughts[0, 4:6], thoughts[1, 3], mask[1, 5:] = True, True, 0
+    cut, dense = cut_up(rows, mask, thoughts), flush_left(rows, mask, thoughts)
+    try:
+        cached = cut.restore(torch.cat([output.logits for output, _ in run_passes(model, cut)], 1))
+    except Exception:  # whatever a model does with arguments that it does not know
+        return Reach(0, 0)
+    whole = dense.restore(model(inputs_embeds=fill_in(model, dense), use_cache=False).logits)
+    real = mask.bool()
+    return widest if agree(cached[real], whole[real]) else Reach(0, 0)
+
+
+@found_once
+def obstacle(model: "PreTrainedModel") -> str | None:
+    """Return what in a model stands against continuous thoughts; None: it can have them.
+
+    Costs three forward passes of 32 tokens.
+    """
+    ids = trial_rows(model)
+    try:
+        embeds = model.get_input_embeddings()(ids)
+        given = embeds.clone()
+        output = model(inputs_embeds=given, use_cache=False, output_hidden_states=True)
+        if not torch.equal(given, embeds):
+            return "its forward pass writes over the input embeddings that it is given"
+        thoughts = (output.hidden_states or embeds[None])[-1]
+        if thoughts.shape != embeds.shape:
+            return "its last hidden state has another form than an input embedding"
+        model(inputs_embeds=thoughts, use_cache=False)
+    except Exception:  # whatever a model does without ids
+        return "its forward pass needs token ids beside input embeddings"
+    if not agree(output.logits, model(input_ids=ids, use_cache=False).logits):
+        return "it computes from token ids what their input embeddings do not hold"
+    if not reach(model).columns and not _goes_on_from(model, embeds, output.logits[:, -1]):
+        return "it neither goes on from a cache in passes nor generates from input embeddings"
+    return None
+
+
+def _goes_on_from(model: "PreTrainedModel", embeds: torch.Tensor, expected: torch.Tensor) -> bool:
+    """Tell whether ``generate`` begins from input embeddings, (rows, length, width), with the logits expected."""
+    from transformers import GenerationConfig
+
+    settings = GenerationConfig(max_new_tokens=1, pad_token_id=0, return_dict_in_generate=True, output_logits=True)
+    mask = torch.ones(embeds.shape[:2], dtype=torch.long, device=embeds.device)
+    try:
+        with embeddings_forwarded(model):
+            output = model.generate(inputs_embeds=embeds, attention_mask=mask, generation_config=settings)
+    except Exception:  # whatever a model does without ids
+        return False
+    return agree(output.logits[0][:, : expected.shape[-1]], expected[:, : output.logits[0].shape[-1]])
+
+
+def _attention_alone(model: "PreTrainedModel") -> bool:
+    """Tell whether all that a model's cache holds are keys and values that grow."""
+    from transformers.cache_utils import DummyLayer, DynamicIndexedLayer, DynamicLayer, DynamicSlidingWindowLayer
+
+    try:
+        layers = new_cache(model).layers
+    except Exception:  # the library has no cache for such layers
+        return False
+    growing = (DynamicLayer, DynamicSlidingWindowLayer, DynamicIndexedLayer, DummyLayer)
+    return all(type(layer) in growing for layer in layers)
+
+
+def _widest(config: "PreTrainedConfig") -> Reach:
+    """Return how far passes reach by what a configuration says of windows and positions."""
+    windows = [getattr(config, name, None) for name in _WINDOWS]
+    window = min((size for size in windows if isinstance(size, int) and size > 0), default=sys.maxsize)
+    columns = _fixed_positions(getattr(config, "rope_parameters", None) or {}, config)
+    return Reach(columns, min(window, columns))
+
+
+def _fixed_positions(rope: dict[str, Any], config: "PreTrainedConfig") -> int:
+    """Return up to which position rotary angles do not depend on the longest position."""
+    kinds = [rope, *(values for values in rope.values() if isinstance(values, dict))]
+    growing = [kind for kind in kinds if kind.get("rope_type") in _GROWING_ROTATIONS]
+    own = getattr(config, "max_position_embeddings", None) or sys.maxsize
+    return min((kind.get("original_max_position_embeddings") or own for kind in growing), default=sys.maxsize)
