@@ -18,12 +18,13 @@ class Collator:
     Attributes:
         pack: Put several sequences into one row; position ids that start again at 0 keep them apart.
         max_row_tokens: Longest packed row; None: the longest sequence of the batch. A longer sequence has its own row.
-        pad_id: Fills unused places. Nothing reads them: padding is told by place, never by id.
+        pad_id: Fills unused places; None: the last token of their row. Nothing reads them: padding is told by place,
+            never by id. Yet the embedding of a padding token may be zero, at which some models have no gradient.
     """
 
     pack: bool = False
     max_row_tokens: int | None = None
-    pad_id: int = 0
+    pad_id: int | None = None
 
     def __call__(self, features: Sequence[Feature]) -> dict[str, torch.Tensor]:
         """Return ``input_ids`` and ``labels``, each (rows, length), with ``attention_mask`` or ``position_ids``."""
@@ -33,7 +34,7 @@ class Collator:
         return pack(features, self.max_row_tokens or longest, self.pad_id)
 
 
-def pad(features: Sequence[Feature], pad_id: int = 0) -> dict[str, torch.Tensor]:
+def pad(features: Sequence[Feature], pad_id: int | None = None) -> dict[str, torch.Tensor]:
     """Stack sequences one a row, padded on the right.
 
     Returns:
@@ -51,7 +52,7 @@ def pad(features: Sequence[Feature], pad_id: int = 0) -> dict[str, torch.Tensor]
     return batch
 
 
-def pack(features: Sequence[Feature], max_row_tokens: int, pad_id: int = 0) -> dict[str, torch.Tensor]:
+def pack(features: Sequence[Feature], max_row_tokens: int, pad_id: int | None = None) -> dict[str, torch.Tensor]:
     """Lay sequences end to end in rows of at most ``max_row_tokens``.
 
     No attention mask: models of transformers see from position ids that start again where a sequence begins. Unused
@@ -97,5 +98,9 @@ def _join(parts: Iterable[Iterable[int]]) -> list[int]:
     return [token for part in parts for token in part]
 
 
-def _stack(rows: Sequence[Sequence[int]], length: int, fill: int) -> torch.Tensor:
-    return torch.tensor([[*row, *[fill] * (length - len(row))] for row in rows], dtype=torch.long)
+def _stack(rows: Sequence[Sequence[int]], length: int, fill: int | None) -> torch.Tensor:
+    """Return rows as one tensor, filled up with ``fill`` or with the last of each."""
+    fills = [row[-1] if fill is None else fill for row in rows]
+    return torch.tensor(
+        [[*row, *[own] * (length - len(row))] for row, own in zip(rows, fills, strict=True)], dtype=torch.long
+    )

@@ -68,8 +68,8 @@ def open_model(
         A causal LM of transformers in fp32.
 
     Raises:
-        InputError: If there is no such model, it is no causal language model, its weights are no numbers, or it cannot
-            have this attention.
+        InputError: If there is no such model, it is no causal language model, its weights are no numbers, it would not
+            open once saved, or it cannot have this attention.
     """
     import torch
     from transformers import AutoModelForCausalLM
@@ -84,9 +84,22 @@ def open_model(
             torch.manual_seed(seed)
             lm = _made(config, model)
     require_sound(lm, model)
+    _require_reopening(lm, model)
     if attention:
         _set_attention(lm, attention)
     return lm
+
+
+def _require_reopening(lm: "PreTrainedModel", name: str) -> None:
+    """Raise an ``InputError`` if what is saved of a model would not open as a causal LM: some are a part of another."""
+    from transformers import AutoModelForCausalLM
+
+    known = AutoModelForCausalLM._model_mapping
+    if type(lm.config) not in known and not hasattr(lm.config, "auto_map"):
+        raise InputError(
+            f"{name}: {type(lm).__name__} has a configuration of type '{lm.config.model_type}', of which transformers "
+            "opens no causal language model, so a run could not be opened; choose another model"
+        )
 
 
 def _made(config: "PreTrainedConfig", where: str) -> "PreTrainedModel":

@@ -2,13 +2,14 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch.nn import functional as F
 from transformers import AutoModelForCausalLM
 
 from mixlm.data.template import Template
+from mixlm.errors import InputError
 from mixlm.generation.engine import Engine
 from mixlm.generation.options import GenerationOptions
 from mixlm.generation.plan import Request
@@ -22,12 +23,16 @@ from mixlm.model.thoughts.thinking import thought_forward
 from mixlm.model.tokenizers import build_tokenizer
 from mixlm.model.vocabulary import extend_vocabulary, matrices
 from mixlm.run import Run
+from mixlm.training.options import TrainingOptions
+from mixlm.training.train import train
+from tests.tiny_runs import write_encoded_for
 
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 NEAR = 1e-3  # of the standard deviation of what is compared
+_SHORT = {"stages": 2, "thoughts_per_step": 2, "first_epochs": 0.0, "epochs_per_stage": 1.0}  # of Coconut's schedule
 LENGTHS = (13, 7, 22, 5)  # of rows; some are longer than the window of attention
 NEW = 6
 
@@ -149,7 +154,7 @@ def thoughts(model: "PreTrainedModel") -> str:
 
 @torch.no_grad()
 def _thoughtful_answers(model: "PreTrainedModel") -> None:
-    options: dict[str, Any] = {"stages": 2, "thoughts_per_step": 2, "first_epochs": 1.0, "epochs_per_stage": 1.0}
+    options = {**_SHORT, "first_epochs": 1.0}
     run = Run(Path("run"), "coconut", Template(), IDS, method_options=options, step=2, steps_per_epoch=1)
     prompts = random_rows()
     given = Engine(run, model, TOKENIZER).answer(
@@ -206,3 +211,23 @@ def reload(model: "PreTrainedModel", folder: Path) -> str:
     again = AutoModelForCausalLM.from_pretrained(folder).eval()
     assert_near(again(input_ids=ids, use_cache=False).logits, model(input_ids=ids, use_cache=False).logits, "reloaded")
     return "same"
+
+
+def steps(model: "PreTrainedModel", folder: Path) -> str:
+    """One training step each of text, latents, pauses and thoughts, from the saved model to a finished run."""
+    model.save_pretrained(folder / "base")
+    tokenizer = build_tokenizer(["1 + 2 = 3\n### 3", "4 + 5 = 9\n### 9"], vocab_size=280)
+    tokenizer.save_pretrained(folder / "base")
+    write_encoded_for(folder / "encoded", tokenizer, 4, 0)
+    (folder / "encoded" / "vqvae").mkdir()
+    refused = []
+    for method in ("cot", "assorted", "pause", "coconut"):
+        options = TrainingOptions(method, steps=1, batch_size=4, method_options=_SHORT if method == "coconut" else {})
+        try:
+            run = train(folder / "encoded", folder / "base", folder / method, options)
+        except InputError as error:
+            assert not (folder / method).exists(), "a refusal left something behind"
+            refused.append(f"{method}: {error}")
+        else:
+            assert all(value.isfinite().all() for value in run.load_model().parameters())
+    return "; ".join(refused) or "all four"

@@ -25,7 +25,14 @@ if TYPE_CHECKING:
     from transformers import Cache, PreTrainedConfig, PreTrainedModel
     from transformers.modeling_outputs import CausalLMOutputWithPast
 
-_WINDOWS = ("sliding_window", "window_size", "attention_window_size", "attention_chunk_size", "local_attention")
+_WINDOWS = (  # lengths beyond which attention leaves something out, by what configurations call them
+    "sliding_window",
+    "window_size",
+    "attention_window_size",
+    "attention_chunk_size",
+    "local_attention",
+    "index_topk",
+)
 _GROWING_ROTATIONS = ("dynamic", "longrope")  # whose angles are those of the longest position of a call
 
 
