@@ -44,7 +44,7 @@ def found_once(find: Callable[["PreTrainedModel"], Finding]) -> Callable[["nn.Mo
         model = bare(model)
         model = model.get_base_model() if hasattr(model, "get_base_model") else model  # of PEFT
         if model not in known:
-            with torch.no_grad(), evaluating(model), _plain_attention(model):
+            with evaluating(model), _plain_attention(model):
                 known[model] = find(model)
         return known[model]
 
@@ -115,6 +115,19 @@ def packs(model: "PreTrainedModel") -> bool:
     except Exception:  # whatever a model does with arguments that it does not know
         return False
     return agree(packed.view(*ids.shape, -1), model(input_ids=ids, use_cache=False).logits)
+
+
+@found_once
+def fault_in_training(model: "PreTrainedModel") -> str | None:
+    """Return why a model cannot run in training mode, in one line; None: it can. Costs a forward pass of 26 tokens."""
+    ids = trial_rows(model, length=ROW - 3)  # of no round length
+    model.train()  # the caller brings back the mode
+    try:
+        with torch.random.fork_rng():
+            model(input_ids=ids, use_cache=False)
+    except Exception as error:  # whatever a model does not allow
+        return " ".join(str(error).split())
+    return None
 
 
 @found_once

@@ -91,7 +91,7 @@ def open_model(
 
 
 def _require_reopening(lm: "PreTrainedModel", name: str) -> None:
-    """Raise an ``InputError`` if what is saved of a model would not open as a causal LM: some are a part of another."""
+    """Raise an ``InputError`` if what is saved of a model would not open: some are a part of another."""
     from transformers import AutoModelForCausalLM
 
     known = AutoModelForCausalLM._model_mapping

@@ -12,7 +12,7 @@ from mixlm.data.template import Template
 from mixlm.encoding.manifest import changed_arguments
 from mixlm.errors import InputError
 from mixlm.methods.base import Method
-from mixlm.model.abilities import packs, pads
+from mixlm.model.abilities import fault_in_training, packs, pads
 from mixlm.model.special_tokens import namesakes
 from mixlm.model.thoughts.passes import obstacle
 from mixlm.run import INFO_NAME, load_run
@@ -182,6 +182,8 @@ def check_model(lm: "PreTrainedModel", method: Method) -> None:
     reason = obstacle(lm) if method.uses_thoughts else None
     if reason:
         raise InputError(f"method '{method.name}': a model of type '{kind}' cannot think: {reason}; choose another")
+    if fault_in_training(lm):
+        raise InputError(f"a model of type '{kind}' cannot be trained: {fault_in_training(lm)}")
     if not pads(lm):
         raise InputError(f"a model of type '{kind}' reads the padding behind its samples; choose another")
 

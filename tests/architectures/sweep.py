@@ -31,7 +31,7 @@ CHECKS = {
 WRONG = "WRONG"
 
 
-def line_of(error: Exception) -> str:
+def line_of(error: Exception | str) -> str:
     """What an error says, in a cell of a table."""
     return " ".join(str(error).split())[:160].replace("|", "/")
 
@@ -41,6 +41,7 @@ def try_type(kind: str) -> list[str]:
     import torch
     from transformers import AutoModelForCausalLM
 
+    from mixlm.model.abilities import fault_in_training, pads
     from mixlm.model.soundness import is_causal
     from tests.architectures.tiny_types import tiny_type
 
@@ -54,6 +55,10 @@ def try_type(kind: str) -> list[str]:
         return ["refused: reads later tokens"]
     if type(model.config) not in AutoModelForCausalLM._model_mapping:
         return ["refused: a part of another model, which does not open by itself"]
+    if not pads(model):
+        return ["refused: reads the padding behind its samples"]
+    if fault_in_training(model):
+        return [f"refused: in training {line_of(fault_in_training(model))}"]
     with tempfile.TemporaryDirectory() as folder:
         return [try_check(kind, name, Path(folder) / name) for name in CHECKS]
 

@@ -38,7 +38,7 @@ _SHAPE = (
     | dict.fromkeys(("attention_dropout", "hidden_dropout", "dropout", "attn_pdrop", "embd_pdrop", "resid_pdrop"), 0.0)
     | dict.fromkeys(("activation_dropout", "hidden_dropout_prob", "attention_probs_dropout_prob", "emb_pdrop"), 0.0)
     | dict.fromkeys(("resid_dropout", "embed_dropout", "attn_dropout", "layerdrop"), 0.0)
-    | dict.fromkeys(("pad_token_id", "bos_token_id", "eos_token_id"), 0)
+    | {"bos_token_id": 0, "eos_token_id": 0, "pad_token_id": 1}
     | {"mamba_d_ssm": 64, "index_topk": 64, "use_mamba_kernels": False, "initializer_range": 0.2}
 )
 _LATENT_ATTENTION = {"num_key_value_heads": 4}  # as many as query heads
