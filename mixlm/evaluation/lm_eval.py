@@ -26,7 +26,7 @@ from mixlm.errors import InputError
 from mixlm.evaluation.evaluate import gold_answer, longest_answer
 from mixlm.generation.engine import Engine
 from mixlm.generation.questions import readable_ids
-from mixlm.model.loading import context_length
+from mixlm.model.abilities import context_length
 from mixlm.run import Run
 
 

@@ -22,7 +22,7 @@ from mixlm.generation.answers import Answer, TokenCounts, read_answer
 from mixlm.generation.engine import Engine, end_ids
 from mixlm.generation.options import GenerationOptions
 from mixlm.generation.plan import Answerer, Pending, Request
-from mixlm.model.loading import context_length
+from mixlm.model.abilities import context_length
 from vqvae.advance import Advance
 from vqvae.errors import require_between
 

@@ -15,8 +15,7 @@ from mixlm.generation.grammar import KindFirst, LatentGrammar, span_limits
 from mixlm.generation.options import GenerationOptions
 from mixlm.generation.plan import Answerer, Pending, batches
 from mixlm.generation.prefill import change_latents, is_thought, prefill, think
-from mixlm.model.abilities import embeddings_forwarded, pads_left
-from mixlm.model.loading import context_length
+from mixlm.model.abilities import context_length, embeddings_forwarded, pads_left
 from mixlm.model.special_tokens import SpecialIds
 from mixlm.processes import pick_device
 from mixlm.run import Run, base_run, load_run

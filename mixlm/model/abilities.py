@@ -2,7 +2,8 @@
 
 Many types of transformers take position ids that start again, padding on the left or a cache, and compute something
 else: recurrent states run on from sample to sample, masks are made without position ids, windows count padding. None
-of them says so. Here a short batch goes through the model in the layout in question, and in a plain one beside it.
+of them says so. Here two short rows go through the model in the layout in question, and plainly beside it. All that a
+method asks for costs at most five forward passes of 32 tokens.
 """
 
 from collections.abc import Callable, Iterator
@@ -14,17 +15,17 @@ from weakref import WeakKeyDictionary
 
 import torch
 
-from mixlm.model.loading import context_length
-from mixlm.model.soundness import FIRST_TOKEN
 from vqvae.model.layers import evaluating
 
 
 if TYPE_CHECKING:
     from torch import nn
-    from transformers import PreTrainedModel
+    from transformers import PreTrainedConfig, PreTrainedModel
 
 Finding = TypeVar("Finding")
-ROW = 16  # tokens of a row that is tried
+ROW = 12  # tokens of a row that is tried
+FIRST_TOKEN = 10  # those before are often padding, ends and the like, which some models treat by their ids
+ROUNDING = 1e-5  # of a logit, in fp32; what a later token does to an earlier place is more
 PLAIN_ATTENTION = ("sdpa", "eager")  # kernels that run wherever a model is while it is tried
 TOLERANCE = {torch.float32: 1e-3, torch.float64: 1e-3}  # of the logits' standard deviation; most leaks are about 1
 ROUGH = 0.25  # likewise, in 16 bits
@@ -87,13 +88,40 @@ def embeddings_forwarded(model: "PreTrainedModel") -> Iterator[None]:
         del model.prepare_inputs_for_generation
 
 
-def trial_rows(model: "PreTrainedModel", rows: int = 2, length: int = ROW) -> torch.Tensor:
-    """Return ids to try a model with, (rows, length or what its context holds): unlike rows of ordinary tokens."""
+def context_length(config: "PreTrainedConfig") -> int | None:
+    """Return how many tokens a model can see at once; None if its architecture sets no limit."""
+    longest = getattr(config.get_text_config(), "max_position_embeddings", None)
+    return longest if longest and longest > 0 else None  # some say -1
+
+
+def trial_rows(model: "PreTrainedModel", length: int = ROW) -> torch.Tensor:
+    """Return two rows of ordinary tokens to try a model with, (2, length or what its context holds).
+
+    They begin alike and end otherwise: the first half of both is the same.
+    """
     vocabulary = model.get_input_embeddings().weight.shape[0]
     length = min(length, context_length(model.config) or length)
-    generator = torch.Generator().manual_seed(0)
-    ids = torch.randint(min(FIRST_TOKEN, vocabulary - 1), vocabulary, (rows, length), generator=generator)
-    return ids.to(model.device)
+    row = (FIRST_TOKEN + torch.arange(length)) % vocabulary
+    other = torch.cat([row[: length // 2], row.flip(0)[: length - length // 2]])
+    return torch.stack([row, other]).to(model.device)
+
+
+def plain_logits(model: "PreTrainedModel", length: int = ROW) -> torch.Tensor:
+    """Return the logits of the rows that are tried, (2, length, vocabulary), which all else is held against."""
+    return model(input_ids=trial_rows(model, length), use_cache=False).logits
+
+
+@found_once
+def is_causal(model: "PreTrainedModel") -> bool:
+    """Tell whether a model predicts from what stands before alone.
+
+    Logits of what is alike in two rows differ where a model looks ahead, as encoders do. Names and fields of
+    configurations tell less: some encoders are decoders if asked, some ignore the question.
+    """
+    logits = plain_logits(model)
+    one, two = logits[:, : logits.shape[1] // 2]
+    near = ROUNDING * one.abs().nanmedian().item()
+    return torch.allclose(one, two, rtol=ROUNDING, atol=near, equal_nan=True)
 
 
 def agree(ours: torch.Tensor, plain: torch.Tensor) -> bool:
@@ -104,23 +132,20 @@ def agree(ours: torch.Tensor, plain: torch.Tensor) -> bool:
 
 @found_once
 def packs(model: "PreTrainedModel") -> bool:
-    """Tell whether samples that share a row, each with position ids from 0, do not read each other.
-
-    Costs two forward passes of 32 tokens.
-    """
+    """Tell whether samples that share a row, each with position ids from 0, do not read each other."""
     ids = trial_rows(model)
     positions = torch.arange(ids.shape[1], device=ids.device).repeat(len(ids))[None]
     try:
         packed = model(input_ids=ids.flatten()[None], position_ids=positions, use_cache=False).logits[0]
     except Exception:  # whatever a model does with arguments that it does not know
         return False
-    return agree(packed.view(*ids.shape, -1), model(input_ids=ids, use_cache=False).logits)
+    return agree(packed.view(*ids.shape, -1), plain_logits(model))
 
 
 @found_once
 def fault_in_training(model: "PreTrainedModel") -> str | None:
-    """Return why a model cannot run in training mode, in one line; None: it can. Costs a forward pass of 26 tokens."""
-    ids = trial_rows(model, length=ROW - 3)  # of no round length
+    """Return why a model cannot run in training mode, in one line; None: it can."""
+    ids = trial_rows(model, 11)  # of no round length
     model.train()  # the caller brings back the mode
     try:
         with torch.random.fork_rng():
@@ -132,20 +157,19 @@ def fault_in_training(model: "PreTrainedModel") -> str | None:
 
 @found_once
 def pads(model: "PreTrainedModel") -> bool:
-    """Tell whether padding behind a sample changes nothing in it. Costs two forward passes of at most 32 tokens."""
+    """Tell whether padding behind a sample changes nothing in it."""
     ids = trial_rows(model)
     mask, short = torch.ones_like(ids), ids.shape[1] // 2
     mask[1, short:] = 0
     padded = model(input_ids=ids, attention_mask=mask, use_cache=False).logits
-    return agree(padded[1, :short], model(input_ids=ids[1:, :short], use_cache=False).logits[0])
+    return agree(padded[1, :short], plain_logits(model)[1, :short])
 
 
 @found_once
 def pads_left(model: "PreTrainedModel") -> bool:
     """Tell whether padding before a prompt changes nothing in what the model writes after it.
 
-    It is asked as it is in answering, by ``generate`` and with whatever cache it has. Costs four forward passes of at
-    most 32 tokens.
+    It is asked as it is in answering, by ``generate`` and with whatever cache it has.
     """
     from transformers import GenerationConfig
 

@@ -17,9 +17,9 @@ from torch.nn import functional as F
 from transformers import DynamicCache
 
 from mixlm.errors import InputError
-from mixlm.model.abilities import bare
+from mixlm.model.abilities import bare, context_length
 from mixlm.model.forward import logits_at
-from mixlm.model.loading import context_length, open_model
+from mixlm.model.loading import open_model
 from mixlm.model.lora import add_adapter
 from mixlm.model.thoughts.passes import new_cache
 from vqvae import Reader

@@ -12,11 +12,6 @@ if TYPE_CHECKING:
     from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerFast
 
 
-def context_length(config: "PreTrainedConfig") -> int | None:
-    """Return how many tokens a model can see at once; None if its architecture sets no limit."""
-    return getattr(config.get_text_config(), "max_position_embeddings", None)
-
-
 _OLDER_FIELDS = ("rope_theta", "rope_scaling", "partial_rotary_factor", "torch_dtype")  # still taken by transformers
 
 

@@ -184,20 +184,24 @@ def check_model(lm: "PreTrainedModel", method: Method) -> None:
         raise InputError(f"method '{method.name}': a model of type '{kind}' cannot think: {reason}; choose another")
     if fault_in_training(lm):
         raise InputError(f"a model of type '{kind}' cannot be trained: {fault_in_training(lm)}")
-    if not pads(lm):
-        raise InputError(f"a model of type '{kind}' reads the padding behind its samples; choose another")
 
 
 def samples_share_rows(
     lm: "PreTrainedModel", method: Method, options: TrainingOptions, say: Callable[[str], None]
 ) -> bool:
-    """Tell whether samples are packed; says a line where they would read each other in this model."""
-    if not options.pack or not method.packable:
-        return False
-    if not packs(lm):
-        say(f"note: samples are padded, not packed: a model of type '{lm.config.model_type}' would read across them")
-        return False
-    return True
+    """Tell whether samples are packed; says a line where they would read each other in this model.
+
+    Raises:
+        InputError: If they cannot be padded either.
+    """
+    kind, wanted = lm.config.model_type, options.pack and method.packable
+    if wanted and packs(lm):
+        return True
+    if not method.uses_thoughts and not pads(lm):
+        raise InputError(f"a model of type '{kind}' reads the padding behind its samples; choose another")
+    if wanted:
+        say(f"note: samples are padded, not packed: a model of type '{kind}' would read across them")
+    return False
 
 
 def _check_row_start(method: Method, start: str) -> None:

@@ -20,8 +20,9 @@ from mixlm.evaluation.evaluate import accuracy
 from mixlm.generation.engine import Engine
 from mixlm.methods import build_method
 from mixlm.methods.base import recoded
+from mixlm.model.abilities import context_length
 from mixlm.model.collator import Collator
-from mixlm.model.loading import context_length, open_model
+from mixlm.model.loading import open_model
 from mixlm.model.lora import add_adapter, left_out, merge_adapter
 from mixlm.model.soundness import weights_digest
 from mixlm.model.special_tokens import special_ids

@@ -41,8 +41,7 @@ def try_type(kind: str) -> list[str]:
     import torch
     from transformers import AutoModelForCausalLM
 
-    from mixlm.model.abilities import fault_in_training, pads
-    from mixlm.model.soundness import is_causal
+    from mixlm.model.abilities import fault_in_training, is_causal, pads
     from tests.architectures.tiny_types import tiny_type
 
     torch.set_num_threads(1)

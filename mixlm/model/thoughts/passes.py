@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 
-from mixlm.model.abilities import agree, bare, embeddings_forwarded, found_once, trial_rows
+from mixlm.model.abilities import agree, bare, embeddings_forwarded, found_once, plain_logits, trial_rows
 from mixlm.model.thoughts.layout import Cut, cut_up
 from mixlm.model.thoughts.recomputed import fill_in, flush_left
 
@@ -99,13 +99,13 @@ def reach(model: "PreTrainedModel") -> Reach:
     Attention keeps what it has seen as it was computed. States that run on, and whatever else is written over in
     place, would need gradients that a cache does not hold, and padding that they do not see: those models have no
     passes. What a cache of the library's is made of tells them apart; then two short rows, with padding inside, are
-    computed both ways. Costs less than three forward passes of 32 tokens.
+    computed both ways.
     """
     widest = _widest(model.config.get_text_config())
     if not _attention_alone(model) or not widest.columns:
         return Reach(0, 0)
-    rows, thoughts = trial_rows(model, length=9), torch.zeros(2, 9, dtype=torch.bool, device=model.device)
-    mask = torch.ones_like(rows)
+    rows = trial_rows(model, 9)
+    mask, thoughts = torch.ones_like(rows), torch.zeros_like(rows, dtype=torch.bool)
     thoughts[0, 4:6], thoughts[1, 3], mask[1, 5:] = True, True, 0
     cut, dense = cut_up(rows, mask, thoughts), flush_left(rows, mask, thoughts)
     try:
@@ -119,11 +119,8 @@ def reach(model: "PreTrainedModel") -> Reach:
 
 @found_once
 def obstacle(model: "PreTrainedModel") -> str | None:
-    """Return what in a model stands against continuous thoughts; None: it can have them.
-
-    Costs three forward passes of 32 tokens.
-    """
-    ids = trial_rows(model)
+    """Return what in a model stands against continuous thoughts; None: it can have them."""
+    ids = trial_rows(model, 8)
     try:
         embeds = model.get_input_embeddings()(ids)
         given = embeds.clone()
@@ -133,10 +130,10 @@ def obstacle(model: "PreTrainedModel") -> str | None:
         thoughts = (output.hidden_states or embeds[None])[-1]
         if thoughts.shape != embeds.shape:
             return "its last hidden state has another form than an input embedding"
-        model(inputs_embeds=thoughts, use_cache=False)
+        model(inputs_embeds=thoughts[:, :4], use_cache=False)
     except Exception:  # whatever a model does without ids
         return "its forward pass needs token ids beside input embeddings"
-    if not agree(output.logits, model(input_ids=ids, use_cache=False).logits):
+    if not agree(output.logits, plain_logits(model, 8)):
         return "it computes from token ids what their input embeddings do not hold"
     if not reach(model).columns and not _goes_on_from(model, embeds, output.logits[:, -1]):
         return "it neither goes on from a cache in passes nor generates from input embeddings"

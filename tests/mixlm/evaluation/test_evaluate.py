@@ -12,8 +12,8 @@ from mixlm.evaluation.statistics import wilson_interval
 from mixlm.generation.answers import read_answer
 from mixlm.generation.engine import Engine
 from mixlm.generation.options import GenerationOptions
+from mixlm.model.abilities import context_length
 from mixlm.model.collator import pad
-from mixlm.model.loading import context_length
 from mixlm.processes import Processes
 from tests.coded_rows import coded
 from tests.tiny_runs import WORDS, tiny_model, tiny_run, tiny_tokenizer

@@ -26,7 +26,7 @@ def test_padding_by_hand() -> None:
 
 def test_packing_by_hand() -> None:
     batch = pack([A, B, C], max_row_tokens=7)
-    assert batch["input_ids"].tolist() == [[4, 5, 6, 7, 8, 9, 0], [1, 2, 3, 0, 0, 0, 0]]
+    assert batch["input_ids"].tolist() == [[4, 5, 6, 7, 8, 9, 0], [1, 2, 3, 3, 3, 3, 3]]  # filled with their last
     assert batch["labels"].tolist() == [[-100, -100, 6, 7, 8, -100, 0], [-100, 2, 3, *[-100] * 4]]
     assert batch["position_ids"].tolist() == [[0, 1, 2, 3, 4, 0, 1], [0, 1, 2, 0, 0, 0, 0]]
 

@@ -5,7 +5,8 @@ import torch
 from transformers import CONFIG_MAPPING, AutoModelForCausalLM
 
 from mixlm.errors import InputError
-from mixlm.model.soundness import is_causal, require_sound
+from mixlm.model.abilities import is_causal
+from mixlm.model.soundness import require_sound
 from tests.tiny_thoughts import random_lm
 
 
