@@ -49,6 +49,7 @@ class Sample:
         from_text: Whether the trace came as one text, whose lines are the steps, and not as a list of them.
         rule: How the answer was found, a key of ``mixlm.data.responses.RULES``.
         whole: Whether ``question`` says all that ``messages`` do.
+        where: What error messages call it, such as ``rows.jsonl:17``; "" if it came from no file.
     """
 
     question: str
@@ -59,6 +60,7 @@ class Sample:
     from_text: bool = False
     rule: str = COLUMN
     whole: bool = False
+    where: str = field(default="", compare=False)
 
     @property
     def check(self) -> CheckName:
@@ -127,7 +129,7 @@ def read_samples(source: str | Path, split: str = "train", pattern: Pattern = No
     Raises:
         InputError: As ``open_raw`` and ``to_sample``.
     """
-    return (to_sample(row, where, pattern) for where, row in read_rows(source, split))
+    return (replace(to_sample(row, where, pattern), where=where) for where, row in read_rows(source, split))
 
 
 def widest_check(samples: Iterable[Sample]) -> CheckName:
@@ -149,7 +151,7 @@ def try_sample(
     try:
         if isinstance(row, InputError):
             raise row
-        return to_sample(row, where, pattern)
+        return replace(to_sample(row, where, pattern), where=where)
     except InputError as error:
         if skip_bad_rows:
             return error

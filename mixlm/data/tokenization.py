@@ -7,7 +7,7 @@ from itertools import accumulate, count, islice
 from typing import TYPE_CHECKING, Any
 
 from mixlm.data.chat.prompts import chat_prompts, closing_ids
-from mixlm.data.chat.rendering import render_chat, short
+from mixlm.data.chat.rendering import render_chat, short, where_of
 from mixlm.data.layouts.columns import KNOWN
 from mixlm.data.samples import Sample
 from mixlm.data.sentences import split_sentences
@@ -59,8 +59,8 @@ def tokenize_prompt(tokenizer: "PreTrainedTokenizerBase", template: Template, sa
         return _tokenize_apart(tokenizer, sample) if template.apart else chat_prompts(tokenizer, template, [sample])[0]
     if sample.needs_chat:
         raise InputError(
-            f"the chat {short(sample.question)} has turns before its question, which only a chat template renders; "
-            "give --chat"
+            f"{where_of(sample)}the chat {short(sample.question)} has turns before its question, or tools, which only "
+            "a chat template renders; give --chat"
         )
     return [*starting_ids(tokenizer), *tokenize_text(tokenizer, template.render_prompt(sample.question))]
 
@@ -82,7 +82,7 @@ def _tokenize_apart(tokenizer: "PreTrainedTokenizerBase", sample: Sample) -> lis
     turns = [{"role": turn["role"], "content": str(turn["content"])} for turn in turns]
     marks = [f"\ue000{index}\ue001" for index in range(len(turns))]
     masked = [{**turn, "content": mark} for turn, mark in zip(turns, marks, strict=True)]
-    rest = render_chat(tokenizer, masked, sample.question)
+    rest = render_chat(tokenizer, masked, sample)
     ids: list[int] = []
     for turn, mark in zip(turns, marks, strict=True):
         markup, found, rest = rest.partition(mark)

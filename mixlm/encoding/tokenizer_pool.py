@@ -186,7 +186,7 @@ class _Worker:
             try:
                 self._tokenized([one])
             except InputError as own:
-                refused[one[0]] = f"{one[1]}: {own}"
+                refused[one[0]] = str(own)
         if len(refused) == len(kept) > 1:
             raise error
         if refused and not self.skip:

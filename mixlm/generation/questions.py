@@ -1,7 +1,7 @@
 """From a file of questions to prompts, and from answers to the lines of an output file."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +44,7 @@ def read_questions(source: str | Path, answerer: Answerer) -> list[Question]:
     Raises:
         InputError: If a row has no question, or there is no row.
     """
-    samples = [(where, read_question(row, where)) for where, row in read_rows(source)]
+    samples = [(where, replace(read_question(row, where), where=where)) for where, row in read_rows(source)]
     if not samples:
         raise InputError(f"{source}: holds no questions")
     return [

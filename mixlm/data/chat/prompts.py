@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from mixlm.data.chat.control_tokens import ROLES, Place, control_tokens, template_words
-from mixlm.data.chat.rendering import Messages, chat_source, render_chat, short
+from mixlm.data.chat.rendering import Messages, chat_source, render_chat, short, where_of
 from mixlm.data.samples import Sample
 from mixlm.data.template import Template
 from mixlm.errors import InputError
@@ -63,7 +63,7 @@ class _Chat:
         self._check_turns()
 
     def _render(self, messages: Messages, tools: Messages | None) -> str:
-        return render_chat(self.tokenizer, messages, self.sample.question, tools, self.date)
+        return render_chat(self.tokenizer, messages, self.sample, tools, self.date)
 
     def _check_turns(self) -> None:
         """Raise an ``InputError`` if the template leaves out the question, or a turn whose role it does not know."""
@@ -75,8 +75,8 @@ class _Chat:
             if self._leaves_out(place):
                 what = "the question" if place == asked else f"turns of the role {role!r}, as there is one before"
                 raise InputError(
-                    f"the tokenizer's chat template leaves out {what} {short(self.sample.question)}; change or leave "
-                    "out the row, or use a plain prompt template"
+                    f"{where_of(self.sample)}the tokenizer's chat template leaves out {what} "
+                    f"{short(self.sample.question)}; change or leave out the row, or use a plain prompt template"
                 )
 
     def _leaves_out(self, place: int) -> bool:
@@ -121,8 +121,8 @@ class _Chat:
 
     def _unclear(self) -> InputError:
         return InputError(
-            f"in the chat {short(self.sample.question)} it cannot be told which control tokens were typed and which "
-            "are the chat template's; change or leave out the row"
+            f"{where_of(self.sample)}in the chat {short(self.sample.question)} it cannot be told which control tokens "
+            "were typed and which are the chat template's; change or leave out the row"
         )
 
 
@@ -142,7 +142,8 @@ def tools_of(sample: Sample) -> list[dict[str, Any]] | None:
     if isinstance(tools, list | tuple) and all(isinstance(tool, Mapping) for tool in tools):
         return [dict(tool) for tool in tools]
     raise InputError(
-        f"the tools of the chat {short(sample.question)} are no list of JSON schemas; give one, or leave 'tools' out"
+        f"{where_of(sample)}the tools of the chat {short(sample.question)} are no list of JSON schemas; give one, or "
+        "leave 'tools' out"
     )
 
 

@@ -7,6 +7,7 @@ from datetime import datetime
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
+from mixlm.data.samples import Sample
 from mixlm.data.template import Template
 from mixlm.errors import InputError
 from mixlm.processes import Processes
@@ -27,7 +28,7 @@ _END = "{%- endmacro %}\n"
 def render_chat(
     tokenizer: "PreTrainedTokenizerBase",
     messages: Messages,
-    question: str,
+    sample: Sample,
     tools: Messages | None = None,
     date: str | None = None,
 ) -> str:
@@ -36,7 +37,7 @@ def render_chat(
     Args:
         tokenizer: The tokenizer.
         messages: The messages.
-        question: What errors name the chat by.
+        sample: What errors name.
         tools: What the assistant may call, as JSON schemas.
         date: What the template is told if it reads the clock, as ISO 8601; None: the time.
 
@@ -55,7 +56,8 @@ def render_chat(
         raise _damaged(error) from None
     except (TemplateError, TypeError, ValueError, LookupError, AttributeError) as error:
         raise InputError(
-            f"the tokenizer's chat template refuses the chat {short(question)}: {error}; change or leave out the row"
+            f"{where_of(sample)}the tokenizer's chat template refuses the chat {short(sample.question)}: "
+            f"{' '.join(str(error).split())}; change or leave out the row"
         ) from None
 
 
@@ -74,6 +76,11 @@ def chat_source(tokenizer: "PreTrainedTokenizerBase", tools: Messages | None = N
         raise InputError(
             f"the tokenizer has several chat templates ({names}), and none named default; set tokenizer.chat_template"
         ) from None
+
+
+def where_of(sample: Sample) -> str:
+    """Return what errors begin with that are about a sample."""
+    return f"{sample.where}: " if sample.where else ""
 
 
 def short(question: str) -> str:

@@ -95,7 +95,7 @@ def test_a_chat_that_cannot_be_rendered_is_named_and_left_out_like_a_malformed_r
         assert [(table.rows.num_rows, table.skipped) for table in work.tables(work.sharding.shards())][2] == (10, 1)
     traces.write_text((json.dumps({"messages": [*turns, *turns]}) + "\n") * 3)
     with pool_of(traces, valid_fraction=0, skip_bad_rows=True) as work:
-        with pytest.raises(InputError, match=r"^the chat '\?' has turns .*give --chat$"):
+        with pytest.raises(InputError, match=r"traces.jsonl:1: the chat '\?' has turns .*give --chat$"):
             list(work.tables(work.sharding.shards()))
 
 

@@ -1,3 +1,4 @@
+import json
 from datetime import datetime
 
 import pytest
@@ -9,7 +10,7 @@ from transformers import PreTrainedTokenizerFast
 
 from mixlm.data.chat.prompts import chat_prompts, closing_ids
 from mixlm.data.chat.rendering import words_of
-from mixlm.data.samples import Sample
+from mixlm.data.samples import Sample, read_samples
 from mixlm.data.template import Template
 from mixlm.data.tokenization import tokenize_samples, tokenize_text
 from mixlm.errors import InputError
@@ -325,3 +326,14 @@ def test_earlier_data_keep_the_prompts_that_they_had():
     pieces = [tokenizer("### ")["input_ids"], *(tokenize_text(tokenizer, turn["content"]) for turn in turns)]
     assert row["prompt_ids"] == sum(pieces, [])
     assert Template.from_dict(CHAT.to_dict()) == CHAT and not CHAT.apart and template.apart
+
+
+def test_a_row_that_the_template_refuses_is_named(tmp_path):
+    rows = tmp_path / "rows.jsonl"
+    turns = [HISTORY[0], {"role": "assistant", "content": "<think>2 + 3</think>5"}]
+    chats = [turns, [{"role": "system", "content": "Be brief."}, *turns]]
+    rows.write_text("".join(json.dumps({"messages": one}) + "\n" for one in chats))
+    with pytest.raises(
+        InputError, match=r"rows.jsonl:2: the tokenizer's chat template refuses the chat '2 \+ 3\?': Sys"
+    ):
+        tokenize_samples(TOKENIZERS["alternating", 0], CHAT, read_samples(rows))

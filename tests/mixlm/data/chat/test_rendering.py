@@ -3,6 +3,7 @@ from datetime import datetime
 import pytest
 
 from mixlm.data.chat.rendering import at_date, clock_note, dated, reads_clock, render_chat, stop_clock
+from mixlm.data.samples import Sample
 from mixlm.data.template import Template
 from tests.chat_templates import CHATML, DATED, TOOLS, chat_tokenizer
 
@@ -12,7 +13,7 @@ ASKED = [{"role": "user", "content": "3 + 4 ?"}]
 
 
 def rendered(source: str, date: str | None = None) -> str:
-    return render_chat(chat_tokenizer(source), ASKED, "3 + 4 ?", date=date)
+    return render_chat(chat_tokenizer(source), ASKED, Sample("3 + 4 ?", (), ""), date=date)
 
 
 @pytest.mark.parametrize(
@@ -68,7 +69,7 @@ def test_a_tokenizer_whose_clock_stands_still_gives_its_date_to_every_engine_unt
     assert "Today Date: 06 Jul 2024\n" in plain and plain == rendered(DATED, THEN)
     assert not reads_clock(CHAT, tokenizer)
     later = "2025-01-02T00:00:00"
-    assert render_chat(tokenizer, ASKED, "?", date=later) == rendered(DATED, later)
+    assert render_chat(tokenizer, ASKED, Sample("?", (), ""), date=later) == rendered(DATED, later)
     assert at_date(later, at_date(THEN, DATED)) == at_date(later, DATED)
 
 
