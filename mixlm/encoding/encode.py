@@ -13,7 +13,6 @@ from typing import Any
 
 import torch
 
-from mixlm.data.responses import compile_pattern
 from mixlm.encoding import TOKENIZER, VQVAE
 from mixlm.encoding.code_usage import write_usage
 from mixlm.encoding.dataset import open_vqvae
@@ -32,7 +31,7 @@ from mixlm.encoding.options import EncodingOptions, check_reader
 from mixlm.encoding.shard_files import add_counts, align_columns, encode_table, shard_counts, write_shard
 from mixlm.encoding.sharding import Shard, Sharding
 from mixlm.encoding.token_store import TokenStore
-from mixlm.encoding.token_tables import TokenRows, TokenTables
+from mixlm.encoding.token_tables import TokenRows, TokenTables, tell_answers
 from mixlm.encoding.tokenizer_pool import TokenizerPool, open_checked
 from mixlm.errors import InputError
 from mixlm.model.tokenizers import save_base_tokenizer
@@ -80,7 +79,7 @@ def encode_dataset(
         InputError: If anything given does not fit; finished files in ``out`` are then untouched.
     """
     options, out, processes = options or EncodingOptions(), Path(out), Processes.current()
-    check_reader(model, options), compile_pattern(options.answer_pattern)
+    check_reader(model, options)
     arguments = describe_arguments(traces, model, options)
     manifest = earlier_manifest(out, arguments)
     if manifest and manifest["complete"]:
@@ -143,7 +142,8 @@ class _Encoding:
         mine = self.processes.share(self.sharding.shards())
         self.store.fill(self.pool, self._sizes(mine), self._bar("reading"))
         self.processes.wait()
-        rows = TokenRows(table.rows for table in self.store.tables(self.sharding.shards("train")))
+        tell_answers(tables := [*self.store.tables(self.sharding.shards("train"))], say)
+        rows = TokenRows(table.rows for table in tables)
         if not rows:
             raise InputError(f"{self.sharding.traces}: holds no samples")
         shape = {**self.options.shape, "vocab_size": len(self.tokenizer), "fingerprint": self.manifest["fingerprint"]}

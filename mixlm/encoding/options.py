@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any
 
+from mixlm.data.responses import compile_pattern
 from mixlm.data.template import Template
 from mixlm.errors import InputError
 from mixlm.model.loading import is_scratch
@@ -41,6 +42,11 @@ class EncodingOptions:
     dtype: str = "float32"
     skip_bad_rows: bool = False
     answer_pattern: str | None = None
+
+    def __post_init__(self) -> None:
+        """Raise an ``InputError`` if the pattern is no regular expression."""
+        compile_pattern(self.answer_pattern)
+
     processes: int | None = None
 
 

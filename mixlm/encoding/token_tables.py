@@ -1,7 +1,8 @@
 """Tokenized rows as Arrow tables, one a shard, and the ids in them row by row."""
 
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import accumulate
 from types import MappingProxyType
 from typing import NamedTuple, Protocol
@@ -9,6 +10,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 import pyarrow
 
+from mixlm.data.responses import tell_rules
 from mixlm.data.tables import PARTS, flat_lists
 from mixlm.encoding.sharding import Shard
 
@@ -56,3 +58,13 @@ class TokenRows(Sequence[dict[str, np.ndarray]]):
         table = bisect_right(self.ends, index)
         row = index - (self.ends[table - 1] if table else 0)
         return {name: values[ends[row] : ends[row + 1]] for name, (values, ends) in self.parts[table].items()}
+
+
+def tell_answers(tables: Iterable[TokenTable], say: Callable[[str], None]) -> None:
+    """Say in one line by which rules the answers of tables were found, unless all had columns of their own."""
+    rules, samples = Counter[str](), 0
+    for table in tables:
+        rules.update(table.rules)
+        samples += table.rows.num_rows
+    if told := tell_rules(rules, samples):
+        say(f"answers: {told}")

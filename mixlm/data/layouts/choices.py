@@ -8,7 +8,8 @@ from typing import Any
 from mixlm.errors import InputError
 
 
-CHOICES = ("choices", "options")
+CHOICES = ("choices", "options", "answer_choices")
+_COLUMN = re.compile(r"([A-Z])|(?:option|choice)_?([A-Za-z0-9])")  # of one choice
 Choices = Sequence[tuple[str, str]]  # label and text of each
 _LETTERED = re.compile(r"\(?([A-Z])[).:]\s*\S")
 
@@ -17,21 +18,32 @@ def choices_of(row: Mapping[str, Any], where: str) -> Choices:
     """Return label and text of each of a row's choices; none if it has none, or has them as one text.
 
     They are a list of texts, lettered here unless they begin with their letters, a list of ``label`` and ``text``, an
-    object of two such lists, or an object with a text for each label.
+    object of two such lists, an object with a text for each label, or columns of such names.
 
     Raises:
         InputError: If they are something else.
     """
     name = next((name for name in CHOICES if row.get(name) not in (None, "", [], {})), None)
-    if name is None or isinstance(row[name], str):
+    if name is not None and isinstance(row[name], str):
         return ()
-    found = _labelled(row[name])
+    columns = _in_columns(row) if name is None else {}
+    if name is None and len(columns) < 2:  # one column of such a name is something else
+        return ()
+    found = _labelled(columns or row[name])
+    name = name or "A"
     if not found or not all(text.strip() for _, text in found):
         raise InputError(
             f"{where}: column '{name}' holds no choices that can be read; give a list of texts, or "
             "{'label': [..], 'text': [..]}"
         )
     return found
+
+
+def _in_columns(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the choices that have a column each, such as A, B, C or option_a, by their labels."""
+    found = {match: row[name] for name in row if (match := _COLUMN.fullmatch(name))}
+    labelled = {(match[1] or match[2]).upper(): value for match, value in found.items()}
+    return dict(sorted(labelled.items())) if labelled.keys() & {"A", "0", "1"} else {}
 
 
 def _labelled(value: Any) -> Choices:

@@ -20,12 +20,15 @@ RESPONSES = ("response", "completion", "solution", "generated_solution", "output
 ANSWERS = ("answer", "final_answer", "expected_answer", "answerkey")
 CHATS = ("messages", "conversations", "conversation")
 SYSTEMS = ("system", "system_prompt")
-_BEFORE = ("context", "passage", "article", "document", "paragraph", "background", "story", "body")
+_BEFORE = (
+    *("context", "contexts", "passage", "passages", "article", "document", "paragraph", "paragraphs"),
+    *("background", "story", "body", "facts", "premises"),
+)
 _JOINED = (*SYSTEMS, *_BEFORE, "input", *CHOICES)
 _UNREAD = {
     **dict.fromkeys(("image", "images", "picture", "audio", "audios", "video", "videos"), "which is no text"),
     **dict.fromkeys(("hint", "hints", "examples", "table", "documents", "starter_code"), "which is read nowhere"),
-    "history": "which is read nowhere; give the turns as 'messages'",
+    **dict.fromkeys(("history", "chat_history", "dialogue"), "which is read nowhere; give the turns as 'messages'"),
     "tools": "which only a chat has; give the question as 'messages'",
     "functions": "which only a chat has; give the question as 'messages', and name them 'tools'",
 }

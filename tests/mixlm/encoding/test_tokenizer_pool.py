@@ -14,6 +14,7 @@ from mixlm.data.tokenization import tokenize_samples
 from mixlm.encoding import tokenizer_pool
 from mixlm.encoding.options import EncodingOptions
 from mixlm.encoding.sharding import Sharding
+from mixlm.encoding.token_tables import tell_answers
 from mixlm.encoding.tokenizer_pool import TokenizerPool
 from mixlm.errors import InputError
 from mixlm.model.tokenizers import build_tokenizer
@@ -105,8 +106,11 @@ def test_how_answers_were_found_is_counted_by_shard(traces, monkeypatch, process
     marked = ['{"question": "?", "response": "a </think> 1"}'] * 2 + ['{"question": "?", "answer": "a #### 1"}']
     traces.write_text(traces.read_text() + "\n".join(marked) + "\n")
     with pool_of(traces, processes, valid_fraction=0) as work:
-        rules = [table.rules for table in work.tables(work.sharding.shards())]
-    assert rules == [{}, {}, {"whole": 2, "hashes": 1}]
+        tables = [*work.tables(work.sharding.shards())]
+    assert [table.rules for table in tables] == [{}, {}, {"whole": 2, "hashes": 1}]
+    said: list[str] = []
+    tell_answers(tables, said.append), tell_answers(tables[:2], said.append)
+    assert said == ["answers: 40 in a column of their own, 1 after '####', 2 as the text after the trace"]
     with pool_of(traces, processes, valid_fraction=0, answer_pattern="1") as work:
         assert [table.rules for table in work.tables(work.sharding.shards())][2] == {"pattern": 3}
 

@@ -29,6 +29,21 @@ def test_every_form_of_choices_becomes_lines_with_labels(choices, lines):
         assert choice_lines({name: choices}, "Which?", "row") == lines
 
 
+def test_choices_may_have_a_column_each():
+    for names in (("A", "B"), ("option_a", "option_b"), ("choiceA", "choiceB"), ("B", "A")[::-1]):
+        assert choice_lines(dict(zip(names, ("red", "blue"), strict=True)), "Which?", "row") == LINES
+    assert choice_lines({"option1": "red", "option2": "blue"}, "Which?", "row") == "1. red\n2. blue"
+    for row in (
+        {"A": "red"},
+        {"B": "red", "C": "blue"},
+        {"choices": [], "X": "x", "Y": "y"},
+        {"a": "red", "b": "blue"},
+    ):
+        assert choice_lines(row, "Which?", "row") == ""
+    with pytest.raises(InputError, match="^row: column 'A' holds no choices that can be read"):
+        choices_of({"A": ["red"], "B": "blue"}, "row")
+
+
 def test_choices_that_the_question_has_are_not_told_twice():
     assert choice_lines({"choices": ["red", "blue"]}, "Which?\n(A) red\n(B) blue", "row") == ""
     assert choice_lines({"choices": ["red", "blue"]}, "Which, red or blue?", "row") == LINES
