@@ -20,6 +20,8 @@ _LOOSE = re.compile(f"{_SAID.format('[Tt]')}|(?i:{_LABEL})", re.MULTILINE)
 _BOX = re.compile(r"\\(?:boxed|fbox)\s*")
 _BARE = re.compile(r"[^\s$]+")
 _BOLD = re.compile(r"\*\*([^*\n]+?)\*\*")
+_REASON = re.compile(r",?\s+(?:because|since)\s.*\Z", re.DOTALL)  # behind an answer
+_FULL_STOP = re.compile(r"(?<!\.)(?<!\.[A-Za-z])\.\Z")  # neither of "..." nor of "p.m."
 _LEAD = re.compile(r"(?:\b(?:so|thus|therefore|hence|and|finally)\b,?\s*)+\Z", re.IGNORECASE)
 _OPENING = re.compile(r"(\$\$?|\\\[|\\\(|\*\*)\s*\Z")
 _LAST_HASHES = re.compile(r"\n?####[^\n]*\s*\Z")
@@ -57,8 +59,8 @@ def _hashed(text: str) -> Mark | None:
     found = _HASHES.search(text, start)
     if not found:
         return None
-    box = last_box(found[1])
-    return Mark(*found.span(), box.answer if box else found[1].strip(), "hashes")
+    inner = last_box(found[1]) or _said(found[1], _LOOSE)
+    return Mark(*found.span(), inner.answer if inner else found[1].strip(), "hashes")
 
 
 def _said(text: str, phrase: re.Pattern[str], last: bool = False) -> Mark | None:
@@ -70,13 +72,10 @@ def _said(text: str, phrase: re.Pattern[str], last: bool = False) -> Mark | None
         last: Whether nothing but the answer may follow.
     """
     for said in reversed([*phrase.finditer(text)]):
-        rest = text[said.end() :]
-        statement = _statement(rest)
-        answer = _opened(statement)
-        start = said.end() + rest.index(statement)
-        end = start + statement.rindex(answer) + len(answer) if answer else start
+        statement = _statement(text[said.end() :])
+        answer, end = _opened(statement), text.index(statement, said.end()) + len(_first_sentence(statement))
         goes_on = _GOES_ON.search(text, end) and not said[0].endswith("is:")
-        if answer and not goes_on and not (last and rest.strip() != statement):
+        if answer and not goes_on and not (last and text[said.end() :].strip() != statement):
             return Mark(said.start(), end, answer, "boxed" if last_box(statement) else "said")
     return None
 
@@ -102,9 +101,13 @@ def _opened(statement: str) -> str:
     """Return the answer in what stands behind a mark: in its box, or in bold, or its first sentence."""
     if box := last_box(statement):
         return box.answer
-    sentence = split_sentences(f"is {statement.strip()}")[0].removeprefix("is ").strip()
+    sentence = _REASON.sub("", _first_sentence(statement).strip())
     sentence = _BOLD.sub(r"\1", sentence.strip("*") if sentence.count("**") == 1 else sentence)
-    return (sentence if sentence.endswith("..") else sentence.removesuffix(".")).strip()
+    return _FULL_STOP.sub("", sentence).strip()
+
+
+def _first_sentence(statement: str) -> str:
+    return split_sentences(f"is {statement}")[0].removeprefix("is ")  # a number alone would be that of an item
 
 
 def last_box(text: str) -> Mark | None:
