@@ -21,7 +21,7 @@ from benchmarks.measuring import Figure, in_turns, seconds, wait
 from mixlm.data.tables import as_dataset
 from mixlm.methods import build_method
 from mixlm.model.collator import Collator
-from mixlm.model.forward import scored_batch, scored_places
+from mixlm.model.forward import logits_at, scored_batch, scored_places
 from mixlm.model.special_tokens import SpecialIds
 from mixlm.training.loss import MixedLoss
 from mixlm.training.mixed_dataset import MixedDataset
@@ -112,8 +112,14 @@ class Bench:
         self.taken += 1
         return [self.data[index] for index in order]
 
-    def learn(self, batch: dict[str, torch.Tensor], everywhere: bool = False) -> None:
-        """Run forward and backward on a batch of the collator, with logits where they are scored or everywhere."""
+    def learn(self, batch: dict[str, torch.Tensor], everywhere: bool = False, at_once: bool = False) -> None:
+        """Run forward and backward on a batch of the collator.
+
+        Args:
+            batch: The batch.
+            everywhere: Compute all logits, not only those that are scored.
+            at_once: Give the model all of the batch in one call, padding as it is.
+        """
         self.optimizer.zero_grad(set_to_none=True)
         batch = {name: value.to(self.device) for name, value in batch.items()}
         labels = batch.pop("labels")
@@ -121,6 +127,9 @@ class Bench:
         with torch.autocast(self.device, torch.bfloat16, enabled=self.bf16):
             if everywhere:
                 logits = self.model(**batch, use_cache=False).logits[places]
+            elif at_once:
+                with logits_at(self.model, places):
+                    logits = self.model(**batch, use_cache=False).logits[0]
             else:
                 logits = scored_batch(self.model, places, **batch)["logits"]
         self.loss(logits, labels, training=True).backward()
@@ -132,7 +141,13 @@ class Bench:
         Args:
             padded: Learns the latter; None: this bench.
         """
-        return self._rates(lambda ours: (self if ours else padded or self).learn(Collator(pack=ours)(self.held)))
+        return self._rates(
+            lambda ours: (self if ours else padded or self).learn(Collator(pack=ours)(self.held), at_once=not ours)
+        )
+
+    def blocks(self) -> tuple[float, float]:
+        """Return the useful tokens a second of padded rows, those of like length together and all in one call."""
+        return self._rates(lambda ours: self.learn(Collator()(self.held), at_once=not ours))
 
     def logits(self) -> tuple[float, float]:
         """Return the useful tokens a second with logits where they are scored, and with all."""
@@ -164,6 +179,7 @@ def figures(turns: int) -> Iterator[Figure]:
     bench = Bench()
     for name, turn, target in (
         ("rows of several samples over padding", bench.layout, ">= 1.3"),
+        ("padded rows of like length together over padding", bench.blocks, ">= 1.3"),
         ("logits where scored over all", bench.logits, ">= 1"),
     ):
         ours, theirs, ratio = in_turns(turn, turns)

@@ -8,9 +8,10 @@ import torch
 from torch.nn import functional as F
 from transformers import PreTrainedModel
 
+from mixlm.errors import InputError
 from mixlm.model.special_tokens import SpecialIds
 from mixlm.model.thoughts.layout import cut_up
-from mixlm.model.thoughts.passes import new_cache, reach, run_passes
+from mixlm.model.thoughts.passes import new_cache, obstacle, reach, run_passes
 from mixlm.model.thoughts.recomputed import flush_left, last_hidden, last_logits
 from mixlm.model.thoughts.stop import is_last
 from mixlm.model.thoughts.thinking import fill_thoughts
@@ -140,7 +141,15 @@ def change_latents(
 
     Returns:
         Arguments of ``model.generate``.
+
+    Raises:
+        InputError: If the model does not compute from input embeddings alone.
     """
+    reason = obstacle(model)
+    if reason:
+        raise InputError(
+            f"vectors of latents cannot be changed in a model of type '{model.config.model_type}': {reason}"
+        )
     thoughts = is_thought(input_ids, special)
     latents = (input_ids >= special.latent_ids.start) & (input_ids < special.latent_ids.stop)
     embeds = fill_thoughts(model, input_ids, attention_mask, thoughts)

@@ -1,6 +1,6 @@
 """One batch of the collator through a causal LM, with logits where there are labels alone."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,8 @@ from mixlm.model.thoughts.thinking import think_through
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
+
+LIKE = 0.75  # of the longest: rows that long share a block
 
 
 def scored_places(labels: torch.Tensor) -> torch.Tensor:
@@ -94,7 +96,46 @@ def scored_batch(
         ``logits`` at the places, (places, vocabulary), and with a classifier its ``stop_loss``.
     """
     if head is None and "thoughts" not in batch:
+        if "attention_mask" in batch:
+            return {"logits": _logits_of_padded(model, places, **batch)}
         with logits_at(bare(model), places):
             return {"logits": model(**batch, use_cache=False).logits[0]}
     output = thoughtful_batch(model, head=head, **batch)
     return output | {"logits": output["logits"][places]}
+
+
+def _logits_of_padded(
+    model: "PreTrainedModel", places: torch.Tensor, input_ids: torch.Tensor, attention_mask: torch.Tensor
+) -> torch.Tensor:
+    """Return the logits at the places of rows that are padded behind, (places, vocabulary), in the order of places.
+
+    Rows of like length go through the model together, so little of what is computed is padding. Only the first block
+    goes through the wrapper that synchronises several processes, which is enough (``thoughts.passes.run_passes``).
+    """
+    order, logits = attention_mask.sum(1).argsort(descending=True, stable=True), []
+    for rows, width in blocks_of_like_length(attention_mask.sum(1)[order].tolist()):
+        block = order[rows]
+        with logits_at(bare(model), places[block, :width]):
+            output = model(
+                input_ids=input_ids[block, :width], attention_mask=attention_mask[block, :width], use_cache=False
+            )
+        logits.append(output.logits[0])
+        model = bare(model)
+    rows_of_logits = order.repeat_interleave(places.sum(1)[order])
+    return torch.cat(logits)[rows_of_logits.argsort(stable=True)]
+
+
+def blocks_of_like_length(lengths: Sequence[int]) -> Iterator[tuple[slice, int]]:
+    """Yield which rows go together, and their longest, so that each is at least three quarters of its block's longest.
+
+    Args:
+        lengths: Of rows, longest first.
+
+    >>> list(blocks_of_like_length([100, 80, 75, 74, 20]))
+    [(slice(0, 3, None), 100), (slice(3, 4, None), 74), (slice(4, 5, None), 20)]
+    """
+    start = 0
+    for end in range(1, len(lengths) + 1):
+        if end == len(lengths) or lengths[end] < LIKE * lengths[start]:
+            yield slice(start, end), lengths[start]
+            start = end

@@ -89,7 +89,8 @@ class Reach(NamedTuple):
 
     def covers(self, cut: Cut, following: int = 0) -> bool:
         """Tell whether a batch lies within reach, with so many further tokens."""
-        return cut.bounds[-1] + following <= (self.gaps if cut.has_gaps else self.columns)
+        width = cut.bounds[-1] + following
+        return width <= self.gaps or (width <= self.columns and not cut.has_gaps)
 
 
 @found_once

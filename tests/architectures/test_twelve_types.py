@@ -1,0 +1,48 @@
+"""The equalities of ``make test-architectures`` on twelve types that differ: windows, states, masks, heads."""
+
+from pathlib import Path
+
+import pytest
+
+from mixlm.model.thoughts.passes import obstacle
+from tests.architectures import equalities
+from tests.architectures.tiny_types import tiny_type
+
+
+EXPECTED = {  # how batches, answers and thoughts are computed
+    "gpt2": ("packed", "batched", "cached"),
+    "llama": ("packed", "batched", "cached"),
+    "phi": ("packed", "batched", "cached"),
+    "gemma3_text": ("packed", "batched", "cached to 12"),
+    "gpt_neo": ("packed", "batched", "cached to 12"),
+    "gpt_oss": ("padded", "batched", "cached to 12"),
+    "opt": ("padded", "batched", "cached"),
+    "qwen3_5_text": ("padded", "batched", "recomputed"),
+    "falcon_h1": ("padded", "batched", "recomputed"),
+    "mamba2": ("padded", "batched", "recomputed"),
+    "rwkv": ("padded", "of one length", "recomputed"),
+    "gemma4_text": ("packed", "batched", None),
+}
+
+
+@pytest.mark.parametrize("kind", EXPECTED)
+def test_a_batch_is_its_rows_alone(kind: str) -> None:
+    batch, answers, thoughts = EXPECTED[kind]
+    assert equalities.text(tiny_type(kind)) == batch
+    assert equalities.answers(tiny_type(kind)) == answers
+    if thoughts is None:
+        assert obstacle(tiny_type(kind))
+    else:
+        assert equalities.thoughts(tiny_type(kind)) == thoughts
+
+
+@pytest.mark.parametrize("kind", EXPECTED)
+def test_new_tokens_adapters_and_saved_models(kind: str, tmp_path: Path) -> None:
+    assert equalities.growth(tiny_type(kind)) == ("tied" if tiny_type(kind).config.tie_word_embeddings else "untied")
+    assert equalities.adapter(tiny_type(kind)) == "merges"
+    assert equalities.reload(tiny_type(kind), tmp_path) == "same"
+
+
+def test_every_method_takes_a_step_on_a_hybrid_or_says_why_not(tmp_path: Path) -> None:
+    assert equalities.steps(tiny_type("qwen3_5_text"), tmp_path / "hybrid") == "all four"
+    assert "coconut: method 'coconut': a model of type" in equalities.steps(tiny_type("gemma4_text"), tmp_path / "ids")
