@@ -26,7 +26,7 @@ _UNIT = re.compile(
     r"(?P<power>\s*\^\s*(?:\{\s*-?\d\s*\}|\d))?$"
 )
 _MEASURED = re.compile(r"[\d})]$|\\pi$")
-_MIXED = re.compile(r"(?<![\w.,^/}])(\d+)\s+(\d+)\s*/\s*(\d+)(?![\w.])")
+_MIXED = re.compile(r"(?<![\w.,^/}])(\d+)\s+(\d+)\s*/\s*(\d+)(?![\w.]|\s+\d)")
 _REPEATING = re.compile(r"(\d*)\.(\d*)\\(?:overline|bar)\s*\{?\s*(\d+)\s*\}?")
 _NUMERAL = re.compile(r"([0-9A-Fa-f]+)_(\w+)")
 _TIME, _RATIO = re.compile(r"\s*\d?\d\s*:\s*\d\d\s*"), re.compile(r"\s*\d+\s*:\s*\d+\s*")

@@ -23,13 +23,13 @@ _UNSIGNED = (
     r"(?:\s?/\s?(?P<divisor>\d+))?)"
 )
 _NUMBER = re.compile(
-    rf"(?P<sign>{_SIGN})(?P<currency>[$€£¥₹]\s*-?\s*)?(?<![\w.,/^]){_UNSIGNED}(?![\d/]|\.\d)", re.IGNORECASE
+    rf"(?P<sign>{_SIGN})(?P<currency>[$€£¥₹¢]\s*-?\s*)?(?<![\w.,/^]){_UNSIGNED}(?![\d/]|\.\d)", re.IGNORECASE
 )
 _SHORT = re.compile(r"[+-]?\d+(\.\d+)?")
 _WORD = re.compile(r"[^\W\d_]+")
 _BEFORE = re.compile(r"(?:[^\W\d_]+(?:,?\s+|['’.-]))*(?:[^\W\d_]+\s*:?)?")
 _NAME_MARKS = re.compile(r"_\w+|\(\s*\w+\s*\)")  # of a_1 and f(2)
-_AFTER = re.compile(r"(?:[^\W\d_]|[\s'’.,()/°·$€£¥₹-]|\^\s?-?[1-3])*")
+_AFTER = re.compile(r"(?:[^\W\d_]|[\s'’.,()/°·$€£¥₹¢-]|\^\s?-?[1-3])*")
 _PERCENT = re.compile(r"\s*(?:%|per\s?cent\b|pct\b|percentage\b)", re.IGNORECASE)
 _TIMES = re.compile(r"(?<=[\d)])\s*x\s*(?=[\d(])")
 _ENTIRE_DECIMAL = re.compile(_DECIMAL)
@@ -77,7 +77,7 @@ _UNITS = {
         "$": "$ dollar dollars usd",
         "€": "€ euro euros eur",
         "£": "£ gbp",
-        "cent": "cent cents",
+        "cent": "¢ cent cents",
         "°": "° deg degree degrees",
         "rad": "rad radian radians",
         "mph": "mph",
@@ -88,7 +88,7 @@ _UNITS = {
     for name in names.split()
 }
 _UNIT = re.compile(
-    r"\s*(?P<size>sq(?:uare)?\b\.?|cu(?:bic)?\b\.?)?\s*(?P<unit>[^\W\d_]+|[$€£°])(?P<power>\s?\^\s?-?\d)?"
+    r"\s*(?P<size>sq(?:uare)?\b\.?|cu(?:bic)?\b\.?)?\s*(?P<unit>[^\W\d_]+|[$€£¢°])(?P<power>\s?\^\s?-?\d)?"
     r"(?:\s*(?:/|\bper\b|\ban?\b)\s*(?P<per>[^\W\d_]+)(?:\s?\^\s?\d)?)?",
     re.IGNORECASE,
 )
@@ -96,6 +96,7 @@ _SHORT_UNITS = {"mph1/": "mi1/h", "kmh1/": "km1/h"}
 _POWERS = {"s": 2, "c": 3, "2": 2, "3": 3}
 _LETTERS = {unit for unit in _UNITS if len(unit) == 1 and unit.isalpha()}
 _RATE = re.compile(r"(?:/|\b(?:per|an?|each)\b)\s*[a-z]+")
+_MILLION = re.compile(r"\s*[A-KM-Z](?![a-zA-Z])|m\s+(?i:dollars|usd|euros?|pounds)\b")
 _SCALE = re.compile(r"°?\s*[cf]")
 _ORDINALS = ("st", "nd", "rd", "th")
 _SHORTEST_WORD = 4
@@ -239,6 +240,8 @@ def _leaves(after: str, shortest: int) -> bool:
     first, units = words[0], _UNITS.keys() - (_LETTERS if shortest > 2 else set())
     if _SCALE.fullmatch(text):
         return True
+    if _MILLION.match(after):
+        return False
     if any(len(word) == 1 and word not in units | {"a"} for word in _WORD.findall(_RATE.sub("", text))):
         return False
     if after[0].isalpha():
