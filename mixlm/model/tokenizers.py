@@ -60,6 +60,8 @@ def _open_fast(model: str) -> "PreTrainedTokenizerFast":
 
     try:
         tokenizer = open_pretrained(AutoTokenizer, model)
+        if type(tokenizer).__name__ == "MistralCommonBackend":  # where that package is installed; there is another way
+            tokenizer = open_pretrained(AutoTokenizer, model, mistral_format=False)
         kind = type(tokenizer).__name__
         if not hasattr(tokenizer, "backend_tokenizer"):
             raise InputError(

@@ -1,9 +1,11 @@
 import json
+import shutil
+from pathlib import Path
 
 import pytest
 from tokenizers import normalizers, pre_tokenizers
 from tokenizers.processors import TemplateProcessing
-from transformers import CONFIG_MAPPING, AutoTokenizer, ByT5Tokenizer, Qwen2Config
+from transformers import CONFIG_MAPPING, AutoTokenizer, ByT5Tokenizer, MistralConfig, Qwen2Config
 
 from mixlm.data.tokenization import tokenize_text
 from mixlm.errors import InputError
@@ -204,3 +206,15 @@ def test_a_tokenizer_that_cannot_read_a_text_is_refused(tmp_path):
     (tmp_path / "tokenizer_config.json").write_text(json.dumps({**settings, "tokenizer_class": "T5Tokenizer"}))
     with pytest.raises(InputError, match="its tokenizer cannot be used"):
         open_tokenizer(str(tmp_path))
+
+
+def test_a_mistral_model_is_read_by_the_tokenizers_library_where_mistral_common_is_installed(tmp_path):
+    common = pytest.importorskip("mistral_common")
+    [file, *_] = sorted((Path(common.__file__).parent / "data").glob("tekken*.json"))
+    shutil.copy(file, tmp_path / "tekken.json")
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "mistral"}))
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps({"bos_token": "<s>", "eos_token": "</s>"}))
+    tokenizer = open_tokenizer(str(tmp_path))
+    add_project_tokens(tokenizer, PROJECT)
+    assert tokenizer.decode(tokenize_text(tokenizer, TEXTS[0])) == TEXTS[0]
+    check_reopening(tokenizer, MistralConfig())
