@@ -25,6 +25,7 @@ _BEFORE = (
     *("background", "story", "body", "facts", "premises"),
 )
 _JOINED = (*SYSTEMS, *_BEFORE, "input", *CHOICES)
+_NO_INPUT = "<noinput>"  # in Alpaca's kin
 _UNREAD = {
     **dict.fromkeys(("image", "images", "picture", "audio", "audios", "video", "videos"), "which is no text"),
     **dict.fromkeys(("hint", "hints", "examples", "table", "documents", "starter_code"), "which is read nowhere"),
@@ -70,7 +71,9 @@ def text_of(row: Mapping[str, Any], name: str, where: str) -> str:
         return str(value)
     if not isinstance(value, str):
         if value is None:
-            raise InputError(f"{where}: column '{name}' is missing, not text; accepted: {LAYOUTS}")
+            raise InputError(
+                f"{where}: column '{name}' is missing (null, NaN or not there), not text; accepted: {LAYOUTS}"
+            )
         kind = str(value) if isinstance(value, float) else f"a {type(value).__name__}"
         raise InputError(f"{where}: column '{name}' is {kind}, not text; write it as text")
     return value
@@ -144,7 +147,7 @@ def _material(row: Mapping[str, Any], name: str, where: str) -> str:
     if isinstance(value, list | tuple) and all(isinstance(one, str) for one in value):
         return "\n\n".join(one.strip() for one in value)
     text = text_of(row, name, where)
-    return text if text.strip() else ""
+    return text if text.strip() not in ("", _NO_INPUT) else ""
 
 
 def refuse_unread(row: Mapping[str, Any], where: str, chat: bool = False) -> None:

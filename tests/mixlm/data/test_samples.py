@@ -95,8 +95,8 @@ def test_columns_of_none_count_as_missing():
             "'steps' is no list of strings; give a list, or one string",
         ),
         ({"question": "?", "steps": ["a", 1], "answer": "1"}, "'steps' is no list of strings"),
-        ({"question": "?", "steps": ["a"]}, "column 'answer' is missing, not text"),
-        ({"question": "?", "reasoning": "a", "answer": None}, "column 'answer' is missing, not text"),
+        ({"question": "?", "steps": ["a"]}, "column 'answer' is missing"),
+        ({"question": "?", "reasoning": "a", "answer": None}, "column 'answer' is missing"),
         ({"question": "?", "reasoning": ["a"], "answer": "1"}, "column 'reasoning' is a list, not text"),
         (
             {"question": "?", "answer": "42"},

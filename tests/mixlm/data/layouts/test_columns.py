@@ -19,6 +19,7 @@ def asked(**row) -> tuple[str, str]:
         ({"instruction": " Add. ", "input": ""}, " Add. "),
         ({"instruction": "Add.", "input": " \n"}, "Add."),
         ({"instruction": "Add.", "input": None}, "Add."),
+        ({"instruction": "Add.", "input": "<noinput>"}, "Add."),
         ({"instruction": "Add.", "input": float("nan")}, "Add."),
         ({"instruction": "Add.", "input": 7}, "Add.\n\n7"),
         ({"input": "1 + 2?"}, "1 + 2?"),
