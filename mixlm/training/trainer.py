@@ -4,7 +4,7 @@ import os
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
@@ -76,8 +76,6 @@ class MixedTrainer(QuietTrainer):
             wrapped by PEFT; ``args``; ``data_collator``; ``advance``.
     """
 
-    remedy: ClassVar[str] = "a lower --learning-rate or --new-token-lr, more --warmup-steps, --max-grad-norm 1"
-
     def __init__(
         self,
         schedule: Schedule,
@@ -125,6 +123,12 @@ class MixedTrainer(QuietTrainer):
         learn_apart(optimizer, classifier, max(self.new_rows.rate, STOP_RATE))
         self.new_rows.give_own_rate(optimizer)
         return optimizer
+
+    def remedies(self) -> list[str]:
+        """Return what to train with if numbers have ended."""
+        rates = "--learning-rate or --new-token-lr" if self.new_rows.ids else "--learning-rate"
+        bounded = 0 < self.args.max_grad_norm <= 1
+        return [f"a lower {rates}", "more --warmup-steps", *["--max-grad-norm 1"] * (not bounded)]
 
     def rates(self) -> set[float]:
         """Return the learning rates of the step, that of the new rows among them."""

@@ -4,7 +4,7 @@ import os
 from collections.abc import Iterable, Sequence
 from math import isfinite
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from torch import nn
@@ -84,8 +84,6 @@ class QuietTrainer(Trainer):
         settings: Arguments of transformers' trainer.
     """
 
-    remedy: ClassVar[str] = "a lower --learning-rate"
-
     def __init__(self, *, advance: Advance | None, callbacks: Sequence[TrainerCallback] = (), **settings: Any) -> None:
         super().__init__(callbacks=[*callbacks, _AdvanceCallback(advance)], **settings)
         self.remove_callback(PrinterCallback)
@@ -137,15 +135,19 @@ class QuietTrainer(Trainer):
 
     def end_at(self, step: int, what: str) -> None:
         """Raise an ``InputError`` that says what happened at a step, and what to do."""
-        remedy = f"{self.remedy} or without --bf16" if self.args.bf16 else self.remedy
+        remedies = ["with " + ", ".join(self.remedies()), *["without --bf16"] * self.args.bf16]
         folder = Path(self.args.output_dir)
         before = last_checkpoint(folder)
         again = f"; the same command would go on from {Path(before).name} and end here again" if before else ""
         rates = [f"{rate:.3g}" for rate in sorted(self.rates())]
         raise InputError(
             f"step {step}: {what}, at learning rate{'s' * (len(rates) > 1)} {' and '.join(rates)}. "
-            f"The training ends unfinished; start it anew, in another --out, with {remedy}{again}"
+            f"The training ends unfinished; start it anew, in another --out, {', or '.join(remedies)}{again}"
         )
+
+    def remedies(self) -> list[str]:
+        """Return what to train with if numbers have ended."""
+        return ["a lower --learning-rate"]
 
     def rates(self) -> set[float]:
         """Return the learning rates of the step."""
