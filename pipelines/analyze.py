@@ -81,7 +81,7 @@ def main(
         check_comparable(engine.run, other)
     rows = open_rows(data, engine, split, limit)
     if check is None:
-        check, why = own_check(data, engine.run, split)
+        check, why = own_check(data, engine.run, split, limit)
         click.echo(f"answers are compared by --check {check}, {why}", err=True)
     answerer = answerer_of(engine, settings)
     options = with_length(GenerationOptions(**settings), rows)

@@ -80,7 +80,7 @@ def main(
     tell = partial(click.echo, err=True)
     rows = open_rows(data, engine, split, limit, answer_pattern, tell)
     if check is None:
-        check, why = own_check(data, engine.run, split, answer_pattern)
+        check, why = own_check(data, engine.run, split, limit, answer_pattern)
         tell(f"answers are compared by --check {check}, {why}")
     tell_unread(rows, engine, check, tell)
     answerer = answerer_of(engine, settings)

@@ -64,7 +64,11 @@ def open_rows(
 
 
 def own_check(
-    source: str | Path, run: Run, split: str | None = None, answer_pattern: str | None = None
+    source: str | Path,
+    run: Run,
+    split: str | None = None,
+    limit: int | None = None,
+    answer_pattern: str | None = None,
 ) -> tuple[CheckName, str]:
     """Return how answers to rows are compared if nobody says otherwise, and in words whence that is known.
 
@@ -74,13 +78,14 @@ def own_check(
         source: As for ``open_rows``.
         run: The run.
         split: As for ``open_rows``.
+        limit: As for ``open_rows``; rows after them are not looked at.
         answer_pattern: As for ``open_rows``.
     """
     if is_encoded(source):
         check = load_encoded(source).check
     else:
         pattern = compile_pattern(answer_pattern or run.answer_pattern)
-        check = widest_check(read_samples(source, split or "train", pattern))
+        check = widest_check(islice(read_samples(source, split or "train", pattern), limit))
     if check == "exact" and run.check in ("number", "math"):
         return run.check, f"as {run.path} learned to answer"
     return check, f"as {source} means it"

@@ -70,6 +70,18 @@ def test_raw_files_know_how_many_codes_a_trace_would_have(run, tmp_path):
     assert list(json.loads(out.read_text())["loss"]) == ["m=0"]
 
 
+def test_answers_are_compared_as_the_rows_mean_it_and_that_is_said(run, tmp_path):
+    source, out = tmp_path / "rows.jsonl", tmp_path / "figures.json"
+    rows = [{"question": f"{n}?", "answer": f"it is {n}\n#### {n}"} for n in ("9", "9 or so")]
+    source.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    shown = call(run.path, source, "--max-new-tokens", 2, "--out", out)
+    assert f"answers are compared by --check number, as {source} means it" in shown.stderr
+    assert "--check number cannot read 1 of 2 right answers, such as '9 or so' in row 1" in shown.stderr
+    assert json.loads(out.read_text())["check"] == "number" and "check number" in shown.stdout
+    asked = call(run.path, source, "--max-new-tokens", 2, "--check", "exact", "--out", out)
+    assert "compared by" not in asked.stderr and json.loads(out.read_text())["check"] == "exact"
+
+
 @pytest.fixture(scope="module")
 def plain(run, tmp_path_factory):
     """A checkpoint that was not trained here, in bfloat16."""

@@ -115,6 +115,8 @@ def test_rows_tell_the_check_and_else_the_run_does(tmp_path):
     assert own_check(marked, run) == ("number", f"as {marked} means it")
     assert own_check(plain, make_run(check="math")) == ("math", "as run learned to answer")
     assert own_check(marked, make_run(check="math"))[0] == "number"
+    marked.write_text(marked.read_text() + json.dumps({"question": "no answer"}) + "\n")
+    assert own_check(marked, run, limit=1)[0] == "number"
     assert own_check(plain, make_run(check="maze"))[0] == "exact"
     write_encoded_for(tmp_path / "encoded", TOKENIZER, train=1, valid=1)
     assert own_check(tmp_path / "encoded", run)[0] == "exact"
