@@ -2,6 +2,7 @@
 
 import textwrap
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -125,7 +126,9 @@ def check_match(data: EncodedData, run: Run) -> None:
     if data.fingerprint != run.fingerprint:
         raise InputError(f"{data.path}: encoded with another tokenizer than {run.path} has; give the raw file instead")
     if data.template != run.template:
-        raise InputError(f"{data.path}: rendered by another template than {run.path} has; give the raw file instead")
+        redated = replace(data.template, date=run.template.date)
+        how = "on another date than that of" if redated == run.template else "by another template than"
+        raise InputError(f"{data.path}: rendered {how} {run.path}; give the raw file instead")
     shape = ("align", "chunk_length", "compression_rate", "codebook_size")
     for name in shape if run.method.needs_codes else ():
         given, wanted = getattr(data, name), getattr(run, name)

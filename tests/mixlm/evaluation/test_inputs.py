@@ -74,6 +74,7 @@ def test_answers_of_a_raw_file_are_found_as_those_that_the_run_learned_from(tmp_
     [
         ({"fingerprint": "another"}, "encoded with another tokenizer"),
         ({"template": Template(separator=" ")}, "rendered by another template"),
+        ({"template": Template(date="2024-07-06")}, "rendered on another date than that of run"),
         ({"align": "step"}, "its align is fixed, that of run step"),
         ({"chunk_length": 4}, "its chunk length is 2, that of run 4"),
         ({"codebook_size": 9}, "its codebook size is 5, that of run 9"),
