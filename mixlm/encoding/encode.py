@@ -59,9 +59,8 @@ def encode_dataset(
 ) -> dict[str, Any]:
     """Encode the samples of ``traces`` into the folder ``out``.
 
-    An interrupted call goes on where it stopped when it is made again with the same arguments, and its codes are the
-    same, bit for bit, as without the interruption. Several processes that make the same call train stage 1 together
-    and share the shards; codes are the same for any number of them. The last one to finish completes the manifest.
+    An interrupted call goes on when it is made again, and gives the same codes, bit for bit. Several processes that
+    make it train stage 1 together and share the shards, for the same codes; the last one completes the manifest.
 
     Args:
         traces: Anything that ``mixlm.data.reading.open_raw`` opens.
