@@ -55,7 +55,8 @@ class _Chat:
 
     def __init__(self, tokenizer: "PreTrainedTokenizerBase", date: str | None, sample: Sample) -> None:
         self.tokenizer, self.date, self.sample = tokenizer, date, sample
-        self.messages: Messages = sample.messages or ({"role": "user", "content": sample.question},)
+        turns = sample.messages or ({"role": "user", "content": sample.question},)
+        self.messages: Messages = [{name: turn[name] for name in turn if turn[name] is not None} for turn in turns]
         self.tools = tools_of(sample)
         self.controls = control_tokens(tokenizer, len(tokenizer))
         self.text = self._render(self.messages, self.tools)
