@@ -1,6 +1,7 @@
 # make demo           both stages on a generated task, on two CPU cores
 # make test           all tests but the next
 # make test-latents   what trained codes hold and what they do not: some minutes of training
+# make test-architectures   every causal type of transformers: the table of docs/MODELS.md, some minutes
 # make lint           style and formatting
 # make bench          speed, as ratios within one run
 # Each does its own set-up in .venv; needs Python 3.11 or later, make and a C compiler.
@@ -9,7 +10,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/ready
 
-.PHONY: demo test test-latents lint bench clean
+.PHONY: demo test test-latents test-architectures lint bench clean
 
 demo: $(READY)
 	$(BIN)/mixlm demo
@@ -19,6 +20,9 @@ test: $(READY)
 
 test-latents: $(READY)
 	$(BIN)/python -m pytest -n 2 tests/latents/wording.py
+
+test-architectures: $(READY)
+	$(BIN)/python -m tests.architectures.sweep
 
 lint: $(READY)
 	$(BIN)/ruff check .

@@ -84,6 +84,7 @@ _OWN: dict[str, dict[str, Any]] = {
     "lfm2_moe": {"num_hidden_layers": 4, "layer_types": ["conv", "full_attention"] * 2, "num_dense_layers": 1},
     "lfm3": {"num_hidden_layers": 3, "layer_types": ["conv", "full_attention", "sliding_attention"]},
     "mamba2": {"num_heads": 4, "head_dim": 16},
+    "moshi": {"sliding_window": 64},  # beyond it the library itself decodes otherwise with a cache than without
     "recurrent_gemma": {
         "num_hidden_layers": 3,
         "block_types": ["recurrent", "recurrent", "attention"],

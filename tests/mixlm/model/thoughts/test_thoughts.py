@@ -8,8 +8,10 @@ from tests.tiny_thoughts import (
     EOS,
     FAMILIES,
     VOCABULARY,
+    WITHOUT_CACHE,
     assert_near,
     embed_row,
+    family_of,
     gradients,
     make_batch,
     make_row,
@@ -38,9 +40,10 @@ def rows_of(count: int, kind: str) -> list:
     return [*rows, make_row(1, "", 9)] if kind == "mixed" else rows  # one row of a single token, nothing to learn
 
 
-@pytest.fixture(params=FAMILIES)
-def model(request: pytest.FixtureRequest):
-    return random_lm(request.param)
+@pytest.fixture(params=[*FAMILIES, WITHOUT_CACHE])
+def model(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch):
+    """A random model; one is taken for a model without passes over a cache."""
+    return random_lm(family_of(request.param, monkeypatch))
 
 
 @pytest.mark.parametrize("side", ["left", "right"])
