@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from mixlm.errors import InputError
-from mixlm.model.loading import open_model
+from mixlm.model.loading import described_config, open_model
 from mixlm.model.tokenizers import build_tokenizer
 
 
@@ -25,3 +25,19 @@ def test_an_encoder_from_scratch_is_refused_when_it_is_opened(tmp_path: Path) ->
     with pytest.raises(InputError, match=r"described\.yaml: no causal language model: BertLMHeadModel reads later"):
         open_described(tmp_path, f"model_type: bert\n{shape}")
     assert open_described(tmp_path, f"model_type: bert\nis_decoder: true\n{shape}").config.is_decoder
+
+
+def test_attention_heads_that_cannot_share_a_types_own_key_value_heads_have_one_each():
+    """Qwen 2's type has 32 of these unless told otherwise."""
+    made = described_config({"model_type": "qwen2", "num_attention_heads": 2}, "model.yaml")
+    assert (made.num_attention_heads, made.num_key_value_heads) == (2, 2)
+    made = described_config({"model_type": "qwen2", "num_attention_heads": 64}, "model.yaml")
+    assert (made.num_attention_heads, made.num_key_value_heads) == (64, 32)
+    shared = {"model_type": "llama", "num_attention_heads": 4, "num_key_value_heads": 2}
+    assert described_config(shared, "model.yaml").num_key_value_heads == 2
+
+
+def test_key_value_heads_that_were_asked_for_and_do_not_fit_are_refused():
+    shared = {"model_type": "qwen2", "num_attention_heads": 4, "num_key_value_heads": 3}
+    with pytest.raises(InputError, match="model.yaml: .* no multiple of num_key_value_heads"):
+        described_config(shared, "model.yaml")

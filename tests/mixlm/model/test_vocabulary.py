@@ -3,7 +3,14 @@ import torch
 from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import Whitespace
-from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+from transformers import (
+    AddedToken,
+    GPT2Config,
+    GPT2LMHeadModel,
+    LlamaConfig,
+    LlamaForCausalLM,
+    PreTrainedTokenizerFast,
+)
 
 from mixlm.errors import InputError
 from mixlm.model.special_tokens import latent_span, special_ids
@@ -182,3 +189,16 @@ def test_generation_stops_at_our_end_of_solution_too() -> None:
     lm.generation_config.eos_token_id = 3
     extend_vocabulary(lm, tokenizer(), [])
     assert lm.generation_config.eos_token_id == [3, 0]
+
+
+def test_ids_that_a_tokenizer_leaves_out_count_as_rows() -> None:
+    """Its words have the ids 0 to 4 and 8: new ones follow the 8, and the matrix holds them."""
+    ids = {word: index for index, word in enumerate(WORDS)} | {WORDS[-1]: 8}
+    raw = Tokenizer(WordLevel(ids, unk_token="a"))
+    raw.pre_tokenizer = Whitespace()
+    words = PreTrainedTokenizerFast(tokenizer_object=raw, eos_token="<eos>")
+    words.add_tokens([AddedToken(WORDS[-1], special=True)])
+    lm = model("llama", False, 9)
+    new = extend_vocabulary(lm, words, latent_span(2))
+    assert new == words.convert_tokens_to_ids(latent_span(2)) and min(new) > 5
+    assert all(len(matrix) == max(9, max(new) + 1) for matrix in matrices(lm))

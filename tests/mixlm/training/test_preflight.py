@@ -8,11 +8,12 @@ from mixlm.data.tables import as_dataset
 from mixlm.data.template import Template
 from mixlm.errors import InputError
 from mixlm.methods import Method, build_method
-from mixlm.model.special_tokens import SpecialIds
+from mixlm.model.special_tokens import SpecialIds, add_project_tokens, latent_span
+from mixlm.model.tokenizers import build_tokenizer
 from mixlm.run import Run
 from mixlm.training.inputs import leave_out_long
 from mixlm.training.options import TrainingOptions
-from mixlm.training.preflight import check_folder, check_start, checkpoint_step, warn_of_schedule
+from mixlm.training.preflight import check_folder, check_start, checkpoint_step, tell_namesakes, warn_of_schedule
 from mixlm.training.train import train
 from tests.coded_rows import fixed
 from tests.tiny_data import write_raw, write_scratch
@@ -163,3 +164,15 @@ def test_an_unfinished_run_of_before_goes_on_unless_it_chose_by_another_check(tm
         (tmp_path / "checkpoints" / "arguments.json").write_text(json.dumps(before))
         with pytest.raises(InputError, match="another check;") if refused else nullcontext():
             check_folder(tmp_path, {**before, "check": None})
+
+
+def test_tokens_of_the_models_own_that_are_named_like_ours_are_told_and_what_ours_are_named_then():
+    tokenizer, lines = build_tokenizer(["1 + 2"], vocab_size=270), []
+    tell_namesakes(tokenizer, add_project_tokens(tokenizer, ["<pause>"]), lines.append)
+    assert lines == []
+    tokenizer.add_tokens(["<latent_1>", "<thought>"], special_tokens=True)
+    tell_namesakes(tokenizer, [], lines.append)
+    tell_namesakes(tokenizer, add_project_tokens(tokenizer, latent_span(3)), lines.append)
+    said = "note: tokens of the model's own keep their ids and meaning: <latent_1>, <thought>"
+    ours = "<mixlm_boLatent>, <mixlm_eoLatent>, <mixlm_latent_0>, <mixlm_latent_1>, .."
+    assert lines == [said, f"{said}; those of the method are {ours}"]
