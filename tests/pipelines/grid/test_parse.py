@@ -186,7 +186,7 @@ def method(**keys):
         (method(train={"out": "x"}), "train of 'cot' cannot hold 'out'"),
         (method(train={"stepz": 3}), "train of 'cot': unknown option 'stepz'; did you mean steps"),
         (method(train={"no-pack": True}), "train of 'cot': unknown option 'no-pack'; did you mean .*pack"),
-        (of("evaluate", bf16=True), "evaluate: unknown option 'bf16'; the options are batch-size, check"),
+        (of("evaluate", bf16=True), "evaluate: unknown option 'bf16'; the options are answer-pattern, batch"),
         (of("train", steps=None), "'steps' of train is empty"),
         (of("train", steps={"a": 1}), "'steps' of train is no text, number"),
         ({"train": {"batch-size": 1, "batch_size": 2}}, "train has 'batch-size' twice"),
