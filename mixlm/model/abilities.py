@@ -42,6 +42,7 @@ def found_once(find: Callable[["PreTrainedModel"], Finding]) -> Callable[["nn.Mo
 
     @wraps(find)
     def finding(model: "nn.Module") -> Finding:
+        """Return what is known of the model, or find it out."""
         model = bare(model)
         model = model.get_base_model() if hasattr(model, "get_base_model") else model  # of PEFT
         if model not in known:

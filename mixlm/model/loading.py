@@ -1,5 +1,6 @@
 """Opening a base model: a folder, a Hub id, a GGUF file, or a YAML of one from scratch."""
 
+import dataclasses
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from pathlib import Path
@@ -160,7 +161,7 @@ def described_config(recipe: Mapping[str, Any], where: str, **fields: Any) -> "P
     if kind not in CONFIG_MAPPING:
         raise InputError(f"{where}: transformers has no model type '{kind}'{_alike(kind, CONFIG_MAPPING)}")
     config = CONFIG_MAPPING[kind]
-    known = {*config().to_dict(), *config.attribute_map, *_OLDER_FIELDS}
+    known = _field_names(config)
     for name in own:
         if name not in known:  # transformers would keep it and go on without it
             raise InputError(f"{where}: a model of type '{kind}' has no field '{name}'{_alike(name, known)}")
@@ -170,6 +171,17 @@ def described_config(recipe: Mapping[str, Any], where: str, **fields: Any) -> "P
         reason = str(error.__cause__ or error)
         raise InputError(f"{where}: {' '.join(reason.split())}") from None
     return made if _heads_fit(made) else _with_heads(recipe, where, **fields)
+
+
+def _field_names(config: type["PreTrainedConfig"]) -> set[str]:
+    """Return the names that fields of a configuration may be given by, also where its own defaults contradict it."""
+    from huggingface_hub.errors import StrictDataclassError
+
+    try:
+        names = {*config().to_dict()}
+    except StrictDataclassError:
+        names = {field.name for field in dataclasses.fields(config)}
+    return names | {*config.attribute_map, *_OLDER_FIELDS}
 
 
 def _heads_fit(config: "PreTrainedConfig") -> bool:

@@ -41,3 +41,10 @@ def test_key_value_heads_that_were_asked_for_and_do_not_fit_are_refused():
     shared = {"model_type": "qwen2", "num_attention_heads": 4, "num_key_value_heads": 3}
     with pytest.raises(InputError, match="model.yaml: .* no multiple of num_key_value_heads"):
         described_config(shared, "model.yaml")
+
+
+def test_a_type_whose_own_defaults_contradict_each_other_is_told_in_a_line() -> None:
+    with pytest.raises(InputError, match=r"^x\.yaml: hidden_size_per_layer_input must be 0"):
+        described_config({"model_type": "gemma4_assistant"}, "x.yaml")
+    with pytest.raises(InputError, match="has no field 'backbone_size'; did you mean 'backbone_hidden_size'"):
+        described_config({"model_type": "gemma4_assistant", "backbone_size": 3}, "x.yaml")
