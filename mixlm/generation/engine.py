@@ -15,7 +15,7 @@ from mixlm.generation.grammar import KindFirst, LatentGrammar, span_limits
 from mixlm.generation.options import GenerationOptions
 from mixlm.generation.plan import Answerer, Pending, batches
 from mixlm.generation.prefill import change_latents, is_thought, prefill, think
-from mixlm.model.abilities import context_length, embeddings_forwarded, pads_left
+from mixlm.model.abilities import answer_batches, context_length, embeddings_forwarded
 from mixlm.model.special_tokens import SpecialIds
 from mixlm.processes import pick_device
 from mixlm.run import Run, base_run, load_run
@@ -89,12 +89,12 @@ class Engine(Answerer):
         """Decode what ``plan`` listed.
 
         Batching changes nothing: padding is masked by place, and an answer's length limit is its own. Where a model
-        reads its padding all the same, only prompts of one length share a batch.
+        reads its padding all the same, only prompts of one length share a batch, or none do.
         """
         answers, done = [None] * len(pending), 0
         with self._alone, _plain_settings(self.model) as own, _seeded(options):
             ends, kind_first = end_ids(own, self.run.ids), self.decoding(options) == "kind"
-            for batch in batches(pending, options.batch_size, padded=pads_left(self.model)):
+            for batch in batches(pending, options.batch_size, answer_batches(self.model)):
                 settings = _generation_config(options, batch[0].budget, self._pad_id, ends)
                 for one, ids in zip(batch, self._decode(batch, settings, kind_first), strict=True):
                     answers[one.place] = read_answer(ids, self.tokenizer, self.run.ids, ends)

@@ -18,6 +18,7 @@ from mixlm.generation.options import (
     parse_latent_mode,
 )
 from mixlm.generation.prefill import Change
+from mixlm.model.abilities import AnswerBatches
 from mixlm.run import Run
 from vqvae.advance import Advance
 
@@ -175,17 +176,17 @@ def _budget(request: Request, added: int, mode: LatentMode, max_new_tokens: int,
     return budget
 
 
-def batches(pending: Sequence[Pending], batch_size: int, padded: bool = True) -> Iterator[list[Pending]]:
+def batches(pending: Sequence[Pending], batch_size: int, shared: AnswerBatches = "any") -> Iterator[list[Pending]]:
     """Group answers of like length, longest first; only those of one budget that think alike share a batch.
 
     Args:
         pending: The answers.
         batch_size: The most of a batch.
-        padded: Whether lengths within a batch may differ.
+        shared: Which prompts the model lets share one.
     """
     batch: list[Pending] = []
     for one in sorted(pending, key=lambda one: (one.budget, one.thoughts, -len(one.given))):
-        if batch and (len(batch) == batch_size or not _alike(batch[0], one, padded)):
+        if batch and (len(batch) == batch_size or not _alike(batch[0], one, shared)):
             yield batch
             batch = []
         batch.append(one)
@@ -193,7 +194,7 @@ def batches(pending: Sequence[Pending], batch_size: int, padded: bool = True) ->
         yield batch
 
 
-def _alike(first: Pending, one: Pending, padded: bool) -> bool:
+def _alike(first: Pending, one: Pending, shared: AnswerBatches) -> bool:
     """Tell whether two answers may share a batch."""
-    same_length = padded or len(first.given) == len(one.given)
-    return same_length and (first.budget, first.thoughts) == (one.budget, one.thoughts)
+    lengths_fit = shared == "any" or (shared == "of one length" and len(first.given) == len(one.given))
+    return lengths_fit and (first.budget, first.thoughts) == (one.budget, one.thoughts)

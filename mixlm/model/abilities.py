@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import wraps
 from inspect import Parameter, signature
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Literal, TypeVar
 from weakref import WeakKeyDictionary
 
 import torch
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from transformers import PreTrainedConfig, PreTrainedModel
 
 Finding = TypeVar("Finding")
+AnswerBatches = Literal["any", "of one length", "alone"]  # of prompts
+_WRITTEN = 3  # tokens that are written to try it
 ROW = 12  # tokens of a row that is tried
 FIRST_TOKEN = 10  # those before are often padding, ends and the like, which some models treat by their ids
 ROUNDING = 1e-5  # of a logit, in fp32; what a later token does to an earlier place is more
@@ -167,27 +169,33 @@ def pads(model: "PreTrainedModel") -> bool:
 
 
 @found_once
-def pads_left(model: "PreTrainedModel") -> bool:
-    """Tell whether padding before a prompt changes nothing in what the model writes after it.
+def answer_batches(model: "PreTrainedModel") -> AnswerBatches:
+    """Find out which prompts may share a batch so that each is answered as it is alone.
 
     It is asked as it is in answering, by ``generate`` and with whatever cache it has.
     """
+    ids = trial_rows(model)[:, :-_WRITTEN]
+    if _answers_as_alone(model, ids, ids.shape[1] // 3):
+        return "any"
+    return "of one length" if _answers_as_alone(model, ids, 0) else "alone"
+
+
+def _answers_as_alone(model: "PreTrainedModel", ids: torch.Tensor, start: int) -> bool:
+    """Tell whether two prompts, the second of them padded up to ``start``, are answered as by whole rows."""
     from transformers import GenerationConfig
 
-    whole, new = trial_rows(model), 3
-    ids, start = whole[:, :-new], whole.shape[1] // 2 - new  # where the shorter prompt begins
     mask = torch.ones_like(ids)
     mask[1, :start] = 0
-    settings = GenerationConfig(max_new_tokens=new, do_sample=False, pad_token_id=0, return_dict_in_generate=True)
+    settings = GenerationConfig(max_new_tokens=_WRITTEN, do_sample=False, pad_token_id=0, return_dict_in_generate=True)
     settings.output_logits, settings.eos_token_id = True, None
     own, model.generation_config = model.generation_config, GenerationConfig()
     try:
         output = model.generate(input_ids=ids, attention_mask=mask, generation_config=settings)
     finally:
         model.generation_config = own
-    written = torch.stack(output.logits, 1)
     short = torch.cat([output.sequences[1:, start:], output.sequences[1:, :start]], 1)  # the same, padded behind
     plain = model(input_ids=torch.cat([output.sequences[:1], short]), use_cache=False).logits
     ends = ids.shape[1] - 1, ids.shape[1] - 1 - start
-    expected = torch.stack([row[end : end + new] for row, end in zip(plain, ends, strict=True)])
+    expected = torch.stack([row[end : end + _WRITTEN] for row, end in zip(plain, ends, strict=True)])
+    written = torch.stack(output.logits, 1)
     return agree(written[..., : expected.shape[-1]], expected[..., : written.shape[-1]])

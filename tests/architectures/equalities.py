@@ -13,7 +13,7 @@ from mixlm.errors import InputError
 from mixlm.generation.engine import Engine
 from mixlm.generation.options import GenerationOptions
 from mixlm.generation.plan import Request
-from mixlm.model.abilities import packs, pads_left
+from mixlm.model.abilities import answer_batches, packs
 from mixlm.model.collator import Collator
 from mixlm.model.forward import scored_batch, scored_labels, scored_places
 from mixlm.model.lora import add_adapter, merge_adapter
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 NEAR = 1e-3  # of the standard deviation of what is compared
 _SHORT = {"stages": 2, "thoughts_per_step": 2, "first_epochs": 0.0, "epochs_per_stage": 1.0}  # of Coconut's schedule
-LENGTHS = (13, 7, 22, 5)  # of rows; some are longer than the window of attention
+LENGTHS = (13, 7, 22, 5, 13)  # of rows; some are longer than the window of attention
 NEW = 6
 
 
@@ -100,12 +100,12 @@ def answers(model: "PreTrainedModel") -> str:
     run = Run(Path("run"), "cot", Template(), IDS)
     prompts = random_rows()
     given = Engine(run, model, TOKENIZER).answer(
-        [Request(prompt) for prompt in prompts], GenerationOptions(max_new_tokens=NEW, batch_size=4)
+        [Request(prompt) for prompt in prompts], GenerationOptions(max_new_tokens=NEW, batch_size=5)
     )
     for prompt, answer in zip(prompts, given, strict=True):
         ids = torch.tensor([[*prompt, *answer.ids]])
         assert_greedy(model(input_ids=ids, use_cache=False).logits[0], answer.ids)
-    return "batched" if pads_left(model) else "of one length"
+    return answer_batches(model)
 
 
 def assert_greedy(logits: torch.Tensor, written: Sequence[int]) -> None:
@@ -133,7 +133,7 @@ def with_thoughts(model: "PreTrainedModel", ids: Sequence[int], thoughts: Sequen
 def thoughts(model: "PreTrainedModel") -> str:
     """Rows with thoughts at any places are each of them alone without a cache: logits, gradients, answers."""
     rows, marks = random_rows(), [[False] * length for length in LENGTHS]
-    for row, places in zip(marks, ((4, 5, 6), (3,), (2, 9, 10), ()), strict=True):
+    for row, places in zip(marks, ((4, 5, 6), (3,), (2, 9, 10), (), (4, 5, 6)), strict=True):
         for place in places:
             row[place] = True
     longest = max(LENGTHS)
@@ -159,7 +159,7 @@ def _thoughtful_answers(model: "PreTrainedModel") -> None:
     run = Run(Path("run"), "coconut", Template(), IDS, method_options=options, step=2, steps_per_epoch=1)
     prompts = random_rows()
     given = Engine(run, model, TOKENIZER).answer(
-        [Request(prompt) for prompt in prompts], GenerationOptions(max_new_tokens=NEW, batch_size=4)
+        [Request(prompt) for prompt in prompts], GenerationOptions(max_new_tokens=NEW, batch_size=5)
     )
     for prompt, answer in zip(prompts, given, strict=True):
         row = [*prompt, IDS.bo_thought, *[IDS.thought] * 4, IDS.eo_thought, *answer.ids[6:]]

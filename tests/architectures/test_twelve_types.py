@@ -10,18 +10,18 @@ from tests.architectures.tiny_types import tiny_type
 
 
 EXPECTED = {  # how batches, answers and thoughts are computed
-    "gpt2": ("packed", "batched", "cached"),
-    "llama": ("packed", "batched", "cached"),
-    "phi": ("packed", "batched", "cached"),
-    "gemma3_text": ("packed", "batched", "cached to 12"),
-    "gpt_neo": ("packed", "batched", "cached to 12"),
-    "gpt_oss": ("padded", "batched", "cached to 12"),
-    "opt": ("padded", "batched", "cached"),
-    "qwen3_5_text": ("padded", "batched", "recomputed"),
-    "falcon_h1": ("padded", "batched", "recomputed"),
-    "mamba2": ("padded", "batched", "recomputed"),
-    "rwkv": ("padded", "of one length", "recomputed"),
-    "gemma4_text": ("packed", "batched", None),
+    "gpt2": ("packed", "any", "cached"),
+    "llama": ("packed", "any", "cached"),
+    "phi": ("packed", "any", "cached"),
+    "gemma3_text": ("packed", "any", "cached to 12"),
+    "gpt_neo": ("packed", "any", "cached to 12"),
+    "gpt_oss": ("padded", "any", "cached to 12"),
+    "qwen3_5_text": ("padded", "any", "recomputed"),
+    "falcon_h1": ("padded", "any", "recomputed"),
+    "mamba2": ("padded", "any", "recomputed"),
+    "rwkv": ("padded", "alone", "recomputed"),
+    "bart": ("padded", "of one length", "recomputed"),
+    "gemma4_text": ("packed", "any", None),
 }
 
 

@@ -6,13 +6,13 @@ from peft import LoraConfig, get_peft_model
 
 from mixlm.model.abilities import (
     agree,
+    answer_batches,
     embeddings_forwarded,
     fault_in_training,
     found_once,
     is_causal,
     packs,
     pads,
-    pads_left,
     trial_rows,
 )
 from mixlm.model.thoughts.layout import cut_up
@@ -24,19 +24,20 @@ FAR = Reach(2**63 - 1, 2**63 - 1)
 
 
 @pytest.mark.parametrize(
-    ("kind", "shared", "left"),
+    ("kind", "shared", "batches"),
     [
-        ("llama", True, True),
-        ("gpt_neo", True, True),
-        ("opt", False, True),  # takes no position ids
-        ("gpt_oss", False, True),  # makes its masks without them
-        ("qwen3_5_text", False, True),  # a state runs on
-        ("rwkv", False, False),  # and has no mask of padding
+        ("llama", True, "any"),
+        ("gpt_neo", True, "any"),
+        ("opt", False, "any"),  # takes no position ids
+        ("gpt_oss", False, "any"),  # makes its masks without them
+        ("qwen3_5_text", False, "any"),  # a state runs on
+        ("bart", False, "of one length"),  # counts places in columns
+        ("rwkv", False, "alone"),  # writes from a state that rows of a batch share
     ],
 )
-def test_who_packs_and_who_pads(kind: str, shared: bool, left: bool) -> None:
+def test_who_packs_and_who_pads(kind: str, shared: bool, batches: str) -> None:
     model = tiny_type(kind)
-    assert (packs(model), pads_left(model), pads(model)) == (shared, left, True)
+    assert (packs(model), answer_batches(model), pads(model)) == (shared, batches, True)
 
 
 @pytest.mark.parametrize(
@@ -99,7 +100,7 @@ def test_trying_costs_at_most_five_passes_of_32_tokens_and_changes_nothing() -> 
 
     model.register_forward_pre_hook(note, with_kwargs=True)
     text, thinking = [is_causal, fault_in_training, packs, pads], [is_causal, fault_in_training, obstacle, reach]
-    for asked in (text, [pads_left]):
+    for asked in (text, [answer_batches]):
         places.clear()
         assert [find(model) for find in asked][-1]
         assert 0 < sum(places) <= 5 * 32
@@ -107,7 +108,7 @@ def test_trying_costs_at_most_five_passes_of_32_tokens_and_changes_nothing() -> 
     assert all(torch.equal(state[name], value) for name, value in model.state_dict().items())
     places.clear()
     wrapped = get_peft_model(model, LoraConfig(target_modules=["q_proj"]))
-    assert packs(wrapped) and pads_left(wrapped) and not places  # known, whatever wraps the model
+    assert packs(wrapped) and answer_batches(wrapped) and not places  # known, whatever wraps the model
     other = tiny_type("llama")
     other.register_forward_pre_hook(note, with_kwargs=True)
     assert reach(other) == [find(other) for find in thinking][-1] == FAR
