@@ -136,7 +136,7 @@ def told_apart(gold: str, answer: str) -> bool:
 def in_radians(latex: str) -> str:
     r"""Write degrees as parts of pi.
 
-    >>> in_radians(r"30^\\circ")
+    >>> in_radians(r"30^\circ")
     '30\\cdot\\frac{\\pi}{180}'
     """
     return _DEGREES.sub(r"\1\\cdot\\frac{\\pi}{180}", latex)

@@ -43,7 +43,7 @@ _PLAINER = [
 def plain_text(text: str) -> str:
     r"""Return a text in one line without LaTeX and Markdown around its words and numbers, and no full stop at its end.
 
-    >>> plain_text(r"**So** $x = \\boxed{-2\\frac{1}{2}}\\,\\text{cm}$.")
+    >>> plain_text(r"**So** $x = \boxed{-2\frac{1}{2}}\,\text{cm}$.")
     'So x = -2 1/2 cm'
     """
     text = _STRESSED.sub(r" \2 ", without_vulgar(text.translate(SIGNS)))
