@@ -7,7 +7,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from mixlm.data.layouts.chats import chat_columns, question_turn, thought_of, turns_of
+from mixlm.data.layouts.chats import chat_columns, question_turn, refuse_history, thought_of, turns_of
 from mixlm.data.layouts.choices import choice_answer, choices_of
 from mixlm.data.layouts.columns import (
     ANSWERS,
@@ -161,6 +161,7 @@ def try_sample(
 def _from_question(columns: Mapping[str, Any], where: str) -> Sample:
     """Return the question of a row in columns; what a system column says is a turn before it, and begins its text."""
     question, system = question_of(columns, where)
+    refuse_history(columns, question, where)
     if not system:
         return Sample(question, (), "", columns=columns)
     turns = {"role": "system", "content": system}, {"role": "user", "content": question}
@@ -176,7 +177,8 @@ def _from_chat(columns: Mapping[str, Any], where: str, pattern: Pattern) -> Samp
     *before, last = turns_of(columns, where)
     if last["role"] != "assistant" or not before:
         names = " and ".join(f"'{name}'" for name in chat_columns(columns))
-        raise InputError(f"{where}: {names} must be turns with role and content, the last one the assistant's")
+        found = "" if not before else f"; its role is {last['role']!r}"
+        raise InputError(f"{where}: {names} must be turns with role and content, the last one the assistant's{found}")
     asked, thought, content = _asked(before, columns, where), thought_of(last, where), last["content"] or ""
     if not content.strip() and last.get("tool_calls"):
         raise InputError(f"{where}: the last turn of the chat calls a tool and answers nothing; end it with an answer")
@@ -244,4 +246,5 @@ def _steps(steps: Any, where: str) -> tuple[str, ...]:
 
 
 def _lines(text: str) -> tuple[str, ...]:
-    return tuple(line for line in text.strip().split("\n") if line.strip())
+    lines = text.strip().replace("\r\n", "\n").split("\n")
+    return tuple(line for line in lines if line.strip())

@@ -30,6 +30,7 @@ _MIXED = re.compile(r"(?<![\w.,^/}])(\d+)\s+(\d+)\s*/\s*(\d+)(?![\w.]|\s+\d)")
 _REPEATING = re.compile(r"(\d*)\.(\d*)\\(?:overline|bar)\s*\{?\s*(\d+)\s*\}?")
 _NUMERAL = re.compile(r"([0-9A-Fa-f]+)_(\w+)")
 _TIME, _RATIO = re.compile(r"\s*\d?\d\s*:\s*\d\d\s*"), re.compile(r"\s*\d+\s*:\s*\d+\s*")
+_DATE = re.compile(r"\s*(?:\d{4}([-/])\d?\d\1\d?\d|\d?\d([-/])\d?\d\2\d{4})\s*")
 _DOTS = re.compile(r"\\[lcdv]?dots(?![a-z])|…|\.{3}")
 _JOINED, _THOUSANDS = (
     re.compile(r",?(?:\\text\{(?:and|or)\}|(?<![a-z\\])(?:and|or)(?![a-z]))"),
@@ -114,8 +115,8 @@ def words_of(text: str) -> str | None:
 def told_apart(gold: str, answer: str) -> bool:
     """Tell whether two answers as bare LaTeX differ in what math-verify does not see.
 
-    That is the terms of a list with dots, white space within a number, the base of a numeral, the time of a clock, a
-    prime, how often a term stands in a list, and whether a list is a set or in order.
+    That is the terms of a list with dots, white space within a number, the base of a numeral, a date, the time of a
+    clock, a prime, how often a term stands in a list, and whether a list is a set or in order.
     """
     if _DOTS.search(gold) or _DOTS.search(answer):
         return compact(gold) != compact(answer)
@@ -123,7 +124,7 @@ def told_apart(gold: str, answer: str) -> bool:
         return True
     if any(map(_NUMERAL.fullmatch, map(_flat, (gold, answer)))):
         return not _same_numeral(_flat(gold), _flat(answer))
-    if _TIME.fullmatch(gold) and _RATIO.fullmatch(answer):
+    if _DATE.fullmatch(gold) or (_TIME.fullmatch(gold) and _RATIO.fullmatch(answer)):
         return compact(gold) != compact(answer)
     if gold.count("'") != answer.count("'") and ("=" in gold) == ("=" in answer):
         return True

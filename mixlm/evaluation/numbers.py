@@ -19,7 +19,7 @@ _DECIMAL = rf"(?:{_WHOLE}(?:\.\d*)?|\.\d+)"
 _SIGN = r"(?:(?<![\w.)])[+-]\s*)?"
 _UNSIGNED = (
     rf"(?:(?P<whole>{_WHOLE})(?:\s+|\s+and\s+)(?P<top>\d+)\s?/\s?(?P<bottom>\d+)"  # 1 1/2
-    rf"|(?P<number>{_DECIMAL}(?:e[+-]?\d{{1,3}}\b)?)(?:\s*[*×x]\s*10\^(?P<power>-?\d{{1,3}}))?"
+    rf"|10\^(?P<ten>-?\d{{1,3}})|(?P<number>{_DECIMAL}(?:e[+-]?\d{{1,3}}\b)?)(?:\s*[*×x·]\s*10\^(?P<power>-?\d{{1,3}}))?"
     r"(?:\s?/\s?(?P<divisor>\d+))?)"
 )
 _NUMBER = re.compile(
@@ -47,6 +47,10 @@ _OTHER = set(  # words that make a number another one, or leave it open
 )
 _BEFORE_NO_NUMBER = set(  # words that ask for something else than the number right after them
     "by to from in at on for of per page step question number after before until a an the times square cube".split()
+)
+_DATES = set(  # a number beside them is a day or a year
+    "january february march april may june july august september october november december jan feb mar apr jun jul "
+    "aug sep sept oct nov dec monday tuesday wednesday thursday friday saturday sunday".split()
 )
 _UNITS = {
     name: unit
@@ -78,6 +82,7 @@ _UNITS = {
         "€": "€ euro euros eur",
         "£": "£ gbp",
         "cent": "¢ cent cents",
+        "cup": "cup cups",
         "°": "° deg degree degrees",
         "rad": "rad radian radians",
         "mph": "mph",
@@ -97,7 +102,7 @@ _POWERS = {"s": 2, "c": 3, "2": 2, "3": 3}
 _LETTERS = {unit for unit in _UNITS if len(unit) == 1 and unit.isalpha()}
 _RATE = re.compile(r"(?:/|\b(?:per|an?|each)\b)\s*[a-z]+")
 _MILLION = re.compile(r"\s*[A-KM-Z](?![a-zA-Z])|m\s+(?i:dollars|usd|euros?|pounds)\b")
-_SCALE = re.compile(r"°?\s*[cf]")
+_DEGREES = re.compile(r"\s*(?:°|degrees?\b)?\s*([cf])(?:elsius|ahrenheit)?\s*$", re.IGNORECASE)
 _ORDINALS = ("st", "nd", "rd", "th")
 _SHORTEST_WORD = 4
 _IN_WORDS = re.compile(r"\\(?:text|mathrm|mbox|rm\b)")
@@ -140,7 +145,7 @@ class Quantity:
 
     def _fits(self, other: "Quantity") -> bool:
         units, names = {self.unit, other.unit} - {""}, {self.name, other.name} - {""}
-        return len(units) < 2 and len(names) < 2
+        return (len(units) < 2 or units in ({"°1/", "°c"}, {"°1/", "°f"})) and len(names) < 2
 
 
 def read_number(text: str) -> Fraction | None:
@@ -220,7 +225,7 @@ def _introduces(before: str) -> bool:
     words = _WORD.findall(before.lower())
     if not words:
         return before in ("", "(")
-    bound = before.endswith(":") or (len(words[-1]) > 1 and words[-1] not in _BEFORE_NO_NUMBER)
+    bound = before.endswith(":") or (len(words[-1]) > 1 and words[-1] not in _BEFORE_NO_NUMBER | _DATES)
     return bool(_BEFORE.fullmatch(before)) and bound and plain_words(before)
 
 
@@ -238,9 +243,9 @@ def _leaves(after: str, shortest: int) -> bool:
     if not words:
         return after.strip() == text
     first, units = words[0], _UNITS.keys() - (_LETTERS if shortest > 2 else set())
-    if _SCALE.fullmatch(text):
+    if _DEGREES.match(text) and (text not in ("c", "f") or shortest < _SHORTEST_WORD):  # 5c is no 5 degrees in algebra
         return True
-    if _MILLION.match(after):
+    if _MILLION.match(after) or first in _DATES:
         return False
     if any(len(word) == 1 and word not in units | {"a"} for word in _WORD.findall(_RATE.sub("", text))):
         return False
@@ -262,6 +267,8 @@ def read_unit(text: str) -> str:
     ('in2/', 'mi1/h', '')
     """
     found = _UNIT.match(text)
+    if scale := _DEGREES.match(text):
+        return f"°{scale[1].lower()}"
     unit = _UNITS.get(found["unit"].lower()) if found else None
     if not unit or (unit == "in" and found.end() < len(text.rstrip())):  # 72 in total
         return ""
@@ -287,5 +294,6 @@ def _value(found: re.Match[str]) -> Fraction | None:
         top, bottom = int(found["top"]), int(found["bottom"])
         return sign * (Fraction(found["whole"].replace(",", "")) + Fraction(top, bottom)) if top < bottom else None
     divisor = int(found["divisor"] or 1)
-    number = Fraction(found["number"].replace(",", "")) * Fraction(10) ** int(found["power"] or 0)
+    power = int(found["power"] or found["ten"] or 0)
+    number = Fraction((found["number"] or "1").replace(",", "")) * Fraction(10) ** power
     return sign * number / divisor if divisor else None

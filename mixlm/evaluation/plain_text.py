@@ -9,6 +9,7 @@ import unicodedata
 
 _ALIKE = {"-": "−–‐‑", "/": "⁄∕", "$": "＄", "%": "％", "=": "＝", "^2": "²", "^3": "³"}
 SIGNS = str.maketrans({sign: plain for plain, signs in _ALIKE.items() for sign in signs})
+_RAISED, _LOWERED = re.compile("[⁰¹²³⁴⁵⁶⁷⁸⁹⁻]+"), str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁻", "0123456789-")
 _STYLES = r"\\(?:text[a-z]*|math(?:rm|bf|it|sf|tt|normal)|mbox|boxed|fbox|left|right|displaystyle|bf|rm)(?![a-zA-Z])"
 _STRESSED = re.compile(r"(\*{1,3}|_{2}|`+)(\S|\S.*?\S)\1", re.DOTALL)
 _FRACTION = re.compile(
@@ -46,6 +47,7 @@ def plain_text(text: str) -> str:
     >>> plain_text(r"**So** $x = \boxed{-2\frac{1}{2}}\,\text{cm}$.")
     'So x = -2 1/2 cm'
     """
+    text = _RAISED.sub(lambda found: "^" + found[0].translate(_LOWERED), text)
     text = _STRESSED.sub(r" \2 ", without_vulgar(text.translate(SIGNS)))
     text = _FRACTION.sub(_written_fraction, text)
     for pattern, plain in _PLAINER:

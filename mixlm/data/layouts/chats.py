@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from mixlm.data.layouts.columns import CHATS, QUESTIONS, RESPONSES, refuse_unread, system_of
+from mixlm.data.layouts.columns import CHATS, QUESTIONS, RESPONSES, TRACES, refuse_unread, system_of
 from mixlm.data.values import ailments, parse_json
 from mixlm.errors import InputError
 
@@ -17,6 +17,7 @@ _FROM = {  # what ShareGPT calls roles
     **dict.fromkeys(("tool", "observation", "function_response"), "tool"),
     "system": "system",
 }
+_ASKS = ("user", "human")
 _TEXTS = ("text", "input_text", "output_text")
 _REASONING = ("thinking", "reasoning")
 
@@ -24,10 +25,12 @@ _REASONING = ("thinking", "reasoning")
 def chat_columns(row: Mapping[str, Any]) -> list[str]:
     """Return the names of the columns that hold the turns of a row, in order; none of a row that is no chat.
 
-    They are messages, conversations with no question beside them, or prompt and completion, one of them in turns.
+    They are messages, conversations that no question with a response stands beside, or prompt and completion, one of
+    them in turns.
     """
     asks = [name for name in QUESTIONS if name in row][:1]
-    chats = [name for name in CHATS if name in row and (name == "messages" or not asks)]
+    plain = asks and any(name in row for name in ("steps", *TRACES, *RESPONSES))
+    chats = [name for name in CHATS if name in row and (name == "messages" or not plain)]
     if chats or not asks:
         return chats[:1]
     both = [*asks, *[name for name in RESPONSES if name in row][:1]]
@@ -56,12 +59,41 @@ def turns_of(row: Mapping[str, Any], where: str) -> list[Turn]:
             turns.append({"role": ("user", "assistant")[place], "content": value})
         else:
             turns += _turns(value, f"{where}: column '{name}'")
+    _refuse_other_question(row, turns, where)
     system = system_of(row, where)
     if not system or (turns and turns[0] == {"role": "system", "content": system}):
         return turns
     if turns and turns[0]["role"] == "system":
         raise InputError(f"{where}: column 'system' differs from the system turn of the chat; remove one of them")
     return [{"role": "system", "content": system}, *turns]
+
+
+def _refuse_other_question(row: Mapping[str, Any], turns: Sequence[Turn], where: str) -> None:
+    """Raise an ``InputError`` if a column of a question holds a text beside a chat that no turn says."""
+    said = [_flat(turn["content"] or "") for turn in turns]
+    for name in QUESTIONS:
+        text = row.get(name)
+        if isinstance(text, str) and name not in chat_columns(row) and not any(_flat(text) in turn for turn in said):
+            raise InputError(
+                f"{where}: column '{name}' may belong to the question, and no turn of the chat says it; put it into "
+                "one, or rename or remove the column"
+            )
+
+
+def refuse_history(row: Mapping[str, Any], question: str, where: str) -> None:
+    """Raise an ``InputError`` if conversations beside a question are more than that question and its answer."""
+    name = next((name for name in CHATS if _in_turns(row.get(name))), None)
+    turns = [turn for turn in row[name] if (turn.get("role") or turn.get("from")) in _ASKS] if name else []
+    said = [_flat(str(turn.get("content") or turn.get("value"))) for turn in turns]
+    if len(said) > 1 or any(_flat(question) not in turn and turn not in _flat(question) for turn in said):
+        raise InputError(
+            f"{where}: column '{name}' may belong to the question, and has turns that are not in it; give all turns "
+            "as 'messages', or rename or remove the column"
+        )
+
+
+def _flat(text: str) -> str:
+    return " ".join(text.split())
 
 
 def _turns(value: Any, where: str) -> list[Turn]:

@@ -8,8 +8,8 @@ from typing import Any
 from mixlm.errors import InputError
 
 
-CHOICES = ("choices", "options", "answer_choices")
-_COLUMN = re.compile(r"([A-Z])|(?:option|choice)_?([A-Za-z0-9])")  # of one choice
+CHOICES = ("choices", "options", "answer_choices", "endings")
+_COLUMN = re.compile(r"([A-Z])|(?:option_?|choice_?|op(?=[a-e]$))([A-Za-z0-9])")  # of one choice
 Choices = Sequence[tuple[str, str]]  # label and text of each
 _LETTERED = re.compile(r"\(?([A-Z])[).:]\s*\S")
 
@@ -82,14 +82,22 @@ def choice_lines(row: Mapping[str, Any], question: str, where: str) -> str:
 def choice_answer(answer: Any, choices: Choices, where: str) -> Any:
     """Return an answer that is the place of a choice, counted from 0, as the label of that choice.
 
-    Whatever else an answer is stays: a label, the text of a choice, or any text.
+    Among labels that are numbers it is such a label. Whatever else an answer is stays: a label, the text of a choice,
+    or any text.
 
     Raises:
-        InputError: If it is a number that is no place, or a place and also the text of another choice.
+        InputError: If it is a number that is no place, a place and also the text of another choice, or no label where
+            labels are numbers.
     """
     place, texts = _place(answer, choices), [text.strip() for _, text in choices]
     if place is None:
         return answer
+    if any(label.isdigit() for label, _ in choices):
+        if str(place) in texts or str(place) in {label for label, _ in choices}:
+            return answer
+        raise InputError(
+            f"{where}: column 'answer' is {place}, and the labels of its choices are other numbers; give one"
+        )
     inside, value = 0 <= place < len(choices), str(place) in texts
     if inside and not (value and texts[place] != str(place)):
         return choices[place][0]

@@ -22,7 +22,7 @@ CHATS = ("messages", "conversations", "conversation")
 SYSTEMS = ("system", "system_prompt")
 _BEFORE = (
     *("context", "contexts", "passage", "passages", "article", "document", "paragraph", "paragraphs"),
-    *("background", "story", "body", "facts", "premises"),
+    *("background", "story", "body", "facts", "premise", "premises", "hypothesis", "evidence"),
 )
 _JOINED = (*SYSTEMS, *_BEFORE, "input", *CHOICES)
 _NO_INPUT = "<noinput>"  # in Alpaca's kin

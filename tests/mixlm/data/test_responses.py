@@ -58,6 +58,11 @@ def test_a_response_without_an_answer_is_refused(text):
         read_response(text)
 
 
+@pytest.mark.parametrize("tail", ["It is x**2 + y**2 = 25", "print(2**3, f(**a, **b), (1)**2)**3"])
+def test_powers_are_no_bold_type(tail):
+    assert read_response(f"a</think>{tail}") == ("a", tail, "whole")
+
+
 def test_an_answer_before_its_reasoning_is_refused():
     with pytest.raises(ValueError, match=r"gives its answer \('4'\) before its reasoning"):
         read_response("\\boxed{4}\n\nFirst one takes two, then one adds two more.")

@@ -93,9 +93,28 @@ def test_a_system_column_is_the_first_turn():
 
 
 def test_conversations_beside_a_question_are_a_column_like_others():
-    row = {"question": "q", "steps": [], "answer": "1", "conversations": [USER, DONE]}
-    assert chat_columns(row) == [] and to_sample(row).question == "q"
+    row = {"question": "2 + 2?", "steps": [], "answer": "1", "conversations": [USER, DONE]}
+    assert chat_columns(row) == [] and to_sample(row).question == "2 + 2?"
     assert chat_columns({"question": "q", "messages": [USER]}) == ["messages"]
+    row = {"question": "2 + 2?", "final_answer": "4", "conversations": [USER, DONE]}  # nothing else to read
+    assert chat_columns(row) == ["conversations"] and to_sample(row).answer == "4"
+
+
+@pytest.mark.parametrize("turns", [[USER, DONE], [{"role": "user", "content": "and 3 more?"}, DONE, USER]])
+def test_earlier_turns_beside_a_question_are_refused(turns):
+    row = {"question": "and 3 more?", "answer": "4 + 3\n#### 7", "conversation": turns}
+    with pytest.raises(InputError, match="^row: column 'conversation' may belong .* give all turns as 'messages'"):
+        to_sample(row)
+    with pytest.raises(InputError, match="^row: column 'question' may belong .* no turn of the chat says it"):
+        read_question({"question": "else", "conversation": turns})
+
+
+def test_a_question_that_no_turn_of_a_chat_says_is_refused():
+    chat = {"messages": [USER, DONE]}
+    assert to_sample({**chat, "problem": " 2 +  2?"}).question == "2 + 2?"
+    for name in ("instruction", "problem", "prompt"):
+        with pytest.raises(InputError, match=f"^row: column '{name}' may belong to the question"):
+            to_sample({**chat, name: "Answer in French."})
 
 
 @pytest.mark.parametrize(

@@ -83,6 +83,8 @@ COLOURS, NUMBERS = (("A", "red"), ("B", "blue")), (("A", "1"), ("B", "2"), ("C",
         (3, NUMBERS, "D"),
         (7, (), 7),
         ("1", (("1", "red"), ("2", "blue")), "1"),
+        (1, (("1", "red"), ("2", "blue")), 1),
+        (2, (("1", "red"), ("2", "blue")), 2),
     ],
 )
 def test_the_place_of_a_choice_is_its_label_and_all_else_stays(answer, choices, label):
@@ -91,7 +93,12 @@ def test_the_place_of_a_choice_is_its_label_and_all_else_stays(answer, choices, 
 
 @pytest.mark.parametrize(
     ("answer", "choices", "why"),
-    [(2, COLOURS, "no place among 2 choices"), (-1, COLOURS, "no place"), (2, NUMBERS, "and the text of another")],
+    [
+        (2, COLOURS, "no place among 2 choices"),
+        (-1, COLOURS, "no place"),
+        (2, NUMBERS, "and the text of another"),
+        (0, (("1", "red"), ("2", "blue")), "labels"),
+    ],
 )
 def test_a_number_that_can_be_no_place_or_two_choices_is_refused(answer, choices, why):
     with pytest.raises(InputError, match=f"^row: column 'answer' is {answer}, .*{why}"):
