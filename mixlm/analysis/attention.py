@@ -1,7 +1,7 @@
 """What latents attend to in the prompt, against what the trace as text attends to."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -144,13 +144,13 @@ def eager_attention(model: PreTrainedModel) -> Iterator[None]:
 
 
 def attention_to_prompt(
-    model: PreTrainedModel, inputs_embeds: torch.Tensor, queries: torch.Tensor, prompt_length: int
+    model: PreTrainedModel, given: Mapping[str, torch.Tensor], queries: torch.Tensor, prompt_length: int
 ) -> np.ndarray:
     """Return how the attention that some positions pay to the prompt is spread over its tokens.
 
     Args:
         model: Any causal LM of transformers.
-        inputs_embeds: Input embeddings of one sequence that begins with the prompt, (1, n, D).
+        given: ``input_ids`` (1, n) of one sequence that begins with the prompt, or its ``inputs_embeds`` (1, n, D).
         queries: True at the positions whose attention is meant, all of them after the prompt, (n,).
         prompt_length: Tokens of the prompt.
 
@@ -162,12 +162,12 @@ def attention_to_prompt(
         ValueError: If no position is meant, or one inside the prompt, which cannot see all of it.
         InputError: If the model returns no attention weights, or its attention does not reach the prompt.
     """
-    queries = torch.as_tensor(queries, dtype=torch.bool, device=inputs_embeds.device)
+    queries = torch.as_tensor(queries, dtype=torch.bool, device=next(iter(given.values())).device)
     if not queries.any() or queries[:prompt_length].any():
         raise ValueError("attention to the prompt needs at least one query position, and none inside the prompt")
     with eager_attention(model):
-        layers = model(inputs_embeds=inputs_embeds, output_attentions=True, use_cache=False).attentions or ()
-    layers = [layer for layer in layers if layer is not None]
+        output = model(**given, output_attentions=True, use_cache=False)
+    layers = [layer for layer in getattr(output, "attentions", None) or () if _are_weights(layer, len(queries))]
     name = getattr(model.config, "model_type", "model")
     if not layers:
         raise InputError(f"{name}: returns no attention weights; take a model with an 'eager' attention")
@@ -176,6 +176,14 @@ def attention_to_prompt(
     if not total.sum() > 0:
         raise InputError(f"{name}: its attention does not reach back to the prompt; leave out answers this long")
     return (total / total.sum()).numpy()
+
+
+def _are_weights(layer: object, length: int) -> bool:
+    """Tell whether what a layer returned are weights of every token on every token, (1, heads, n, n).
+
+    Recurrent layers return nothing, or what they compute in place of attention.
+    """
+    return isinstance(layer, torch.Tensor) and layer.ndim == 4 and layer.shape[2:] == (length, length)
 
 
 def relative_attention(attention: np.ndarray, classes: np.ndarray, kind: str) -> float | None:

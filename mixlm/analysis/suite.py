@@ -179,7 +179,7 @@ def _measure_attention(case: Case, row: Row) -> PromptAttention | None:
         "text": (text_ids, [False] * (len(text_ids) - len(trace)) + [True] * len(trace)),
     }
     found = {
-        name: attention_to_prompt(case.engine.model, _embeds(case.engine, ids), torch.tensor(marked), len(prompt))
+        name: attention_to_prompt(case.engine.model, _given(case.engine, ids), torch.tensor(marked), len(prompt))
         for name, (ids, marked) in queries.items()
     }
     return PromptAttention(prompt_classes(prompt, case.engine.tokenizer), **found)
@@ -223,6 +223,13 @@ def _embeds(engine: Engine, ids: Sequence[int]) -> torch.Tensor:
     """Return the input embeddings of one sequence, thoughts filled in, (1, length, width)."""
     given = torch.tensor([list(ids)], device=engine.model.device)
     return fill_thoughts(engine.model, given, torch.ones_like(given), is_thought(given, engine.run.ids))
+
+
+def _given(engine: Engine, ids: Sequence[int]) -> dict[str, torch.Tensor]:
+    """Return what the model is given for one sequence: ids, from which some compute more, but where thoughts are."""
+    if engine.run.ids.thought in ids:
+        return {"inputs_embeds": _embeds(engine, ids)}
+    return {"input_ids": torch.tensor([list(ids)], device=engine.model.device)}
 
 
 def _graphs(case: Case) -> dict[int, ConceptGraph]:

@@ -38,6 +38,11 @@ def bare(model: "nn.Module") -> "PreTrainedModel":
     return getattr(model, "module", model)
 
 
+def _without_adapter(model: "nn.Module") -> "PreTrainedModel":
+    """Return the causal LM inside a PEFT model, whose layers hold the adapter; any other as it is."""
+    return model.get_base_model() if hasattr(model, "get_base_model") else model
+
+
 def found_once(find: Callable[["PreTrainedModel"], Finding]) -> Callable[["nn.Module"], Finding]:
     """Let a function that finds something out about a model do so once for each model, wrapped or not."""
     known: WeakKeyDictionary[nn.Module, Finding] = WeakKeyDictionary()
@@ -45,8 +50,7 @@ def found_once(find: Callable[["PreTrainedModel"], Finding]) -> Callable[["nn.Mo
     @wraps(find)
     def finding(model: "nn.Module") -> Finding:
         """Return what is known of the model, or find it out."""
-        model = bare(model)
-        model = model.get_base_model() if hasattr(model, "get_base_model") else model  # of PEFT
+        model = _without_adapter(bare(model))
         if model not in known:
             with evaluating(model), _plain_attention(model):
                 known[model] = find(model)
@@ -74,8 +78,9 @@ def embeddings_forwarded(model: "PreTrainedModel") -> Iterator[None]:
     """Let ``generate`` begin from input embeddings also where a model passes them on without naming them.
 
     The library looks for their name among the arguments of ``prepare_inputs_for_generation``, and some models have
-    one there that hands all further arguments to the library's own.
+    one there that hands all further arguments to the library's own. Of a model with an adapter it asks the one within.
     """
+    model = _without_adapter(model)
     own = model.prepare_inputs_for_generation
     names = signature(own).parameters
     if "inputs_embeds" in names or all(value.kind is not Parameter.VAR_KEYWORD for value in names.values()):

@@ -16,6 +16,7 @@ from mixlm.analysis.attention import (
 )
 from mixlm.errors import InputError
 from mixlm.model.tokenizers import build_tokenizer
+from tests.architectures.tiny_types import tiny_type
 from tests.tiny_runs import tiny_model
 
 
@@ -105,18 +106,18 @@ def test_class_of_a_word(word, kind):
 
 def inputs(model, length=9):
     ids = torch.arange(1, length + 1)[None]
-    return model.get_input_embeddings()(ids).detach()
+    return {"inputs_embeds": model.get_input_embeddings()(ids).detach()}
 
 
 @pytest.mark.parametrize("family", ["gpt2", "llama"])
 def test_attention_is_the_mean_over_layers_heads_and_queries(family):
     model = tiny_model(family)
-    embeds, prompt = inputs(model), 4
+    given, prompt = inputs(model), 4
     queries = torch.tensor([False] * 5 + [True, False, True, False])
-    found = attention_to_prompt(model, embeds, queries, prompt)
+    found = attention_to_prompt(model, given, queries, prompt)
 
     model.set_attn_implementation("eager")
-    layers = model(inputs_embeds=embeds, output_attentions=True).attentions
+    layers = model(**given, output_attentions=True).attentions
     expected = np.zeros(prompt)
     for layer in layers:
         for head in layer[0]:
@@ -124,19 +125,19 @@ def test_attention_is_the_mean_over_layers_heads_and_queries(family):
                 expected += head[query, :prompt].detach().numpy()
     assert found.shape == (prompt,)
     np.testing.assert_allclose(found, expected / expected.sum(), rtol=1e-6)
-    assert not np.allclose(found, attention_to_prompt(model, embeds, ~queries & (torch.arange(9) > 3), prompt))
+    assert not np.allclose(found, attention_to_prompt(model, given, ~queries & (torch.arange(9) > 3), prompt))
 
 
 def test_attention_is_the_softmax_of_queries_and_keys():
     model = tiny_model("gpt2")
     del model.transformer.h[1:]
     model.config.num_hidden_layers = 1
-    embeds, prompt, query = inputs(model, 6), 3, 4
-    found = attention_to_prompt(model, embeds, torch.arange(6) == query, prompt)
+    given, prompt, query = inputs(model, 6), 3, 4
+    found = attention_to_prompt(model, given, torch.arange(6) == query, prompt)
 
     block = model.transformer.h[0]
     with torch.no_grad():
-        hidden = block.ln_1(embeds[0] + model.transformer.wpe.weight[:6])
+        hidden = block.ln_1(given["inputs_embeds"][0] + model.transformer.wpe.weight[:6])
         q, k, _ = block.attn.c_attn(hidden).split(16, dim=-1)
     weights = np.zeros(prompt)
     for head in (slice(0, 8), slice(8, 16)):
@@ -193,18 +194,26 @@ class Fixed(torch.nn.Module):
 
 def test_layers_without_weights_are_left_out():
     weights = torch.rand(1, 2, 6, 6)
-    embeds, queries = torch.zeros(1, 6, 1), torch.arange(6) > 3
-    mixed = attention_to_prompt(Fixed((None, weights, None)), embeds, queries, 2)
-    np.testing.assert_array_equal(mixed, attention_to_prompt(Fixed((weights,)), embeds, queries, 2))
-    for nothing in (None, (), (None,)):
+    given, queries = {"input_ids": torch.zeros(1, 6)}, torch.arange(6) > 3
+    states = torch.rand(1, 6, 16)
+    mixed = attention_to_prompt(Fixed((None, weights, states, None)), given, queries, 2)
+    np.testing.assert_array_equal(mixed, attention_to_prompt(Fixed((weights,)), given, queries, 2))
+    for nothing in (None, (), (None,), (states,)):
         with pytest.raises(InputError, match="eager"):
-            attention_to_prompt(Fixed(nothing), embeds, queries, 2)
+            attention_to_prompt(Fixed(nothing), given, queries, 2)
+
+
+@pytest.mark.parametrize("kind", ["mamba", "mamba2", "rwkv"])
+def test_a_model_without_attention_is_refused(kind):
+    given = {"input_ids": torch.arange(10, 16)[None]}
+    with pytest.raises(InputError, match=f"{kind}: returns no attention weights"):
+        attention_to_prompt(tiny_type(kind), given, torch.arange(6) > 3, 2)
 
 
 def test_attention_that_does_not_reach_the_prompt_is_refused():
     local = torch.eye(6).expand(1, 2, 6, 6)
     with pytest.raises(InputError, match="reach"):
-        attention_to_prompt(Fixed((local,)), torch.zeros(1, 6, 1), torch.arange(6) > 3, 2)
+        attention_to_prompt(Fixed((local,)), {"input_ids": torch.zeros(1, 6)}, torch.arange(6) > 3, 2)
 
 
 def test_share_of_a_class_over_its_share_of_tokens():

@@ -1,9 +1,11 @@
 import json
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from click.testing import CliRunner
 
+from mixlm.analysis import suite
 from mixlm.analysis.suite import ANALYSES, Case, analyze, read_names
 from mixlm.analysis.sweep import SHARES, counts_to_try, sweep_rows
 from mixlm.data.template import Template
@@ -207,6 +209,17 @@ def test_a_controls_codes_are_read_as_the_control_has_them() -> None:
     run = replace(run, method_name="frequent-ngrams", method_state={"strings": [[1, 2]]})
     with pytest.raises(InputError, match="no latent of method 'frequent-ngrams' stands for a chunk"):
         analyze(Case(engine(run), CODED_ROWS, OPTIONS), ["codes"])
+
+
+def test_attention_is_that_of_the_ids_where_embeddings_do_not_hold_all(monkeypatch) -> None:
+    """Some models compute from each token's id what its input embedding lacks."""
+    given: list[dict] = []
+    monkeypatch.setattr(suite, "attention_to_prompt", lambda model, inputs, *rest: given.append(inputs) or np.ones(1))
+    monkeypatch.setattr(suite, "attention_finding", lambda measures: measures)
+    suite.attention(Case(engine(tiny_run(ids=IDS)), CODED_ROWS, OPTIONS))
+    suite.attention(Case(engine(thought_run()), ROWS[:1], OPTIONS))
+    with_codes = [["input_ids"]] * 2 * len(CODED_ROWS)
+    assert [[*inputs] for inputs in given] == [*with_codes, ["inputs_embeds"], ["input_ids"]]
 
 
 def test_another_samples_latents_need_another_sample() -> None:

@@ -15,6 +15,7 @@ from mixlm.model.abilities import (
     pads,
     trial_rows,
 )
+from mixlm.model.lora import add_adapter
 from mixlm.model.thoughts.layout import cut_up
 from mixlm.model.thoughts.passes import Reach, obstacle, reach
 from tests.architectures.tiny_types import WINDOW, tiny_type
@@ -148,3 +149,11 @@ def test_embeddings_reach_a_model_that_hands_them_on_unnamed() -> None:
     with embeddings_forwarded(model):
         assert model.generate(inputs_embeds=embeds, max_new_tokens=1).shape == (2, 1)
     assert "prepare_inputs_for_generation" not in vars(model)
+
+
+def test_embeddings_reach_such_a_model_through_its_adapter() -> None:
+    model = add_adapter(tiny_type("bamba"), 2, ()).eval()
+    embeds = model.get_input_embeddings()(trial_rows(model))
+    with embeddings_forwarded(model):
+        assert model.generate(inputs_embeds=embeds, max_new_tokens=1).shape == (2, 1)
+    assert "prepare_inputs_for_generation" not in vars(model.get_base_model())
