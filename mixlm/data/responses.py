@@ -87,8 +87,8 @@ def read_response(text: str, pattern: re.Pattern[str] | None = None, given: str 
     if mark is None:
         raise ValueError(
             "has no trace that can be told from its answer: no <think> .. </think>, no '#### N' on its last line, no "
-            r"'The answer is: N', no \boxed{N}; name the answer by --answer-pattern, or give the trace as 'steps' or "
-            "'reasoning' and the result as 'answer'"
+            r"'The answer is: N', no \boxed{N}; name the answer by --answer-pattern, or give the trace as 'steps', "
+            "[] if there is none, or 'reasoning' and the result as 'answer'"
         )
     before = before_mark(text, mark)
     if not before.strip() and len(text[mark.end :].split()) > _FEW_WORDS:

@@ -67,15 +67,22 @@ class Sample:
         """How answers to it are to be compared.
 
         As its column ``check`` says. Else "math" of an answer in LaTeX or in a box; "number" of a number found
-        in a text, as after "####", or beside GSM8K's calculations; "exact" of any other.
+        in a text, as after "####", beside a response with a box or "####", or beside GSM8K's calculations; "exact" of
+        any other.
         """
         told = self.columns.get("check")
         if told in CHECK_NAMES:
             return told
         if self.rule == "boxed" or _LATEX.search(self.answer):
             return "math"
-        in_text = self.rule != COLUMN or any("<<" in step for step in self.steps)
+        in_text = self.rule != COLUMN or any("<<" in step for step in self.steps) or self._in_response
         return "number" if in_text and _FIGURE.fullmatch(self.answer) else "exact"
+
+    @property
+    def _in_response(self) -> bool:
+        """Whether a response of the row marks its answer as mathematics does, which then has a column as well."""
+        texts = (str(self.columns.get(name)) for name in RESPONSES)
+        return any(mark in text for text in texts for mark in ("\\boxed{", "#### "))
 
     @property
     def needs_chat(self) -> bool:
@@ -205,6 +212,12 @@ def _found(text: str, where: str, pattern: Pattern, given: str | None, thought: 
 
 def _response(columns: Mapping[str, Any], where: str, pattern: Pattern) -> Found:
     """Return trace and answer of a row whose response has both."""
+    alone = next((name for name in ANSWERS if name in columns), None)
+    if alone and not any(name in columns for name in RESPONSES):
+        raise InputError(
+            f"{where}: column '{alone}' has the answer, and no column its trace (it has {', '.join(columns)}); name "
+            "that 'steps', 'reasoning' or 'response', or give 'steps' as [] if there is none"
+        )
     name = first_of(columns, RESPONSES, where)
     given = None if name == "answer" else _given(columns, where)
     text = text_of(columns, name, where) if given is not None else filled_text(columns, name, where)

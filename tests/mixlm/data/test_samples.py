@@ -89,6 +89,10 @@ def test_columns_of_none_count_as_missing():
         ({}, "no column question or query or prompt or problem or instruction (it has none)"),
         ({"text": "?"}, "(it has text); accepted: question + steps"),
         ({"question": "?"}, "no column response or completion"),
+        (
+            {"question": "?", "answerKey": "B"},
+            "column 'answerkey' has the answer, and no column its trace (it has question",
+        ),
         ({"question": ["?"], "steps": [], "answer": "1"}, "column 'question' is a list, not text"),
         (
             {"question": "?", "steps": "a, b", "answer": "1"},
@@ -163,6 +167,8 @@ def test_bad_rows_stop_the_reading_or_become_errors(tmp_path):
         ({"question": "q", "steps": [], "answer": "72", "check": "math"}, "math"),
         ({"question": "q", "steps": [], "answer": "72", "check": "passed"}, "exact"),
         ({"question": "q", "answer": "so 72\n#### 72", "check": "exact"}, "exact"),
+        ({"question": "?", "solution": r"So \boxed{4}.", "answer": 4}, "number"),
+        ({"question": "?", "response": "So four.", "answer": "4"}, "exact"),
     ],
 )
 def test_a_row_means_a_check(row, check):
