@@ -1,6 +1,7 @@
 """Growing a language model's vocabulary by a method's tokens."""
 
 from collections.abc import Iterable, Sequence
+from copy import deepcopy
 from itertools import islice
 from typing import TYPE_CHECKING
 
@@ -42,7 +43,7 @@ def extend_vocabulary(
         The ids of the tokens that are new.
 
     Raises:
-        InputError: If the tokenizer already holds latents of a codebook of another size.
+        InputError: If the tokenizer already holds latents of a codebook of another size, or the model cannot grow.
     """
     wanted = SpecialIds.from_names(-1, {name: index for index, name in enumerate(names)}).codebook_size
     special = special_ids(tokenizer)
@@ -55,11 +56,50 @@ def extend_vocabulary(
     text_rows = len(tokenizer) - len(special.present())
     new = add_project_tokens(tokenizer, names)
     rows = max(tokenizer.get_vocab().values()) + 1  # more than there are tokens, where ids are left out
-    if rows > model.get_input_embeddings().weight.shape[0]:
-        model.resize_token_embeddings(rows, mean_resizing=False)
+    if rows > min(len(matrix) for matrix in matrices(model)):
+        _resize(model, rows)
     _start_rows(model, new, text_rows, seed, noise)
     _end_with(model, tokenizer.eos_token_id)
     return new
+
+
+def _resize(model: "PreTrainedModel", rows: int) -> None:
+    """Give a model ``rows`` tokens, in place.
+
+    Where its input matrix has more rows than its configuration has tokens, those stay the last.
+
+    Raises:
+        InputError: If transformers cannot do so, or what is saved of the model then would not open.
+    """
+    config, table = model.config.get_text_config(), model.get_input_embeddings().weight.detach()
+    beyond = table[getattr(config, "vocab_size", len(table)) :].clone()
+    try:
+        model.resize_token_embeddings(rows, mean_resizing=False)
+    except Exception as error:  # whatever is wrong with the type
+        reason = " ".join(str(error).split())
+        raise InputError(f"a model of type '{config.model_type}' cannot have new tokens: {reason}") from None
+    if len(beyond):
+        embedding = model.get_input_embeddings()
+        embedding.weight = torch.nn.Parameter(torch.cat([embedding.weight.detach(), beyond]))
+        embedding.num_embeddings += len(beyond)
+    if hasattr(config, "decoder_vocab_size"):
+        config.decoder_vocab_size = rows
+    _require_all_grown(model)
+
+
+def _require_all_grown(model: "PreTrainedModel") -> None:
+    """Raise an ``InputError`` if a weight has another form than one of the model's configuration would have."""
+    try:
+        with torch.random.fork_rng(), torch.device("meta"):
+            expected = type(model)(deepcopy(model.config)).state_dict()
+    except Exception:  # a type that cannot be made without memory tells nothing
+        return
+    for name, values in model.state_dict().items():
+        if name in expected and expected[name].shape != values.shape:
+            raise InputError(
+                f"a model of type '{model.config.model_type}' cannot have new tokens: {name} does not grow with them; "
+                "choose another model, or one with spare rows in its vocabulary"
+            )
 
 
 def matrices(model: "PreTrainedModel") -> list[torch.nn.Parameter]:

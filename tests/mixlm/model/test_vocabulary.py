@@ -5,6 +5,7 @@ from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import Whitespace
 from transformers import (
     AddedToken,
+    AutoModelForCausalLM,
     GPT2Config,
     GPT2LMHeadModel,
     LlamaConfig,
@@ -15,6 +16,7 @@ from transformers import (
 from mixlm.errors import InputError
 from mixlm.model.special_tokens import latent_span, special_ids
 from mixlm.model.vocabulary import extend_vocabulary, matrices, start_from_codes, start_from_text
+from tests.architectures.tiny_types import tiny_type
 
 
 WORDS = ["<eos>", "a", "b", "c", "d", "e"]
@@ -202,3 +204,22 @@ def test_ids_that_a_tokenizer_leaves_out_count_as_rows() -> None:
     new = extend_vocabulary(lm, words, latent_span(2))
     assert new == words.convert_tokens_to_ids(latent_span(2)) and min(new) > 5
     assert all(len(matrix) == max(9, max(new) + 1) for matrix in matrices(lm))
+
+
+@pytest.mark.parametrize("kind", ["llama", "moshi", "marian"])
+@pytest.mark.parametrize("new", [1, 3])
+def test_a_model_that_grew_opens_again(kind: str, new: int, tmp_path) -> None:
+    """Moshi's input matrix has a row more than there are tokens, Marian a second size of its vocabulary."""
+    grown = tiny_type(kind, vocab_size=len(WORDS), pad_token_id=0)
+    last = grown.get_input_embeddings().weight[-1].tolist()
+    extend_vocabulary(grown, tokenizer(), ["<x>", "<y>", "<z>"][:new])
+    assert kind != "moshi" or grown.get_input_embeddings().weight[-1].tolist() == last
+    grown.save_pretrained(tmp_path)
+    again = AutoModelForCausalLM.from_pretrained(tmp_path).eval()
+    ids = torch.arange(len(WORDS) + new)[None]
+    torch.testing.assert_close(again(input_ids=ids).logits, grown(input_ids=ids).logits)
+
+
+def test_a_model_with_a_table_of_its_tokens_beside_is_refused() -> None:
+    with pytest.raises(InputError, match="tid2eid does not grow"):
+        extend_vocabulary(tiny_type("deepseek_v4", vocab_size=len(WORDS)), tokenizer(), ["<x>"])
