@@ -11,7 +11,7 @@ from typing import NamedTuple
 from mixlm.data.sentences import split_sentences
 
 
-_TAGGED = re.compile(r"<answer>(.*?)</answer>", re.DOTALL)
+_TAGGED = re.compile(r"<((?:final_)?answer)>(.*?)</\1>", re.DOTALL | re.IGNORECASE)
 _HASHES = re.compile(r"(?<!#)####(?!#)\s*(\S[^\n]*)\s*\Z")
 _SAID = r"(?:\*\*)?\b{}he (?:final |correct )?answer is\b[ \t]*:?"
 _LABEL = r"^[ \t>#*_]*(?:final )?answer[ \t]*(?:[*_]*:[*_]*|[*_]*[ \t]*$)"
@@ -50,8 +50,8 @@ def marked(text: str) -> Mark | None:
 
 
 def _tagged(text: str) -> Mark | None:
-    found = [tag for tag in _TAGGED.finditer(text) if tag[1].strip()]
-    return Mark(*found[-1].span(), _opened(found[-1][1].strip()), "answer") if found else None
+    found = [tag for tag in _TAGGED.finditer(text) if tag[2].strip()]
+    return Mark(*found[-1].span(), _opened(found[-1][2].strip()), "answer") if found else None
 
 
 def _hashed(text: str) -> Mark | None:
@@ -176,6 +176,7 @@ def before_mark(text: str, mark: Mark) -> str:
         while opening and (opening[1].startswith("\\") or before.count(opening[1]) % 2):
             before = before[: opening.start()].rstrip()
             opening = _OPENING.search(before)
+    if mark.rule in ("boxed", "said"):
         said = [found for found in _LOOSE.finditer(before) if not before[found.end() :].strip(" \t\n:*")]
         before = before[: said[0].start()] if said else before
     if mark.rule == "said":

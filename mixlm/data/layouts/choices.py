@@ -11,7 +11,7 @@ from mixlm.errors import InputError
 CHOICES = ("choices", "options", "answer_choices", "endings")
 _COLUMN = re.compile(r"([A-Z])|(?:option_?|choice_?|op(?=[a-e]$))([A-Za-z0-9])")  # of one choice
 Choices = Sequence[tuple[str, str]]  # label and text of each
-_LETTERED = re.compile(r"\(?([A-Z])[).:]\s*\S")
+_LETTERED = re.compile(r"\(?([A-Za-z])[).:]\s*\S")
 
 
 def choices_of(row: Mapping[str, Any], where: str) -> Choices:
@@ -74,7 +74,7 @@ def choice_lines(row: Mapping[str, Any], question: str, where: str) -> str:
         return next((row[name] for name in CHOICES if isinstance(row.get(name), str)), "")
     if all(re.search(rf"\b{re.escape(label)}[).:]+\s*{re.escape(text.strip())}", question) for label, text in choices):
         return ""
-    if all((mark := _LETTERED.match(text)) and mark[1] == label for label, text in choices):
+    if all((mark := _LETTERED.match(text)) and mark[1].upper() == label for label, text in choices):
         return "\n".join(text.strip() for _, text in choices)
     return "\n".join(f"{label}. {text.strip()}" for label, text in choices)
 

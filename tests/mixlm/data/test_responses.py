@@ -63,6 +63,13 @@ def test_powers_are_no_bold_type(tail):
     assert read_response(f"a</think>{tail}") == ("a", tail, "whole")
 
 
+def test_tags_of_answers_and_labels_in_a_row_are_marks():
+    for name in ("Answer", "final_answer"):
+        assert read_response(f"a</think><{name}> 4\n</{name}>") == ("a", "4", "answer")
+    found = read_response("a\nFinal Answer: The final answer is $4$. I hope it is correct.")
+    assert (found.trace.strip(), found.answer) == ("a", "$4$")
+
+
 def test_an_answer_before_its_reasoning_is_refused():
     with pytest.raises(ValueError, match=r"gives its answer \('4'\) before its reasoning"):
         read_response("\\boxed{4}\n\nFirst one takes two, then one adds two more.")

@@ -44,6 +44,10 @@ def test_choices_may_have_a_column_each():
         choices_of({"A": ["red"], "B": "blue"}, "row")
 
 
+def test_choices_keep_small_letters_of_their_own():
+    assert choice_lines({"choices": ["a) red", "b) blue"]}, "Which?", "row") == "a) red\nb) blue"
+
+
 def test_choices_that_the_question_has_are_not_told_twice():
     assert choice_lines({"choices": ["red", "blue"]}, "Which?\n(A) red\n(B) blue", "row") == ""
     assert choice_lines({"choices": ["red", "blue"]}, "Which, red or blue?", "row") == LINES
