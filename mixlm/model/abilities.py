@@ -152,15 +152,20 @@ def packs(model: "PreTrainedModel") -> bool:
 
 @found_once
 def fault_in_training(model: "PreTrainedModel") -> str | None:
-    """Return why a model cannot run in training mode, in one line; None: it can."""
-    ids = trial_rows(model, 11)  # of no round length
+    """Return why a model cannot be trained, in one line; None: it can."""
+    ids, forms = trial_rows(model, 11), []  # of no round length
+    hook = model.get_output_embeddings().register_forward_pre_hook(
+        lambda _, inputs: forms.append(inputs[0].shape[:-1])
+    )
     model.train()  # the caller brings back the mode
     try:
         with torch.random.fork_rng():
             model(input_ids=ids, use_cache=False)
     except Exception as error:  # whatever a model does not allow
         return " ".join(str(error).split())
-    return None
+    finally:
+        hook.remove()
+    return None if forms == [ids.shape] else "its head does not predict the next token of each place, and that alone"
 
 
 @found_once

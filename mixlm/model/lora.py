@@ -2,6 +2,7 @@
 
 import inspect
 import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
@@ -42,8 +43,10 @@ def add_adapter(
         raise InputError(f"{option} needs PEFT; install it with: pip install peft") from None
 
     names = {_end_of_name(model, model.get_input_embeddings()), _name_of(model, model.get_output_embeddings())}
-    without = [name for name, layer in _linear_layers(model) if not _adaptable(model, name, layer)]
-    if len(without) == len([*_linear_layers(model)]):
+    layers = [*_linear_layers(model)]
+    uses = Counter(id(layer.weight) for _, layer in layers)  # a matrix of several layers would be merged into as often
+    without = [name for name, layer in layers if uses[id(layer.weight)] > 1 or not _adaptable(model, name, layer)]
+    if len(without) == len(layers):
         raise InputError(f"{option}: {type(model).__name__} has no layer that an adapter can hold; leave it out")
     config = LoraConfig(
         r=rank,
@@ -61,8 +64,8 @@ def add_adapter(
 def left_out(adapted: "PeftModel") -> list[str]:
     """Return what of a model its adapter does not hold, by name, with a star for the number of a layer.
 
-    Those are layers that do not multiply by their matrix and no more, those whose matrix is read past the adapter,
-    and experts that are one parameter of three dimensions, where PEFT does not take them.
+    Those are layers that do not multiply by their matrix and no more, those whose matrix is read past the adapter or
+    is another layer's, too, and experts that are one parameter of three dimensions, where PEFT does not take them.
     """
     from peft.tuners.lora.layer import ParamWrapper
 

@@ -20,7 +20,7 @@ from mixlm.model.lora import add_adapter, merge_adapter
 from mixlm.model.special_tokens import BO_THOUGHT, EO_THOUGHT, IGNORED, THOUGHT, add_project_tokens, special_ids
 from mixlm.model.thoughts.passes import reach
 from mixlm.model.thoughts.thinking import thought_forward
-from mixlm.model.tokenizers import build_tokenizer
+from mixlm.model.tokenizers import build_tokenizer, open_tokenizer
 from mixlm.model.vocabulary import extend_vocabulary, matrices
 from mixlm.run import Run
 from mixlm.training.options import TrainingOptions
@@ -217,8 +217,8 @@ def reload(model: "PreTrainedModel", folder: Path) -> str:
 def steps(model: "PreTrainedModel", folder: Path) -> str:
     """One training step each of text, latents, pauses and thoughts, from the saved model to a finished run."""
     model.save_pretrained(folder / "base")
-    tokenizer = build_tokenizer(["1 + 2 = 3\n### 3", "4 + 5 = 9\n### 9"], vocab_size=280)
-    tokenizer.save_pretrained(folder / "base")
+    build_tokenizer(["1 + 2 = 3\n### 3", "4 + 5 = 9\n### 9"], vocab_size=280).save_pretrained(folder / "base")
+    tokenizer = open_tokenizer(str(folder / "base"))  # of the class that the type has
     write_encoded_for(folder / "encoded", tokenizer, 4, 0)
     (folder / "encoded" / "vqvae").mkdir()
     refused = []

@@ -102,6 +102,7 @@ _OWN: dict[str, dict[str, Any]] = {
         "attention_head_size": 8,
         "feed_forward_size": 48,
     },
+    "xlstm": {"hidden_size": 128},  # heads of 16, the least that its kernels hold
     "xmod": {"default_language": "en_XX"},
     "zamba": {**_ZAMBA, "layers_block_type": _HYBRID},
     "zamba2": {

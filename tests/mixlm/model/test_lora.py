@@ -8,6 +8,7 @@ from transformers import CONFIG_MAPPING, AutoModelForCausalLM, Gemma3Config, Pre
 
 from mixlm.errors import InputError
 from mixlm.model.lora import adapter_rows, add_adapter, left_out, merge_adapter
+from tests.architectures.tiny_types import tiny_type
 from tests.tiny_thoughts import VOCABULARY, random_lm
 
 
@@ -164,3 +165,16 @@ def test_a_missing_peft_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "peft", None)
     with pytest.raises(InputError, match="--lora-rank needs PEFT; install it with: pip install peft$"):
         add_adapter(random_lm("llama"), 2, [39])
+
+
+def test_a_matrix_of_several_layers_is_left_out() -> None:
+    """Merged, it would have the adapters of all its layers."""
+    model = tiny_type("zamba2")
+    adapted = add_adapter(model, 2, []).eval()
+    assert any("shared_transformer" in name for name in left_out(adapted))
+    ids = torch.tensor([[5, 6, 7, 8]])
+    with torch.no_grad():
+        for value in (value for value in adapted.parameters() if value.requires_grad):
+            value.normal_(std=0.3)
+        trained = adapted(ids, use_cache=False).logits
+        torch.testing.assert_close(merge_adapter(adapted)(ids, use_cache=False).logits, trained, atol=1e-3, rtol=1e-3)
