@@ -163,6 +163,11 @@ def described_config(recipe: Mapping[str, Any], where: str, **fields: Any) -> "P
     config = CONFIG_MAPPING[kind]
     known = _field_names(config)
     for name in own:
+        if name in fields:
+            raise InputError(
+                f"{where}: '{name}' follows from its tokenizer; leave it out, or ask for a size by tokenizer: "
+                "{vocab_size: N}"
+            )
         if name not in known:  # transformers would keep it and go on without it
             raise InputError(f"{where}: a model of type '{kind}' has no field '{name}'{_alike(name, known)}")
     try:

@@ -48,3 +48,8 @@ def test_a_type_whose_own_defaults_contradict_each_other_is_told_in_a_line() -> 
         described_config({"model_type": "gemma4_assistant"}, "x.yaml")
     with pytest.raises(InputError, match="has no field 'backbone_size'; did you mean 'backbone_hidden_size'"):
         described_config({"model_type": "gemma4_assistant", "backbone_size": 3}, "x.yaml")
+
+
+def test_a_field_that_the_tokenizer_gives_is_refused_by_name() -> None:
+    with pytest.raises(InputError, match="lm.yaml: 'vocab_size' follows from its tokenizer; leave it out"):
+        described_config({"model_type": "llama", "vocab_size": 300}, "lm.yaml", vocab_size=80)
