@@ -206,8 +206,9 @@ def adapter(model: "PreTrainedModel") -> str:
 
 @torch.no_grad()
 def reload(model: "PreTrainedModel", folder: Path) -> str:
-    """What is saved opens as a plain model that computes the same."""
-    ids = torch.tensor([random_rows()[0]])
+    """What is saved with new tokens opens as a plain model that computes the same."""
+    new = extend_vocabulary(model, tokenizer_with_thoughts(), [f"<latent_{code}>" for code in range(40)])
+    ids = torch.tensor([[*random_rows()[0], *new[:4]]])
     model.save_pretrained(folder)
     again = AutoModelForCausalLM.from_pretrained(folder).eval()
     assert_near(again(input_ids=ids, use_cache=False).logits, model(input_ids=ids, use_cache=False).logits, "reloaded")
