@@ -15,7 +15,7 @@ from mixlm.generation.grammar import KindFirst, LatentGrammar, span_limits
 from mixlm.generation.options import GenerationOptions
 from mixlm.generation.plan import Answerer, Pending, batches
 from mixlm.generation.prefill import change_latents, is_thought, prefill, think
-from mixlm.model.abilities import answer_batches, context_length, embeddings_forwarded
+from mixlm.model.abilities import answer_batches, context_length, embeddings_forwarded, own_settings_hidden
 from mixlm.model.special_tokens import SpecialIds
 from mixlm.processes import pick_device
 from mixlm.run import Run, base_run, load_run
@@ -168,10 +168,5 @@ def _seeded(options: GenerationOptions) -> Iterator[None]:
 @contextmanager
 def _plain_settings(model: PreTrainedModel) -> Iterator[GenerationConfig]:
     """Hide the checkpoint's own decoding settings, such as a temperature, and switch dropout off; yields them."""
-    settings = model.generation_config
-    model.generation_config = GenerationConfig()
-    try:
-        with evaluating(model):
-            yield settings
-    finally:
-        model.generation_config = settings
+    with own_settings_hidden(model) as settings, evaluating(model):
+        yield settings

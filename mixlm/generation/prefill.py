@@ -44,10 +44,11 @@ def prefill(
     """
     if not thought_mask.any():
         return {"input_ids": input_ids, "attention_mask": attention_mask}
-    cut, cache = cut_up(input_ids, attention_mask, thought_mask), new_cache(model)
+    cut = cut_up(input_ids, attention_mask, thought_mask)
     if not reach(model).covers(cut, budget):
         embeds = fill_thoughts(model, input_ids, attention_mask, thought_mask)
         return {"input_ids": input_ids, "attention_mask": attention_mask, "inputs_embeds": embeds}
+    cache = new_cache(model)
     shortened = replace(cut, bounds=[*cut.bounds[:-1], cut.bounds[-1] - 1])
     for _ in run_passes(model, shortened, cache, **last_logits(model)):
         pass

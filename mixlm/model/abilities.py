@@ -20,7 +20,7 @@ from vqvae.model.layers import evaluating
 
 if TYPE_CHECKING:
     from torch import nn
-    from transformers import PreTrainedConfig, PreTrainedModel
+    from transformers import GenerationConfig, PreTrainedConfig, PreTrainedModel
 
 Finding = TypeVar("Finding")
 AnswerBatches = Literal["any", "of one length", "alone"]  # of prompts
@@ -94,6 +94,18 @@ def embeddings_forwarded(model: "PreTrainedModel") -> Iterator[None]:
         yield
     finally:
         del model.prepare_inputs_for_generation
+
+
+@contextmanager
+def own_settings_hidden(model: "PreTrainedModel") -> Iterator["GenerationConfig"]:
+    """Hide the checkpoint's own decoding settings, such as a temperature; yields them."""
+    from transformers import GenerationConfig
+
+    own, model.generation_config = model.generation_config, GenerationConfig()
+    try:
+        yield own
+    finally:
+        model.generation_config = own
 
 
 def context_length(config: "PreTrainedConfig") -> int | None:
@@ -198,11 +210,8 @@ def _answers_as_alone(model: "PreTrainedModel", ids: torch.Tensor, start: int) -
     mask[1, :start] = 0
     settings = GenerationConfig(max_new_tokens=_WRITTEN, do_sample=False, pad_token_id=0, return_dict_in_generate=True)
     settings.output_logits, settings.eos_token_id = True, None
-    own, model.generation_config = model.generation_config, GenerationConfig()
-    try:
+    with own_settings_hidden(model):
         output = model.generate(input_ids=ids, attention_mask=mask, generation_config=settings)
-    finally:
-        model.generation_config = own
     short = torch.cat([output.sequences[1:, start:], output.sequences[1:, :start]], 1)  # the same, padded behind
     plain = model(input_ids=torch.cat([output.sequences[:1], short]), use_cache=False).logits
     ends = ids.shape[1] - 1, ids.shape[1] - 1 - start

@@ -16,7 +16,16 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 
-from mixlm.model.abilities import agree, bare, embeddings_forwarded, found_once, plain_logits, trial_rows
+from mixlm.model.abilities import (
+    agree,
+    bare,
+    context_length,
+    embeddings_forwarded,
+    found_once,
+    own_settings_hidden,
+    plain_logits,
+    trial_rows,
+)
 from mixlm.model.thoughts.layout import Cut, cut_up
 from mixlm.model.thoughts.recomputed import fill_in, flush_left
 
@@ -148,7 +157,7 @@ def _goes_on_from(model: "PreTrainedModel", embeds: torch.Tensor, expected: torc
     settings = GenerationConfig(max_new_tokens=1, pad_token_id=0, return_dict_in_generate=True, output_logits=True)
     mask = torch.ones(embeds.shape[:2], dtype=torch.long, device=embeds.device)
     try:
-        with embeddings_forwarded(model):
+        with embeddings_forwarded(model), own_settings_hidden(model):
             output = model.generate(inputs_embeds=embeds, attention_mask=mask, generation_config=settings)
     except Exception:  # whatever a model does without ids
         return False
@@ -179,5 +188,5 @@ def _fixed_positions(rope: dict[str, Any], config: "PreTrainedConfig") -> int:
     """Return up to which position rotary angles do not depend on the longest position."""
     kinds = [rope, *(values for values in rope.values() if isinstance(values, dict))]
     growing = [kind for kind in kinds if kind.get("rope_type") in _GROWING_ROTATIONS]
-    own = getattr(config, "max_position_embeddings", None) or sys.maxsize
+    own = context_length(config) or sys.maxsize
     return min((kind.get("original_max_position_embeddings") or own for kind in growing), default=sys.maxsize)
