@@ -31,9 +31,9 @@ from mixlm.data.tables import lists_of
 from mixlm.encoding.encode import encode_dataset
 from mixlm.encoding.options import EncodingOptions
 from mixlm.encoding.shard_files import write_shard
-from mixlm.encoding.sharding import Sharding
-from mixlm.encoding.token_tables import TokenTable
-from mixlm.encoding.tokenizer_pool import TokenizerPool, cores
+from mixlm.encoding.tokens.sharding import Sharding
+from mixlm.encoding.tokens.token_tables import TokenTable
+from mixlm.encoding.tokens.tokenizer_pool import TokenizerPool, cores
 from mixlm.model.tokenizers import build_tokenizer, open_tokenizer
 from vqvae import ChunkVQVAE, ChunkVQVAEConfig
 from vqvae.options import PAPERS_CODES

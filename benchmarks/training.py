@@ -24,7 +24,7 @@ from mixlm.model.collator import Collator
 from mixlm.model.forward import logits_at, scored_batch, scored_places
 from mixlm.model.special_tokens import SpecialIds
 from mixlm.training.loss import MixedLoss
-from mixlm.training.mixed_dataset import MixedDataset
+from mixlm.training.rows.mixed_dataset import MixedDataset
 from vqvae import Cutting
 
 

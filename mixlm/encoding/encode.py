@@ -29,10 +29,10 @@ from mixlm.encoding.manifest import (
 )
 from mixlm.encoding.options import EncodingOptions, check_reader
 from mixlm.encoding.shard_files import add_counts, align_columns, encode_table, shard_counts, write_shard
-from mixlm.encoding.sharding import Shard, Sharding
-from mixlm.encoding.token_store import TokenStore
-from mixlm.encoding.token_tables import TokenRows, TokenTables, tell_answers
-from mixlm.encoding.tokenizer_pool import TokenizerPool, open_checked
+from mixlm.encoding.tokens.sharding import Shard, Sharding
+from mixlm.encoding.tokens.token_store import TokenStore
+from mixlm.encoding.tokens.token_tables import TokenRows, TokenTables, tell_answers
+from mixlm.encoding.tokens.tokenizer_pool import TokenizerPool, open_checked
 from mixlm.errors import InputError
 from mixlm.model.tokenizers import save_base_tokenizer
 from mixlm.processes import Processes

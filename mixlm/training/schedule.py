@@ -7,7 +7,7 @@ from transformers import TrainerCallback, TrainerState, TrainingArguments
 
 from mixlm.methods.base import Progress
 from mixlm.run import Run
-from mixlm.training.mixed_dataset import MeasuredDataset, MixedDataset
+from mixlm.training.rows.mixed_dataset import MeasuredDataset, MixedDataset
 
 
 class Schedule(TrainerCallback):

@@ -31,9 +31,7 @@ from mixlm.model.tokenizers import check_reopening
 from mixlm.model.vocabulary import extend_vocabulary, start_from_codes, start_from_text
 from mixlm.processes import Processes
 from mixlm.run import Run
-from mixlm.training.inputs import leave_out_long, open_data
 from mixlm.training.latent_warning import LatentWarning
-from mixlm.training.mixed_dataset import MeasuredDataset, MixedDataset
 from mixlm.training.model_card import write_card
 from mixlm.training.new_rows import NewRows
 from mixlm.training.options import TrainingOptions
@@ -48,6 +46,8 @@ from mixlm.training.preflight import (
     tell_namesakes,
     warn_of_schedule,
 )
+from mixlm.training.rows.inputs import leave_out_long, open_data
+from mixlm.training.rows.mixed_dataset import MeasuredDataset, MixedDataset
 from mixlm.training.schedule import Schedule
 from mixlm.training.trainer import MixedTrainer, trainer_arguments
 from vqvae.advance import Advance

@@ -16,9 +16,9 @@ from mixlm.model.special_tokens import IGNORED
 from mixlm.model.thoughts.stop import STOP
 from mixlm.processes import Processes
 from mixlm.training.loss import MixedLoss
-from mixlm.training.mixed_dataset import EpochSampler, MixedDataset
 from mixlm.training.new_rows import NewRows, learn_apart
 from mixlm.training.options import TrainingOptions
+from mixlm.training.rows.mixed_dataset import EpochSampler, MixedDataset
 from mixlm.training.schedule import Schedule
 from vqvae.training.trainer_base import QuietTrainer, base_arguments
 

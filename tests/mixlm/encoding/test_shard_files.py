@@ -3,7 +3,7 @@ from pyarrow import parquet
 
 from mixlm.data.tables import row_table
 from mixlm.encoding.shard_files import add_counts, align_columns, count_table, encode_table, shard_counts, write_shard
-from mixlm.encoding.token_tables import TokenTable
+from mixlm.encoding.tokens.token_tables import TokenTable
 from tests.vqvae_rows import random_rows, random_vqvae
 from vqvae import Cutting
 

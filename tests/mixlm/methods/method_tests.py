@@ -22,9 +22,9 @@ from mixlm.generation.plan import Request
 from mixlm.methods import METHODS, Method, Progress, build_method
 from mixlm.methods.base import recoded
 from mixlm.model.collator import pad
-from mixlm.training.inputs import open_data
-from mixlm.training.mixed_dataset import EpochSampler, MixedDataset
 from mixlm.training.options import TrainingOptions
+from mixlm.training.rows.inputs import open_data
+from mixlm.training.rows.mixed_dataset import EpochSampler, MixedDataset
 from mixlm.training.train import train
 from tests.coded_rows import fixed
 from tests.interruption import Interrupted, interrupt_at

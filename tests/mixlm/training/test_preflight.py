@@ -11,9 +11,9 @@ from mixlm.methods import Method, build_method
 from mixlm.model.special_tokens import SpecialIds, add_project_tokens, latent_span
 from mixlm.model.tokenizers import build_tokenizer
 from mixlm.run import Run
-from mixlm.training.inputs import leave_out_long
 from mixlm.training.options import TrainingOptions
 from mixlm.training.preflight import check_folder, check_start, checkpoint_step, tell_namesakes, warn_of_schedule
+from mixlm.training.rows.inputs import leave_out_long
 from mixlm.training.train import train
 from tests.coded_rows import fixed
 from tests.tiny_data import write_raw, write_scratch

@@ -12,8 +12,8 @@ from mixlm.generation.engine import Engine
 from mixlm.methods import build_method
 from mixlm.model.special_tokens import SpecialIds
 from mixlm.run import Run, load_run
-from mixlm.training.mixed_dataset import MeasuredDataset, MixedDataset
 from mixlm.training.options import TrainingOptions
+from mixlm.training.rows.mixed_dataset import MeasuredDataset, MixedDataset
 from mixlm.training.schedule import Schedule
 from mixlm.training.train import train
 from mixlm.training.trainer import MixedTrainer

@@ -113,7 +113,7 @@ def first_batch(raw: str, run) -> tuple[list[Row], object]:
     """The samples of the first step as rows, and as a batch with their labels."""
     from mixlm.data.samples import read_samples
     from mixlm.data.tokenization import tokenize_samples
-    from mixlm.training.mixed_dataset import MixedDataset
+    from mixlm.training.rows.mixed_dataset import MixedDataset
 
     data = MixedDataset(
         tokenize_samples(run.tokenizer(), run.template, read_samples(raw)), run.method, OPTIONS.batch_size

@@ -14,9 +14,9 @@ from mixlm.methods import build_method
 from mixlm.model.collator import Collator
 from mixlm.model.special_tokens import SpecialIds
 from mixlm.run import Run
-from mixlm.training.mixed_dataset import EpochSampler, MixedDataset
 from mixlm.training.new_rows import NewRows
 from mixlm.training.options import TrainingOptions
+from mixlm.training.rows.mixed_dataset import EpochSampler, MixedDataset
 from mixlm.training.schedule import Schedule
 from mixlm.training.train import compiling
 from mixlm.training.trainer import MixedTrainer, trainer_arguments

@@ -5,7 +5,7 @@ from torch.utils.data import DataLoader
 from mixlm.errors import InputError
 from mixlm.methods import build_method
 from mixlm.model.special_tokens import SpecialIds
-from mixlm.training.mixed_dataset import EpochSampler, MixedDataset
+from mixlm.training.rows.mixed_dataset import EpochSampler, MixedDataset
 from tests.coded_rows import fixed
 
 

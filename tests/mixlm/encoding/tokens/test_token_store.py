@@ -2,11 +2,11 @@ import json
 
 import pytest
 
-from mixlm.encoding.sharding import Shard
-from mixlm.encoding.token_store import TokenStore
-from mixlm.encoding.token_tables import TokenRows
-from mixlm.encoding.tokenizer_pool import TokenizerPool
-from tests.mixlm.encoding.test_tokenizer_pool import ROWS, expected, pool_of
+from mixlm.encoding.tokens.sharding import Shard
+from mixlm.encoding.tokens.token_store import TokenStore
+from mixlm.encoding.tokens.token_tables import TokenRows
+from mixlm.encoding.tokens.tokenizer_pool import TokenizerPool
+from tests.mixlm.encoding.tokens.test_tokenizer_pool import ROWS, expected, pool_of
 
 
 @pytest.fixture

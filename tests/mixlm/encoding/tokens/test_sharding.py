@@ -4,7 +4,7 @@ import pytest
 
 from mixlm.data.template import Template
 from mixlm.encoding.options import EncodingOptions
-from mixlm.encoding.sharding import MOST_VALID, Shard, Sharding
+from mixlm.encoding.tokens.sharding import MOST_VALID, Shard, Sharding
 from mixlm.errors import InputError
 from vqvae import VQVAETrainingOptions
 

@@ -12,7 +12,7 @@ import pyarrow
 
 from mixlm.data.responses import tell_rules
 from mixlm.data.tables import PARTS, flat_lists
-from mixlm.encoding.sharding import Shard
+from mixlm.encoding.tokens.sharding import Shard
 
 
 class TokenTable(NamedTuple):

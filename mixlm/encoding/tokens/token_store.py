@@ -9,8 +9,8 @@ from typing import Any
 import pyarrow
 
 from mixlm.atomic_files import whole_file, whole_path
-from mixlm.encoding.sharding import Shard
-from mixlm.encoding.token_tables import TokenTable, TokenTables
+from mixlm.encoding.tokens.sharding import Shard
+from mixlm.encoding.tokens.token_tables import TokenTable, TokenTables
 from vqvae.advance import Advance
 
 

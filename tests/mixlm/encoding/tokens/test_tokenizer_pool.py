@@ -11,11 +11,11 @@ import pytest
 from mixlm.data.samples import to_sample
 from mixlm.data.template import Template
 from mixlm.data.tokenization import tokenize_samples
-from mixlm.encoding import tokenizer_pool
 from mixlm.encoding.options import EncodingOptions
-from mixlm.encoding.sharding import Sharding
-from mixlm.encoding.token_tables import tell_answers
-from mixlm.encoding.tokenizer_pool import TokenizerPool
+from mixlm.encoding.tokens import tokenizer_pool
+from mixlm.encoding.tokens.sharding import Sharding
+from mixlm.encoding.tokens.token_tables import tell_answers
+from mixlm.encoding.tokens.tokenizer_pool import TokenizerPool
 from mixlm.errors import InputError
 from mixlm.model.tokenizers import build_tokenizer
 from tests.tiny_data import raw_rows
@@ -23,7 +23,7 @@ from tests.tiny_data import raw_rows
 
 PROGRAM = """
 import json, sys, time
-from tests.mixlm.encoding.test_tokenizer_pool import pool_of
+from tests.mixlm.encoding.tokens.test_tokenizer_pool import pool_of
 
 if __name__ == "__main__":
     with pool_of(sys.argv[1], processes=2) as work:

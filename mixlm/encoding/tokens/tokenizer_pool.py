@@ -24,9 +24,9 @@ from mixlm.data.samples import Sample, try_sample
 from mixlm.data.tables import COLUMNS, row_table
 from mixlm.data.tokenization import tokenize_samples
 from mixlm.encoding.options import EncodingOptions
-from mixlm.encoding.sharding import Shard, Sharding
 from mixlm.encoding.survival import check_survival
-from mixlm.encoding.token_tables import TokenTable
+from mixlm.encoding.tokens.sharding import Shard, Sharding
+from mixlm.encoding.tokens.token_tables import TokenTable
 from mixlm.errors import InputError
 from mixlm.model.tokenizers import check_reopening, open_tokenizer
 
