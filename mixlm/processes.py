@@ -1,11 +1,15 @@
 """The processes that accelerate or torchrun started for one command."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from mixlm.errors import InputError
+from vqvae.atomic_files import lock
+from vqvae.one_writer import one_writer
 
 
 def pick_device(name: str = "auto") -> str:
@@ -62,6 +66,26 @@ class Processes:
             from accelerate import PartialState
 
             PartialState(cpu=not torch.accelerator.is_available()).wait_for_everyone()
+
+    @contextmanager
+    def one_launch(self, folder: str | Path) -> Iterator[None]:
+        """Keep other launches from writing into a folder, until the last process of this one has left the block.
+
+        Raises:
+            InputError: In the first process, as ``one_writer``.
+        """
+        with ExitStack() as stack:
+            if self.first:
+                held = stack.enter_context(one_writer(folder))
+                if self.count > 1:
+                    lock(held, shared=True)
+            self.wait()
+            if not self.first:
+                held = os.open(folder, os.O_RDONLY)
+                stack.callback(os.close, held)
+                lock(held, shared=True)
+            self.wait()
+            yield
 
     def agree(self, value: str) -> str:
         """Return the value that the first process has; all have to come here."""

@@ -8,7 +8,6 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mixlm.atomic_files import whole_file
 from mixlm.data.chat.rendering import dated
 from mixlm.data.samples import CheckName
 from mixlm.data.template import Template
@@ -17,6 +16,7 @@ from mixlm.errors import InputError
 from mixlm.methods import Method, Progress, build_method
 from mixlm.model.special_tokens import SpecialIds, special_ids
 from mixlm.model.tokenizers import INFO_NAME
+from vqvae.atomic_files import whole_file
 from vqvae.model.cutting import Cutting
 
 

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from mixlm.atomic_files import checksum
 from mixlm.errors import InputError
+from vqvae.atomic_files import checksum
 from vqvae.options import PAPERS_CODES
 
 

@@ -7,11 +7,11 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple, TextIO
 
-from mixlm.atomic_files import whole_file
 from mixlm.data.reading import open_raw, read_rows
 from mixlm.data.responses import compile_pattern, count_rules
 from mixlm.data.samples import Sample, read_question, try_sample
 from mixlm.errors import InputError
+from vqvae.atomic_files import whole_file
 
 
 def write_rows(path: str | Path, rows: Iterable[Mapping[str, Any]], limit: int | None = None) -> int:

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from pyarrow import parquet
 
-from mixlm.atomic_files import whole_file
 from mixlm.data.tables import lists_of
 from mixlm.encoding import USAGE, VQVAE
 from mixlm.errors import InputError
+from vqvae.atomic_files import whole_file
 
 
 if TYPE_CHECKING:

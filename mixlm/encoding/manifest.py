@@ -6,7 +6,6 @@ from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mixlm.atomic_files import checksum, whole_file
 from mixlm.data.chat.rendering import clock_note, dated
 from mixlm.data.samples import CheckName
 from mixlm.data.template import Template
@@ -15,6 +14,7 @@ from mixlm.encoding.options import EncodingOptions
 from mixlm.errors import InputError
 from mixlm.model.tokenizers import tokenizer_fingerprint
 from vqvae import ChunkVQVAEConfig
+from vqvae.atomic_files import checksum, whole_file
 from vqvae.options import PAPERS_CODES, VQVAEModelOptions
 
 

@@ -8,11 +8,11 @@ import numpy as np
 import pyarrow
 from pyarrow import parquet
 
-from mixlm.atomic_files import whole_path
 from mixlm.data.responses import FIGURE
 from mixlm.data.tables import PARTS, list_array, lists_of
 from mixlm.encoding.tokens.token_tables import TokenTable
 from vqvae import Cutting
+from vqvae.atomic_files import whole_path
 from vqvae.model.coder import ChunkCoder
 
 

@@ -18,7 +18,6 @@ import yaml
 from transformers import AutoConfig
 
 import mixlm
-from mixlm.atomic_files import whole_file
 from mixlm.data.tables import Row
 from mixlm.data.template import THOUGHT_END, Template
 from mixlm.data.tokenization import starting_ids
@@ -28,6 +27,7 @@ from mixlm.generation.engine import Engine
 from mixlm.generation.questions import readable_ids
 from mixlm.model.abilities import context_length
 from mixlm.run import Run
+from vqvae.atomic_files import whole_file
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,8 @@ from contextlib import ExitStack
 from itertools import cycle, islice
 from pathlib import Path
 
-from mixlm.atomic_files import whole_file
 from mixlm.processes import Processes
+from vqvae.atomic_files import whole_file
 
 
 class SharedFile:

@@ -7,7 +7,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mixlm.atomic_files import whole_file
 from mixlm.data.template import Template
 from mixlm.encoding.manifest import changed_arguments
 from mixlm.errors import InputError
@@ -17,6 +16,7 @@ from mixlm.model.special_tokens import namesakes
 from mixlm.model.thoughts.passes import obstacle
 from mixlm.run import INFO_NAME, load_run
 from mixlm.training.options import TrainingOptions
+from vqvae.atomic_files import whole_file
 from vqvae.training.trainer_base import CHECKPOINTS, last_checkpoint
 
 

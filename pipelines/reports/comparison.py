@@ -8,11 +8,11 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from mixlm.atomic_files import whole_file
 from mixlm.comparison.plot import draw_pareto
 from mixlm.comparison.summary import FREE, Pair, Summary, compare_all, summarize_results
 from pipelines.grid.plan import Plan
 from pipelines.grid.run import finished_results
+from vqvae.atomic_files import whole_file
 
 
 _FEWEST = 0.001

@@ -9,11 +9,11 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from mixlm.atomic_files import whole_file
 from mixlm.comparison.summary import FREE
 from mixlm.encoding import MANIFEST, USAGE, VQVAE
 from pipelines.demo_plan import MODELS, SUMMARY
 from pipelines.reports.encoding import carried_by
+from vqvae.atomic_files import whole_file
 
 
 STAGE1 = (

@@ -10,7 +10,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from mixlm.atomic_files import whole_file
+from vqvae.atomic_files import whole_file
 
 
 LEAST_WIDTH = 120

@@ -8,10 +8,10 @@ from typing import Any
 
 import pyarrow
 
-from mixlm.atomic_files import whole_file, whole_path
 from mixlm.encoding.tokens.sharding import Shard
 from mixlm.encoding.tokens.token_tables import TokenTable, TokenTables
 from vqvae.advance import Advance
+from vqvae.atomic_files import whole_file, whole_path
 
 
 class TokenStore:

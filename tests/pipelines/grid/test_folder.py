@@ -29,7 +29,7 @@ def test_a_folder_is_made_and_may_be_claimed_again(tmp_path):
 def test_two_processes_do_not_work_in_one_folder_and_a_killed_one_does_not_keep_it(tmp_path):
     process = subprocess.Popen([sys.executable, "-c", HOLD, str(tmp_path)], stdout=subprocess.PIPE, text=True)
     assert process.stdout.readline() == "held\n"
-    with pytest.raises(InputError, match="another mixlm compare works there"), claimed(tmp_path):
+    with pytest.raises(InputError, match="another command writes there"), claimed(tmp_path):
         pass
     process.send_signal(signal.SIGKILL)
     process.communicate()
@@ -40,7 +40,7 @@ def test_two_processes_do_not_work_in_one_folder_and_a_killed_one_does_not_keep_
 def test_a_command_that_outlives_us_keeps_the_folder(tmp_path):
     with claimed(tmp_path) as lock:
         left = subprocess.Popen(["sleep", "600"], pass_fds=[lock])
-    with pytest.raises(InputError, match="another mixlm compare works there"), claimed(tmp_path):
+    with pytest.raises(InputError, match="another command writes there"), claimed(tmp_path):
         pass
     left.kill()
     left.wait()

@@ -138,7 +138,7 @@ def test_a_killed_comparisons_command_keeps_the_folder(bench):
     process.wait()
     refused = bench.compare()
     os.killpg(int(Path("waiting").read_text()), signal.SIGKILL)
-    assert refused.exit_code == 1 and "out: another mixlm compare works there" in refused.stderr
+    assert refused.exit_code == 1 and "out: another command writes there" in refused.stderr
 
 
 def files(**changes):
@@ -173,7 +173,7 @@ def test_a_second_process_is_refused(bench):
     with claimed(Path("out")):
         refused = bench.compare()
     assert refused.exit_code == 1 and bench.log() == []
-    assert "out: another mixlm compare works there" in refused.stderr
+    assert "out: another command writes there" in refused.stderr
 
 
 @pytest.mark.parametrize("name", ["results.jsonl", "parts.jsonl"])
