@@ -2,6 +2,7 @@
 # make test           all tests but the next
 # make test-latents   what trained codes hold and what they do not: some minutes of training
 # make test-architectures   every causal type of transformers: the table of docs/MODELS.md, some minutes
+# make test-faults   kills at every file operation, races, damage, malformed input: counts, about an hour
 # make lint           style and formatting
 # make bench          speed, as ratios within one run
 # Each does its own set-up in .venv; needs Python 3.11 or later, make and a C compiler.
@@ -10,7 +11,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/ready
 
-.PHONY: demo test test-latents test-architectures lint bench clean
+.PHONY: demo test test-latents test-architectures test-faults lint bench clean
 
 demo: $(READY)
 	$(BIN)/mixlm demo
@@ -23,6 +24,9 @@ test-latents: $(READY)
 
 test-architectures: $(READY)
 	$(BIN)/python -m tests.architectures.sweep
+
+test-faults: $(READY)
+	$(BIN)/python -m tests.faults $(FAULTS_OPTIONS)
 
 lint: $(READY)
 	$(BIN)/ruff check .
