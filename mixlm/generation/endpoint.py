@@ -6,19 +6,19 @@ then an answer is its text and its number of tokens. The first request that is
 answered finds out which it is.
 """
 
-import os
+import json
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any, NamedTuple
 
-from requests import RequestException, Response, Session, get
-from requests.adapters import HTTPAdapter
 from transformers import AutoConfig
-from urllib3.util import Retry
 
 from mixlm.data.tokenization import starting_ids
+from mixlm.data.values import is_text
 from mixlm.errors import InputError
 from mixlm.generation.answers import Answer, TokenCounts, read_answer
+from mixlm.generation.connection import PASSING, Connection, NoAnswer, Reply
 from mixlm.generation.engine import Engine, end_ids
 from mixlm.generation.options import GenerationOptions
 from mixlm.generation.plan import Answerer, Pending, Request
@@ -27,10 +27,10 @@ from vqvae.advance import Advance
 from vqvae.errors import require_between
 
 
-PATIENCE = 600  # seconds for one answer
-PASSING = (408, 409, 429, 500, 502, 503, 504)  # statuses after which the same request may succeed
 REFUSED = (400, 404, 422)  # statuses of a server that does not know what it is asked for
 CLOSED = (401, 403, 404)  # statuses that no question will change
+_LONGEST_NAME = 1000  # letters of a model's
+_MOST_TOKENS = 2**31
 
 
 class Form(NamedTuple):
@@ -69,35 +69,28 @@ class Endpoint(Answerer):
                 f"{self.run.path}: method '{self.run.method_name}' feeds hidden states back, which no server does; "
                 "leave out --endpoint"
             )
-        if not str(url).startswith(("http://", "https://")):
-            raise InputError(f"--endpoint {url}: is no address of a server; begin with http:// or https://")
         require_between("concurrency", concurrency, 1)
-        self.url = f"{url.rstrip('/').removesuffix('/v1')}/v1"
+        self.server = Connection(url, concurrency, retries)
+        self.url = self.server.url
         self.context = context_length(AutoConfig.from_pretrained(self.run.path))
         self.ends = end_ids(self.run.generation_config(), self.run.ids)
-        waiting = Retry(retries, backoff_factor=0.5, status_forcelist=PASSING, allowed_methods=None)
-        waiting.raise_on_status = False
-        self.session = Session()
-        for kind in ("http://", "https://"):
-            self.session.mount(kind, HTTPAdapter(pool_maxsize=concurrency, max_retries=waiting))
-        if key := os.environ.get("OPENAI_API_KEY"):
-            self.session.headers["Authorization"] = f"Bearer {key}"
         self.name = name or self._served_name()
         self.form = Form()
 
     def _served_name(self) -> str:
         try:
-            found = get(f"{self.url}/models", headers=self.session.headers, timeout=PATIENCE)
-        except RequestException as error:
+            found = self.server.get("/models").json()
+        except NoAnswer as error:
             raise self._no_server(error) from None
         try:
-            names = [model["id"] for model in found.json()["data"]]
-        except (ValueError, KeyError, TypeError):
+            names = [model["id"] for model in found["data"]]
+        except (KeyError, TypeError):
             names = []
-        return names[0] if len(names) == 1 else str(self.run.path)
+        known = len(names) == 1 and isinstance(names[0], str) and len(names[0]) <= _LONGEST_NAME
+        return names[0] if known else str(self.run.path)
 
-    def _no_server(self, error: RequestException) -> InputError:
-        return InputError(f"{self.url}: no server answers ({_reason(error)}); start one, or check --endpoint")
+    def _no_server(self, error: NoAnswer) -> InputError:
+        return InputError(f"{self.url}: no server answers ({error}); start one, or check --endpoint")
 
     def plan(self, requests: Sequence[Request], options: GenerationOptions) -> list[Pending]:
         """Find out whether a server can decode as asked, and list the answers.
@@ -152,7 +145,7 @@ class Endpoint(Answerer):
         form = self.form
         try:
             reply = first = self._post(one, options, form)
-            if reply.status_code in REFUSED and form.takes_ids:
+            if reply.status in REFUSED and form.takes_ids:
                 form = Form(takes_ids=False, returns_ids=False)
                 reply = self._post(one, options, form)
             if reply.ok and form.returns_ids and not isinstance(_choice(reply, self.url).get("token_ids"), list):
@@ -160,25 +153,25 @@ class Endpoint(Answerer):
                 reply = first = self._post(one, options, form)
         except UnreadableText as error:
             return _unanswered(str(error))
-        except RequestException as error:
+        except NoAnswer as error:
             raise self._no_server(error) from None
-        if reply.status_code in CLOSED or reply.status_code in PASSING:
-            raise InputError(f"{self.url}: refuses {one.request.name}: {_message(reply)}")
+        if reply.status in CLOSED or reply.status in PASSING:
+            raise InputError(f"{self.url}: refuses {one.request.name}: {self._message(reply)}")
         if not reply.ok:
-            return _unanswered(_message(first))
+            return _unanswered(self._message(first))
         answer, self.form = self._read(one, reply, form), form
         return answer
 
     def _ask(self, one: Pending, options: GenerationOptions) -> Answer:
         try:
             reply = self._post(one, options, self.form)
-            return self._read(one, reply, self.form) if reply.ok else _unanswered(_message(reply))
+            return self._read(one, reply, self.form) if reply.ok else _unanswered(self._message(reply))
         except InputError as error:
             return _unanswered(str(error))
-        except RequestException as error:
-            return _unanswered(_reason(error))
+        except NoAnswer as error:
+            return _unanswered(str(error))
 
-    def _post(self, one: Pending, options: GenerationOptions, form: Form) -> Response:
+    def _post(self, one: Pending, options: GenerationOptions, form: Form) -> Reply:
         """Send one request; passing failures are repeated."""
         temperature = options.temperature if options.temperature is not None else float(options.sampling)
         body = {"model": self.name, "max_tokens": one.budget, "temperature": temperature}
@@ -188,7 +181,7 @@ class Endpoint(Answerer):
             body |= {"top_k": options.top_k} if options.top_k else {}
         if form.returns_ids:
             body |= {"return_token_ids": True, "skip_special_tokens": False}
-        return self.session.post(f"{self.url}/completions", json=body, timeout=PATIENCE)
+        return self.server.post("/completions", json.dumps(body).encode())
 
     def _as_text(self, one: Pending) -> str:
         """Return what the model is given as text of which a server makes the same ids, or refuse it."""
@@ -202,18 +195,27 @@ class Endpoint(Answerer):
             )
         return text
 
-    def _read(self, one: Pending, reply: Response, form: Form) -> Answer:
+    def _read(self, one: Pending, reply: Reply, form: Form) -> Answer:
         choice, added = _choice(reply, self.url), one.given[len(one.request.prompt_ids) :]
         stopped = choice.get("finish_reason") == "stop"
         if not form.returns_ids:
             used = choice["completion_tokens"]
-            if type(used) is not int:
+            if type(used) is not int or not 0 <= used < _MOST_TOKENS:
                 raise InputError(f"{self.url}: does not say how many tokens an answer has; choose another server")
-            return Answer(choice["text"], TokenCounts(unsorted=len(added) + used), stopped)
+            return Answer(self.server.hidden(choice["text"]), TokenCounts(unsorted=len(added) + used), stopped)
         ids = self._ids(choice.get("token_ids"))
         if stopped and not (ids and ids[-1] in self.ends):
             ids.append(self.run.ids.eos)  # some leave out the token at which they stopped
-        return read_answer([*added, *ids], self.tokenizer, self.run.ids, self.ends)
+        answer = read_answer([*added, *ids], self.tokenizer, self.run.ids, self.ends)
+        return replace(answer, text=self.server.hidden(answer.text))
+
+    def _message(self, reply: Reply) -> str:
+        """Return what a server says about its refusal, in one line."""
+        body = reply.json()
+        error = body.get("error", body) if isinstance(body, dict) else body
+        said = error.get("message") or error.get("detail") or error if isinstance(error, dict) else error
+        text = said if isinstance(said, str) else reply.body.decode(errors="replace")
+        return f"status {reply.status}, {self.server.said(text)}"
 
     def _ids(self, given: Any) -> list[int]:
         """Return token ids that a server sent, or refuse those that are none of this run's."""
@@ -223,36 +225,18 @@ class Endpoint(Answerer):
         return given
 
 
-def _choice(reply: Response, url: str) -> dict[str, Any]:
+def _choice(reply: Reply, url: str) -> dict[str, Any]:
     """Return what a server wrote, a text at least, with the number of tokens where it tells one."""
     try:
         body = reply.json()
         choice, usage = body["choices"][0], body.get("usage")
         used = usage.get("completion_tokens") if isinstance(usage, dict) else None
         choice = {**choice, "completion_tokens": used}
-    except (ValueError, KeyError, IndexError, TypeError):
+    except (KeyError, IndexError, TypeError, AttributeError):
         choice = {}
-    if not isinstance(choice.get("text"), str):
+    if not isinstance(choice.get("text"), str) or not is_text(choice["text"]):
         raise InputError(f"{url}: its answer is none of a completions server; check --endpoint")
     return choice
-
-
-def _message(reply: Response) -> str:
-    """Return what a server says about its refusal, in one line."""
-    try:
-        body = reply.json()
-        error = body.get("error", body)
-        said = error.get("message") or error.get("detail") or error if isinstance(error, dict) else error
-    except (ValueError, AttributeError):
-        said = reply.text
-    return f"status {reply.status_code}, {' '.join(str(said).split())[:200]}"
-
-
-def _reason(error: Exception) -> str:
-    """Return the innermost reason of a failed request, in one line."""
-    while error.__cause__ or error.__context__:
-        error = error.__cause__ or error.__context__
-    return " ".join(str(error).split())[:200]
 
 
 def _unanswered(why: str) -> Answer:
