@@ -8,6 +8,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mixlm.damage import folder_sums, is_light, remedy, require_whole
 from mixlm.data.chat.rendering import dated
 from mixlm.data.samples import CheckName
 from mixlm.data.template import Template
@@ -17,6 +18,7 @@ from mixlm.methods import Method, Progress, build_method
 from mixlm.model.special_tokens import SpecialIds, special_ids
 from mixlm.model.tokenizers import INFO_NAME
 from vqvae.atomic_files import whole_file
+from vqvae.checksums import SUMS, sealed, unsealed
 from vqvae.model.cutting import Cutting
 
 
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     import torch
     from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase
 
+ADAPTER = "adapter"  # folder of the LoRA that a run was trained with
 BASE = "base"  # in place of a method: of a model that was not trained here
 FORMAT_VERSION = 1
 
@@ -146,20 +149,22 @@ class Run:
         return GenerationConfig.from_pretrained(self.path) if here else GenerationConfig()
 
     def save(self) -> None:
-        """Write ``mixlm.json``, the mark of a finished run, in one step."""
+        """Write ``mixlm.json``, the mark of a finished run, in one step, with the checksums of all that is there."""
         values = {name: value for name, value in asdict(self).items() if name not in ("path", "template", "ids")}
         values["format_version"] = FORMAT_VERSION
         values["template"], values["ids"] = self.template.to_dict(), self.ids.to_dict()
         values["versions"] = self.versions or package_versions()
+        values[SUMS] = folder_sums(self.path, ("", VQVAE, ADAPTER))
         with whole_file(self.path / INFO_NAME) as file:
-            file.write(json.dumps(values, indent=2, ensure_ascii=False) + "\n")
+            file.write(json.dumps(sealed(values), indent=2, ensure_ascii=False) + "\n")
 
 
 def load_run(path: str | Path) -> Run:
     """Open a finished run.
 
     Raises:
-        InputError: If the folder or its ``mixlm.json`` is missing or damaged, or a newer version wrote it.
+        InputError: If the folder, its ``mixlm.json`` or a file beside it is missing or damaged, or a newer version
+            wrote it.
     """
     path = Path(path)
     if not path.is_dir():
@@ -169,14 +174,22 @@ def load_run(path: str | Path) -> Run:
         raise InputError(
             f"{path}: no {INFO_NAME}, so not a finished run; run the mixlm-train command of it again to finish it"
         )
+    run = _read_info(path, info)
+    require_whole(path, is_light)  # weights are looked at when they are opened
+    return run
+
+
+def _read_info(path: Path, info: Path) -> Run:
+    """Read ``mixlm.json``; an ``InputError`` if it is damaged, or a newer version wrote it."""
     try:
-        values = json.loads(info.read_text(encoding="utf-8"))
+        values = unsealed(info.read_bytes())
         written = values.pop("format_version")
+        values.pop(SUMS, None)
         if written <= FORMAT_VERSION:
             template, ids = Template.from_dict(values.pop("template")), SpecialIds(**values.pop("ids"))
             return Run(path=path, template=template, ids=ids, **values)
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise InputError(f"{info}: damaged ({error}); train the run again") from None
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise InputError(f"{info}: damaged ({error}); {remedy(path)}") from None
     raise InputError(f"{info}: written by a newer mixlm (format {written}); update mixlm")
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from mixlm.encoding.manifest import read_manifest
 from mixlm.errors import InputError
 from vqvae.atomic_files import checksum
 from vqvae.options import PAPERS_CODES
@@ -94,7 +95,7 @@ def make_result(
 
 def _of_codes(manifest: Path) -> tuple[dict[str, str], dict[str, Any]]:
     """Return what kind of codes an encoding has, and the figures of its stage 1."""
-    encoding = PAPERS_CODES | json.loads(manifest.read_text(encoding="utf-8"))
+    encoding = read_manifest(manifest.parent)
     codebook = encoding["codebook"]
     kind = {name: encoding[name] for name in PAPERS_CODES}
     return kind, {name: _rounded(codebook[name]) for name in _STAGE_1 if name in codebook}

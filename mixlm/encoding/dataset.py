@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mixlm.damage import require_whole
 from mixlm.data.samples import CheckName
 from mixlm.data.template import Template
 from mixlm.encoding import MANIFEST, TOKENIZER, VQVAE
@@ -90,13 +91,15 @@ class EncodedData:
 
 
 def load_encoded(path: str | Path) -> EncodedData:
-    """Open a whole encoded dataset; an ``InputError`` if there is none, or it is unfinished."""
+    """Open a whole encoded dataset; an ``InputError`` if there is none, or it is unfinished or damaged."""
     path = Path(path)
     if not is_encoded(path):
         raise InputError(f"{path}: no {MANIFEST}, so no encoded dataset; make one with mixlm-encode")
     manifest = read_manifest(path)
     if not manifest["complete"]:
         raise InputError(f"{path}: encoding has not finished; run the mixlm-encode command of it again to go on")
+    for folder in (path, path / TOKENIZER, path / VQVAE):
+        require_whole(folder)
     return EncodedData(path, manifest, _load_split(path, manifest, "train"), _load_split(path, manifest, "valid"))
 
 
@@ -127,7 +130,8 @@ def _with_ends(rows: "Dataset", rate: int) -> "Dataset":
 
 
 def open_vqvae(folder: str | Path, dtype: "torch.dtype | None" = None) -> ChunkCoder:
-    """Open a trained VQ-VAE; an ``InputError`` if the folder holds none, or its weights are no numbers."""
+    """Open a trained VQ-VAE; an ``InputError`` if the folder holds none or is damaged, or weights are no numbers."""
+    require_whole(folder)
     if not (Path(folder) / "config.json").is_file():
         raise InputError(f"{folder}: no trained VQ-VAE; give the vqvae/ folder of an encoded dataset")
     try:

@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 
+from mixlm.damage import folder_sums
 from mixlm.encoding import TOKENIZER, VQVAE
 from mixlm.encoding.code_usage import write_usage
 from mixlm.encoding.dataset import open_vqvae
@@ -38,6 +39,7 @@ from mixlm.model.tokenizers import save_base_tokenizer
 from mixlm.processes import Processes
 from vqvae import ChunkVQVAEConfig, PredictiveVQVAE, Reader, Stage1Training, evaluate_vqvae, merge_codes, probe_codes
 from vqvae.advance import Advance
+from vqvae.checksums import SUMS
 from vqvae.model.chunks import TokenRow, has_chunk
 from vqvae.model.coder import ChunkCoder
 from vqvae.training.trainer_base import CHECKPOINTS
@@ -282,7 +284,8 @@ class _Encoding:
             align_columns(paths[split], self.manifest["compression_rate"])
         counts = {split: add_counts(map(shard_counts, paths[split])) for split in paths}
         write_usage(self.out, names["train"], self.manifest["compression_rate"], self.tokenizer)
-        self.manifest |= {"counts": counts, "shards": names, "complete": True}
+        sums = folder_sums(self.out, ("", TOKENIZER, VQVAE))
+        self.manifest |= {"counts": counts, "shards": names, "complete": True, SUMS: sums}
         write_manifest(self.out, self.manifest)
         shutil.rmtree(self.out / TOKENS, ignore_errors=True)
         for draft in self.out.glob(".*.tmp"):  # of a process that was killed while it wrote

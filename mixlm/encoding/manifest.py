@@ -6,6 +6,7 @@ from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mixlm.damage import remedy
 from mixlm.data.chat.rendering import clock_note, dated
 from mixlm.data.samples import CheckName
 from mixlm.data.template import Template
@@ -15,6 +16,7 @@ from mixlm.errors import InputError
 from mixlm.model.tokenizers import tokenizer_fingerprint
 from vqvae import ChunkVQVAEConfig
 from vqvae.atomic_files import checksum, whole_file
+from vqvae.checksums import sealed, unsealed
 from vqvae.options import PAPERS_CODES, VQVAEModelOptions
 
 
@@ -34,19 +36,19 @@ def read_manifest(path: str | Path) -> dict[str, Any]:
     """Read the manifest of an encoded dataset, whole or not; an ``InputError`` if it is damaged or newer than this."""
     file = Path(path) / MANIFEST
     try:
-        manifest = json.loads(file.read_text(encoding="utf-8"))
-        version = manifest["format_version"]
-    except (ValueError, KeyError, TypeError):
-        raise InputError(f"{file}: damaged; encode again into another --out") from None
+        manifest = unsealed(file.read_bytes())
+        version = int(manifest["format_version"])
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise InputError(f"{file}: damaged ({error}); {remedy(Path(path))}") from None
     if version > MANIFEST_VERSION:
         raise InputError(f"{file}: written by a newer mixlm (format {version}); update mixlm")
     return PAPERS_CODES | manifest
 
 
 def write_manifest(path: Path, manifest: dict[str, Any]) -> None:
-    """Write the manifest in one step, so that it is never half there."""
+    """Write the manifest in one step, so that it is never half there, with a digest of itself."""
     with whole_file(path / MANIFEST) as file:
-        file.write(json.dumps(manifest, indent=2, ensure_ascii=False) + "\n")
+        file.write(json.dumps(sealed(manifest), indent=2, ensure_ascii=False) + "\n")
 
 
 def describe_arguments(traces: str, model: str, options: EncodingOptions) -> dict[str, Any]:

@@ -88,7 +88,8 @@ def write_shard(path: Path, rows: pyarrow.Table, counts: dict[str, int] | None =
         counts: Figures about them, kept in the file.
     """
     with whole_path(path) as draft:
-        parquet.write_table(rows.replace_schema_metadata({COUNTS: json.dumps(counts or {})}), draft)
+        rows = rows.replace_schema_metadata({COUNTS: json.dumps(counts or {})})
+        parquet.write_table(rows, draft, write_page_checksum=True)
 
 
 def shard_counts(path: Path) -> dict[str, int]:

@@ -6,6 +6,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mixlm.damage import is_light, require_whole
 from mixlm.errors import InputError
 
 
@@ -227,8 +228,9 @@ def open_pretrained(auto_class: type, model: str, **options: Any) -> Any:
     """Call ``from_pretrained``, on a GGUF file by its folder and name.
 
     Raises:
-        InputError: If there is nothing to open.
+        InputError: If there is nothing to open, or a file of a run has changed since it was written.
     """
+    require_whole(model, is_light if auto_class.__name__ == "AutoTokenizer" else lambda name: True)
     path = Path(model)
     if path.suffix == ".gguf":
         if not path.is_file():

@@ -30,7 +30,7 @@ from mixlm.model.thoughts.stop import add_stop, save_stop
 from mixlm.model.tokenizers import check_reopening
 from mixlm.model.vocabulary import extend_vocabulary, start_from_codes, start_from_text
 from mixlm.processes import Processes
-from mixlm.run import Run
+from mixlm.run import ADAPTER, Run
 from mixlm.training.latent_warning import LatentWarning
 from mixlm.training.model_card import write_card
 from mixlm.training.new_rows import NewRows
@@ -279,7 +279,7 @@ class _Finetuning:
         if state.best_model_checkpoint:  # the weights are that checkpoint's, so is the place in the schedule
             run.step = max(checkpoint_step(state.best_model_checkpoint) - 1, 0)
         if self.options.lora_rank:
-            lm.save_pretrained(run.path / "adapter")
+            lm.save_pretrained(run.path / ADAPTER)
             lm = merge_adapter(lm)
         if self.method.learns_stop:
             save_stop(lm, run.path)

@@ -95,7 +95,7 @@ def test_data_that_somebody_else_owns_is_read_and_left_as_it_is(encoded, tmp_pat
     ("spoil", "message"),
     [
         (lambda path: (path / "manifest.json").unlink(), "no manifest.json, so no encoded dataset; make one with"),
-        (lambda path: (path / "manifest.json").write_text("{"), "damaged; encode again into another --out"),
+        (lambda path: (path / "manifest.json").write_text("{"), "manifest.json: damaged (Expecting"),
         (lambda path: (path / "manifest.json").write_text('{"name": "a web page"}'), "damaged"),
         (lambda path: change(path, format_version=MANIFEST_VERSION + 1), "written by a newer mixlm"),
         (lambda path: change(path, complete=False), "encoding has not finished; run the mixlm-encode command"),

@@ -1,0 +1,71 @@
+"""Damage, told before what is damaged is used: a run and an encoded dataset list the checksums of their files."""
+
+import os
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from mixlm.errors import InputError
+from vqvae.checksums import SUMS, changes, sums_of, unsealed
+
+
+RECORDS = ("mixlm.json", "manifest.json")  # of a run, of an encoded dataset: what lists the checksums
+WEIGHTS = ".safetensors"
+_DECISIVE = (WEIGHTS, ".json", ".jinja", ".model", ".py", ".parquet")  # endings of what decides a result
+
+
+def folder_sums(base: Path, folders: Iterable[str] = ("",)) -> dict[str, str]:
+    """Return the checksums of what decides a result, of all that lies directly in some folders of ``base``.
+
+    A card, a log, the curve of a training and what is hidden decide nothing; a record cannot list itself.
+    """
+    inside = [file for folder in folders for file in (base / folder).glob("*") if file.is_file()]
+    named = [file for file in inside if file.suffix in _DECISIVE and not file.name.startswith(".")]
+    return sums_of(base, [file for file in named if file.parent != base or file.name not in RECORDS])
+
+
+def require_whole(folder: str | Path, wanted: Callable[[str], bool] = lambda name: True) -> None:
+    """Look at the files directly in ``folder``, if they belong to a run or an encoded dataset that lists them.
+
+    What earlier versions have written lists none, nor does what others have written: of those nothing is told.
+
+    Args:
+        folder: The folder of a run or an encoded dataset, or one in it, such as ``vqvae``; anything else is passed
+            over.
+        wanted: Tells by the name of a file whether it is about to be used.
+
+    Raises:
+        InputError: If one is missing or has changed.
+    """
+    folder = Path(folder)
+    above = folder if folder.name not in ("", "..") else Path(os.path.abspath(folder))
+    for base, place in ((folder, Path()), (above.parent, Path(above.name))):
+        for record in RECORDS:
+            listed = listed_sums(base / record).items()
+            sums = {name: value for name, value in listed if Path(name).parent == place and wanted(Path(name).name)}
+            for name, fault in changes(base, sums):
+                raise InputError(told(base / name, fault, base))
+
+
+def is_light(name: str) -> bool:
+    """Tell whether it takes no time to look at a file of this name."""
+    return not name.endswith(WEIGHTS)
+
+
+def listed_sums(record: Path) -> Mapping[str, str]:
+    """Return the checksums that a record lists; none if it is not there, or cannot be read, which opening it tells."""
+    try:
+        sums: Any = unsealed(record.read_bytes()).get(SUMS)
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return sums if isinstance(sums, dict) else {}
+
+
+def told(file: Path, fault: str, base: Path) -> str:
+    """Return in one line what is wrong with a file, and what to do."""
+    return f"{file}: {fault} since {base} was written; {remedy(base)}"
+
+
+def remedy(base: Path) -> str:
+    """Return what to do about a changed file of a run or an encoded dataset."""
+    return f"put back a whole copy, or make {base} again (if you changed it on purpose: mixlm check {base} --accept)"
