@@ -48,12 +48,9 @@ def read_recipe(path: Path) -> dict[str, dict[str, Any]]:
     Raises:
         InputError: If the file does not hold exactly the sections that it needs.
     """
-    import yaml
+    from mixlm.data.yaml_files import read_yaml
 
-    try:
-        recipe = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except yaml.YAMLError as error:
-        raise InputError(f"{path}: not valid YAML: {str(error).splitlines()[0]}") from None
+    recipe = read_yaml(path)
     if not isinstance(recipe, dict) or set(recipe) != set(_SECTIONS):
         raise InputError(f"{path}: a recipe of the demo has the sections {', '.join(_SECTIONS)}; start from a copy")
     return recipe

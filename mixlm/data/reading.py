@@ -4,11 +4,13 @@ import codecs
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mixlm.data.arrow_rows import check_columns, rows_of
 from mixlm.data.values import as_row, parse_json
 from mixlm.errors import InputError
 
@@ -145,8 +147,6 @@ class _LineRows(RawRows):
             return where, InputError(
                 f"{where}: not valid JSON ({error.msg}); put one object on each line{_hint(line)}"
             )
-        except ValueError as error:
-            return where, InputError(f"{where}: {error}")
 
 
 def _hint(line: bytes) -> str:
@@ -166,8 +166,6 @@ class _ListRows(RawRows):
             rows = parse_json(self.path.read_text(encoding="utf-8-sig"))
         except (json.JSONDecodeError, UnicodeDecodeError) as error:
             raise InputError(f"{self.path}: not valid JSON ({error}); for one object a line name it .jsonl") from None
-        except ValueError as error:
-            raise InputError(f"{self.path}: {error}") from None
         if not isinstance(rows, list):
             raise InputError(f"{self.path}: holds no list; a .json file must be a list of objects")
         return rows
@@ -190,10 +188,12 @@ class _ParquetRows(RawRows):
     """Rows of a Parquet file."""
 
     def __init__(self, path: Path) -> None:
-        self.path = path
-        about, self.starts = self._open().metadata, [0]
-        for group in range(about.num_row_groups):
-            self.starts.append(self.starts[-1] + about.row_group(group).num_rows)
+        self.path, self.starts = path, [0]
+        with self._undamaged():
+            file = self._open()
+            check_columns(file.schema_arrow, str(path))
+            for group in range(file.metadata.num_row_groups):
+                self.starts.append(self.starts[-1] + file.metadata.row_group(group).num_rows)
 
     def __len__(self) -> int:
         """Return the number of rows."""
@@ -210,37 +210,42 @@ class _ParquetRows(RawRows):
             for batch in self._batches(group):
                 chosen = _within(numbers, start, start + len(batch))
                 names = [f"{self.path}:{number + 1}" for number in chosen]
-                yield from zip(chosen.tolist(), names, _rows_of(batch.take(chosen - start), names), strict=True)
+                yield from zip(chosen.tolist(), names, _taken(batch, chosen - start, names), strict=True)
                 start += len(batch)
 
     def _batches(self, group: int) -> "Iterator[pyarrow.RecordBatch]":
         """Yield the rows of a row group, some at once."""
-        import pyarrow
-
-        try:
+        with self._undamaged():
             yield from self._open().iter_batches(STRIDE, row_groups=[group])
-        except (OSError, pyarrow.ArrowException) as error:
-            reason = " ".join(str(error).split())[:200]
-            raise InputError(f"{self.path}: a damaged Parquet file ({reason}); copy it or make it again") from None
 
     def _open(self) -> "ParquetFile":
-        import pyarrow
         from pyarrow import parquet
 
+        return parquet.ParquetFile(self.path)
+
+    @contextmanager
+    def _undamaged(self) -> Iterator[None]:
+        """Raise an ``InputError`` for all that is raised of a file that is no Parquet, or a damaged one."""
         try:
-            return parquet.ParquetFile(self.path)
-        except pyarrow.ArrowInvalid:
-            raise InputError(f"{self.path}: not a Parquet file") from None
+            yield
+        except InputError:
+            raise
+        except Exception as error:  # Arrow raises a dozen classes
+            if getattr(error, "errno", None):  # of the system, which tells the file itself
+                raise
+            reason = " ".join(str(error).split())[:200]
+            raise InputError(f"{self.path}: no Parquet file, or a damaged one ({reason}); make it again") from None
 
 
-def _rows_of(batch: "pyarrow.RecordBatch", names: Sequence[str]) -> list[RawRow | InputError]:
-    """Return rows as Python has them; in the place of one with bytes that are no text, or dates beyond its, why."""
+def _taken(batch: "pyarrow.RecordBatch", places: "np.ndarray", names: Sequence[str]) -> list[RawRow | InputError]:
+    """Return the rows of some places of a batch."""
+    import pyarrow
+
     try:
-        return batch.to_pylist()
-    except (ValueError, OverflowError) as error:
-        if len(batch) == 1:
-            return [InputError(f"{names[0]}: cannot be read ({error}); write text as UTF-8")]
-        return [row for place, name in enumerate(names) for row in _rows_of(batch.slice(place, 1), [name])]
+        return rows_of(batch.take(places), names)
+    except pyarrow.ArrowNotImplementedError:  # of some types Arrow takes none
+        alone = (rows_of(batch.slice(place, 1), [name]) for place, name in zip(places, names, strict=True))
+        return [row for rows in alone for row in rows]
 
 
 def _within(numbers: "np.ndarray", start: int, end: int) -> "np.ndarray":
@@ -254,21 +259,26 @@ class _DatasetRows(RawRows):
 
     def __init__(self, source: str, split: str) -> None:
         self.source, self.data = source, _undecoded(_load_split(source, split))
+        check_columns(self.data.features.arrow_schema, source)
 
     def __len__(self) -> int:
         """Return the number of rows."""
         return len(self.data)
 
-    def __iter__(self) -> Iterator[tuple[str, RawRow]]:
-        """Yield every row."""
-        return ((f"{self.source}:{number}", row) for number, row in enumerate(self.data, 1))
-
-    def read(self, numbers: Sequence[int]) -> Iterator[tuple[int, str, RawRow]]:
+    def read(self, numbers: Sequence[int]) -> Iterator[tuple[int, str, RawRow | InputError]]:
         """Select some rows at a time."""
         for start in range(0, len(numbers), STRIDE):
             chosen = [int(number) for number in numbers[start : start + STRIDE]]
-            for number, row in zip(chosen, self.data.select(chosen), strict=True):
-                yield number, f"{self.source}:{number + 1}", row
+            names = [f"{self.source}:{number + 1}" for number in chosen]
+            yield from zip(chosen, names, self._rows(self.data.select(chosen), names), strict=True)
+
+    def _rows(self, part: "Dataset", names: Sequence[str]) -> list[RawRow | InputError]:
+        """Return rows as the dataset decodes them, or as they are stored where Python cannot hold what it decodes."""
+        try:
+            return [as_row(row, name) for row, name in zip(part, names, strict=True)]
+        except (ValueError, OverflowError, LookupError):
+            batches = part.with_format("arrow")[:].combine_chunks().to_batches()
+            return [row for batch in batches for row in rows_of(batch, names)]
 
 
 def _undecoded(data: "Dataset") -> "Dataset":

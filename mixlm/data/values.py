@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -10,6 +11,7 @@ from mixlm.errors import InputError
 
 
 DEEPEST = 100  # lists and objects within each other; at some hundreds Python gives up
+_MARKS = re.compile(r'"(?:[^"\\]|\\.)*"?|[\[\]{}]', re.DOTALL)  # brackets, and strings that may hold some
 _MOST_DIGITS = 4300  # of a whole number, as Python has it
 
 
@@ -28,12 +30,48 @@ def parse_json(text: str) -> Any:
     """Read JSON; a value that cannot be read, within one that can, is ``Unreadable``.
 
     Raises:
-        ValueError: If the text is no JSON, or nested too deep.
+        json.JSONDecodeError: If the text is no JSON.
     """
     try:
-        return json.loads(text, object_pairs_hook=_object, parse_int=_integer)
-    except RecursionError:
-        raise ValueError(f"nested too deep; {DEEPEST} lists and objects within each other are the most") from None
+        return _loaded(text)
+    except RecursionError:  # what is left of it is nested too deep still, by a little
+        return _loaded(_cut_below(text, DEEPEST + 2))
+
+
+def read_json(text: str) -> Any:
+    """Read JSON all of which can be read.
+
+    Raises:
+        ValueError: If it is none, or a value within it cannot be read.
+    """
+    value = parse_json(text)
+    if reason := next(ailments(value), None):
+        raise ValueError(f"holds {reason}")
+    return value
+
+
+def _loaded(text: str) -> Any:
+    return json.loads(text, object_pairs_hook=_object, parse_int=_integer)
+
+
+def _cut_below(text: str, depth: int) -> str:
+    """Return JSON without all that lies more than ``depth`` lists and objects deep.
+
+    >>> _cut_below('[{"a": [[1]], "]": "["}]', 2)
+    '[{"a": [], "]": "["}]'
+    """
+    kept, within, start = [], 0, 0
+    for mark in _MARKS.finditer(text):
+        letter = text[mark.start()]
+        if letter in "[{":
+            within += 1
+            if within == depth + 1:
+                kept.append(text[start : mark.end()])
+        elif letter in "]}":
+            if within == depth + 1:
+                start = mark.start()
+            within -= 1
+    return "".join([*kept, text[start:] if within <= depth else ""])
 
 
 def _integer(text: str) -> int | Unreadable:

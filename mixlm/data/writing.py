@@ -124,6 +124,6 @@ def split(source: str, train: str | Path, valid: str | Path, share: float = 0.1,
 def _write(file: TextIO, rows: Iterable[Mapping[str, Any]]) -> int:
     count = 0
     for row in rows:
-        file.write(json.dumps(row, ensure_ascii=False) + "\n")
+        file.write(json.dumps(row, ensure_ascii=False, default=str) + "\n")  # of Parquet: dates, decimals
         count += 1
     return count

@@ -31,14 +31,12 @@ def read_scratch(model: str) -> dict[str, Any]:
     Raises:
         InputError: If the file is missing or no such mapping.
     """
-    import yaml
+    from mixlm.data.yaml_files import read_yaml
 
     try:
-        recipe = yaml.safe_load(Path(model).read_text(encoding="utf-8"))
+        recipe = read_yaml(model)
     except OSError:
         raise InputError(f"{model}: no such file; --model takes a folder, a Hub id, a .gguf file or a .yaml") from None
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
-        raise InputError(f"{model}: not valid YAML: {str(error).splitlines()[0]}") from None
     _require_type(recipe, model)
     return recipe
 
@@ -46,6 +44,11 @@ def read_scratch(model: str) -> dict[str, Any]:
 def _require_type(recipe: Any, where: str) -> None:
     if not isinstance(recipe, Mapping) or "model_type" not in recipe:
         raise InputError(f"{where}: a model from scratch needs the key 'model_type', for example 'llama'")
+    for name in recipe:
+        if not isinstance(name, str):
+            raise InputError(f"{where}: {name!r} is no field of a model; names are texts")
+    if not isinstance(recipe["model_type"], str):
+        raise InputError(f"{where}: model_type {recipe['model_type']!r}: is no text; write for example 'llama'")
 
 
 def open_model(

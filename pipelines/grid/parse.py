@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from mixlm.errors import InputError
 from mixlm.generation.options import parse_latent_modes
@@ -17,9 +17,6 @@ from pipelines.shared.config_file import unknown_option
 from pipelines.shared.options import TEMPLATE_OPTIONS
 from vqvae.errors import MOST_SEEDS
 
-
-if TYPE_CHECKING:
-    from yaml import Node
 
 EVERY_LENGTH = "free,exact:0%,25%,50%,100%"  # the curve: decoded freely, then with given shares of latents
 _SECTIONS = ("data", "model", "template", *ENTRY_COMMANDS, "methods", "seeds")
@@ -85,32 +82,12 @@ def read_grid(path: str | Path) -> Grid:
 
 
 def _load(path: Path) -> dict[str, Any]:
-    import yaml
+    from mixlm.data.yaml_files import read_yaml
 
     try:
-        text = path.read_text(encoding="utf-8")
-        _refuse_twice(path, yaml.compose(text, Loader=yaml.SafeLoader))
-        sections = yaml.safe_load(text)
+        return _mapping(path, "a grid", read_yaml(path))
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror}); write a grid, as README.md shows") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        where = f", line {error.problem_mark.line + 1}" if getattr(error, "problem_mark", None) else ""
-        raise InputError(f"{path}{where}: not valid YAML") from None
-    return _mapping(path, "a grid", sections)
-
-
-def _refuse_twice(path: Path, node: "Node | None") -> None:
-    """Refuse a key that stands twice in a mapping; YAML itself would keep the last and drop the other in silence."""
-    if node is None or node.id == "scalar":
-        return
-    seen: set[str] = set()
-    for child in node.value:
-        key, value = child if node.id == "mapping" else (None, child)
-        if key is not None and key.id == "scalar":
-            if key.value in seen:
-                raise InputError(f"{path}, line {key.start_mark.line + 1}: '{key.value}' stands twice; leave one out")
-            seen.add(key.value)
-        _refuse_twice(path, value)
 
 
 def _mapping(path: Path, name: str, value: Any) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from mixlm.data.values import is_text
+from mixlm.errors import InputError
 
 
 CONFIG = "mixlm.config"  # where a command notes the path of its file
@@ -57,13 +57,12 @@ def options_by_name(command: click.Command) -> dict[str, click.Option]:
 
 def _load_mapping(path: Path) -> dict[Any, Any]:
     """Read a YAML mapping with every scalar as it is written, so that values are checked like typed ones."""
-    import yaml
+    from mixlm.data.yaml_files import read_yaml
 
     try:
-        values = yaml.load(path.read_text(encoding="utf-8"), Loader=yaml.BaseLoader)
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
-        where = f", line {error.problem_mark.line + 1}" if getattr(error, "problem_mark", None) else ""
-        raise click.UsageError(f"{path}{where}: not valid YAML; write one 'option: value' on each line") from None
+        values = read_yaml(path, plain=True)
+    except InputError as error:
+        raise click.UsageError(str(error)) from None
     if not isinstance(values or {}, dict):
         raise click.UsageError(f"{path}: holds no mapping; write one 'option: value' on each line")
     return values or {}
@@ -79,8 +78,6 @@ def unknown_option(key: str, options: Mapping[str, click.Option]) -> str:
 
 def _formed(value: Any, option: click.Option, what: str, ctx: click.Context) -> str | list[str]:
     """Check the form of a value; its type is click's to check."""
-    if not all(is_text(text) for text in (value if isinstance(value, list) else [value]) if isinstance(text, str)):
-        raise click.UsageError(f"{what} holds half of a character; write the whole character", ctx)
     several = option.multiple or option.nargs != 1
     if several and isinstance(value, str):
         return [value]

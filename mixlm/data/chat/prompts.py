@@ -3,7 +3,6 @@
 The ids are those of ``apply_chat_template``, but for one thing: a control token that a user typed is text.
 """
 
-import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -12,6 +11,7 @@ from mixlm.data.chat.control_tokens import ROLES, Place, control_tokens, templat
 from mixlm.data.chat.rendering import Messages, chat_source, render_chat, short, where_of
 from mixlm.data.samples import Sample
 from mixlm.data.template import Template
+from mixlm.data.values import read_json
 from mixlm.errors import InputError
 
 
@@ -135,7 +135,7 @@ def tools_of(sample: Sample) -> list[dict[str, Any]] | None:
     """
     tools = sample.columns.get("tools")
     try:
-        tools = json.loads(tools) if isinstance(tools, str) else tools
+        tools = read_json(tools) if isinstance(tools, str) else tools
     except ValueError:
         tools = ""
     if tools in (None, [], ()):

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from decimal import Decimal
 from typing import Any
 
 from mixlm.data.layouts.choices import CHOICES, choice_lines
@@ -69,6 +70,8 @@ def text_of(row: Mapping[str, Any], name: str, where: str) -> str:
     value = row.get(name)
     if isinstance(value, bool | int) or (isinstance(value, float) and math.isfinite(value)):
         return str(value)
+    if isinstance(value, Decimal):
+        return f"{value:f}"
     if not isinstance(value, str):
         if value is None:
             raise InputError(

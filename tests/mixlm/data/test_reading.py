@@ -81,7 +81,7 @@ def test_a_byte_order_mark_is_no_part_of_the_text(tmp_path):
         ("rows.json", b'{"a": 1}', "rows.json: holds no list"),
         ("rows.json", b'[{"a": 1}, 7]', "rows.json:2: is no JSON object"),
         ("rows.json", b'{"a": 1}\n{"a": 2}', "for one object a line name it .jsonl"),
-        ("rows.parquet", b"PAR?", "rows.parquet: not a Parquet file"),
+        ("rows.parquet", b"PAR?", "rows.parquet: no Parquet file, or a damaged one (Parquet file size is 4 bytes"),
         ("rows.csv", b"a,b", "cannot read '.csv' files; give .jsonl, .json or .parquet"),
     ],
 )

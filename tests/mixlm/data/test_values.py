@@ -1,8 +1,9 @@
 import json
+from json import JSONDecodeError
 
 import pytest
 
-from mixlm.data.values import DEEPEST, Unreadable, ailment, is_missing, is_text, parse_json
+from mixlm.data.values import DEEPEST, Unreadable, ailment, is_missing, is_text, parse_json, read_json
 
 
 def nested(depth: int) -> str:
@@ -30,16 +31,33 @@ def test_what_can_be_read_is_read_as_json_has_it(text):
         (f'{{"a": {"9" * 4301}}}', "column 'a' is a whole number of 4301 digits"),
         (f'{{"a": -{"9" * 4301}}}', "column 'a' is a whole number of 4301 digits"),
         (f'{{"a": {nested(DEEPEST + 1)}}}', "column 'a' is nested too deep"),
+        (f'{{"b": "[[", "a": {nested(100_000)}, "c": 1}}', "column 'a' is nested too deep"),
     ],
 )
 def test_what_nothing_could_take_is_named_by_its_column(text, reason):
     assert ailment(parse_json(text)).startswith(reason)
 
 
-def test_the_deepest_row_is_well_and_one_beyond_pythons_limits_is_no_value():
+def test_the_deepest_row_is_well():
     assert ailment({"a": parse_json(nested(DEEPEST))}) is None
-    with pytest.raises(ValueError, match="nested too deep"):
-        parse_json(nested(100_000))
+
+
+def test_of_a_list_one_row_beyond_pythons_limits_leaves_the_others_as_they_are():
+    first, deep, last = parse_json(f'[{{"a": "\\"]"}}, {{"b": {nested(100_000)}}}, {{"c": "["}}]')
+    assert (first, last) == ({"a": '"]'}, {"c": "["})
+    assert ailment(deep).startswith("column 'b' is nested too deep")
+
+
+def test_brackets_without_end_are_no_json():
+    with pytest.raises(JSONDecodeError):
+        parse_json("[" * 100_000)
+
+
+def test_json_that_is_read_whole_has_nothing_unreadable_in_it():
+    assert read_json('{"a": [1, NaN, Infinity]}')["a"][0] == 1
+    for text in ('{"a": 1, "a": 2}', r'["\ud800"]', "9" * 4301, nested(101), "[" * 100_000):
+        with pytest.raises(ValueError):
+            read_json(text)
 
 
 def test_a_name_that_is_there_twice_has_no_value():

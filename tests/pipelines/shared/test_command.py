@@ -108,9 +108,9 @@ def test_template_options_become_a_template(run):
         ("- steps", "holds no mapping"),
         ("steps: 1: 2", "line 1: not valid YAML"),
         ("\x00", "not valid YAML"),
-        ('mode: "\\ud83d"', "'mode' holds half of a character"),
+        ('mode: "\\ud83d"', "line 1: 'mode' holds half of a character"),
         ('method-option: ["a=\\ud83d"]', "'method-option' holds half of a character"),
-        ("steps: " + "[" * 3000, "not valid YAML"),
+        ("steps: " + "[" * 3000, "line 1: nested too deep"),
     ],
 )
 def test_wrong_file_is_a_usage_error_that_names_file_and_key(run, yaml, message):
