@@ -48,7 +48,7 @@ def read_recipe(path: Path) -> dict[str, dict[str, Any]]:
     Raises:
         InputError: If the file does not hold exactly the sections that it needs.
     """
-    from mixlm.data.yaml_files import read_yaml
+    from mixlm.data.formats.yaml_files import read_yaml
 
     recipe = read_yaml(path)
     if not isinstance(recipe, dict) or set(recipe) != set(_SECTIONS):

@@ -10,7 +10,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mixlm.data.arrow_rows import check_columns, rows_of
+from mixlm.data.formats.arrow_rows import check_columns, rows_of
 from mixlm.data.values import as_row, parse_json
 from mixlm.errors import InputError
 

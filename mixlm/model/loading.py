@@ -31,7 +31,7 @@ def read_scratch(model: str) -> dict[str, Any]:
     Raises:
         InputError: If the file is missing or no such mapping.
     """
-    from mixlm.data.yaml_files import read_yaml
+    from mixlm.data.formats.yaml_files import read_yaml
 
     try:
         recipe = read_yaml(model)

@@ -82,7 +82,7 @@ def read_grid(path: str | Path) -> Grid:
 
 
 def _load(path: Path) -> dict[str, Any]:
-    from mixlm.data.yaml_files import read_yaml
+    from mixlm.data.formats.yaml_files import read_yaml
 
     try:
         return _mapping(path, "a grid", read_yaml(path))

@@ -57,7 +57,7 @@ def options_by_name(command: click.Command) -> dict[str, click.Option]:
 
 def _load_mapping(path: Path) -> dict[Any, Any]:
     """Read a YAML mapping with every scalar as it is written, so that values are checked like typed ones."""
-    from mixlm.data.yaml_files import read_yaml
+    from mixlm.data.formats.yaml_files import read_yaml
 
     try:
         values = read_yaml(path, plain=True)

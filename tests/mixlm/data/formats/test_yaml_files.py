@@ -2,8 +2,8 @@
 
 import pytest
 
+from mixlm.data.formats.yaml_files import read_yaml
 from mixlm.data.values import DEEPEST
-from mixlm.data.yaml_files import read_yaml
 from mixlm.errors import InputError
 
 

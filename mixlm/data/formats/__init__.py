@@ -1,0 +1,1 @@
+"""What files hold, as Python has it: YAML that people write, tables of Arrow."""
