@@ -1,12 +1,14 @@
 """Damage, told before what is damaged is used: a run and an encoded dataset list the checksums of their files."""
 
+import json
 import os
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from mixlm.errors import InputError
-from vqvae.checksums import SUMS, changes, sums_of, unsealed
+from vqvae.atomic_files import whole_file
+from vqvae.checksums import SUMS, changes, sealed, sums_of, unsealed
 
 
 RECORDS = ("mixlm.json", "manifest.json")  # of a run, of an encoded dataset: what lists the checksums
@@ -45,6 +47,46 @@ def require_whole(folder: str | Path, wanted: Callable[[str], bool] = lambda nam
             sums = {name: value for name, value in listed if Path(name).parent == place and wanted(Path(name).name)}
             for name, fault in changes(base, sums):
                 raise InputError(told(base / name, fault, base))
+
+
+def accept(base: Path) -> list[str]:
+    """List the files of a run or an encoded dataset as they are now, after they were changed on purpose.
+
+    Returns:
+        What has changed, a line each.
+
+    Raises:
+        InputError: If there is no record that can be read, or it lists nothing.
+    """
+    record = record_of(base)
+    try:
+        content = json.loads(record.read_bytes())
+        listed = content[SUMS]
+        lines = [f"{base / name}: {fault}" for name, fault in changes(base, listed)]
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise InputError(f"{record}: cannot be read, or lists no checksums; there is nothing to accept") from None
+    lines += [f"{record}: changed"] if fault_of(record) else []
+    files = [base / name for name in listed if (base / name).is_file()]
+    with whole_file(record) as file:
+        file.write(json.dumps(sealed({**content, SUMS: sums_of(base, files)}), indent=2, ensure_ascii=False) + "\n")
+    return lines
+
+
+def record_of(base: Path) -> Path:
+    """Return the record of a run or an encoded dataset; an ``InputError`` if there is none."""
+    for name in RECORDS:
+        if (base / name).is_file():
+            return base / name
+    raise InputError(f"{base}: no finished run and no encoded dataset, so nothing lists checksums there")
+
+
+def fault_of(record: Path) -> str | None:
+    """Return what is wrong with the JSON of a record; None if it is as it was written."""
+    try:
+        unsealed(record.read_bytes())
+    except (OSError, ValueError, RecursionError) as error:
+        return " ".join(str(error).split())
+    return None
 
 
 def is_light(name: str) -> bool:

@@ -15,6 +15,7 @@ COMMANDS = {
     "analyze": "pipelines.analyze",
     "compare": "pipelines.compare",
     "export": "pipelines.export",
+    "check": "pipelines.check",
     "data": "pipelines.data",
     "methods": "pipelines.methods",
     "demo": "pipelines.demo",

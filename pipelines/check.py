@@ -1,0 +1,136 @@
+"""mixlm check: whether what commands have written is as they wrote it."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NamedTuple, TypeVar
+
+import click
+
+from pipelines.shared.command import Failure, command
+
+
+Value = TypeVar("Value")
+
+
+class Found(NamedTuple):
+    """What lies somewhere.
+
+    Attributes:
+        what: It is, in words.
+        faults: What is wrong with it, a line each.
+    """
+
+    what: str
+    faults: list[str]
+
+
+@command("check")
+@click.argument("path", type=click.Path(path_type=Path))
+@click.option("--accept", "accepted", is_flag=True, help="Take all files as they are now, after a change on purpose.")
+def main(path: Path, accepted: bool) -> None:
+    """Tell whether PATH is as it was written.
+
+    PATH is a run or an encoded dataset, finished or not, or a folder of such, as mixlm compare makes it. A line tells
+    of each file that has changed or is missing; the exit status is then 1.
+    """
+    from mixlm.damage import accept
+    from mixlm.errors import InputError
+
+    if not path.exists():
+        raise InputError(f"{path}: no such file or folder")
+    if accepted:
+        for line in accept(path):
+            click.echo(f"accepted: {line}")
+    found = [*examine(path)]
+    if not found:
+        raise InputError(f"{path}: holds nothing of which can be told whether it is whole")
+    faults = [fault for one in found for fault in one.faults]
+    for fault in faults:
+        click.echo(fault)
+    what = found[0].what if len(found) == 1 else _counted([one.what.partition(",")[0] for one in found])
+    if faults:
+        raise Failure(f"{path}: damaged ({what})")
+    click.echo(f"{path}: whole ({what})")
+
+
+def _counted(kinds: list[str]) -> str:
+    """Return how many there are of each kind, in words."""
+    return ", ".join(f"{kinds.count(kind)} x {kind}" for kind in dict.fromkeys(kinds))
+
+
+def examine(path: Path) -> Iterator[Found]:
+    """Yield what lies at ``path``, or below it where it is nothing itself."""
+    for is_there, look in KINDS:
+        if is_there(path):
+            yield look(path)
+            return
+    if path.is_dir():
+        for below in sorted(path.iterdir()):
+            if not below.is_symlink():
+                yield from examine(below)
+
+
+def _look_at_run(path: Path) -> Found:
+    from mixlm.run import INFO_NAME, load_run
+
+    faults, whole = _changed(path, INFO_NAME)
+    if faults:
+        return Found("run", faults)
+    method = _tried(lambda: load_run(path).method_name, faults)
+    return Found(f"run, method {method}, {whole}", faults)
+
+
+def _look_at_encoded(path: Path) -> Found:
+    from mixlm.encoding import MANIFEST
+    from mixlm.encoding.manifest import read_manifest
+
+    faults, whole = _changed(path, MANIFEST)
+    if faults:
+        return Found("encoded dataset", faults)
+    manifest = _tried(lambda: read_manifest(path), faults) or {}
+    if not manifest.get("complete"):
+        return Found("unfinished encoding, which the command that began it goes on with", faults)
+    shards = [name for names in manifest["shards"].values() for name in names]
+    for name in shards:
+        _tried(lambda file=path / name: _read(file), faults)
+    return Found(f"encoded dataset, {len(shards)} shards, {whole}", faults)
+
+
+def _changed(path: Path, name: str) -> tuple[list[str], str]:
+    """Return what is wrong with what a record lists, and in words how many files that are."""
+    from mixlm.damage import fault_of, listed_sums
+    from vqvae.checksums import changes
+
+    record = path / name
+    if fault := fault_of(record):
+        return [f"{record}: {fault}"], ""
+    sums = listed_sums(record)
+    whole = f"{len(sums)} files as they were written" if sums else "of an earlier version, which lists no checksums"
+    return [f"{path / name}: {fault}" for name, fault in changes(path, sums)], whole
+
+
+def _read(file: Path) -> None:
+    """Read a shard, whose pages tell whether they are whole."""
+    from pyarrow import parquet
+
+    try:
+        with parquet.ParquetFile(file, page_checksum_verification=True) as shard:
+            for _ in shard.iter_batches():
+                pass
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{file}: {' '.join(str(error).split())[:200]}") from None
+
+
+def _tried(function: Callable[[], Value], faults: list[str]) -> Value | None:
+    """Return what a function does; its error is added to ``faults``."""
+    try:
+        return function()
+    except ValueError as error:
+        faults.append(str(error))
+    return None
+
+
+KINDS: tuple[tuple[Callable[[Path], bool], Callable[[Path], Found]], ...] = (
+    (lambda path: (path / "mixlm.json").is_file(), _look_at_run),
+    (lambda path: (path / "manifest.json").is_file(), _look_at_encoded),
+)

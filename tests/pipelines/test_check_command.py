@@ -1,0 +1,82 @@
+"""mixlm check: what is whole, what is damaged, and what was changed on purpose."""
+
+import json
+import shutil
+
+import pytest
+
+from pipelines.cli import main
+from tests.calling import call_command
+from tests.tiny_data import write_encoded
+from tests.tiny_runs import saved_run
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """A run, and an encoded dataset of before, in one folder."""
+    folder = tmp_path_factory.mktemp("outputs")
+    saved_run(folder / "run"), write_encoded(folder)
+    return folder
+
+
+@pytest.fixture
+def outputs(whole, tmp_path):
+    """A copy of it, to be damaged."""
+    return shutil.copytree(whole, tmp_path / "outputs")
+
+
+def check(path, *options, code=0):
+    """What the command prints about a path, in lines."""
+    result = call_command(main, "check", path, *options, code=code)
+    return result.stdout.splitlines(), result.stderr
+
+
+def test_what_is_whole_says_what_it_is(outputs):
+    run, encoded = outputs / "run", outputs / "encoded"
+    assert check(run)[0] == [f"{run}: whole (run, method assorted, 7 files as they were written)"]
+    of_before = "of an earlier version, which lists no checksums"
+    assert check(encoded)[0] == [f"{encoded}: whole (encoded dataset, 2 shards, {of_before})"]
+    assert check(outputs)[0] == [f"{outputs}: whole (1 x encoded dataset, 1 x run)"]
+
+
+def test_every_damaged_file_has_a_line(outputs):
+    run = outputs / "run"
+    (run / "config.json").write_text("{}")
+    (run / "vqvae" / "model.safetensors").unlink()
+    (run / "notes.txt").write_text("mine")
+    lines, error = check(run, code=1)
+    assert lines == [f"{run}/config.json: changed", f"{run}/vqvae/model.safetensors: missing"]
+    assert error == f"Error: {run}: damaged (run)\n"
+    assert check(outputs, code=1)[0] == lines
+
+
+def test_a_record_with_another_digit_is_told(outputs):
+    record = outputs / "run" / "mixlm.json"
+    record.write_text(record.read_text().replace('"seed": 0', '"seed": 1'))
+    assert check(outputs, code=1)[0] == [f"{record}: its content has changed since it was written"]
+
+
+def test_pages_of_a_shard_without_a_checksum_of_the_whole_tell_damage(outputs):
+    shard = outputs / "encoded" / "train-00000.parquet"
+    content = bytearray(shard.read_bytes())
+    content[len(content) // 3] ^= 1
+    shard.write_bytes(content)
+    (line,), _ = check(outputs, code=1)
+    assert line.startswith(f"{shard}: ")
+
+
+def test_a_change_on_purpose_is_accepted_once_it_is_said_to_be_one(outputs):
+    run = outputs / "run"
+    config, record = run / "generation_config.json", run / "mixlm.json"
+    config.write_text(json.dumps({**json.loads(config.read_text()), "max_length": 7}))
+    record.write_text(record.read_text().replace('"seed": 0', '"seed": 1'))
+    lines, _ = check(run, "--accept")
+    assert lines[:2] == [f"accepted: {config}: changed", f"accepted: {record}: changed"] and "whole" in lines[2]
+    assert check(run)[0] == lines[2:] and json.loads(record.read_text())["seed"] == 1
+
+
+def test_what_is_nothing_of_ours_is_refused(tmp_path):
+    (tmp_path / "mixlm.json").mkdir()
+    for path in (tmp_path, tmp_path / "none"):
+        assert str(path) in check(path, code=1)[1]
+    assert "nothing lists checksums" in check(tmp_path, "--accept", code=1)[1]
