@@ -42,9 +42,9 @@ def main(
     from mixlm.generation.answers import require_answers
     from mixlm.generation.engine import Engine
     from mixlm.generation.explain import Reader
+    from mixlm.generation.kept.shared_file import SharedFile
     from mixlm.generation.options import GenerationOptions
     from mixlm.generation.questions import answer_questions, prompt_notes, read_questions, single_question
-    from mixlm.generation.shared_file import SharedFile
     from mixlm.processes import Processes
     from pipelines.reports.answers import print_answers, print_prompt_ids, write_answers
 

@@ -6,7 +6,7 @@ import socket
 import threading
 import time
 from base64 import b64encode
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from http.client import HTTPException
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
@@ -34,6 +34,7 @@ MOST_SAID = 2**16  # bytes that are looked at of what a server says about its re
 _SHOWN = 200  # letters of it that a message has
 _REDIRECTS = range(300, 400)
 _MOST_DOUBLINGS = 7
+_MISSED = 3  # failures of a request, about two seconds after the first, before anybody is told
 
 
 class NoAnswer(Exception):
@@ -76,14 +77,17 @@ class Connection:
         url: The server's address, with or without ``/v1``; a name and password in it are sent in place of the key.
         connections: How many are kept open.
         retries: How often a request is repeated, after 0.5, 1, 2 .. seconds or as long as the server says.
+        tell: Told why, when a request has failed several times and is repeated again.
 
     Raises:
         InputError: If the address is none, or the key none that can be sent.
     """
 
-    def __init__(self, url: str, connections: int, retries: int) -> None:
+    def __init__(
+        self, url: str, connections: int, retries: int, tell: Callable[[str], None] = lambda why: None
+    ) -> None:
         parts = _parsed(url)
-        self.retries = retries
+        self.retries, self.tell = retries, tell
         self.path = f"{(parts.path or '').rstrip('/').removesuffix('/v1')}/v1"
         bare = Url(parts.scheme, None, parts.host, parts.port)
         self.url = f"{bare}{self.path}"
@@ -113,13 +117,16 @@ class Connection:
             last = attempt == self.retries
             try:
                 reply = self._once("POST", path, content)
-            except NoAnswer:
+            except NoAnswer as error:
                 if last or time.monotonic() - begun > PATIENCE:
                     raise
-                reply = Reply(0, b"")
+                reply, why = Reply(0, b""), str(error)
             else:
                 if last or reply.status not in PASSING or time.monotonic() - begun > PATIENCE:
                     return reply
+                why = f"status {reply.status}"
+            if attempt + 1 == _MISSED:
+                self.tell(why)
             time.sleep(min(reply.after or 0.5 * 2 ** min(attempt, _MOST_DOUBLINGS), LONGEST_WAIT))
         raise NoAnswer("it was never asked")
 

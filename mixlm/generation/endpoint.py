@@ -7,9 +7,10 @@ answered finds out which it is.
 """
 
 import json
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+import time
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any, NamedTuple
 
 from transformers import AutoConfig
@@ -21,12 +22,14 @@ from mixlm.generation.answers import Answer, TokenCounts, read_answer
 from mixlm.generation.connection import PASSING, Connection, NoAnswer, Reply
 from mixlm.generation.engine import Engine, end_ids
 from mixlm.generation.options import GenerationOptions
-from mixlm.generation.plan import Answerer, Pending, Request
+from mixlm.generation.plan import Answerer, Pending, Request, Wanted, every
+from mixlm.generation.threads import as_they_come
 from mixlm.model.abilities import context_length
 from vqvae.advance import Advance
 from vqvae.errors import require_between
 
 
+GONE = (502, 503, 504)  # what a server, or whatever stands before it, says when nobody is there
 REFUSED = (400, 404, 422)  # statuses of a server that does not know what it is asked for
 CLOSED = (401, 403, 404)  # statuses that no question will change
 _LONGEST_NAME = 1000  # letters of a model's
@@ -38,6 +41,10 @@ class Form(NamedTuple):
 
     takes_ids: bool = True
     returns_ids: bool = True
+
+
+class NoServer(InputError):
+    """A server that answers nobody."""
 
 
 class UnreadableText(InputError):
@@ -53,6 +60,7 @@ class Endpoint(Answerer):
         name: What the server calls the model; None: the only one that it serves, or else the run's folder.
         concurrency: Requests under way at once.
         retries: How often a request is repeated, after 0.5, 1, 2 .. seconds or as long as the server says.
+        say: Told in a line if the server does not answer and is tried again.
 
     Raises:
         InputError: If the run needs generation of its own, or the server is not there.
@@ -61,7 +69,13 @@ class Endpoint(Answerer):
     own_decoding = "plain"
 
     def __init__(
-        self, url: str, engine: Engine, name: str | None = None, concurrency: int = 16, retries: int = 5
+        self,
+        url: str,
+        engine: Engine,
+        name: str | None = None,
+        concurrency: int = 16,
+        retries: int = 5,
+        say: Callable[[str], None] = lambda line: None,
     ) -> None:
         self.run, self.tokenizer, self.concurrency = engine.run, engine.tokenizer, concurrency
         if self.run.method.uses_thoughts:
@@ -70,7 +84,8 @@ class Endpoint(Answerer):
                 "leave out --endpoint"
             )
         require_between("concurrency", concurrency, 1)
-        self.server = Connection(url, concurrency, retries)
+        self.say, self.heard, self.missed = say, 0.0, False
+        self.server = Connection(url, concurrency, retries, self._tell)
         self.url = self.server.url
         self.context = context_length(AutoConfig.from_pretrained(self.run.path))
         self.ends = end_ids(self.run.generation_config(), self.run.ids)
@@ -89,10 +104,16 @@ class Endpoint(Answerer):
         known = len(names) == 1 and isinstance(names[0], str) and len(names[0]) <= _LONGEST_NAME
         return names[0] if known else str(self.run.path)
 
-    def _no_server(self, error: NoAnswer) -> InputError:
-        return InputError(f"{self.url}: no server answers ({error}); start one, or check --endpoint")
+    def _no_server(self, why: NoAnswer | str) -> NoServer:
+        return NoServer(f"{self.url}: no server answers ({why}); start one, or check --endpoint")
 
-    def plan(self, requests: Sequence[Request], options: GenerationOptions) -> list[Pending]:
+    def _tell(self, why: str) -> None:
+        """Say once that the server does not answer."""
+        if not self.missed:
+            self.missed = True
+            self.say(f"note: {self.url} does not answer ({why}); it is tried again for a while")
+
+    def plan(self, requests: Sequence[Request], options: GenerationOptions, first: int = 0) -> list[Pending]:
         """Find out whether a server can decode as asked, and list the answers.
 
         Raises:
@@ -108,7 +129,7 @@ class Endpoint(Answerer):
             raise InputError("--decoding kind: a server decodes plainly; leave out this or --endpoint")
         if options.thoughts is not None:
             raise InputError(f"--thoughts {options.thoughts}: a server has none; leave it out")
-        return super().plan(requests, options)
+        return super().plan(requests, options, first)
 
     def decode(
         self, pending: Sequence[Pending], options: GenerationOptions, advance: Advance | None = None
@@ -120,25 +141,27 @@ class Endpoint(Answerer):
         Raises:
             InputError: If it refuses all of them or whoever asks, or does not answer as a server of completions.
         """
-        answers: list[Answer] = []
-        for answer in self._in_order(pending, options):
-            answers.append(answer)
-            if advance:
-                advance(len(answers), len(pending))
+        answers = super().decode(pending, options, advance)
         if answers and all(answer.error for answer in answers):
             raise InputError(f"{self.url}: refuses {pending[0].request.name}: {answers[0].error}")
         return answers
 
-    def _in_order(self, pending: Sequence[Pending], options: GenerationOptions) -> Iterator[Answer]:
-        """Yield the answers, one by one until the first that is none but a refusal."""
-        rest = iter(pending)
-        for one in rest:
+    def decoded(
+        self, pending: Sequence[Pending], options: GenerationOptions, wanted: Wanted = every
+    ) -> Iterator[list[tuple[Pending, Answer]]]:
+        """Yield the answers, one by one until the first that is none but a refusal, and then as they come.
+
+        Raises:
+            InputError: If the server refuses whoever asks, is gone, or does not answer as one of completions.
+        """
+        waiting = (one for one in pending if wanted([one]))
+        for one in waiting:
             answer = self._find_out(one, options)
-            yield answer
+            yield [(one, answer)]
             if not answer.error:
                 break
-        with ThreadPoolExecutor(self.concurrency) as pool:
-            yield from pool.map(lambda one: self._ask(one, options), rest)
+        for found in as_they_come(partial(self._ask, options=options), waiting, self.concurrency):
+            yield [found]
 
     def _find_out(self, one: Pending, options: GenerationOptions) -> Answer:
         """Answer a request in the richest form that the server understands, which is then the form of all others."""
@@ -163,12 +186,20 @@ class Endpoint(Answerer):
         return answer
 
     def _ask(self, one: Pending, options: GenerationOptions) -> Answer:
+        """Answer a request; where no other has one meanwhile, the server is at fault and not the request."""
+        asked = time.monotonic()
         try:
             reply = self._post(one, options, self.form)
+            if reply.status in GONE and self.heard < asked:
+                raise self._no_server(self._message(reply))
             return self._read(one, reply, self.form) if reply.ok else _unanswered(self._message(reply))
-        except InputError as error:
-            return _unanswered(str(error))
+        except NoServer:
+            raise
         except NoAnswer as error:
+            if self.heard < asked:
+                raise self._no_server(error) from None
+            return _unanswered(str(error))
+        except InputError as error:
             return _unanswered(str(error))
 
     def _post(self, one: Pending, options: GenerationOptions, form: Form) -> Reply:
@@ -181,7 +212,10 @@ class Endpoint(Answerer):
             body |= {"top_k": options.top_k} if options.top_k else {}
         if form.returns_ids:
             body |= {"return_token_ids": True, "skip_special_tokens": False}
-        return self.server.post("/completions", json.dumps(body).encode())
+        reply = self.server.post("/completions", json.dumps(body).encode())
+        if reply.status not in PASSING:
+            self.heard, self.missed = time.monotonic(), False
+        return reply
 
     def _as_text(self, one: Pending) -> str:
         """Return what the model is given as text of which a server makes the same ids, or refuse it."""

@@ -13,14 +13,16 @@ from mixlm.data.template import Template
 from mixlm.generation.answers import Answer, read_answer
 from mixlm.generation.grammar import KindFirst, LatentGrammar, span_limits
 from mixlm.generation.options import GenerationOptions
-from mixlm.generation.plan import Answerer, Pending, batches
+from mixlm.generation.plan import Answerer, Pending, Wanted, batches, every
 from mixlm.generation.prefill import change_latents, is_thought, prefill, think
 from mixlm.model.abilities import answer_batches, context_length, embeddings_forwarded, own_settings_hidden
 from mixlm.model.special_tokens import SpecialIds
 from mixlm.processes import pick_device
 from mixlm.run import Run, base_run, load_run
-from vqvae.advance import Advance
 from vqvae.model.layers import evaluating
+
+
+_SPREAD = 0x9E3779B97F4A7C15  # odd, so that no two of 2**32 places share a seed, and far from seeds that people choose
 
 
 class Engine(Answerer):
@@ -83,25 +85,28 @@ class Engine(Answerer):
         """Tokens that the model sees at once; None if its architecture sets no limit."""
         return context_length(self.model.config)
 
-    def decode(
-        self, pending: Sequence[Pending], options: GenerationOptions, advance: Advance | None = None
-    ) -> list[Answer]:
-        """Decode what ``plan`` listed.
+    def decoded(
+        self, pending: Sequence[Pending], options: GenerationOptions, wanted: Wanted = every
+    ) -> Iterator[list[tuple[Pending, Answer]]]:
+        """Decode what ``plan`` listed, batch by batch.
 
         Batching changes nothing: padding is masked by place, and an answer's length limit is its own. Where a model
         reads its padding all the same, only prompts of one length share a batch, or none do.
         """
-        answers, done = [None] * len(pending), 0
-        with self._alone, _plain_settings(self.model) as own, _seeded(options):
-            ends, kind_first = end_ids(own, self.run.ids), self.decoding(options) == "kind"
-            for batch in batches(pending, options.batch_size, answer_batches(self.model)):
-                settings = _generation_config(options, batch[0].budget, self._pad_id, ends)
-                for one, ids in zip(batch, self._decode(batch, settings, kind_first), strict=True):
-                    answers[one.place] = read_answer(ids, self.tokenizer, self.run.ids, ends)
-                done += len(batch)
-                if advance:
-                    advance(done, len(pending))
-        return answers
+        with self._alone, _plain_settings(self.model):
+            shared = answer_batches(self.model)
+        for batch in batches(pending, options.batch_size, shared):
+            if wanted(batch):
+                yield [*zip(batch, self._answers(batch, options), strict=True)]
+
+    def _answers(self, batch: Sequence[Pending], options: GenerationOptions) -> list[Answer]:
+        """Return the answers of a batch; of sampled ones the random numbers are of the seed and its first place."""
+        first = min(one.place for one in batch)
+        with self._alone, _plain_settings(self.model) as own, _seeded(options, first):
+            ends = end_ids(own, self.run.ids)
+            settings = _generation_config(options, batch[0].budget, self._pad_id, ends)
+            written = self._decode(batch, settings, self.decoding(options) == "kind")
+            return [read_answer(ids, self.tokenizer, self.run.ids, ends) for ids in written]
 
     def _decode(self, batch: Sequence[Pending], settings: GenerationConfig, kind_first: bool) -> list[list[int]]:
         """Return the ids after P for each answer, padded behind to one length of written ids."""
@@ -157,11 +162,11 @@ def _generation_config(options: GenerationOptions, budget: int, pad: int, ends: 
 
 
 @contextmanager
-def _seeded(options: GenerationOptions) -> Iterator[None]:
-    """Seed the random numbers of sampling, and leave those of the caller as they were."""
+def _seeded(options: GenerationOptions, place: int) -> Iterator[None]:
+    """Seed the random numbers of a batch of samples by its place, and leave those of the caller as they were."""
     with torch.random.fork_rng(enabled=options.sampling):
         if options.sampling:
-            torch.manual_seed(options.seed)
+            torch.manual_seed((options.seed + place * _SPREAD) % 2**64)
         yield
 
 

@@ -1,6 +1,6 @@
 """What there is to decode: requests to a run, checked before the first token, and who answers them."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from transformers import PreTrainedTokenizerBase
@@ -53,7 +53,7 @@ class Pending:
     """One answer to decode.
 
     Attributes:
-        place: Its place in the output.
+        place: Its number among all answers, from 0.
         request: What it answers.
         given: The ids that the model is given: the prompt P and what the method puts after it.
         mode: How latents are decoded.
@@ -67,6 +67,14 @@ class Pending:
     mode: LatentMode
     budget: int
     thoughts: int
+
+
+Wanted = Callable[[Sequence[Pending]], bool]
+
+
+def every(batch: Sequence[Pending]) -> bool:
+    """Tell that a batch is to be decoded."""
+    return True
 
 
 class Answerer:
@@ -111,16 +119,21 @@ class Answerer:
         options = options or GenerationOptions()
         return self.decode(self.plan(requests, options), options, advance)
 
-    def plan(self, requests: Sequence[Request], options: GenerationOptions) -> list[Pending]:
+    def plan(self, requests: Sequence[Request], options: GenerationOptions, first: int = 0) -> list[Pending]:
         """Check everything before the first token is decoded, and list the answers to decode.
+
+        Args:
+            requests: What to answer.
+            options: How to decode.
+            first: The place of the first answer, where others stand before these.
 
         Raises:
             InputError: As ``answer``.
         """
         pending: list[Pending] = []
         for request in requests:
-            first = self._pending(request, options)
-            pending += [replace(first, place=len(pending) + sample) for sample in range(options.samples)]
+            one, place = self._pending(request, options), first + len(pending)
+            pending += [replace(one, place=place + sample) for sample in range(options.samples)]
         span_limits([one.mode for one in pending], self.run.method.spans)
         return pending
 
@@ -131,7 +144,26 @@ class Answerer:
     def decode(
         self, pending: Sequence[Pending], options: GenerationOptions, advance: Advance | None = None
     ) -> list[Answer]:
-        """Decode what ``plan`` listed for the same options."""
+        """Decode what ``plan`` listed for the same options, and return the answers in its order."""
+        answers: dict[int, Answer] = {}
+        for batch in self.decoded(pending, options):
+            answers |= {one.place: answer for one, answer in batch}
+            if advance:
+                advance(len(answers), len(pending))
+        return [answers[one.place] for one in pending]
+
+    def decoded(
+        self, pending: Sequence[Pending], options: GenerationOptions, wanted: Wanted = every
+    ) -> Iterator[list[tuple[Pending, Answer]]]:
+        """Decode what ``plan`` listed for the same options, and yield answers as they come, some at a time.
+
+        What an answer is depends on what was planned and not on what was decoded before, so some may be left out.
+
+        Args:
+            pending: All that was planned.
+            options: How to decode.
+            wanted: Asked of answers that would be decoded together, right before they are, whether to do so.
+        """
         raise NotImplementedError
 
     def _pending(self, request: Request, options: GenerationOptions) -> Pending:

@@ -10,10 +10,10 @@ from rich.text import Text
 
 from mixlm.data.template import Template
 from mixlm.generation.explain import Reading
+from mixlm.generation.kept.shared_file import SharedFile
 from mixlm.generation.options import GenerationOptions
 from mixlm.generation.plan import Answerer
 from mixlm.generation.questions import Answered, Question, readable_ids
-from mixlm.generation.shared_file import SharedFile
 from mixlm.model.special_tokens import latent_name
 
 

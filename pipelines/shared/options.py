@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import fields
+from functools import partial
 from typing import TYPE_CHECKING, Any, get_args
 
 import click
@@ -108,7 +109,7 @@ def answerer_of(engine: "Engine", values: dict[str, Any]) -> "Answerer":
         return engine
     from mixlm.generation.endpoint import Endpoint
 
-    return Endpoint(url, engine, name, concurrency)
+    return Endpoint(url, engine, name, concurrency, say=partial(click.echo, err=True))
 
 
 _TEMPLATE = {

@@ -1,9 +1,10 @@
+import threading
 from dataclasses import replace
 
 import pytest
 
 from mixlm.errors import InputError
-from mixlm.generation.endpoint import Endpoint
+from mixlm.generation.endpoint import Endpoint, NoServer
 from mixlm.generation.engine import Engine
 from mixlm.generation.options import GenerationOptions, LatentMode
 from mixlm.generation.plan import Request
@@ -28,6 +29,11 @@ def engine(run) -> Engine:
 @pytest.fixture
 def stub(engine) -> Stub:
     return Stub(engine)
+
+
+@pytest.fixture
+def no_pauses(monkeypatch):
+    monkeypatch.setattr("time.sleep", lambda seconds: None)
 
 
 @pytest.fixture
@@ -120,13 +126,56 @@ def test_a_question_that_is_refused_says_why_and_the_others_are_answered(stub, q
     assert answers[:place] == expected[:place] and answers[place + 1 :] == expected[place + 1 :]
 
 
-def test_a_server_that_goes_on_failing_is_given_up(stub, questions):
+@pytest.mark.parametrize("status", [503, 500])
+def test_a_server_that_answers_nobody_any_more_is_gone_and_one_that_fails_at_a_question_is_not(
+    stub, questions, status, no_pauses
+):
     with serving(stub) as url:
         endpoint = Endpoint(url, stub.engine, concurrency=1, retries=1)
-        endpoint.answer(questions[:1], OPTIONS)
-        stub.failures = [503] * 9
-        (pending,) = endpoint.plan(questions[:1], OPTIONS)
-        assert endpoint._ask(pending, OPTIONS).error == "status 503, busy" and len(stub.failures) == 7
+        stub.failures = [None, *[status] * 9]
+        found = endpoint.decoded(endpoint.plan(questions[:2], OPTIONS), OPTIONS)
+        assert next(found)[0][1] == local(stub, questions[:1])[0]
+        if status == 500:
+            assert next(found)[0][1].error == "status 500, busy"
+        else:
+            with pytest.raises(NoServer, match=r"/v1: no server answers \(status 503, busy\)"):
+                next(found)
+        assert len(stub.failures) == 7
+
+
+def test_a_question_that_brings_down_a_server_which_answers_others_is_its_own_fault(stub, questions):
+    complete, poison, later = stub.complete, questions[2].prompt_ids, threading.Event()
+
+    def brittle(body: dict) -> tuple[int, dict]:
+        if body["prompt"] == poison:
+            later.wait(60)
+            return 503, {"error": "busy"}
+        if body["prompt"] == questions[9].prompt_ids:  # others were answered since
+            later.set()
+        return complete(body)
+
+    stub.complete = brittle
+    answers = ask(stub, questions, concurrency=3, retries=0)
+    assert [answer.error for answer in answers if answer.error] == ["status 503, busy"] and answers[2].error
+
+
+def test_that_a_server_is_tried_again_is_said_once(stub, questions, no_pauses):
+    said = []
+    with serving(stub) as url:
+        endpoint = Endpoint(url, stub.engine, concurrency=1, retries=4, say=said.append)
+        stub.failures = [None, *[503] * 4]
+        assert endpoint.answer(questions[:3], OPTIONS) == local(stub, questions[:3])
+    assert said == [f"note: {url}/v1 does not answer (status 503); it is tried again for a while"]
+
+
+def test_what_is_not_wanted_is_not_asked(stub, questions):
+    with serving(stub) as url:
+        endpoint = Endpoint(url, stub.engine, concurrency=2)
+        pending = endpoint.plan(questions, OPTIONS, first=100)
+        found = [*endpoint.decoded(pending, OPTIONS, lambda one: bool(one[0].place % 2))]
+    expected = local(stub, questions)
+    assert {one.place: answer for ((one, answer),) in found} == {100 + n: expected[n] for n in range(1, 12, 2)}
+    assert len(stub.bodies) == 6
 
 
 @pytest.mark.parametrize("ids", [True, False])

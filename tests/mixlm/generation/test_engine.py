@@ -160,6 +160,30 @@ def test_sampling_repeats_with_its_seed_and_leaves_the_global_state_alone():
     assert len({tuple(answer.ids) for answer in first[:3]}) > 1
 
 
+@pytest.mark.parametrize("sampling", [{}, {"temperature": 2.0, "samples": 2, "seed": 5}])
+def test_an_answer_does_not_depend_on_what_was_decoded_before(sampling):
+    engine = Engine(RUN, tiny_model("llama"), TOKENIZER)
+    options = GenerationOptions(max_new_tokens=12, batch_size=3, **sampling)
+    pending = engine.plan(asked(), options)
+    batches = [{one.place: answer for one, answer in batch} for batch in engine.decoded(pending, options)]
+    assert len(batches) == (4 if sampling else 2) and len({*map(str, batches)}) == len(batches)
+    for number, batch in enumerate(batches):
+        (alone,) = engine.decoded(pending, options, lambda ones, batch=batch: ones[0].place in batch)
+        assert {one.place: answer for one, answer in alone} == batches[number]
+
+
+def test_the_first_batch_has_the_random_numbers_of_the_seed_and_no_other_has():
+    engine = Engine(RUN, tiny_model("llama"), TOKENIZER)
+    options = GenerationOptions(max_new_tokens=12, temperature=2.0, seed=5)
+    torch.manual_seed(5)
+    drawn = torch.rand(3).tolist()
+    seen = []
+    engine._decode = lambda batch, *_: seen.append(torch.rand(3).tolist()) or [[IDS.eos] for _ in batch]
+    for first in (0, 1, 2**31):
+        list(engine.decoded(engine.plan(asked()[:1], options, first), options))
+    assert seen[0] == drawn and len({*map(tuple, seen)}) == 3
+
+
 def test_the_likeliest_token_alone_is_greedy():
     model = tiny_model("gpt2")
     greedy = answer_all(model)

@@ -1,7 +1,7 @@
 import pytest
 
 from mixlm.errors import InputError
-from mixlm.generation.shared_file import SharedFile
+from mixlm.generation.kept.shared_file import SharedFile
 from mixlm.processes import Processes
 
 

@@ -1,0 +1,1 @@
+"""Lines of an output that are kept as they come."""
