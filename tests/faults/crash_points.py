@@ -10,7 +10,7 @@ from tests.faults.outcome import contents
 from tests.faults.trials import Trial, count, run_processes
 
 
-WRONG = ("different", "lost", "strays", "tracebacks", "hangs", "refused", "silent", "not durable")
+WRONG = ("different", "lost", "strays", "tracebacks", "hangs", "refused wrongly", "silent", "not durable")
 MINUTES = 35.0
 
 

@@ -15,7 +15,7 @@ KILLS = 100
 MINUTES = 15.0
 SIGNALS = (signal.SIGKILL, signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
 CHOSEN = [case for case in CASES.values() if case.name != "evaluate"]
-WRONG = ("different", "lost", "strays", "tracebacks", "hangs", "refused")
+WRONG = ("different", "lost", "strays", "tracebacks", "hangs", "refused wrongly")
 
 
 def kill(trial: Trial, case: Case, how: signal.Signals, after: float) -> dict[str, object] | None:

@@ -63,6 +63,6 @@ def faults(ended: Ended, wanted: dict[str, str], found: dict[str, str]) -> dict[
         "strays": sorted(found.keys() - wanted.keys()),
         "tracebacks": ended.output[-3000:] if ended.traceback else "",
         "hangs": ended.hung,
-        "refused": ended.output[-600:] if ended.status and not ended.traceback and not ended.hung else "",
+        "refused wrongly": ended.output[-600:] if ended.status and not ended.traceback and not ended.hung else "",
     }
     return {name: what for name, what in wrong.items() if what}

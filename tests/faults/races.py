@@ -18,7 +18,7 @@ from tests.toy_recipe import DATA, ROWS, STAGES
 
 AT_ONCE, LATER, AFTER_A_KILL = 12, 6, 6  # races of each command
 MINUTES = 20.0
-WRONG = ("both worked", "neither worked", "different", "lost", "strays", "tracebacks", "hangs", "refused")
+WRONG = ("both worked", "neither worked", "different", "lost", "strays", "tracebacks", "hangs", "refused wrongly")
 PAIRS = [CASES[name] for name in ("encode", "train assorted", "generate", "evaluate")]
 GRID = {"data": {"task": "chain-arithmetic", "rows": ROWS, "options": DATA}, **STAGES, "methods": {"cot": None}}
 
@@ -44,7 +44,7 @@ def race(trial: Trial, case: Case, apart: float) -> dict[str, object]:
         wrong["both worked" if worked else "neither worked"] = [one.output[-300:] for one in ended]
     wrong["tracebacks"] = [one.output[-3000:] for one in ended if one.traceback]
     wrong["hangs"] = sum(one.hung for one in ended)
-    wrong["refused"] = [one.output[-300:] for one in ended if one not in worked + idle and not refused(one)]
+    wrong["refused wrongly"] = [one.output[-300:] for one in ended if one not in worked + idle and not refused(one)]
     left = faults(ended[0], trial.wanted[case.name], contents(trial.folder))
     wrong |= {name: left[name] for name in ("different", "lost", "strays") if name in left}
     wrong = {name: what for name, what in wrong.items() if what}
@@ -125,7 +125,7 @@ def _beside(trial: Trial, first: list[str], second: list[str], out: Path) -> tup
 
 def _judged(ended: Ended, other: Ended) -> dict[str, object]:
     wrong = {"tracebacks": [one.output[-3000:] for one in (ended, other) if one.traceback]}
-    wrong["refused"] = ended.output[-600:] if ended.status else ""
+    wrong["refused wrongly"] = ended.output[-600:] if ended.status else ""
     wrong["both worked"] = "" if refused(other) else other.output[-300:] or "says nothing"
     wrong = {name: what for name, what in wrong.items() if what}
     return {"wrong": wrong} if wrong else {}
