@@ -29,7 +29,14 @@ from mixlm.encoding.manifest import (
     write_manifest,
 )
 from mixlm.encoding.options import EncodingOptions, check_reader
-from mixlm.encoding.shard_files import add_counts, align_columns, encode_table, shard_counts, write_shard
+from mixlm.encoding.shard_files import (
+    add_counts,
+    align_columns,
+    encode_table,
+    remove_damaged,
+    shard_counts,
+    write_shard,
+)
 from mixlm.encoding.tokens.sharding import Shard, Sharding
 from mixlm.encoding.tokens.token_store import TokenStore
 from mixlm.encoding.tokens.token_tables import TokenRows, TokenTables, tell_answers
@@ -209,6 +216,7 @@ class _Encoding:
         whole = [row for row in rows if has_chunk(row, config)]
         figures = {**evaluate_vqvae(vqvae, whole[:MEASURED]), **self.merged, "measured_on": split}
         self.manifest["codebook"] = figures | self._probe(vqvae, whole[:MEASURED])
+        self.manifest[SUMS] = folder_sums(self.out, (TOKENIZER, VQVAE))
         write_manifest(self.out, self.manifest)
         shutil.rmtree(self.vqvae_path / CHECKPOINTS, ignore_errors=True)
 
@@ -244,10 +252,12 @@ class _Encoding:
         return split, TokenRows(tables)
 
     def write_shards(self) -> None:
-        """Write those shards of this process's share that are not there yet."""
+        """Write those shards of this process's share that are not there yet, or are damaged."""
         vqvae = self._open_vqvae()
-        for split in ("train", "valid"):
-            mine = self.processes.share(self.sharding.shards(split))
+        shares = {split: self.processes.share(self.sharding.shards(split)) for split in ("train", "valid")}
+        remove_damaged((self.out / shard.name for mine in shares.values() for shard in mine), self.out / TOKENS)
+        self.processes.wait()  # before another one counts what was there
+        for split, mine in shares.items():
             missing = [shard for shard in mine if not (self.out / shard.name).is_file()]
             sizes = self._sizes(mine)
             total = sum(sizes.values())
@@ -268,7 +278,8 @@ class _Encoding:
         with ThreadPoolExecutor(1) as writer:
             for shard, table in zip(shards, self.tokenized.tables(shards), strict=True):
                 rows, counts = encode_table(vqvae, table)
-                waiting.append((shard, writer.submit(write_shard, self.out / shard.name, rows, counts)))
+                file = self.out / shard.name
+                waiting.append((shard, writer.submit(write_shard, file, rows, counts, self.out / TOKENS)))
                 if len(waiting) > WRITTEN_BEHIND:
                     yield _settled(*waiting.popleft())
             while waiting:

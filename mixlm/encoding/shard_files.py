@@ -12,7 +12,8 @@ from mixlm.data.responses import FIGURE
 from mixlm.data.tables import PARTS, list_array, lists_of
 from mixlm.encoding.tokens.token_tables import TokenTable
 from vqvae import Cutting
-from vqvae.atomic_files import whole_path
+from vqvae.atomic_files import whole_file, whole_path
+from vqvae.checksums import file_sum
 from vqvae.model.coder import ChunkCoder
 
 
@@ -79,17 +80,42 @@ def add_counts(counts: Iterable[dict[str, int]]) -> dict[str, int]:
     return together
 
 
-def write_shard(path: Path, rows: pyarrow.Table, counts: dict[str, int] | None = None) -> None:
+def write_shard(
+    path: Path, rows: pyarrow.Table, counts: dict[str, int] | None = None, notes: Path | None = None
+) -> None:
     """Write a Parquet file in one step: once it has its name, it is whole.
 
     Args:
         path: The file.
         rows: What it holds.
         counts: Figures about them, kept in the file.
+        notes: Folder in which to keep the checksum; None: nowhere.
     """
     with whole_path(path) as draft:
         rows = rows.replace_schema_metadata({COUNTS: json.dumps(counts or {})})
         parquet.write_table(rows, draft, write_page_checksum=True)
+    if notes:
+        notes.mkdir(exist_ok=True)
+        with whole_file(_note_of(path, notes)) as file:
+            file.write(file_sum(path))
+
+
+def remove_damaged(paths: Iterable[Path], notes: Path) -> None:
+    """Remove those files that are not as ``write_shard`` noted them, so that they are written again."""
+    for path in paths:
+        if not _is_noted(path, notes):
+            path.unlink(missing_ok=True)
+
+
+def _is_noted(path: Path, notes: Path) -> bool:
+    try:
+        return file_sum(path) == _note_of(path, notes).read_text(encoding="ascii")
+    except (OSError, ValueError):
+        return False
+
+
+def _note_of(path: Path, notes: Path) -> Path:
+    return notes / f"{path.name}.sha256"
 
 
 def shard_counts(path: Path) -> dict[str, int]:

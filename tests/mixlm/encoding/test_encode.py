@@ -274,3 +274,23 @@ def test_shards_of_two_processes_are_those_of_one_also_after_one_has_died(fresh,
     out = fresh.encode("one", vqvae=str(encoded / "vqvae"))
     assert tables(out) == tables(encoded) and read_manifest(out)["complete"]
     assert all(contents(out)[path] == values for path, values in written.items() if path.endswith(".parquet"))
+
+
+@pytest.mark.parametrize("name", ["train-00001.parquet", "train-00001.parquet.sha256"])
+def test_a_shard_that_was_damaged_during_an_interruption_is_written_again(fresh, encoded, name):
+    with pytest.raises(Interrupted):
+        fresh.encode(advance_of=cut("encoding train", 27))
+    out = fresh.folder / "encoded"
+    (file,) = out.rglob(name)
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 1
+    file.write_bytes(content)
+    assert_equal_results(fresh.encode(), encoded)
+
+
+def test_a_codebook_that_was_damaged_during_an_interruption_is_told(fresh):
+    with pytest.raises(Interrupted):
+        fresh.encode(advance_of=cut("encoding train", 9))
+    weights = fresh.folder / "encoded" / "vqvae" / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-1])
+    assert f"{weights}: changed since" in fresh.refuses()
