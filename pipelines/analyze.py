@@ -17,6 +17,7 @@ from pipelines.shared.options import (
     kind_option,
     rows_options,
 )
+from pipelines.shared.terminal import echo
 
 
 @command("analyze")
@@ -82,11 +83,11 @@ def main(
     rows = open_rows(data, engine, split, limit)
     if check is None:
         check, why = own_check(data, engine.run, split, limit)
-        click.echo(f"answers are compared by --check {check}, {why}", err=True)
+        echo(f"answers are compared by --check {check}, {why}", err=True)
     answerer = answerer_of(engine, settings)
     options = with_length(GenerationOptions(**settings), rows)
     case = Case(answerer, rows, options, check, kinds, others)
-    for finding in analyze(case, names, say=click.echo):
+    for finding in analyze(case, names, say=echo):
         print_finding(finding)
         table, picture = finding.write(out)
-        click.echo(f"wrote {table} and {picture}")
+        echo(f"wrote {table} and {picture}")

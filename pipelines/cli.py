@@ -5,6 +5,7 @@ from importlib import import_module
 import click
 
 import mixlm
+from pipelines.shared.command import Group
 
 
 COMMANDS = {
@@ -22,7 +23,7 @@ COMMANDS = {
 }
 
 
-class LazyGroup(click.Group):
+class LazyGroup(Group):
     """A group whose commands are the ``main`` of a module each."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:

@@ -9,12 +9,13 @@ from typing import Any, Literal, get_args, get_origin
 import click
 
 from mixlm.tasks import TASKS, Task, open_task
-from pipelines.shared.command import command
+from pipelines.shared.command import Group, command
 from pipelines.shared.docstrings import notes_of
 from pipelines.shared.options import answer_pattern_option
+from pipelines.shared.terminal import echo
 
 
-class TaskGroup(click.Group):
+class TaskGroup(Group):
     """A group with a command for each task, made when it is called for, and the commands added to it."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -48,9 +49,9 @@ def convert_rows(source: str, out: str, answer_pattern: str | None, skip_bad_row
 
     done = convert(source, out, answer_pattern, skip_bad_rows)
     if told := tell_rules(done.rules, done.rows):
-        click.echo(f"answers: {told}")
+        echo(f"answers: {told}")
     if done.skipped:
-        click.echo(f"left out {done.skipped} malformed row{'s' * (done.skipped > 1)}")
+        echo(f"left out {done.skipped} malformed row{'s' * (done.skipped > 1)}")
     _say(done.rows, out)
 
 
@@ -73,7 +74,7 @@ def split_rows(source: str, train: str, valid: str, share: float, seed: int) -> 
 
 
 def _say(count: int, path: str) -> None:
-    click.echo(f"wrote {count} rows to {path}")
+    echo(f"wrote {count} rows to {path}")
 
 
 _OUT = click.Option(["--out"], required=True, type=click.Path(dir_okay=False), help="JSONL file to write.")
@@ -101,7 +102,7 @@ def task_command(name: str) -> click.Command:
         drawn = load(split, **options) if loads else task.generate(rows, split, seed, choices(**options))
         if task.CHECK != "exact":
             drawn = ({**row, "check": task.CHECK} for row in drawn)
-        click.echo(f"wrote {write_rows(out, drawn, rows)} rows to {out}")
+        echo(f"wrote {write_rows(out, drawn, rows)} rows to {out}")
 
     made = command(name, help=_help(task, choices, load), short_help=_first_line(task))(write)
     made.params = [*_shared(task, choices, load), *_own(choices, load), _OUT, *made.params]

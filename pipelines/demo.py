@@ -23,6 +23,7 @@ from pipelines.demo_plan import (
 )
 from pipelines.shared.command import command
 from pipelines.shared.jobs import Finished, Job, command_of, environment, run_jobs
+from pipelines.shared.terminal import echo
 
 
 RECIPE = Path(__file__).parent / "recipes" / "demo.yaml"
@@ -57,7 +58,7 @@ def main(out: Path, seed: int, recipe: Path) -> None:
     seconds["answers"] = show_answers(plan, out)
     seconds["total"] = time.monotonic() - started
     write_summary(out, {**figures, "seconds": seconds, "seed": seed, "rows": settings["rows"]})
-    click.echo(NEXT.format(script=out / SCRIPT, summary=out / SUMMARY, minutes=seconds["total"] / 60))
+    echo(NEXT.format(script=out / SCRIPT, summary=out / SUMMARY, minutes=seconds["total"] / 60))
 
 
 NEXT = """\
@@ -105,7 +106,7 @@ def run(plan: DemoPlan) -> dict[str, float]:
         "Stage 1: learn a code for every step of the traces.  Beside it: a model of text alone, which needs no codes.",
         plan.first,
     )
-    click.echo(finished["encode"].output, nl=False)
+    echo(finished["encode"].output, nl=False)
     finished |= part("Stage 2: learn the mix of latents and text.  Beside it: the mix with random codes.", plan.second)
     finished |= part("Answers to the test questions.", plan.evaluation)
     return {name: one.seconds for name, one in finished.items()}
@@ -113,16 +114,16 @@ def run(plan: DemoPlan) -> dict[str, float]:
 
 def part(title: str, jobs: Sequence[Job]) -> dict[str, Finished]:
     """Show and run commands that do not wait for each other."""
-    click.secho(f"\n{title}", bold=True)
+    echo(f"\n{title}", bold=True)
     for job in jobs:
-        click.echo(f"$ {job.line()}")
+        echo(f"$ {job.line()}")
     return run_jobs(jobs)
 
 
 def show_answers(plan: DemoPlan, out: Path) -> float:
     """Let the mixed model answer a few questions on the terminal; returns the seconds that it took."""
-    click.secho("\nThe first test questions, with the latents of the answers read back.", bold=True)
-    click.echo(f"$ {plan.questions}\n$ {plan.answers.line()}")
+    echo("\nThe first test questions, with the latents of the answers read back.", bold=True)
+    echo(f"$ {plan.questions}\n$ {plan.answers.line()}")
     started = time.monotonic()
     with (out / "test.jsonl").open(encoding="utf-8") as rows:
         (out / QUESTIONS).write_text("".join(islice(rows, WORKED_ANSWERS)), encoding="utf-8")

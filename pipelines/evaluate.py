@@ -20,6 +20,7 @@ from pipelines.shared.options import (
     template_options,
 )
 from pipelines.shared.progress import progress_bar
+from pipelines.shared.terminal import echo
 
 
 @command("evaluate")
@@ -77,7 +78,7 @@ def main(
         raise InputError(f"{run}: a run has the template that it was trained with; leave yours out, or add --base")
     engine = Engine.base(run, template, device) if base else Engine.load(run, device)
     modes = read_modes([latents], engine.run)
-    tell = partial(click.echo, err=True)
+    tell = partial(echo, err=True)
     rows = open_rows(data, engine, split, limit, answer_pattern, tell)
     if check is None:
         check, why = own_check(data, engine.run, split, limit, answer_pattern)
@@ -90,4 +91,4 @@ def main(
         write({"run": run, "data": data, "split": split, **result})
     print_evaluation(result)
     if out:
-        click.echo(f"wrote {out} and {out.with_suffix('.jsonl')}")
+        echo(f"wrote {out} and {out.with_suffix('.jsonl')}")

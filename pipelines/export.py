@@ -2,11 +2,12 @@
 
 import click
 
-from pipelines.shared.command import command
+from pipelines.shared.command import Group, command
 from pipelines.shared.options import rows_options
+from pipelines.shared.terminal import echo
 
 
-@click.group("export", context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
+@click.group("export", cls=Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
 def main() -> None:
     """Write what another program needs to run a model."""
 
@@ -34,7 +35,7 @@ def lm_eval(
     engine = Engine.load(run, "cpu")
     rows = open_rows(data, engine, split, limit)
     task = export_lm_eval(engine, rows, out, name or task_name(run, data), max_new_tokens)
-    click.echo(f"wrote {task.config} and {task.questions}: {task.rows} rows, --max-new-tokens {task.max_new_tokens}")
+    echo(f"wrote {task.config} and {task.questions}: {task.rows} rows, --max-new-tokens {task.max_new_tokens}")
     for note in prompt_notes([row["prompt_ids"] for row in rows], engine):
-        click.echo(note)
-    click.echo(task.command)
+        echo(note)
+    echo(task.command)

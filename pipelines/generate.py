@@ -9,6 +9,7 @@ import click
 from pipelines.shared.command import command
 from pipelines.shared.options import answerer_of, decoding_options, endpoint_options
 from pipelines.shared.progress import progress_bar
+from pipelines.shared.terminal import echo
 
 
 @command("generate")
@@ -53,7 +54,7 @@ def main(
     if print_prompt:
         print_prompt_ids(questions, engine, settings["thoughts"])
         for note in prompt_notes([one.prompt_ids for one in questions], engine):
-            click.echo(note, err=True)
+            echo(note, err=True)
         return
     answerer = answerer_of(engine, settings)
     options = GenerationOptions(latents=latents, **settings)

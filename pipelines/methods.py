@@ -8,6 +8,7 @@ import click
 
 from pipelines.shared.command import command
 from pipelines.shared.docstrings import notes_of
+from pipelines.shared.terminal import echo
 
 
 @command("methods")
@@ -22,13 +23,13 @@ def main(names: tuple[str, ...]) -> None:
     for name in names or METHODS:
         method = METHODS[name]
         needs = "; needs codes: mixlm-encode first" if method.needs_codes else ""
-        click.echo(f"{name}  ({method.source}{needs})")
-        click.echo(f"    {method.__doc__.strip().splitlines()[0]}")
+        echo(f"{name}  ({method.source}{needs})")
+        echo(f"    {method.__doc__.strip().splitlines()[0]}")
         for line in option_lines(method):
-            click.echo(line)
+            echo(line)
         recipes = [recipe for recipe in shipped_recipes() if recipe.partition("/")[2] == name]
         if recipes:
-            click.echo(f"    --config {' or '.join(recipes)}")
+            echo(f"    --config {' or '.join(recipes)}")
 
 
 def option_lines(method: type) -> Iterator[str]:

@@ -9,7 +9,6 @@ from pathlib import Path
 from threading import Lock
 from typing import Any
 
-import click
 import yaml
 
 from mixlm.comparison.results import Result, append_line, checksums, make_result, read_results
@@ -20,6 +19,7 @@ from pipelines.grid.commands import check_command
 from pipelines.grid.folder import ATTEMPTS, MODEL, RESULTS, claimed
 from pipelines.grid.plan import Cell, Part, Plan
 from pipelines.shared.jobs import Runner, shown
+from pipelines.shared.terminal import echo
 
 
 _ABSENT = "nothing"
@@ -46,7 +46,7 @@ def run_cells(plan: Plan, cells: Sequence[Cell], at_once: int) -> list[Cell]:
         work.runner.inherited = (lock,)
         work.check(waiting)
         _write_model(plan)
-        click.echo(f"{plan.grid.path}: {len(cells)} cells, {len(cells) - len(waiting)} done; results in {plan.out}")
+        echo(f"{plan.grid.path}: {len(cells)} cells, {len(cells) - len(waiting)} done; results in {plan.out}")
         with shown() as work.runner.show, ThreadPoolExecutor(at_once) as pool, _ended_like_ctrl_c():
             try:
                 failed = list(pool.map(work.run, waiting))
@@ -150,7 +150,7 @@ class _Work:
             if not self.runner.stopped:
                 self._write(cell)
         except InputError as error:
-            click.echo(f"Error: {cell.name}: {error}", err=True)
+            echo(f"Error: {cell.name}: {error}", err=True)
             return cell
         return None
 
@@ -191,4 +191,4 @@ class _Work:
             self.data = self.data or about["data"]
             append_line(plan.out / RESULTS, result)
         mode, figures = next(iter(result["modes"].items()))
-        click.echo(f"{cell.name}: {figures['accuracy']:.1%} right, {figures['tokens']['total']:.1f} tokens ({mode})")
+        echo(f"{cell.name}: {figures['accuracy']:.1%} right, {figures['tokens']['total']:.1f} tokens ({mode})")

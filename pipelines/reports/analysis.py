@@ -2,10 +2,10 @@
 
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 
 from mixlm.analysis.finding import Finding
+from pipelines.shared.console import PlainConsole
 
 
 LEAST_WIDTH, MOST_ROWS, LEAST_SHOWN = 140, 20, 0.001
@@ -13,8 +13,7 @@ LEAST_WIDTH, MOST_ROWS, LEAST_SHOWN = 140, 20, 0.001
 
 def print_finding(finding: Finding) -> None:
     """Print the title and the first rows of a finding's table."""
-    console = Console(highlight=False)
-    console.width = max(console.width, LEAST_WIDTH)
+    console = PlainConsole(LEAST_WIDTH)
     console.print(f"\n{finding.title}")
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for name in finding.rows[0]:

@@ -3,10 +3,7 @@
 import json
 from collections.abc import Sequence
 
-import click
-from rich.console import Console
 from rich.table import Table
-from rich.text import Text
 
 from mixlm.data.template import Template
 from mixlm.generation.explain import Reading
@@ -15,15 +12,15 @@ from mixlm.generation.options import GenerationOptions
 from mixlm.generation.plan import Answerer
 from mixlm.generation.questions import Answered, Question, readable_ids
 from mixlm.model.special_tokens import latent_name
+from pipelines.shared.console import PlainConsole
+from pipelines.shared.terminal import echo, echo_json
 
 
 def print_prompt_ids(questions: Sequence[Question], answerer: Answerer, thoughts: int | None = None) -> None:
     """Print what the model is given for each question, as JSON: the string with special tokens, and the ids."""
     for question in questions:
         ids = answerer.run.prompt(question.prompt_ids, thoughts)
-        click.echo(
-            json.dumps({"prompt": readable_ids(ids, answerer.tokenizer), "prompt_ids": ids}, ensure_ascii=False)
-        )
+        echo_json({"prompt": readable_ids(ids, answerer.tokenizer), "prompt_ids": ids})
 
 
 def write_answers(
@@ -40,7 +37,7 @@ def write_answers(
     """
     lines = (json.dumps(one.record(options.latents, template), ensure_ascii=False) + "\n" for one in answered)
     if file.write(lines, options.samples):
-        click.echo(f"wrote {file.name}: {questions * options.samples} answers")
+        echo(f"wrote {file.name}: {questions * options.samples} answers")
 
 
 def print_answers(answered: Sequence[Answered]) -> None:
@@ -56,16 +53,16 @@ def print_answer(answered: Answered, named: bool) -> None:
         answered: The answer.
         named: Whether to print the question too, to tell several answers apart.
     """
-    console, answer = Console(highlight=False), answered.answer
+    console, answer = PlainConsole(), answered.answer
     if named:
-        console.print(Text(f"{answered.question.name}  {answered.question.text}", style="bold"), soft_wrap=True)
+        console.print(f"{answered.question.name}  {answered.question.text}", style="bold", soft_wrap=True)
     if answer.codes:
-        console.print(Text(" ".join(map(latent_name, answer.codes)), style="cyan"), soft_wrap=True)
-    console.print(Text(answer.text.strip("\n")), soft_wrap=True)
+        console.print(" ".join(map(latent_name, answer.codes)), style="cyan", soft_wrap=True)
+    console.print(answer.text.strip("\n"), soft_wrap=True)
     parts = ", ".join(f"{count} {kind}" for kind, count in answer.counts.kinds().items() if count)
     parts = f": {parts}" if parts else ""
     ending = "" if answer.finished else "; cut off by the length limit"
-    console.print(Text(f"({answer.counts.total} tokens{parts}{ending})", style="dim"), soft_wrap=True)
+    console.print(f"({answer.counts.total} tokens{parts}{ending})", style="dim", soft_wrap=True)
     if answered.readings:
         console.print(readings_table(answered.readings))
     if named:
@@ -77,8 +74,8 @@ def readings_table(readings: Sequence[Reading]) -> Table:
     table = Table("latent", "reads as, for this prompt", "sure", "stood for in training", show_lines=True)
     for reading in readings:
         stood = "\n".join(f"{_one_line(text)} ({share:.0%})" for text, share in reading.chunks[:3])
-        decoded = Text(_one_line(reading.text))
-        table.add_row(latent_name(reading.code), decoded, f"{reading.probability:.0%}", Text(stood or "never used"))
+        decoded = _one_line(reading.text)
+        table.add_row(latent_name(reading.code), decoded, f"{reading.probability:.0%}", stood or "never used")
     return table
 
 

@@ -4,14 +4,14 @@ import csv
 from collections.abc import Sequence
 from pathlib import Path
 
-import click
-from rich.console import Console
 from rich.table import Table
 
 from mixlm.comparison.plot import draw_pareto
 from mixlm.comparison.summary import FREE, Pair, Summary, compare_all, summarize_results
 from pipelines.grid.plan import Plan
 from pipelines.grid.run import finished_results
+from pipelines.shared.console import PlainConsole
+from pipelines.shared.terminal import echo
 from vqvae.atomic_files import whole_file
 
 
@@ -30,22 +30,22 @@ def print_results(plan: Plan, against: str | None = None) -> None:
     results = finished_results(plan).values()
     known = [one for one in results if one["label"] in labels and one["seed"] in seeds]
     if not known:
-        click.echo(f"{plan.out}: no cell is finished yet")
+        echo(f"{plan.out}: no cell is finished yet")
         return
     summaries = summarize_results(sorted(known, key=lambda one: labels.index(one["label"])))
     pairs = compare_all(summaries)
     title = f"{plan.grid.path.stem}: {known[0]['rows']} test rows, {len(known)} of {cells} cells"
     table = method_table(summaries)
-    console = Console(highlight=False)
+    console = PlainConsole()
     _print_wide(console, title, table)
     print_differences(console, pairs, against or summaries[0].label)
     if against and against not in (one.label for one in summaries):
-        click.echo(f"--against {against}: none of its cells is finished yet")
+        echo(f"--against {against}: none of its cells is finished yet")
     with whole_file(plan.out / "table.md") as file:
         file.write(f"{title}\n\n{markdown(table)}")
     _write_pairs(plan.out / "pairs.csv", pairs)
     pictures = draw_pareto(summaries, title, plan.out / "pareto")
-    click.echo(f"wrote {', '.join(['table.md', 'pairs.csv', *(path.name for path in pictures)])} in {plan.out}")
+    echo(f"wrote {', '.join(['table.md', 'pairs.csv', *(path.name for path in pictures)])} in {plan.out}")
 
 
 def method_table(summaries: Sequence[Summary]) -> list[list[str]]:
@@ -86,7 +86,7 @@ def _seconds(summary: Summary, kind: str) -> str:
     return f"{summary.seconds[kind]['cpu']:.0f}" if kind in summary.seconds else ""
 
 
-def _print_wide(console: Console, title: str, rows: Sequence[Sequence[str]]) -> None:
+def _print_wide(console: PlainConsole, title: str, rows: Sequence[Sequence[str]]) -> None:
     """Print a table whole: a line that wraps on a narrow terminal beats a figure that is cut off."""
     table = text_table(rows)
     table.width = sum(max(len(row[place]) for row in rows) + 2 for place in range(len(rows[0])))
@@ -110,7 +110,7 @@ def markdown(rows: Sequence[Sequence[str]]) -> str:
     return "".join(f"| {' | '.join(row)} |\n" for row in [rows[0], rule, *rows[1:]])
 
 
-def print_differences(console: Console, pairs: Sequence[Pair], reference: str) -> None:
+def print_differences(console: PlainConsole, pairs: Sequence[Pair], reference: str) -> None:
     """Print the pairs in which ``reference`` is one: its accuracy minus the other's."""
     rows = [["against", "latents", "difference", "95 % interval", "p"]]
     for pair in pairs:

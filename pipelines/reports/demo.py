@@ -5,14 +5,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import click
-from rich.console import Console
 from rich.table import Table
 
 from mixlm.comparison.summary import FREE
 from mixlm.encoding import MANIFEST, USAGE, VQVAE
 from pipelines.demo_plan import MODELS, SUMMARY
 from pipelines.reports.encoding import carried_by
+from pipelines.shared.console import PlainConsole
+from pipelines.shared.terminal import echo
 from vqvae.atomic_files import whole_file
 
 
@@ -78,16 +78,16 @@ def print_comparison(figures: Mapping[str, Any], rows: int) -> None:
         rows: Number of test questions.
     """
     stage1 = figures["stage1"]
-    click.secho(f"\nWhat came out, on {rows} test questions.", bold=True)
+    echo(f"\nWhat came out, on {rows} test questions.", bold=True)
     table = Table("model", "latents", box=None, pad_edge=False, padding=(0, 3, 0, 0))
     for title in ("accuracy", "95 % interval", "tokens", "latents an answer"):
         table.add_column(title, justify="right", no_wrap=True)
     for name in MODELS:
         for mode, measured in figures[name]["modes"].items():
             table.add_row(name if mode == FREE else "", mode, *_cells(measured))
-    Console(highlight=False).print(table)
-    click.echo(_verdict(figures["cot"], figures["assorted"]))
-    click.echo(
+    PlainConsole().print(table)
+    echo(_verdict(figures["cot"], figures["assorted"]))
+    echo(
         f"Stage 1 kept {stage1['codebook_size']} codes for {stage1['distinct_chunks']} different chunks; a code "
         f"carries {carried_by(stage1):.2f} nats of what follows it, random codes none."
     )

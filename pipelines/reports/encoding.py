@@ -4,9 +4,8 @@ import shlex
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-import click
-
 from mixlm.data.responses import FIGURE, tell_rules
+from pipelines.shared.terminal import echo
 from vqvae.options import PAPERS_CODES, VQVAEModelOptions
 
 
@@ -26,32 +25,30 @@ def print_encoding(manifest: dict[str, Any], out: str, model: str) -> None:
     rate = manifest["compression_rate"] if manifest["align"] == "fixed" else None
     for split in ("train", "valid"):
         if counts[split]["samples"]:
-            click.echo(_samples_line(split, counts[split], rate))
+            echo(_samples_line(split, counts[split], rate))
     skipped = sum(counts[split]["skipped_rows"] for split in ("train", "valid"))
     if skipped:
-        click.echo(f"left out  {skipped} malformed row{'s' * (skipped > 1)}")
+        echo(f"left out  {skipped} malformed row{'s' * (skipped > 1)}")
     for line in _answer_lines(counts):
-        click.echo(line)
+        echo(line)
     longest = max(counts[split]["longest"] for split in ("train", "valid"))
-    click.echo(f"longest   {longest} tokens as text: prompt, trace and solution of one sample")
+    echo(f"longest   {longest} tokens as text: prompt, trace and solution of one sample")
     if manifest["align"] == "step":
-        click.echo(_steps_line(counts["train"], manifest["chunk_length"]))
+        echo(_steps_line(counts["train"], manifest["chunk_length"]))
     used = f"{codes['codes_used']} of {codes['codebook_size']} codes used ({codes['used']:.0%})"
-    click.echo(f"codebook  {used}, perplexity {codes['perplexity']:.1f}")
-    click.echo(
+    echo(f"codebook  {used}, perplexity {codes['perplexity']:.1f}")
+    echo(
         f"          measured on {codes['chunks']} chunks of the {codes['measured_on']} traces, "
         f"{codes['unknown_share']:.2%} of their tokens unknown"
     )
-    click.echo(f"loss      {_losses(codes)} nats a token")
-    click.echo(f"accuracy  {_accuracies(codes)}; {codes['exact_chunks']:.1%} of chunks without an error")
+    echo(f"loss      {_losses(codes)} nats a token")
+    echo(f"accuracy  {_accuracies(codes)}; {codes['exact_chunks']:.1%} of chunks without an error")
     if "loss_without" in codes:  # codes of before do not tell it
-        click.echo(_merging(codes))
+        echo(_merging(codes))
     for line in _probe_lines(manifest) if "probe_steps" in codes else ():
-        click.echo(line)
-    click.echo(f"wrote     {out}")
-    click.echo(
-        f"next      mixlm-train {shlex.quote(str(out))} --model {shlex.quote(model)} --out RUN --method assorted"
-    )
+        echo(line)
+    echo(f"wrote     {out}")
+    echo(f"next      mixlm-train {shlex.quote(str(out))} --model {shlex.quote(model)} --out RUN --method assorted")
 
 
 def _answer_lines(counts: Mapping[str, Mapping[str, int]]) -> Iterator[str]:

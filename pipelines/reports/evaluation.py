@@ -6,10 +6,10 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-import click
-from rich.console import Console
 from rich.table import Table
 
+from pipelines.shared.console import PlainConsole
+from pipelines.shared.terminal import echo
 from vqvae.atomic_files import whole_file
 
 
@@ -38,16 +38,15 @@ def output_files(out: Path | None) -> Iterator[Callable[[dict[str, Any]], None]]
 
 def print_evaluation(result: dict[str, Any]) -> None:
     """Print the table of an evaluation, one row for each mode, then the losses."""
-    console = Console(highlight=False)
-    console.width = max(console.width, LEAST_WIDTH)  # a figure that wraps on a narrow terminal beats one that is cut
+    console = PlainConsole(LEAST_WIDTH)
     answers = f"{result['rows']} rows" + (f" x {result['samples']} samples" if result["samples"] > 1 else "")
     limit = f"at most {result['max_new_tokens']} tokens" + (", kind first" if result["decoding"] == "kind" else "")
     console.print(f"{result['method']}: {answers}, check {result['check']}, {limit}")
     console.print(modes_table(result["modes"], result["samples"]))
     if not result["loss"]:
-        click.echo("loss: not known, as a server answered")
+        echo("loss: not known, as a server answered")
     for name, loss in result["loss"].items():
-        click.echo(f"loss {name}: {loss['loss']:.4f} nats/token ({loss['nats']:.2f} an answer, {loss['rows']} rows)")
+        echo(f"loss {name}: {loss['loss']:.4f} nats/token ({loss['nats']:.2f} an answer, {loss['rows']} rows)")
 
 
 def modes_table(modes: dict[str, dict[str, Any]], samples: int) -> Table:

@@ -14,6 +14,7 @@ from mixlm.data.values import is_text
 from mixlm.errors import InputError
 from mixlm.processes import Processes
 from pipelines.shared.config_file import CONFIG, config_option
+from pipelines.shared.terminal import echo, shown, shown_errors
 
 
 INTERRUPTED = 130  # the exit status that a shell gives to Ctrl-C
@@ -32,7 +33,7 @@ _QUIET = {
 def say(line: str) -> None:
     """Print a line; of several processes that run a command together only the first does."""
     if Processes.current().first:
-        click.echo(line)
+        echo(line)
 
 
 def _leave_the_others() -> None:
@@ -55,12 +56,31 @@ class Failure(click.ClickException):
     """An error that ends a command with one line on stderr."""
 
     def __init__(self, message: str, exit_code: int = 1) -> None:
-        super().__init__(" ".join(message.split()))
+        super().__init__(shown(" ".join(message.split())))
         self.exit_code = exit_code
+
+
+class Group(click.Group):
+    """A group of commands whose errors are ``shown``."""
+
+    def make_context(self, *args: Any, **settings: Any) -> click.Context:
+        """Parse the command line up to the name of a command."""
+        with shown_errors():
+            return super().make_context(*args, **settings)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Find the command and run it."""
+        with shown_errors():
+            return super().invoke(ctx)
 
 
 class Command(click.Command):
     """A command whose options can come from a YAML file and whose errors are one line."""
+
+    def make_context(self, *args: Any, **settings: Any) -> click.Context:
+        """Parse the command line; what is wrong with it is ``shown``."""
+        with shown_errors():
+            return super().make_context(*args, **settings)
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Parse the command line; a wrong value that came from the YAML file is reported with the file's name."""
@@ -92,7 +112,7 @@ class Command(click.Command):
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command, with libraries quiet and errors turned into one line."""
-        with quiet_libraries(), one_line_errors():
+        with quiet_libraries(), shown_errors(), one_line_errors():
             result = super().invoke(ctx)
             _leave_the_others()
             return result

@@ -12,10 +12,9 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import TextIO
 
-import click
-
 from mixlm.errors import InputError
 from pipelines.shared.progress import AS_JSON, PlainProgress, Reached, read_reached
+from pipelines.shared.terminal import echo, escaped
 
 
 _OWN_SCRIPTS = {"encode": "mixlm-encode", "train": "mixlm-train", "generate": "mixlm-generate"}
@@ -174,7 +173,7 @@ def _lines() -> Show:
     def show(name: str, news: Reached | str) -> None:
         """Print a line, or now and then how far the job is."""
         if isinstance(news, str):
-            click.echo(f"  {name}: {news}", err=True)
+            echo(f"  {name}: {news}", err=True)
         else:
             title = f"  {name}: {news.title}"
             told.setdefault(title, PlainProgress(title, pause=_PAUSE)).advance(*news[1:])
@@ -184,25 +183,26 @@ def _lines() -> Show:
 
 @contextmanager
 def _bars() -> Iterator[Show]:
-    from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    text = TextColumn("  {task.description}")
+    from pipelines.shared.console import PlainConsole
+
+    text = TextColumn("  {task.description}", markup=False)
     columns = (text, BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True)) as bars:
+    with Progress(*columns, console=PlainConsole(stderr=True)) as bars:
         known: dict[str, int] = {}
 
         def show(name: str, news: Reached | str) -> None:
             """Move the bar of a job, or print a line above the bars."""
             if isinstance(news, str):
-                bars.console.print(f"  {name}: {news}", markup=False, highlight=False)
+                bars.console.print(f"  {name}: {news}")
                 return
             if name not in known:
                 ended = {task.id for task in bars.tasks if task.finished and len(known) >= _MOST_BARS}
                 for one in [one for one, bar in known.items() if bar in ended]:
                     bars.remove_task(known.pop(one))
-                known[name] = bars.add_task(name, total=None)
-            description = f"{name}: {news.title}"
+                known[name] = bars.add_task(escaped(name), total=None)
+            description = escaped(f"{name}: {news.title}")
             bars.update(known[name], description=description, completed=news.done, total=news.total)
 
         yield show

@@ -9,6 +9,7 @@ import click
 
 from mixlm.data.samples import CHECK_NAMES
 from mixlm.generation.options import DECODING, Decoding, GenerationOptions
+from pipelines.shared.terminal import echo
 
 
 if TYPE_CHECKING:
@@ -103,7 +104,7 @@ def answerer_of(engine: "Engine", values: dict[str, Any]) -> "Answerer":
     from mixlm.data.chat.rendering import clock_note
 
     if note := clock_note(engine.run.template, engine.tokenizer):
-        click.echo(note, err=True)
+        echo(note, err=True)
     url, name, concurrency = (values.pop(option) for option in ("endpoint", "served_model", "concurrency"))
     if url is None:
         return engine

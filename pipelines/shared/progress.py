@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
-import click
+from pipelines.shared.terminal import echo, escaped
 
 
 if TYPE_CHECKING:
@@ -59,27 +59,29 @@ def progress_bar(title: str) -> Iterator["Advance"]:
 
 @contextmanager
 def _bar(title: str) -> Iterator["Advance"]:
-    from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[rate]}"))
-    figures_column = TextColumn("{task.fields[figures]}", style="dim")
+    from pipelines.shared.console import PlainConsole
+
+    name, rate = TextColumn("{task.description}", markup=False), TextColumn("{task.fields[rate]}")
+    columns = (name, BarColumn(), MofNCompleteColumn(), rate)
+    figures_column = TextColumn("{task.fields[figures]}", style="dim", markup=False)
     # text that the command prints meanwhile goes above the bar, but stays on stdout where that is a file or a pipe
-    redirect = {"console": Console(stderr=True), "redirect_stdout": sys.stdout.isatty()}
+    redirect = {"console": PlainConsole(stderr=True), "redirect_stdout": sys.stdout.isatty()}
     with Progress(*columns, TimeRemainingColumn(), figures_column, **redirect) as bars:
-        task = bars.add_task(title, total=None, rate="", figures="")
+        task = bars.add_task(escaped(title), total=None, rate="", figures="")
 
         def advance(done: int, total: int, figures: Mapping[str, float] = {}) -> None:
             """Move the bar."""
             speed = bars.tasks[task].finished_speed or bars.tasks[task].speed
             rate = f"{speed:.3g}/s" if speed else ""
-            bars.update(task, completed=done, total=total, rate=rate, figures=_written(figures))
+            bars.update(task, completed=done, total=total, rate=rate, figures=escaped(_written(figures)))
 
         yield advance
 
 
 def _to_stderr(line: str) -> None:
-    click.echo(line, err=True)
+    echo(line, err=True)
 
 
 class PlainProgress:

@@ -1,0 +1,25 @@
+"""The terminal as rich knows it, on which text is text: no markup, no emoji by name, nothing that steers it."""
+
+from typing import Any
+
+from rich.console import Console
+from rich.text import Text
+
+from pipelines.shared.terminal import escaped
+
+
+class PlainConsole(Console):
+    """Prints strings, and tables of strings, as ``escaped``.
+
+    Args:
+        least_width: Wider than a narrow terminal: a line that wraps beats a figure that is cut off.
+        stderr: Whether to print to stderr.
+    """
+
+    def __init__(self, least_width: int = 0, stderr: bool = False) -> None:
+        super().__init__(stderr=stderr, highlight=False, markup=False, emoji=False)
+        self.width = max(self.width, least_width)
+
+    def render_str(self, text: str, **settings: Any) -> Text:
+        """Return a string as what rich prints; every string comes through here."""
+        return super().render_str(escaped(text), **settings)
