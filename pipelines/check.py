@@ -7,6 +7,7 @@ from typing import NamedTuple, TypeVar
 import click
 
 from pipelines.shared.command import Failure, command
+from pipelines.shared.terminal import echo
 
 
 Value = TypeVar("Value")
@@ -40,17 +41,17 @@ def main(path: Path, accepted: bool) -> None:
         raise InputError(f"{path}: no such file or folder")
     if accepted:
         for line in accept(path):
-            click.echo(f"accepted: {line}")
+            echo(f"accepted: {line}")
     found = [*examine(path)]
     if not found:
         raise InputError(f"{path}: holds nothing of which can be told whether it is whole")
     faults = [fault for one in found for fault in one.faults]
     for fault in faults:
-        click.echo(fault)
+        echo(fault)
     what = found[0].what if len(found) == 1 else _counted([one.what.partition(",")[0] for one in found])
     if faults:
         raise Failure(f"{path}: damaged ({what})")
-    click.echo(f"{path}: whole ({what})")
+    echo(f"{path}: whole ({what})")
 
 
 def _counted(kinds: list[str]) -> str:

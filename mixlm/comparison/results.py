@@ -48,7 +48,7 @@ def read_results(path: Path) -> list[Result]:
     if not path.is_file():
         return []
     results = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+    for number, line in enumerate(lines_of(path), 1):
         try:
             result = json.loads(line)
             result["label"], result["seed"], result["identity"], result["modes"]
@@ -58,6 +58,12 @@ def read_results(path: Path) -> list[Result]:
             ) from None
         results.append(result)
     return results
+
+
+def lines_of(path: Path) -> list[str]:
+    """Return the lines of a file of JSON; a text in them may hold what Python takes for the end of a line, too."""
+    text = path.read_text(encoding="utf-8")
+    return text.removesuffix("\n").split("\n") if text else []
 
 
 def append_line(path: Path, record: Mapping[str, Any]) -> None:
@@ -80,7 +86,7 @@ def make_result(
         seconds: Wall-clock ("wall") and processor ("cpu") seconds of every kind of part.
     """
     measured = json.loads(evaluation.read_text(encoding="utf-8"))
-    answers = evaluation.with_suffix(".jsonl").read_text(encoding="utf-8").splitlines()
+    answers = lines_of(evaluation.with_suffix(".jsonl"))
     right = right_by_mode(map(json.loads, answers))
     modes = {
         mode: {name: _rounded(figures[name]) for name in _FIGURES if name in figures} | {"right": right[mode]}

@@ -31,6 +31,16 @@ def answers(right: dict[str, list[list[int]]]) -> list[dict]:
     ]
 
 
+@pytest.mark.parametrize("text", ["", "a\u2028b\x85c\x1cd", "e\r\n"])
+def test_a_line_ends_where_json_ends_it(tmp_path, text):
+    assert read_results(tmp_path / "results.jsonl") == []
+    for _ in range(2):
+        append_line(tmp_path / "results.jsonl", LEAST | {"label": text})
+    assert [one["label"] for one in read_results(tmp_path / "results.jsonl")] == [text, text]
+    (tmp_path / "empty.jsonl").touch()
+    assert read_results(tmp_path / "empty.jsonl") == []
+
+
 def test_right_answers_of_single_samples_are_a_digit_each():
     right = right_by_mode(answers({"free": [[1], [0], [1]], "exact:50%": [[0], [0], [1]]}))
     assert right == {"free": "101", "exact:50%": "001"}
