@@ -1,7 +1,8 @@
 """Opening a base model: a folder, a Hub id, a GGUF file, or a YAML of one from scratch."""
 
 import dataclasses
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -74,16 +75,19 @@ def open_model(
     import torch
     from transformers import AutoModelForCausalLM
 
+    from mixlm.model.sizes import check_size
     from mixlm.model.soundness import require_sound
 
     if not is_scratch(model):
         lm = _plain(open_pretrained(AutoModelForCausalLM, model, dtype=torch.float32))
     else:
         config = scratch_config(model, tokenizer)
-        with torch.random.fork_rng():
+        check_size(config, read_scratch(model), model)
+        with torch.random.fork_rng(), _explained(model):
             torch.manual_seed(seed)
-            lm = _made(config, model)
-    require_sound(lm, model)
+            lm = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
+    with _explained(model) if is_scratch(model) else nullcontext():
+        require_sound(lm, model)
     _require_reopening(lm, model)
     if attention:
         _set_attention(lm, attention)
@@ -102,15 +106,16 @@ def _require_reopening(lm: "PreTrainedModel", name: str) -> None:
         )
 
 
-def _made(config: "PreTrainedConfig", where: str) -> "PreTrainedModel":
-    """Return a random causal LM in fp32; an ``InputError`` if transformers has none of this configuration."""
-    import torch
-    from transformers import AutoModelForCausalLM
-
+@contextmanager
+def _explained(where: str) -> Iterator[None]:
+    """Raise an ``InputError`` if a model of its own numbers cannot be made, or computes nothing."""
     try:
-        return AutoModelForCausalLM.from_config(config, dtype=torch.float32)
-    except (ValueError, AssertionError) as error:
-        raise InputError(f"{where}: {_reason(error)}") from None
+        yield
+    except InputError:
+        raise
+    except Exception as error:  # of numbers that do not fit each other, transformers and torch raise anything
+        kind = "" if isinstance(error, ValueError | AssertionError) else f"{type(error).__name__}: "
+        raise InputError(f"{where}: no model can be made of it: {kind}{_reason(error)}") from None
 
 
 def _reason(error: Exception) -> str:
@@ -156,10 +161,12 @@ def described_config(recipe: Mapping[str, Any], where: str, **fields: Any) -> "P
     Raises:
         InputError: If transformers does not know the type, or the type has no such field or refuses its value.
     """
-    from huggingface_hub.errors import StrictDataclassError
     from transformers import CONFIG_MAPPING
 
+    from mixlm.model.sizes import check_numbers
+
     _require_type(recipe, where)
+    check_numbers(recipe, where)
     own = {name: value for name, value in recipe.items() if name not in ("model_type", "tokenizer")}
     kind = recipe["model_type"]
     if kind not in CONFIG_MAPPING:
@@ -176,9 +183,9 @@ def described_config(recipe: Mapping[str, Any], where: str, **fields: Any) -> "P
             raise InputError(f"{where}: a model of type '{kind}' has no field '{name}'{_alike(name, known)}")
     try:
         made = config(**fields, **own)
-    except (ValueError, TypeError, KeyError, StrictDataclassError) as error:
-        reason = str(error.__cause__ or error)
-        raise InputError(f"{where}: {' '.join(reason.split())}") from None
+    except Exception as error:  # each type checks its fields in its own way, or just computes with them
+        reason = str(error.__cause__ or error) or type(error).__name__
+        raise InputError(f"{where}: {' '.join(reason.split())[:300]}") from None
     return made if _heads_fit(made) else _with_heads(recipe, where, **fields)
 
 

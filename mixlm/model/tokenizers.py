@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 INFO_NAME = "mixlm.json"  # of a run
 VOCABULARY = 1024  # of a tokenizer that is built, unless told otherwise
+MOST_TOKENS = 10_000_000  # likewise
 LEAST_WORDS = 2  # of a vocabulary, special tokens apart; transformers opens one with fewer where there is none
 
 
@@ -83,10 +84,12 @@ def _vocab_size(recipe: Mapping[str, Any], where: str) -> int:
     """Return how large a vocabulary the description of a model from scratch asks for."""
     settings = recipe.get("tokenizer", {})
     size = settings.get("vocab_size", VOCABULARY) if isinstance(settings, Mapping) else None
-    if not isinstance(size, int) or settings.keys() - {"vocab_size"}:
+    if type(size) is not int or settings.keys() - {"vocab_size"}:
         raise InputError(
             f"{where}: 'tokenizer' takes a vocab_size and nothing else, as in {{vocab_size: {VOCABULARY}}}"
         )
+    if not 0 < size <= MOST_TOKENS:
+        raise InputError(f"{where}: vocab_size {size}: give a number from 1 to {MOST_TOKENS:,}")
     return size
 
 

@@ -172,8 +172,8 @@ def check_start(
         say(f"note: {model} was trained with another template; give the same template options to go on from it")
 
 
-def check_model(lm: "PreTrainedModel", method: Method) -> None:
-    """Try whether a model computes what the method needs of it.
+def check_model(lm: "PreTrainedModel", name: str, method: Method) -> None:
+    """Try whether a model, called ``name`` by the user, computes what the method needs of it.
 
     Raises:
         InputError: If it does not, with what it is in the model that stands against it.
@@ -183,13 +183,13 @@ def check_model(lm: "PreTrainedModel", method: Method) -> None:
     if reason:
         raise InputError(f"method '{method.name}': a model of type '{kind}' cannot think: {reason}; choose another")
     if fault_in_training(lm):
-        raise InputError(f"a model of type '{kind}' cannot be trained: {fault_in_training(lm)}")
+        raise InputError(f"{name}: a model of type '{kind}' cannot be trained: {fault_in_training(lm)}")
 
 
 def samples_share_rows(
-    lm: "PreTrainedModel", method: Method, options: TrainingOptions, say: Callable[[str], None]
+    lm: "PreTrainedModel", name: str, method: Method, options: TrainingOptions, say: Callable[[str], None]
 ) -> bool:
-    """Tell whether samples are packed; says a line where they would read each other in this model.
+    """Tell whether samples are packed; says a line where they would read each other in the model of this name.
 
     Raises:
         InputError: If they cannot be padded either.
@@ -198,7 +198,7 @@ def samples_share_rows(
     if wanted and packs(lm):
         return True
     if not method.uses_thoughts and not pads(lm):
-        raise InputError(f"a model of type '{kind}' reads the padding behind its samples; choose another")
+        raise InputError(f"{name}: a model of type '{kind}' reads the padding behind its samples; choose another")
     if wanted:
         say(f"note: samples are padded, not packed: a model of type '{kind}' would read across them")
     return False

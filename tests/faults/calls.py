@@ -16,7 +16,8 @@ from typing import NamedTuple
 SECONDS = 60  # a call that takes longer hangs
 MEMORY = 12 << 30  # bytes of addresses: what asks for more is refused by the system, and takes nobody else's
 _BUG = 70  # how a fork ends whose call ended in a traceback
-_AROUND = ("Usage: ", "Try '", "note: ", "answers are compared by ")  # lines beside the one that tells the mistake
+# lines beside the one that tells the mistake
+_AROUND = ("Usage: ", "Try '", "note: ", "answers are compared by ", "[transformers] ")
 
 
 class Ending(NamedTuple):
@@ -55,10 +56,6 @@ def load_libraries() -> None:
     import gc
     from importlib import import_module
 
-    from pipelines.shared.command import quiet_libraries
-
-    with quiet_libraries():
-        pass  # they read what it sets when they are imported
     os.environ |= {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
     for name in ("torch", "datasets", "peft", "pyarrow.parquet", "transformers.trainer", "matplotlib.pyplot", "yaml"):
         import_module(name)

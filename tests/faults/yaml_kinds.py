@@ -85,10 +85,15 @@ OF_MAPPINGS = {  # beside what is right
     "a name that is null": lambda text, name: text + b"~: 1\n",
     "a name that is a number": lambda text, name: text + b"7: 1\n",
 }
+TRAIN = ("train", "raw.jsonl", "--method", "cot", "--steps", "1", "--batch-size", "4", "--model", "f.yaml", *OUT)
 USES = {  # the file, what is right of it, and the call
     "config": ("f.yaml", CONFIG, (*CONVERT, "raw.jsonl", "--config", "f.yaml", *OUT)),
     "grid": ("f.yaml", GRID, ("compare", "f.yaml", "--no-run", "--out", "grid")),
-    "model": ("f.yaml", MODEL, ("train", "raw.jsonl", "--method", "cot", "--steps", "1", "--model", "f.yaml", *OUT)),
+    "model": (
+        "f.yaml",
+        MODEL,
+        TRAIN,
+    ),
     "recipe": ("f.yaml", RECIPE, ("demo", "--recipe", "f.yaml", "--out", "demo")),
 }
 VALUES = ("null", "true", "-1", "0", "1.5", ".inf", ".nan", "text", "''", "[1]", "{a: 1}", "2024-01-01", "9" * 5000)
@@ -247,7 +252,20 @@ def _model_values() -> Iterator[Try]:
                 fields = {"model_type": kind, **SMALL[kind], "tokenizer": "{vocab_size: 300}", field: value}
                 content = "".join(f"{key}: {given}\n" for key, given in fields.items()).encode()
                 yield Try(f"model of {kind}: {field}: {value}", {name: content}, command, Either)
-    encode = ("encode", "raw.jsonl", "--model", name, "--out", "rows.out", "--steps", "1", "--codebook-size", "2")
+    encode = (
+        "encode",
+        "raw.jsonl",
+        "--model",
+        name,
+        "--out",
+        "rows.out",
+        "--steps",
+        "1",
+        "--codebook-size",
+        "2",
+        "--hidden-size",
+        "16",
+    )
     for value in ABSURD["tokenizer"]:
         content = f"model_type: llama\ntokenizer: {value}\n".encode()
         yield Try(f"encode, model: tokenizer: {value}", {name: content}, encode, Either)
