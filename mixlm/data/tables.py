@@ -1,12 +1,14 @@
 """Tokenized rows: their columns, what their codes replace, and tables of them."""
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from array import array
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain, pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mixlm.data.mapped import Mapped
 from mixlm.errors import InputError
 from vqvae import PARTS
 
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
 Row = Mapping[str, Any]  # a tokenized row
 COLUMNS = ("row", *PARTS, "step_lengths", "question", "answer")  # of every row; its codes and own columns follow
 ID_COLUMNS = (*PARTS, "step_lengths", "codes", "code_ends")  # lists of integers
-DIGESTED_ROWS = 10_000  # at once
+ROWS_AT_ONCE = 10_000  # of a pass over all
 
 
 def tokens_of(row: Row) -> int:
@@ -49,10 +51,37 @@ def rows_digest(rows: "Dataset") -> str:
     """Return a hash of the ids, codes and numbers of rows in their order, 16 hexadecimal digits; no file counts."""
     digest = hashlib.sha256()
     names = [name for name in ID_COLUMNS if name in rows.column_names]
-    for table in rows.with_format("arrow").iter(DIGESTED_ROWS):
+    mapped = Mapped(rows.data.table)
+    for table in rows.select_columns(["row", *names]).with_format("arrow").iter(ROWS_AT_ONCE):
         for values in chain((table["row"].to_numpy(),), *(lists_of(table, name) for name in names)):
             digest.update(np.ascontiguousarray(values, dtype="<i8"))
+        mapped.give_back()
     return digest.hexdigest()[:16]
+
+
+def in_turn(rows: "Sequence[Row] | Dataset", names: Sequence[str]) -> Iterator[Row]:
+    """Yield rows in order, of a ``datasets.Dataset`` with these columns alone; what was read of it is given back."""
+    if not hasattr(rows, "column_names"):
+        yield from rows
+        return
+    mapped = Mapped(rows.data.table)
+    for row in rows.select_columns([name for name in names if name in rows.column_names]):
+        yield row
+        mapped.count_read()
+
+
+def with_column(rows: "Dataset", name: str, values: Iterable[Sequence[int]]) -> "Dataset":
+    """Return rows with a further column of lists of integers."""
+    import pyarrow
+    from datasets import Dataset, concatenate_datasets
+    from datasets.table import InMemoryTable
+
+    flat, lengths = array("i"), array("q")
+    for own in values:
+        flat.extend(own)
+        lengths.append(len(own))
+    column = list_array(np.frombuffer(flat, np.int32), np.frombuffer(lengths, np.int64))
+    return concatenate_datasets([rows, Dataset(InMemoryTable(pyarrow.table({name: column})))], axis=1)
 
 
 def as_dataset(rows: Sequence[Row], source: str) -> "Dataset":

@@ -1,12 +1,12 @@
 """The interface that every method of reasoning implements, and the sequence that it builds."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
 
-from mixlm.data.tables import Row, replaced_chunks
+from mixlm.data.tables import Row, in_turn, replaced_chunks, with_column
 from mixlm.errors import InputError
 from mixlm.model.special_tokens import IGNORED, SpecialIds
 
@@ -98,8 +98,8 @@ class Method:
         """Take back the state that ``fit`` returned in an earlier process; returns itself."""
         return self
 
-    def recode(self, rows: Sequence[Row]) -> list[Sequence[int]] | None:
-        """Return other codes for each of ``rows``; None: they keep their own. Only controls give any."""
+    def recode(self, rows: Iterable[Row]) -> Iterable[Sequence[int]] | None:
+        """Return other codes for each of ``rows`` in turn; None: they keep their own. Only controls give any."""
         return None
 
     def chunks(self, row: Row) -> list[tuple[int, Sequence[int]]]:
@@ -195,9 +195,9 @@ def recoded(rows: Any, method: Method) -> Any:
     """
     if not len(rows) or "codes" not in rows[0]:
         return rows
-    codes = method.recode(rows)
+    codes = method.recode(in_turn(rows, ["row", "trace_ids", "codes", "code_ends"]))
     if codes is None:
         return rows
     if isinstance(rows, list):
         return [{**row, "codes": own} for row, own in zip(rows, codes, strict=True)]
-    return rows.remove_columns("codes").add_column("codes", codes, feature=rows.features["codes"])
+    return with_column(rows.remove_columns("codes"), "codes", codes)

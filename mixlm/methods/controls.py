@@ -4,13 +4,14 @@ A control recodes the ``codes`` column; the sequence is then built as ever, with
 """
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from array import array
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
 
-from mixlm.data.tables import Row, replaced_tokens
+from mixlm.data.tables import Row, in_turn, replaced_tokens
 from mixlm.methods.assorted import Assorted
 from mixlm.methods.base import Spans, Trainable, answer_sequence
 
@@ -40,13 +41,11 @@ class RandomCodes(Control):
 
     name: ClassVar[str] = "random-codes"
 
-    def recode(self, rows: Sequence[Row]) -> list[Sequence[int]]:
-        """Return as many random codes for each row as its trace has."""
+    def recode(self, rows: Iterable[Row]) -> Iterator[Sequence[int]]:
+        """Yield as many random codes for each row as its trace has."""
         size = self.special.codebook_size
-        return [
-            np.random.default_rng([self.seed, row["row"]]).integers(size, size=len(row["codes"])).tolist()
-            for row in rows
-        ]
+        for row in rows:
+            yield np.random.default_rng([self.seed, row["row"]]).integers(size, size=len(row["codes"])).tolist()
 
 
 @dataclass
@@ -55,12 +54,17 @@ class ShuffledCodes(Control):
 
     name: ClassVar[str] = "shuffled-codes"
 
-    def recode(self, rows: Sequence[Row]) -> list[Sequence[int]]:
-        """Return the codes of all ``rows``, permuted among them; every row keeps its number of codes."""
-        codes = [row["codes"] for row in rows]
-        joined = np.random.default_rng(self.seed).permutation([code for row in codes for code in row]).tolist()
-        ends = np.cumsum([0, *map(len, codes)])
-        return [joined[start:end] for start, end in zip(ends[:-1], ends[1:], strict=True)]
+    def recode(self, rows: Iterable[Row]) -> Iterator[Sequence[int]]:
+        """Yield the codes of all ``rows``, permuted among them; every row keeps its number of codes."""
+        codes, counts = array("q"), array("q")
+        for row in rows:
+            codes.extend(row["codes"])
+            counts.append(len(row["codes"]))
+        joined = np.random.default_rng(self.seed).permutation(np.frombuffer(codes, np.int64))
+        start = 0
+        for count in counts:
+            yield joined[start : start + count].tolist()
+            start += count
 
 
 @dataclass
@@ -69,9 +73,9 @@ class HashedCodes(Control):
 
     name: ClassVar[str] = "hashed-codes"
 
-    def recode(self, rows: Sequence[Row]) -> list[Sequence[int]]:
-        """Return the hash of the trace tokens of each code."""
-        return [[self.hash(ids) for _, ids in self.chunks(row)] for row in rows]
+    def recode(self, rows: Iterable[Row]) -> Iterator[Sequence[int]]:
+        """Yield the hash of the trace tokens of each code."""
+        return ([self.hash(ids) for _, ids in self.chunks(row)] for row in rows)
 
     def hash(self, ids: Sequence[int]) -> int:
         """Return the code of a string of token ids, the same in every process and on every machine."""
@@ -85,9 +89,9 @@ class MatchedPauses(Control):
 
     name: ClassVar[str] = "matched-pauses"
 
-    def recode(self, rows: Sequence[Row]) -> list[Sequence[int]]:
-        """Return zeros."""
-        return [[0] * len(row["codes"]) for row in rows]
+    def recode(self, rows: Iterable[Row]) -> Iterator[Sequence[int]]:
+        """Yield zeros."""
+        return ([0] * len(row["codes"]) for row in rows)
 
 
 @dataclass
@@ -128,7 +132,7 @@ class FrequentNgrams(Control):
 
     def fit(self, rows: Sequence[Row], seed: int) -> dict[str, Any]:
         """Find the K strings in the traces of ``rows``; code i stands for the i-th."""
-        state = {"strings": merge_strings([row["trace_ids"] for row in rows], self.special.codebook_size)}
+        state = {"strings": merge_strings(_Traces(rows), self.special.codebook_size)}
         self.restore(state)
         return state
 
@@ -176,11 +180,22 @@ class FrequentNgrams(Control):
         return len(self.chunks(row))
 
 
-def merge_strings(traces: Sequence[Sequence[int]], count: int) -> list[list[int]]:
+class _Traces:
+    """The traces of rows, read anew each time that they are gone through."""
+
+    def __init__(self, rows: Sequence[Row]) -> None:
+        self.rows = rows
+
+    def __iter__(self) -> Iterator[Sequence[int]]:
+        """Yield the ids of each."""
+        return (row["trace_ids"] for row in in_turn(self.rows, ["trace_ids"]))
+
+
+def merge_strings(traces: Iterable[Sequence[int]], count: int) -> list[list[int]]:
     """Find frequent strings of tokens by greedy merging of the most frequent adjacent pair (byte-pair encoding).
 
     Args:
-        traces: Token ids.
+        traces: Token ids; gone through twice.
         count: Number of strings, K.
 
     Returns:
@@ -191,7 +206,7 @@ def merge_strings(traces: Sequence[Sequence[int]], count: int) -> list[list[int]
     first = 0xF0000  # a private plane of Unicode: one character for each token id that occurs
     known = sorted({token for trace in traces for token in trace})
     places = {token: place for place, token in enumerate(known)}
-    texts = ["".join(chr(first + places[token]) for token in trace) for trace in traces]
+    texts = ("".join(chr(first + places[token]) for token in trace) for trace in traces)
     tokenizer = Tokenizer(models.BPE())
     trainer = trainers.BpeTrainer(vocab_size=len(known) + count, show_progress=False)
     tokenizer.train_from_iterator(texts, trainer)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from mixlm.errors import InputError
 from mixlm.model.loading import is_scratch, open_pretrained, read_scratch
 from mixlm.model.special_tokens import MARK, SpecialIds, mark_tokens, special_ids
+from vqvae.atomic_files import whole_file
 
 
 if TYPE_CHECKING:
@@ -25,12 +26,13 @@ MOST_TOKENS = 10_000_000  # likewise
 LEAST_WORDS = 2  # of a vocabulary, special tokens apart; transformers opens one with fewer where there is none
 
 
-def open_tokenizer(model: str, texts: Iterable[str] = ()) -> "PreTrainedTokenizerFast":
+def open_tokenizer(model: str, texts: Iterable[str] = (), kept: Path | None = None) -> "PreTrainedTokenizerFast":
     """Open the tokenizer of ``model``, or build one from ``texts`` for a model from scratch.
 
     Args:
         model: Folder, Hub id, ``.gguf`` file, or ``.yaml`` of a model from scratch.
         texts: The corpus, read only for a model from scratch.
+        kept: Where what was learned of the texts is kept, for the next call with the same; None: nowhere.
 
     Returns:
         A tokenizer of transformers with an end-of-sequence token.
@@ -40,7 +42,7 @@ def open_tokenizer(model: str, texts: Iterable[str] = ()) -> "PreTrainedTokenize
     """
     if is_scratch(model):
         recipe = read_scratch(model)
-        return _scratch_tokenizer(texts, recipe["model_type"], _vocab_size(recipe, model))
+        return _scratch_tokenizer(texts, recipe["model_type"], _vocab_size(recipe, model), kept)
     tokenizer = _open_fast(model)
     if MARK not in tokenizer.init_kwargs:
         _mark_older_run(tokenizer, Path(model) / INFO_NAME)
@@ -93,7 +95,9 @@ def _vocab_size(recipe: Mapping[str, Any], where: str) -> int:
     return size
 
 
-def _scratch_tokenizer(texts: Iterable[str], model_type: str, vocab_size: int) -> "PreTrainedTokenizerFast":
+def _scratch_tokenizer(
+    texts: Iterable[str], model_type: str, vocab_size: int, kept: Path | None
+) -> "PreTrainedTokenizerFast":
     """Build the tokenizer of a model from scratch, of the class that transformers opens its run with.
 
     Most types open any as it is. The class of some, such as Qwen2's, has a normalizer and a pre-tokenizer of its own;
@@ -107,9 +111,9 @@ def _scratch_tokenizer(texts: Iterable[str], model_type: str, vocab_size: int) -
     except (ValueError, StrictDataclassError):  # no such type, or none without further fields: making the model tells
         opened = empty
     if not differences(empty, opened):
-        return build_tokenizer(texts, vocab_size)
+        return build_tokenizer(texts, vocab_size, kept=kept)
     backend = opened.backend_tokenizer
-    return reopened(build_tokenizer(texts, vocab_size, backend.normalizer, backend.pre_tokenizer), config)
+    return reopened(build_tokenizer(texts, vocab_size, backend.normalizer, backend.pre_tokenizer, kept), config)
 
 
 def _mark_older_run(tokenizer: "PreTrainedTokenizerFast", info: Path) -> None:
@@ -123,6 +127,7 @@ def build_tokenizer(
     vocab_size: int = VOCABULARY,
     normalizer: "Normalizer | None" = None,
     pre_tokenizer: "PreTokenizer | None" = None,
+    kept: Path | None = None,
 ) -> "PreTrainedTokenizerFast":
     """Build a byte-level BPE tokenizer from ``texts``, with one token that ends and pads.
 
@@ -133,9 +138,29 @@ def build_tokenizer(
         vocab_size: Its size.
         normalizer: What it does to texts first; None: nothing.
         pre_tokenizer: Where it parts words, by bytes; None: as GPT-2's.
+        kept: As ``open_tokenizer`` has it.
     """
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+    from tokenizers import Tokenizer
     from transformers import PreTrainedTokenizerFast
+
+    learned = _kept_text(kept) if kept else None
+    if learned is None:
+        learned = _learn_tokenizer(texts, vocab_size, normalizer, pre_tokenizer)
+        if kept:
+            _keep_text(kept, learned)
+    return PreTrainedTokenizerFast(
+        tokenizer_object=Tokenizer.from_str(learned),
+        eos_token="<|endoftext|>",
+        pad_token="<|endoftext|>",
+        clean_up_tokenization_spaces=False,
+    )
+
+
+def _learn_tokenizer(
+    texts: Iterable[str], vocab_size: int, normalizer: "Normalizer | None", pre_tokenizer: "PreTokenizer | None"
+) -> str:
+    """Return what the tokenizers library learns of texts, as JSON."""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
     tokenizer = Tokenizer(models.BPE())
     if normalizer is not None:
@@ -149,12 +174,21 @@ def build_tokenizer(
         show_progress=False,
     )
     tokenizer.train_from_iterator(texts, trainer)
-    return PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer,
-        eos_token="<|endoftext|>",
-        pad_token="<|endoftext|>",
-        clean_up_tokenization_spaces=False,
-    )
+    return tokenizer.to_str()
+
+
+def _kept_text(file: Path) -> str | None:
+    """Return what ``_keep_text`` has written; None if it is not there, or not as it was."""
+    with suppress(OSError, UnicodeDecodeError):
+        digest, _, text = file.read_text(encoding="utf-8").partition("\n")
+        return text if hashlib.sha256(text.encode()).hexdigest() == digest else None
+    return None
+
+
+def _keep_text(file: Path, text: str) -> None:
+    """Write a text below its checksum."""
+    with whole_file(file) as out:
+        out.write(f"{hashlib.sha256(text.encode()).hexdigest()}\n{text}")
 
 
 def reopened(tokenizer: "PreTrainedTokenizerFast", config: Mapping[str, Any] | None = None) -> Any:
@@ -189,6 +223,12 @@ def _state(tokenizer: "PreTrainedTokenizerFast") -> dict[str, Any]:
     special = {name: getattr(tokenizer, f"{name}_token_id") for name in ("bos", "eos", "pad", "unk")}
     own = {"special ids": special, "chat template": tokenizer.chat_template, "tokens of ours": special_ids(tokenizer)}
     return {name: parts[name] for name in decisive} | own
+
+
+def tokenizer_digest(tokenizer: "PreTrainedTokenizerFast") -> str:
+    """Return a hash of all that decides what ids a text or a chat has, 64 hexadecimal digits."""
+    state = {"class": type(tokenizer).__name__, **_state(tokenizer)}
+    return hashlib.sha256(json.dumps(state, sort_keys=True, default=str).encode()).hexdigest()
 
 
 def check_reopening(tokenizer: "PreTrainedTokenizerFast", config: "PreTrainedConfig | None" = None) -> None:

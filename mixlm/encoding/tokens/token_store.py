@@ -1,5 +1,6 @@
-"""Tokenized rows on disk, for training stage 1 on more of them than fit into memory."""
+"""Tokenized rows on disk, for training on more of them than fit into memory."""
 
+import hashlib
 import json
 import shutil
 from collections.abc import Iterable, Iterator
@@ -11,7 +12,10 @@ import pyarrow
 from mixlm.encoding.tokens.sharding import Shard
 from mixlm.encoding.tokens.token_tables import TokenTable, TokenTables
 from vqvae.advance import Advance
-from vqvae.atomic_files import whole_file, whole_path
+from vqvae.atomic_files import checksum, whole_file, whole_path
+
+
+_DIGITS = 16  # of the checksum in the name of a file
 
 
 class TokenStore:
@@ -24,21 +28,21 @@ class TokenStore:
 
     def __init__(self, folder: Path, identity: dict[str, Any]) -> None:
         self.folder, about = folder, folder / "about.json"
-        if about.is_file() and json.loads(about.read_text(encoding="utf-8")) != identity:
+        if about.is_file() and about.read_text(encoding="utf-8") != json.dumps(identity):
             self.discard()
         folder.mkdir(parents=True, exist_ok=True)
         with whole_file(about) as file:
             json.dump(identity, file)
 
-    def fill(self, source: TokenTables, sizes: dict[Shard, int], advance: Advance | None) -> None:
-        """Take from ``source`` those shards that are not there yet.
+    def fill(self, source: TokenTables, sizes: dict[Shard, int], advance: Advance | None = None) -> None:
+        """Take from ``source`` those shards that are not there yet, or not as they were written.
 
         Args:
             source: Has them.
             sizes: Rows of each shard to take.
             advance: Called with (rows taken, rows to take) after each shard; None: nothing is called.
         """
-        missing = [shard for shard in sizes if not self._file(shard).is_file()]
+        missing = [shard for shard in sizes if not self._is_whole(shard)]
         total, done = sum(sizes[shard] for shard in missing), 0
         for shard, table in zip(missing, source.tables(missing), strict=True):
             self._write(shard, table)
@@ -46,16 +50,33 @@ class TokenStore:
             if advance:
                 advance(done, total)
 
+    def _is_whole(self, shard: Shard) -> bool:
+        """Tell whether a shard is there; what is not as it was written is removed."""
+        for file in self._files(shard):
+            if checksum(file)[:_DIGITS] == file.suffixes[0][1:]:
+                return True
+            file.unlink()
+        return False
+
     def _write(self, shard: Shard, table: TokenTable) -> None:
+        """Write a shard; its name tells its checksum, so that damage is noticed."""
         about = {"skipped": str(table.skipped), "rules": json.dumps(dict(table.rules))}
-        rows = table.rows.replace_schema_metadata(about)
-        with whole_path(self._file(shard)) as draft, pyarrow.ipc.new_file(draft, rows.schema) as file:
-            file.write_table(rows)
+        rows, content = table.rows.replace_schema_metadata(about), pyarrow.BufferOutputStream()
+        with pyarrow.ipc.new_stream(content, rows.schema) as stream:
+            stream.write_table(rows)
+        content = content.getvalue()
+        name = f"{_stem(shard)}.{hashlib.sha256(content).hexdigest()[:_DIGITS]}.arrow"
+        with whole_path(self.folder / name) as draft:
+            draft.write_bytes(content)
+
+    def file(self, shard: Shard) -> Path:
+        """Return the file of a shard that is there."""
+        return next(iter(self._files(shard)))
 
     def tables(self, shards: Iterable[Shard]) -> Iterator[TokenTable]:
         """Yield the rows of each shard, mapped into memory."""
         for shard in shards:
-            rows = pyarrow.ipc.open_file(pyarrow.memory_map(str(self._file(shard)))).read_all()
+            rows = pyarrow.ipc.open_stream(pyarrow.memory_map(str(self.file(shard)))).read_all()
             about = rows.schema.metadata
             yield TokenTable(rows, int(about[b"skipped"]), json.loads(about.get(b"rules", b"{}")))
 
@@ -63,5 +84,9 @@ class TokenStore:
         """Remove the folder."""
         shutil.rmtree(self.folder, ignore_errors=True)
 
-    def _file(self, shard: Shard) -> Path:
-        return self.folder / f"{Path(shard.name).stem}.arrow"
+    def _files(self, shard: Shard) -> list[Path]:
+        return sorted(self.folder.glob(f"{_stem(shard)}.*.arrow"))
+
+
+def _stem(shard: Shard) -> str:
+    return Path(shard.name).stem

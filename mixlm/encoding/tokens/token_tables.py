@@ -10,6 +10,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 import pyarrow
 
+from mixlm.data.mapped import Mapped
 from mixlm.data.responses import tell_rules
 from mixlm.data.tables import PARTS, flat_lists
 from mixlm.encoding.tokens.sharding import Shard
@@ -40,11 +41,14 @@ class TokenRows(Sequence[dict[str, np.ndarray]]):
     """The ids of tables' rows and the lengths of their steps, without a copy of them.
 
     Args:
-        tables: Tables of tokenized rows; of a file that is mapped into memory, no more is read than is asked for.
+        tables: Tables of tokenized rows; of a file that is mapped into memory, no more is read than is asked for, and
+            what was read is given back now and then.
     """
 
     def __init__(self, tables: Iterable[pyarrow.Table]) -> None:
+        tables = [*tables]
         self.parts = [{part: flat_lists(table, part) for part in (*PARTS, "step_lengths")} for table in tables]
+        self.mapped = Mapped(*tables)
         self.ends = [*accumulate(len(part["trace_ids"][1]) - 1 for part in self.parts)]
 
     def __len__(self) -> int:
@@ -55,6 +59,7 @@ class TokenRows(Sequence[dict[str, np.ndarray]]):
         """Return one row."""
         if not 0 <= index < len(self):
             raise IndexError(index)
+        self.mapped.count_read()
         table = bisect_right(self.ends, index)
         row = index - (self.ends[table - 1] if table else 0)
         return {name: values[ends[row] : ends[row + 1]] for name, (values, ends) in self.parts[table].items()}

@@ -40,6 +40,10 @@ ROWS_OF_A_TASK = 2000  # that one process tokenises at once
 WORTH_A_PROCESS = 10_000  # rows; fewer are tokenised sooner than a process has started
 
 
+class ProcessDied(InputError):
+    """A process that tokenises has died."""
+
+
 def open_checked(
     model: str, sharding: Sharding, options: EncodingOptions, say: Callable[[str], None]
 ) -> "PreTrainedTokenizerFast":
@@ -73,7 +77,7 @@ class TokenizerPool:
 
     def __init__(self, sharding: Sharding, tokenizer: "PreTrainedTokenizerFast", options: EncodingOptions) -> None:
         sources = sharding.sources
-        self.sharding, self.tokenizer = sharding, tokenizer
+        self.sharding, self.tokenizer, self.template = sharding, tokenizer, options.template
         self.worker = _Worker(sources, tokenizer, options)
         most = cores() // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
         useful = min(most, len(sources["train"]) // WORTH_A_PROCESS)
@@ -125,7 +129,7 @@ class TokenizerPool:
             while ahead:
                 yield ahead.popleft().result()
         except BrokenProcessPool:
-            raise InputError(
+            raise ProcessDied(
                 "a process that tokenises has died, perhaps for lack of memory; give --workers 0 (in a program of "
                 "your own, call from below if __name__ == '__main__')"
             ) from None

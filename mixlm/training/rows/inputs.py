@@ -1,26 +1,31 @@
 """The rows that a training run reads: an encoded dataset, or a raw file for a method without codes."""
 
-from collections.abc import Callable
+from array import array
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from mixlm.data.chat.rendering import clock_note, dated
-from mixlm.data.responses import compile_pattern, count_rules, tell_rules
-from mixlm.data.samples import CheckName, read_samples, widest_check
-from mixlm.data.tables import PARTS, as_dataset, rows_digest, tokens_of
+import numpy as np
+
+from mixlm.data.chat.rendering import clock_note
+from mixlm.data.mapped import Mapped
+from mixlm.data.samples import CheckName
+from mixlm.data.tables import PARTS, ROWS_AT_ONCE, Row, flat_lists, lists_of, rows_digest
 from mixlm.data.template import Template
-from mixlm.data.tokenization import tokenize_samples
 from mixlm.encoding.dataset import EncodedData, load_encoded
 from mixlm.encoding.manifest import is_encoded
+from mixlm.encoding.options import EncodingOptions
 from mixlm.encoding.survival import bare_samples, check_survival
 from mixlm.errors import InputError
 from mixlm.methods.base import Method
 from mixlm.model.loading import is_scratch
 from mixlm.model.tokenizers import open_tokenizer, tokenizer_fingerprint
 from mixlm.training.options import TrainingOptions
+from mixlm.training.rows.raw_file import read_raw_file
 
 
 if TYPE_CHECKING:
+    import pyarrow
     from datasets import Dataset
     from transformers import PreTrainedTokenizerFast
 
@@ -101,22 +106,15 @@ def open_data(
 def _open_file(
     source: str, model: str, method: Method, options: TrainingOptions, say: Callable[[str], None]
 ) -> TrainingData:
-    valid, pattern = options.valid, compile_pattern(options.answer_pattern)
     if method.needs_codes:
         raise InputError(
             f"{source}: method '{method.name}' needs codes, and this is no encoded dataset; "
             f"encode it first: mixlm-encode {source} --model {model} --out ENCODED"
         )
-    samples = [*read_samples(source, pattern=pattern)]
-    tokenizer = open_tokenizer(model, ("".join(options.template.render(sample)) for sample in samples))
-    template = dated(options.template, tokenizer)
-    check_survival(tokenizer, template, samples, say)
-    train = as_dataset(tokenize_samples(tokenizer, template, samples), source)
-    measured = tokenize_samples(tokenizer, template, read_samples(valid, pattern=pattern)) if valid else None
-    held_out = as_dataset(measured, valid) if valid else None
-    answers = tell_rules(count_rules(sample.rule for sample in samples), len(samples))
-    check = widest_check(samples)
-    return TrainingData(train, held_out, tokenizer, template, None, options.answer_pattern, answers, check)
+    pattern = options.answer_pattern
+    reading = EncodingOptions(options.template, valid=options.valid, valid_fraction=0.0, answer_pattern=pattern)
+    raw = read_raw_file(source, model, reading, say)
+    return TrainingData(raw.train, raw.valid, raw.tokenizer, raw.template, None, pattern, raw.answers, raw.check)
 
 
 def _open_encoded(source: str, model: str, say: Callable[[str], None]) -> TrainingData:
@@ -146,12 +144,12 @@ def leave_out_long(
     Raises:
         InputError: If none is short enough.
     """
-    parts = rows.select_columns([name for name in (*PARTS, "code_ends") if name in rows.column_names])
-    sizes = [(tokens_of(row), method.extra_tokens(row)) for row in parts]
-    kept = [index for index, size in enumerate(sizes) if sum(size) <= longest]
-    if kept:
-        return rows if len(kept) == len(sizes) else rows.select(kept)
-    length, extra = min(sizes)
+    lengths, extra = _sizes(rows, method)
+    kept = np.flatnonzero(lengths + extra <= longest)
+    if len(kept):
+        return rows if len(kept) == len(rows) else rows.select(kept)
+    length = lengths.min()
+    extra = extra[lengths == length].min()
     if length > longest:
         remedy = "the model's context holds no more" if longest == context else "raise --max-length"
         raise InputError(f"every {kind} is longer than {longest} tokens (the shortest: {length}); {remedy}")
@@ -159,3 +157,21 @@ def leave_out_long(
         f"no {kind} has room for the {extra} tokens that the method adds: the shortest has {length} of at most "
         f"{longest}; ask for fewer pauses or thoughts (mixlm methods shows the options)"
     )
+
+
+def _sizes(rows: "Dataset", method: Method) -> tuple[np.ndarray, np.ndarray]:
+    """Return of each row how many tokens it has, and how many the method may add: two arrays (rows,)."""
+    names = [name for name in (*PARTS, "step_lengths", "code_ends") if name in rows.column_names]
+    mapped, lengths, extra = Mapped(rows.data.table), [], array("q")
+    for table in rows.select_columns(names).with_format("arrow").iter(ROWS_AT_ONCE):
+        lengths.append(sum(lists_of(table, part)[1] for part in PARTS))
+        extra.extend(method.extra_tokens(row) for row in _rows_of(table, names))
+        mapped.give_back()
+    return np.concatenate(lengths), np.frombuffer(extra, np.int64)
+
+
+def _rows_of(table: "pyarrow.Table", names: Sequence[str]) -> Iterator[Row]:
+    """Yield rows of a table, whose lists are arrays."""
+    lists = {name: flat_lists(table, name) for name in names}
+    for row in range(table.num_rows):
+        yield {name: values[ends[row] : ends[row + 1]] for name, (values, ends) in lists.items()}

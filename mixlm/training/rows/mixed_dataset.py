@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset, Sampler
 
+from mixlm.data.mapped import Mapped
 from mixlm.data.tables import Row
 from mixlm.errors import InputError
 from mixlm.methods.base import Method, Progress, Trainable
@@ -41,6 +42,7 @@ class MixedDataset(Dataset):
             )
         self.rows, self.method, self.batch_size, self.seed = rows, method, batch_size, seed
         self.loss_on_prompt = loss_on_prompt
+        self._mapped = Mapped(*([rows.data.table] if hasattr(rows, "data") else []))
         self.steps_per_epoch = len(rows) // batch_size
         self._epoch = torch.zeros((), dtype=torch.int64).share_memory_()
         self._places: tuple[int, np.ndarray] | None = None
@@ -72,6 +74,7 @@ class MixedDataset(Dataset):
     def __getitem__(self, index: int) -> Feature:
         """Return this epoch's sequence of row ``index``: ``input_ids``, ``labels`` and ``thoughts``, each a list."""
         row = self.rows[int(index)]
+        self._mapped.count_read()
         rng = row_generator(self.seed, self.epoch, int(index))
         sequence = self.method.sequence(row, self.progress(int(index)), rng)
         return {

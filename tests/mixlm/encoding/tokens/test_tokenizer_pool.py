@@ -134,7 +134,7 @@ def test_a_process_that_dies_is_one_line(traces):
 def test_no_process_outlives_the_one_that_asked(traces, tmp_path):
     program = tmp_path / "program.py"
     program.write_text(PROGRAM)
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])}
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[4])}
     asking = subprocess.Popen(
         [sys.executable, str(program), str(traces)], stdout=subprocess.PIPE, text=True, env=environment
     )
