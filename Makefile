@@ -3,15 +3,17 @@
 # make test-latents   what trained codes hold and what they do not: some minutes of training
 # make test-architectures   every causal type of transformers: the table of docs/MODELS.md, some minutes
 # make test-faults   kills at every file operation, races, damage, malformed input: counts, about an hour
+# make test-lowest   the tests with the lowest versions that setup.cfg declares; some GB
 # make lint           style and formatting
 # make bench          speed, as ratios within one run
 # Each does its own set-up in .venv; needs Python 3.11 or later, make and a C compiler.
 
 PYTHON ?= python3
+WHICH ?= lowest
 BIN := .venv/bin
 READY := .venv/ready
 
-.PHONY: demo test test-latents test-architectures test-faults lint bench clean
+.PHONY: demo test test-latents test-architectures test-faults test-lowest lint bench clean
 
 demo: $(READY)
 	$(BIN)/mixlm demo
@@ -27,6 +29,10 @@ test-architectures: $(READY)
 
 test-faults: $(READY)
 	$(BIN)/python -m tests.faults $(FAULTS_OPTIONS)
+
+# Skipped with a message where less than 12 GB are free. WHICH=newest: the newest of all but torch.
+test-lowest:
+	$(PYTHON) tests/lowest.py $(WHICH) $(PYTEST_OPTIONS)
 
 lint: $(READY)
 	$(BIN)/ruff check .
@@ -45,4 +51,4 @@ bench: $(READY)
 	$(BIN)/python -m benchmarks $(BENCH_OPTIONS)
 
 clean:
-	rm -rf .venv build dist demo *.egg-info .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-lowest .venv-newest build dist demo *.egg-info .pytest_cache .ruff_cache .hypothesis

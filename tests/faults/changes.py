@@ -157,7 +157,10 @@ def lose_power(changes: Sequence[Change]) -> None:
 
 
 def not_durable(changes: Sequence[Change], folder: Path, passed_over: Sequence[str]) -> list[str]:
-    """Names that are there before what they name is on disk, and what is not on disk in the end.
+    """What is named before it is on disk, and what is not on disk in the end.
+
+    What a draft becomes must be on disk before, and all that lies beside ``MARKS`` before they get their last content.
+    What other libraries name need not: it is in a draft, or has a mark.
 
     Args:
         changes: Of a whole command.
@@ -165,12 +168,12 @@ def not_durable(changes: Sequence[Change], folder: Path, passed_over: Sequence[s
         passed_over: Folders of it of which nothing is promised.
     """
     disk, found = Disk(), []
+    last = {change.more: change.number for change in changes if os.path.basename(change.more) in MARKS}
     for change in changes:
         if change.call == RENAME and change.made:
-            where = change.path
-            if os.path.basename(change.more) in MARKS:
-                where = os.path.dirname(change.more)
-            missing = disk.missing(where)
+            named = [change.path] if os.path.basename(change.path) == f".{os.path.basename(change.more)}.tmp" else []
+            named += [os.path.dirname(change.more)] if last.get(change.more) == change.number else []
+            missing = {what for where in named for what in disk.missing(where)} - {f"name {change.path}"}
             found += [f"{what} when {change.more} appears" for what in missing]
         disk.make(change)
     found += [f"{what} at the end" for what in disk.missing(str(folder))]
