@@ -84,6 +84,7 @@ def _look_at_run(path: Path) -> Found:
 def _look_at_encoded(path: Path) -> Found:
     from mixlm.encoding import MANIFEST
     from mixlm.encoding.manifest import read_manifest
+    from mixlm.encoding.shard_files import read_shard
 
     faults, whole = _changed(path, MANIFEST)
     if faults:
@@ -93,7 +94,7 @@ def _look_at_encoded(path: Path) -> Found:
         return Found("unfinished encoding, which the command that began it goes on with", faults)
     shards = [name for names in manifest["shards"].values() for name in names]
     for name in shards:
-        _tried(lambda file=path / name: _read(file), faults)
+        _tried(lambda file=path / name: read_shard(file), faults)
     return Found(f"encoded dataset, {len(shards)} shards, {whole}", faults)
 
 
@@ -108,18 +109,6 @@ def _changed(path: Path, name: str) -> tuple[list[str], str]:
     sums = listed_sums(record)
     whole = f"{len(sums)} files as they were written" if sums else "of an earlier version, which lists no checksums"
     return [f"{path / name}: {fault}" for name, fault in changes(path, sums)], whole
-
-
-def _read(file: Path) -> None:
-    """Read a shard, whose pages tell whether they are whole."""
-    from pyarrow import parquet
-
-    try:
-        with parquet.ParquetFile(file, page_checksum_verification=True) as shard:
-            for _ in shard.iter_batches():
-                pass
-    except (OSError, ValueError) as error:
-        raise ValueError(f"{file}: {' '.join(str(error).split())[:200]}") from None
 
 
 def _tried(function: Callable[[], Value], faults: list[str]) -> Value | None:

@@ -221,7 +221,7 @@ class _ParquetRows(RawRows):
     def _open(self) -> "ParquetFile":
         from pyarrow import parquet
 
-        return parquet.ParquetFile(self.path)
+        return parquet.ParquetFile(self.path, page_checksum_verification=True)
 
     @contextmanager
     def _undamaged(self) -> Iterator[None]:

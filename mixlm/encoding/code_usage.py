@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from pyarrow import parquet
 
 from mixlm.data.tables import lists_of
 from mixlm.encoding import USAGE, VQVAE
+from mixlm.encoding.shard_files import read_shard
 from mixlm.errors import InputError
 from vqvae.atomic_files import whole_file
 
@@ -55,7 +55,7 @@ def _counted(path: Path, rate: int, most: int) -> tuple[np.ndarray, np.ndarray]:
 
     A pair is a code and the ids that it stands for, then -1 for each that it has fewer of than r.
     """
-    rows = parquet.read_table(path, columns=["trace_ids", "codes", "code_ends"])
+    rows = read_shard(path, ["trace_ids", "codes", "code_ends"])
     (ids, lengths), (codes, numbers) = lists_of(rows, "trace_ids"), lists_of(rows, "codes")
     owner = np.repeat(np.arange(len(numbers)), numbers)[:most]
     ends = lists_of(rows, "code_ends")[0][: len(owner)]

@@ -1,6 +1,8 @@
 """The encoded dataset: what mixlm-encode writes and mixlm-train reads."""
 
+import hashlib
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,9 +12,10 @@ from mixlm.data.samples import CheckName
 from mixlm.data.template import Template
 from mixlm.encoding import MANIFEST, TOKENIZER, VQVAE
 from mixlm.encoding.manifest import is_encoded, read_manifest
-from mixlm.encoding.shard_files import fixed_ends
+from mixlm.encoding.shard_files import fixed_ends, read_shard
 from mixlm.errors import InputError
 from vqvae import ChunkVQVAEConfig
+from vqvae.checksums import file_sum
 from vqvae.finite import not_a_number
 from vqvae.model.models import ChunkCoder, model_class
 
@@ -20,6 +23,9 @@ from vqvae.model.models import ChunkCoder, model_class
 if TYPE_CHECKING:
     import torch
     from datasets import Dataset
+
+
+SMALL = 2**25  # bytes of shards; of a dataset with few rows they stay in memory
 
 
 @dataclass
@@ -104,7 +110,6 @@ def load_encoded(path: str | Path) -> EncodedData:
 
 
 def _load_split(path: Path, manifest: dict[str, Any], split: str) -> "Dataset | None":
-    from datasets import Dataset
 
     files = [str(path / name) for name in manifest["shards"][split]]
     missing = next((file for file in files if not Path(file).is_file()), None)
@@ -112,10 +117,28 @@ def _load_split(path: Path, manifest: dict[str, Any], split: str) -> "Dataset | 
         raise InputError(f"{missing}: listed in {MANIFEST} and not there; encode again into another --out")
     if not files:
         return None
-    # beside the shards, so that it goes when they go; elsewhere for data that somebody else owns
-    cache = str(path / ".cache") if os.access(path, os.W_OK) else None
-    rows = Dataset.from_parquet(files, cache_dir=cache)
+    rows = _in_memory(files) if sum(os.path.getsize(file) for file in files) < SMALL else _mapped(path, files)
     return rows if "code_ends" in rows.column_names else _with_ends(rows, manifest["compression_rate"])
+
+
+def _in_memory(files: Sequence[str]) -> "Dataset":
+    """Return the rows of shards; nothing of them is kept on disk, where it could be of other shards."""
+    import pyarrow
+    from datasets import Dataset
+    from datasets.table import InMemoryTable
+
+    tables = [read_shard(file).replace_schema_metadata() for file in files]
+    return Dataset(InMemoryTable(pyarrow.concat_tables(tables).combine_chunks()))
+
+
+def _mapped(path: Path, files: Sequence[str]) -> "Dataset":
+    """Return the rows of shards, mapped from a file beside them that is made of these very shards."""
+    from datasets import Dataset
+
+    content = hashlib.sha256("".join(file_sum(Path(file)) for file in files).encode()).hexdigest()
+    # beside the shards, so that it goes when they go; elsewhere for data that somebody else owns
+    cache = str(path / ".cache" / content[:16]) if os.access(path, os.W_OK) else None
+    return Dataset.from_parquet(files, cache_dir=cache)
 
 
 def _with_ends(rows: "Dataset", rate: int) -> "Dataset":

@@ -11,6 +11,7 @@ from pyarrow import parquet
 from mixlm.data.responses import FIGURE
 from mixlm.data.tables import PARTS, list_array, lists_of
 from mixlm.encoding.tokens.token_tables import TokenTable
+from mixlm.errors import InputError
 from vqvae import Cutting
 from vqvae.atomic_files import whole_file, whole_path
 from vqvae.checksums import file_sum
@@ -100,6 +101,16 @@ def write_shard(
             file.write(file_sum(path))
 
 
+def read_shard(path: str | Path, columns: Sequence[str] | None = None) -> pyarrow.Table:
+    """Read a Parquet file, or some of its columns; an ``InputError`` if it is damaged, as its pages tell."""
+    try:
+        with parquet.ParquetFile(path, page_checksum_verification=True) as file:
+            return file.read(columns)
+    except (OSError, ValueError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise InputError(f"{path}: damaged ({reason}); encode again into another --out") from None
+
+
 def remove_damaged(paths: Iterable[Path], notes: Path) -> None:
     """Remove those files that are not as ``write_shard`` noted them, so that they are written again."""
     for path in paths:
@@ -137,7 +148,7 @@ def align_columns(paths: Sequence[Path], rate: int) -> None:
     names = [*own, *CODES]
     for path, schema in schemas.items():
         if schema.names != names:
-            table = parquet.read_table(path)
+            table = read_shard(path)
             if "code_ends" not in schema.names:
                 table = table.append_column("code_ends", fixed_ends(table, rate))
             nothing = pyarrow.nulls(table.num_rows, pyarrow.string())

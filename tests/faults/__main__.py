@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from importlib import import_module
 
 
-MODULES = ("crash_points", "kills", "races")  # in the order in which they run
+MODULES = ("crash_points", "kills", "races", "damages")  # in the order in which they run
 BAD = ("different", "lost", "tracebacks", "hangs", "strays", "not durable", "refused wrongly", "silent")
 BAD += ("both worked", "neither worked")
 

@@ -1,7 +1,10 @@
+import os
+
 import pytest
 from pyarrow import parquet
 
-from mixlm.data.tables import row_table
+from mixlm.data.tables import row_table, rows_digest
+from mixlm.encoding import dataset
 from mixlm.encoding.dataset import load_encoded
 from mixlm.encoding.manifest import MANIFEST_VERSION, is_encoded, read_manifest, write_manifest
 from mixlm.encoding.shard_files import write_shard
@@ -85,6 +88,7 @@ def test_a_shard_that_the_manifest_does_not_list_is_not_read(encoded):
 
 def test_data_that_somebody_else_owns_is_read_and_left_as_it_is(encoded, tmp_path, monkeypatch):
     before = sorted(encoded.rglob("*"))
+    monkeypatch.setattr(dataset, "SMALL", 0)
     monkeypatch.setattr("os.access", lambda path, mode: False)
     monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path / "elsewhere")
     assert len(load_encoded(encoded).train) == 6
@@ -107,3 +111,21 @@ def test_what_cannot_be_opened_is_one_line(encoded, spoil, message):
     with pytest.raises(InputError) as caught:
         load_encoded(encoded)
     assert message in str(caught.value) and str(encoded) in str(caught.value) and "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("small", [0, 2**25])
+def test_a_shard_that_was_changed_and_accepted_is_not_read_from_what_was_kept_of_it(encoded, monkeypatch, small):
+    monkeypatch.setattr(dataset, "SMALL", small)
+    before, shard = load_encoded(encoded).train, encoded / "train-00000.parquet"
+    about, rows = shard.stat(), parquet.read_table(shard)
+    write_shard(shard, rows.slice(1))
+    os.utime(shard, ns=(about.st_atime_ns, about.st_mtime_ns))
+    assert load_encoded(encoded).train["row"][:] == before["row"][1:]
+
+
+def test_rows_are_the_same_in_memory_and_mapped(encoded, monkeypatch):
+    kept = load_encoded(encoded).train
+    monkeypatch.setattr(dataset, "SMALL", 0)
+    mapped = load_encoded(encoded).train
+    assert mapped.cache_files and not kept.cache_files
+    assert (rows_digest(kept), kept.features, kept[:]) == (rows_digest(mapped), mapped.features, mapped[:])
