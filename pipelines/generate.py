@@ -1,15 +1,20 @@
 """mixlm-generate: answer questions with a trained run."""
 
 from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from pipelines.shared.command import command
+from pipelines.shared.command import command, say
 from pipelines.shared.options import answerer_of, decoding_options, endpoint_options
 from pipelines.shared.progress import progress_bar
 from pipelines.shared.terminal import echo
+
+
+if TYPE_CHECKING:
+    from mixlm.generation.kept.answer_file import AnswerFile
 
 
 @command("generate")
@@ -43,15 +48,14 @@ def main(
     from mixlm.generation.answers import require_answers
     from mixlm.generation.engine import Engine
     from mixlm.generation.explain import Reader
-    from mixlm.generation.kept.shared_file import SharedFile
     from mixlm.generation.options import GenerationOptions
-    from mixlm.generation.questions import answer_questions, prompt_notes, read_questions, single_question
+    from mixlm.generation.questions import Questions, answer_questions, prompt_notes, read_questions, single_question
     from mixlm.processes import Processes
-    from pipelines.reports.answers import print_answers, print_prompt_ids, write_answers
+    from pipelines.reports.answers import print_answers, print_prompt_ids
 
     engine = Engine.load(run, device)
-    questions = read_questions(source, engine) if source else [single_question(question, engine)]
     if print_prompt:
+        questions = read_questions(source, engine) if source else [single_question(question, engine)]
         print_prompt_ids(questions, engine, settings["thoughts"])
         for note in prompt_notes([one.prompt_ids for one in questions], engine):
             echo(note, err=True)
@@ -62,14 +66,37 @@ def main(
     processes = Processes.current()
     if processes.count > 1 and not (source and output):
         raise InputError("several processes answer a file together; give --input FILE and --output FILE")
-    file = SharedFile(output, processes) if output else None
-    with progress_bar("answering") if source and processes.first else nullcontext() as advance:
-        answered = answer_questions(answerer, processes.share(questions), options, reader, advance)
-    if file:
-        write_answers(file, answered, options, engine.run.template, len(questions))
-    else:
-        print_answers(answered)
+    if output:
+        from mixlm.generation.kept.answer_file import AnswerFile
+
+        windows = Questions(source, engine) if source else [[single_question(question, engine)]]
+        _write(AnswerFile(Path(output), windows, answerer, options, reader, processes))
+        return
+    questions = read_questions(source, engine) if source else [single_question(question, engine)]
+    with progress_bar("answering") if source else nullcontext() as advance:
+        answered = answer_questions(answerer, questions, options, reader, advance)
+    print_answers(answered)
     require_answers([one.answer for one in answered], [one.question.name for one in answered])
+
+
+def _write(file: "AnswerFile") -> None:
+    """Write answers to a file, or go on with it."""
+    from mixlm.generation.kept.keeping import Keeping, telling
+    from mixlm.generation.kept.lines import KeptLines
+    from vqvae.stopping import stop_when_asked
+
+    file.check()
+    first, header = file.processes.first, {"identity": file.identity}
+    kept = KeptLines(file.path, header, file.count, processes=file.processes, say=partial(echo, err=True))
+    if file.finished():
+        kept.clear()
+        say(f"{file.path}: already answered, {file.count} answers; nothing to do")
+        return
+    with stop_when_asked() as stop, kept, progress_bar("answering") if first else nullcontext() as advance:
+        with telling(kept):
+            file.answer(Keeping(kept, file.share, advance, stop))
+        if file.finish(kept):
+            echo(f"wrote {file.path}: {file.count} answers")
 
 
 def _check_usage(question: str | None, source: str | None, output: str | None) -> None:

@@ -101,7 +101,7 @@ def _tokenize_block(
     P, C and S are tokenised separately, and so is what closes a thought that P opens, at the beginning of S; the step
     lengths sum to the length of C. One call of the tokenizer serves all of a kind.
     """
-    prompts = _tokenize_prompts(tokenizer, template, block)
+    prompts = tokenize_prompts(tokenizer, template, block)
     closings = [closing_ids(tokenizer, template, prompt) for prompt in prompts]
     traces = _tokenize_texts(tokenizer, map(template.render_trace, block), return_offsets_mapping=True)
     solving = [template.after_thought if closing else template for closing in closings]
@@ -118,7 +118,7 @@ def _tokenize_block(
         }
 
 
-def _tokenize_prompts(
+def tokenize_prompts(
     tokenizer: "PreTrainedTokenizerBase", template: Template, block: Sequence[Sample]
 ) -> list[list[int]]:
     """Return what ``tokenize_prompt`` returns for each sample."""

@@ -10,7 +10,7 @@ import json
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from functools import partial
+from functools import cached_property, partial
 from typing import Any, NamedTuple
 
 from transformers import AutoConfig
@@ -89,8 +89,12 @@ class Endpoint(Answerer):
         self.url = self.server.url
         self.context = context_length(AutoConfig.from_pretrained(self.run.path))
         self.ends = end_ids(self.run.generation_config(), self.run.ids)
-        self.name = name or self._served_name()
-        self.form = Form()
+        self.given_name, self.form = name, Form()
+
+    @cached_property
+    def name(self) -> str:
+        """What the server calls the model."""
+        return self.given_name or self._served_name()
 
     def _served_name(self) -> str:
         try:

@@ -7,7 +7,14 @@ from pathlib import Path
 from threading import RLock
 
 import torch
-from transformers import GenerationConfig, LogitsProcessorList, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import (
+    AutoConfig,
+    GenerationConfig,
+    LogitsProcessorList,
+    PreTrainedConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
 
 from mixlm.data.template import Template
 from mixlm.generation.answers import Answer, read_answer
@@ -83,7 +90,13 @@ class Engine(Answerer):
     @property
     def context(self) -> int | None:
         """Tokens that the model sees at once; None if its architecture sets no limit."""
-        return context_length(self.model.config)
+        return context_length(self._config)
+
+    @cached_property
+    def _config(self) -> PreTrainedConfig:
+        """The model's configuration, for which the model itself is loaded only where it was not trained here."""
+        loaded = "model" in vars(self) or self.run.untrained
+        return self.model.config if loaded else AutoConfig.from_pretrained(self.run.path)
 
     def decoded(
         self, pending: Sequence[Pending], options: GenerationOptions, wanted: Wanted = every

@@ -1,7 +1,8 @@
 """From a file of questions to prompts, and from answers to the lines of an output file."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -9,16 +10,19 @@ from transformers import PreTrainedTokenizerBase
 
 from mixlm.data.chat.prompts import closing_of
 from mixlm.data.chat.rendering import clock_note
-from mixlm.data.reading import read_rows
+from mixlm.data.reading import RawRow, read_rows
 from mixlm.data.samples import read_question
 from mixlm.data.template import Template
-from mixlm.data.tokenization import tokenize_prompt
+from mixlm.data.tokenization import tokenize_prompts
 from mixlm.errors import InputError
 from mixlm.generation.answers import Answer
 from mixlm.generation.explain import Reader, Reading
 from mixlm.generation.options import GenerationOptions, LatentMode
 from mixlm.generation.plan import Answerer, Request
 from vqvae.advance import Advance
+
+
+WINDOW = 2048  # questions that are read and planned together; those of like length among them share batches
 
 
 @dataclass(frozen=True)
@@ -38,19 +42,45 @@ class Question:
     prompt_ids: list[int]
 
 
-def read_questions(source: str | Path, answerer: Answerer) -> list[Question]:
-    """Read every row of ``source`` for whom will answer; traces and answers may be there, and are not looked at.
+class Questions:
+    """The questions of a file for whom will answer, in their order.
 
-    Raises:
-        InputError: If a row has no question, or there is no row.
+    They are read anew whenever they are gone through, some at a time, so that of many no more are in memory than of
+    few. Traces and answers may be there, and are not looked at.
+
+    Args:
+        source: The file.
+        answerer: Whose template and tokenizer render them.
     """
-    samples = [(where, replace(read_question(row, where), where=where)) for where, row in read_rows(source)]
-    if not samples:
-        raise InputError(f"{source}: holds no questions")
-    return [
-        Question(where, number, sample.question, tokenize_prompt(answerer.tokenizer, answerer.run.template, sample))
-        for number, (where, sample) in enumerate(samples)
-    ]
+
+    def __init__(self, source: str | Path, answerer: Answerer) -> None:
+        self.source, self.answerer = source, answerer
+
+    def __iter__(self) -> Iterator[list[Question]]:
+        """Yield them, ``WINDOW`` at a time.
+
+        Raises:
+            InputError: If a row has no question, or there is no row.
+        """
+        rows, first = read_rows(self.source), 0
+        while block := [*islice(rows, WINDOW)]:
+            yield self._rendered(block, first)
+            first += len(block)
+        if not first:
+            raise InputError(f"{self.source}: holds no questions")
+
+    def _rendered(self, block: Sequence[tuple[str, RawRow]], first: int) -> list[Question]:
+        samples = [replace(read_question(row, where), where=where) for where, row in block]
+        prompts = tokenize_prompts(self.answerer.tokenizer, self.answerer.run.template, samples)
+        return [
+            Question(sample.where, number, sample.question, prompt)
+            for number, (sample, prompt) in enumerate(zip(samples, prompts, strict=True), first)
+        ]
+
+
+def read_questions(source: str | Path, answerer: Answerer) -> list[Question]:
+    """Return all ``Questions`` of a file, whose errors this raises."""
+    return [question for window in Questions(source, answerer) for question in window]
 
 
 def prompt_notes(prompts: Sequence[Sequence[int]], answerer: Answerer) -> list[str]:
@@ -112,6 +142,12 @@ class Answered:
         return record
 
 
+def answered(question: Question, sample: int, answer: Answer, reader: Reader | None = None) -> Answered:
+    """Return an answer to a question, with its latents read back if there is a reader and they are known."""
+    read = reader is not None and answer.codes is not None
+    return Answered(question, sample, answer, tuple(reader.read(answer.codes, question.prompt_ids)) if read else None)
+
+
 def answer_questions(
     answerer: Answerer,
     questions: Sequence[Question],
@@ -135,14 +171,10 @@ def answer_questions(
         InputError: As ``Answerer.answer``.
     """
 
-    def readings(question: Question, answer: Answer) -> tuple[Reading, ...] | None:
-        """Read the latents of one answer."""
-        return tuple(reader.read(answer.codes, question.prompt_ids)) if reader and answer.codes is not None else None
-
     samples = options.samples
     asked = [Request(question.prompt_ids, question.name) for question in questions]
     owners = [question for question in questions for _ in range(samples)]
     return [
-        Answered(question, place % samples, answer, readings(question, answer))
+        answered(question, place % samples, answer, reader)
         for place, (question, answer) in enumerate(zip(owners, answerer.answer(asked, options, advance), strict=True))
     ]

@@ -5,15 +5,12 @@ from collections.abc import Sequence
 
 from rich.table import Table
 
-from mixlm.data.template import Template
 from mixlm.generation.explain import Reading
-from mixlm.generation.kept.shared_file import SharedFile
-from mixlm.generation.options import GenerationOptions
 from mixlm.generation.plan import Answerer
 from mixlm.generation.questions import Answered, Question, readable_ids
 from mixlm.model.special_tokens import latent_name
 from pipelines.shared.console import PlainConsole
-from pipelines.shared.terminal import echo, echo_json
+from pipelines.shared.terminal import echo_json
 
 
 def print_prompt_ids(questions: Sequence[Question], answerer: Answerer, thoughts: int | None = None) -> None:
@@ -21,23 +18,6 @@ def print_prompt_ids(questions: Sequence[Question], answerer: Answerer, thoughts
     for question in questions:
         ids = answerer.run.prompt(question.prompt_ids, thoughts)
         echo_json({"prompt": readable_ids(ids, answerer.tokenizer), "prompt_ids": ids})
-
-
-def write_answers(
-    file: SharedFile, answered: Sequence[Answered], options: GenerationOptions, template: Template, questions: int
-) -> None:
-    """Write one JSON line for each answer of this process's share of the questions.
-
-    Args:
-        file: The file.
-        answered: The answers.
-        options: How they were decoded.
-        template: Says where the answer stands in a text.
-        questions: Number of questions of all processes.
-    """
-    lines = (json.dumps(one.record(options.latents, template), ensure_ascii=False) + "\n" for one in answered)
-    if file.write(lines, options.samples):
-        echo(f"wrote {file.name}: {questions * options.samples} answers")
 
 
 def print_answers(answered: Sequence[Answered]) -> None:

@@ -15,6 +15,7 @@ from mixlm.errors import InputError
 from mixlm.processes import Processes
 from pipelines.shared.config_file import CONFIG, config_option
 from pipelines.shared.terminal import echo, shown, shown_errors
+from vqvae.stopping import Stopped
 
 
 INTERRUPTED = 130  # the exit status that a shell gives to Ctrl-C
@@ -158,6 +159,8 @@ def one_line_errors() -> Iterator[None]:
         yield
     except InputError as error:
         raise Failure(str(error)) from None
+    except Stopped as ended:
+        raise Failure(str(ended), ended.status) from None
     except KeyboardInterrupt:
         raise Failure("interrupted", INTERRUPTED) from None
     except BrokenPipeError:

@@ -110,15 +110,40 @@ def test_what_a_server_refuses_is_named_and_the_rest_is_written(run, questions, 
     with serving(stub) as url:
         result = call(run.path, "--input", questions, "--output", out, "--endpoint", url, code=1)
     (line,) = [line for line in result.stderr.splitlines() if line.startswith("Error")]
+    why = "status 400, the prompt is too long"
     assert line == (
-        f"Error: 1 of 4 answers are missing, the first for {questions}:3: status 400, the prompt is too long"
+        f"Error: 1 of 4 answers are missing, the first for {questions}:3: {why}; the same command asks for them again"
     )
-    assert [record.get("error") for record in lines_of(out)] == [
-        None,
-        None,
-        "status 400, the prompt is too long",
-        None,
-    ]
+    assert [record.get("error") for record in lines_of(out)] == [None, None, why, None]
+    stub.refused, stub.bodies = None, []
+    with serving(stub) as url:
+        call(run.path, "--input", questions, "--output", out, "--endpoint", url)
+    assert len(stub.bodies) == 1 and not any("error" in record for record in lines_of(out))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out.jsonl", "out.jsonl.mixlm", "questions.jsonl"]
+
+
+def test_a_server_that_dies_costs_no_answer_that_it_gave(run, tmp_path, monkeypatch):
+    """It is gone after 5 of 9 answers; another one, elsewhere, gives the rest."""
+    monkeypatch.setattr("time.sleep", lambda seconds: None)
+    source, outs, texts = tmp_path / "many.jsonl", [tmp_path / "out.jsonl", tmp_path / "whole.jsonl"], range(9)
+    source.write_text("".join(json.dumps({"question": f"{n} + 2?"}) + "\n" for n in texts))
+    options = ["--input", source, "--max-new-tokens", 6, "--temperature", 1, "--seed", 3, "--concurrency", 1]
+    stub = Stub(Engine(run))
+    with serving(stub) as url:
+        call(run.path, *options, "--output", outs[1], "--endpoint", url)
+        stub.failures = [*[None] * 5, *[503] * 99]
+        died = call(run.path, *options, "--output", outs[0], "--endpoint", url, code=1)
+        note, error = died.stderr.splitlines()
+        assert note == f"note: {url}/v1 does not answer (status 503); it is tried again for a while"
+        assert error == (
+            f"Error: {url}/v1: no server answers (status 503, busy); start one, or check --endpoint; 5 of 9 answers "
+            "are kept, and the same command goes on after them"
+        )
+        assert not outs[0].exists()
+    stub.failures, stub.bodies = [], []
+    with serving(stub) as url:
+        call(run.path, *options, "--output", outs[0], "--endpoint", url)
+    assert len(stub.bodies) == 4 and outs[0].read_bytes() == outs[1].read_bytes()
 
 
 def test_a_text_alone_is_shown_with_its_number_of_tokens(run):

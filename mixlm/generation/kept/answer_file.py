@@ -1,0 +1,162 @@
+"""A file of answers to many questions: every question is checked before the first answer, and each answer is kept."""
+
+import hashlib
+import json
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from mixlm.errors import InputError
+from mixlm.generation.answers import Answer
+from mixlm.generation.endpoint import Endpoint
+from mixlm.generation.explain import Reader
+from mixlm.generation.kept.finished import Finished, is_finished, run_mark, seal_of, write_seal
+from mixlm.generation.kept.keeping import Keeping
+from mixlm.generation.kept.lines import KeptLines
+from mixlm.generation.options import GenerationOptions
+from mixlm.generation.plan import Answerer, Pending, Request
+from mixlm.generation.questions import Question, answered
+from mixlm.processes import Processes
+
+
+FORMAT = 1  # of the lines; of others none is taken
+
+
+def identity_of(answerer: Answerer, options: GenerationOptions, processes: Processes, **more: Any) -> dict[str, Any]:
+    """Return what decides answers, as JSON values.
+
+    How greedy answers are batched and shared decides nothing, so a smaller batch goes on with those of a larger one.
+
+    Args:
+        answerer: Who answers.
+        options: How.
+        processes: Who share the questions.
+        **more: What else there is, the questions above all.
+    """
+    told = asdict(options) | {"latents": str(options.latents), "decoding": answerer.decoding(options)}
+    told |= {"processes": processes.count} if options.sampling else {"batch_size": None, "seed": None}
+    server = answerer.given_name or "its only model" if isinstance(answerer, Endpoint) else None
+    return {"format": FORMAT, "run": run_mark(answerer.run), "server": server, "options": told, **more}
+
+
+@dataclass
+class AnswerFile:
+    """Answers to questions, in a file.
+
+    Attributes:
+        path: The file.
+        questions: Windows of questions, as ``Questions``; gone through twice.
+        answerer: Who answers.
+        options: How.
+        reader: Reads the latents back; None: nobody asked.
+        processes: Who share the questions.
+    """
+
+    path: Path
+    questions: Iterable[list[Question]]
+    answerer: Answerer
+    options: GenerationOptions
+    reader: Reader | None = None
+    processes: Processes = field(default_factory=Processes)
+
+    def check(self) -> None:
+        """Look at every question, and keep none of them.
+
+        Raises:
+            InputError: As ``Answerer.plan``, and as reading them does.
+        """
+        self.windows, self.asked = [], 0
+        for window in self.questions:
+            self._plan(window)
+            self.windows.append(_digest(window))
+            self.asked += len(window)
+        digest = hashlib.sha256("".join(self.windows).encode()).hexdigest()
+        more = {"questions": digest, "explained": self.reader is not None}
+        self.identity = identity_of(self.answerer, self.options, self.processes, **more)
+
+    @property
+    def count(self) -> int:
+        """Number of answers of all processes."""
+        return self.asked * self.options.samples
+
+    @property
+    def share(self) -> int:
+        """Number of answers of this process."""
+        return len(self.processes.share(range(self.asked))) * self.options.samples
+
+    def finished(self) -> bool:
+        """Tell whether the answers are there already, whole."""
+        return is_finished(self.path, self.identity)
+
+    def answer(self, keeping: Keeping) -> None:
+        """Answer what is not answered yet of this process's share.
+
+        Raises:
+            Stopped: If an end was asked for.
+            InputError: If the questions have changed since they were checked, a server is gone, or the disk is full.
+        """
+        for number, window in enumerate(self.questions):
+            if self.windows[number : number + 1] != [_digest(window)]:
+                raise InputError(f"{window[0].name}: the questions have changed meanwhile; give the command again")
+            keeping.decode(self.answerer, self._share(window), self.options, _Lines(self, window).line)
+
+    def finish(self, kept: KeptLines) -> bool:
+        """Write the file if this process is the last, and say beside it that it is whole if no answer is missing.
+
+        Returns:
+            Whether the file was written.
+
+        Raises:
+            InputError: If answers are missing, of which the file says why.
+        """
+        if not kept.complete():
+            return False
+        missing = [number for number in range(self.count) if not kept.has(number)]
+        why = "" if not missing else kept.read(missing[0])
+        if len(missing) == self.count:
+            raise InputError(f"none of {self.count} answers was given: {why['error']}")
+        seal_of(self.path).unlink(missing_ok=True)
+        finished = Finished(self.identity, self.count, kept.join())
+        if missing:
+            name = self._name(missing[0] // self.options.samples)
+            raise InputError(
+                f"{len(missing)} of {self.count} answers are missing, the first for {name}: {why['error']}; the same "
+                "command asks for them again"
+            )
+        write_seal(self.path, finished)
+        kept.discard()
+        return True
+
+    def _name(self, row: int) -> str:
+        """Return what messages call a question."""
+        return next(question.name for window in self.questions for question in window if question.row == row)
+
+    def _plan(self, window: list[Question]) -> list[Pending]:
+        asked = [Request(question.prompt_ids, question.name) for question in window]
+        return self.answerer.plan(asked, self.options, window[0].row * self.options.samples)
+
+    def _share(self, window: list[Question]) -> list[Pending]:
+        """Return the answers that this process sees to."""
+        who, samples = self.processes, self.options.samples
+        return [one for one in self._plan(window) if one.place // samples % who.count == who.rank]
+
+
+@dataclass
+class _Lines:
+    """Makes the lines of the answers to a window of questions."""
+
+    file: AnswerFile
+    window: list[Question]
+
+    def line(self, one: Pending, answer: Answer) -> str:
+        """Return a line of the file, without its end."""
+        file, (row, sample) = self.file, divmod(one.place, self.file.options.samples)
+        found = answered(self.window[row - self.window[0].row], sample, answer, file.reader)
+        return json.dumps(found.record(file.options.latents, file.answerer.run.template), ensure_ascii=False)
+
+
+def _digest(window: list[Question]) -> str:
+    """Return what tells one window of questions from others."""
+    asked = [(question.row, question.text, question.prompt_ids) for question in window]
+    return hashlib.sha256(json.dumps(asked).encode()).hexdigest()

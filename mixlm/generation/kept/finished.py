@@ -1,0 +1,103 @@
+"""What says that an output of lines is whole: who wrote it, how many lines it has, and their checksum."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from mixlm.damage import folder_sums, listed_sums
+from mixlm.encoding import VQVAE
+from mixlm.errors import InputError
+from mixlm.run import INFO_NAME, Run
+from vqvae.atomic_files import checksum, whole_file
+from vqvae.checksums import file_sum, sealed, unsealed
+
+
+ENDING = ".mixlm"  # of the file beside an output that says it is whole
+KEY = "finished"  # in the figures of an evaluation, of its answers
+
+
+@dataclass(frozen=True)
+class Finished:
+    """An output that is whole.
+
+    Attributes:
+        identity: What decided its lines.
+        lines: How many there are.
+        sha256: Of the output.
+    """
+
+    identity: Mapping[str, Any]
+    lines: int
+    sha256: str
+
+    def faults(self, output: Path) -> list[str]:
+        """Return what is wrong with an output that is to be this one, a line each."""
+        if not output.is_file():
+            return [f"{output}: missing"]
+        return [] if checksum(output) == self.sha256 else [f"{output}: changed since it was written"]
+
+
+def seal_of(output: Path) -> Path:
+    """Return the file beside an output of ``mixlm-generate`` that says it is whole."""
+    return output.with_name(output.name + ENDING)
+
+
+def write_seal(output: Path, finished: Finished) -> None:
+    """Say beside an output that it is whole."""
+    with whole_file(seal_of(output)) as file:
+        file.write(json.dumps(sealed(asdict(finished)), indent=2, ensure_ascii=False) + "\n")
+
+
+def read_finished(output: str | Path) -> Finished | None:
+    """Return what stands beside an output of ``mixlm-generate`` or ``mixlm evaluate`` of its being whole.
+
+    Args:
+        output: The lines, a ``.jsonl``.
+
+    Returns:
+        None if nothing does: nobody finished it, or an earlier version wrote it.
+
+    Raises:
+        InputError: If what stands there is damaged.
+    """
+    output = Path(output)
+    beside, figures = seal_of(output), output.with_suffix(".json")
+    for file in (beside, figures):
+        try:
+            found = unsealed(file.read_bytes()) if file.is_file() else {}
+            said = found if file == beside else found.get(KEY)
+            if said:
+                return Finished(said["identity"], said["lines"], said["sha256"])
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
+            if file == beside:
+                raise InputError(f"{file}: damaged ({error}); remove it, and give the command again") from None
+    return None
+
+
+def faults_of(output: str | Path) -> list[str]:
+    """Return what is wrong with an output that says it is whole, a line each; an ``InputError`` if it says nothing."""
+    finished = read_finished(output)
+    if finished is None:
+        raise InputError(f"{output}: says nowhere whether it is whole")
+    return finished.faults(Path(output))
+
+
+def is_finished(output: Path, identity: Mapping[str, Any]) -> bool:
+    """Tell whether an output is there, whole, and decided by ``identity``."""
+    try:
+        finished = read_finished(output)
+    except InputError:
+        return False
+    return finished is not None and finished.identity == identity and not finished.faults(output)
+
+
+def run_mark(run: Run) -> str:
+    """Return what tells the content of a run, wherever it lies: of a model of the Hub, its name."""
+    info = run.path / INFO_NAME
+    if listed_sums(info):  # and so its own checksum is that of all
+        return file_sum(info)
+    if run.path.is_dir():
+        return json.dumps(folder_sums(run.path, ("", VQVAE)) | ({info.name: file_sum(info)} if info.is_file() else {}))
+    return file_sum(run.path) if run.path.is_file() else str(run.path)
