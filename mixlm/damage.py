@@ -8,7 +8,7 @@ from typing import Any
 
 from mixlm.errors import InputError
 from vqvae.atomic_files import whole_file
-from vqvae.checksums import SUMS, changes, sealed, sums_of, unsealed
+from vqvae.checksums import SUMS, below, changes, sealed, sums_of, unsealed
 
 
 RECORDS = ("mixlm.json", "manifest.json")  # of a run, of an encoded dataset: what lists the checksums
@@ -66,7 +66,7 @@ def accept(base: Path) -> list[str]:
     except (ValueError, KeyError, TypeError, AttributeError):
         raise InputError(f"{record}: cannot be read, or lists no checksums; there is nothing to accept") from None
     lines += [f"{record}: changed"] if fault_of(record) else []
-    files = [base / name for name in listed if (base / name).is_file()]
+    files = [below(base, name) for name in listed if below(base, name).is_file()]
     with whole_file(record) as file:
         file.write(json.dumps(sealed({**content, SUMS: sums_of(base, files)}), indent=2, ensure_ascii=False) + "\n")
     return lines

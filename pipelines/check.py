@@ -85,6 +85,7 @@ def _look_at_encoded(path: Path) -> Found:
     from mixlm.encoding import MANIFEST
     from mixlm.encoding.manifest import read_manifest
     from mixlm.encoding.shard_files import read_shard
+    from vqvae.checksums import below
 
     faults, whole = _changed(path, MANIFEST)
     if faults:
@@ -94,7 +95,7 @@ def _look_at_encoded(path: Path) -> Found:
         return Found("unfinished encoding, which the command that began it goes on with", faults)
     shards = [name for names in manifest["shards"].values() for name in names]
     for name in shards:
-        _tried(lambda file=path / name: read_shard(file), faults)
+        _tried(lambda name=name: read_shard(below(path, name)), faults)
     return Found(f"encoded dataset, {len(shards)} shards, {whole}", faults)
 
 

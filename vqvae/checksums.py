@@ -5,8 +5,10 @@ import json
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
+
+from vqvae.errors import InputError
 
 
 DIGEST = "digest"  # in JSON: of all the rest of it
@@ -59,11 +61,29 @@ def sums_of(folder: Path, files: Iterable[Path]) -> dict[str, str]:
     return {file.relative_to(folder).as_posix(): file_sum(file) for file in sorted(files)}
 
 
+def below(folder: Path, name: str) -> Path:
+    """Return the file below ``folder`` of a name that stands in JSON, which somebody else may have written.
+
+    What the file system itself leads elsewhere (a link, as the Hub's cache is made of) is followed.
+
+    Raises:
+        InputError: If the name leads out of the folder, or is none.
+    """
+    parts = PurePath(name).parts if isinstance(name, str) and "\0" not in name else ()
+    if not parts or PurePath(name).is_absolute() or ".." in parts or "\\" in name:
+        raise InputError(f"{folder}: is said to hold a file {name!r}, which leads elsewhere; do not trust this folder")
+    return folder / name
+
+
 def changes(folder: Path, sums: Mapping[str, str]) -> Iterator[tuple[str, str]]:
-    """Yield the files that are not as ``sums`` has them: name, and "missing", "changed" or why it cannot be read."""
+    """Yield the files that are not as ``sums`` has them: name, and "missing", "changed" or why it cannot be read.
+
+    Raises:
+        InputError: If a name leads out of the folder.
+    """
     for name, before in sums.items():
         try:
-            if file_sum(folder / name) != before:
+            if file_sum(below(folder, name)) != before:
                 yield name, "changed"
         except (FileNotFoundError, NotADirectoryError):
             yield name, "missing"

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from mixlm.data.sentences import split_sentences
 
 
-_TAGGED = re.compile(r"<((?:final_)?answer)>(.*?)</\1>", re.DOTALL | re.IGNORECASE)
+_TAGGED = re.compile(r"<((?:final_)?answer)>((?:(?!<\1>).)*?)</\1>", re.DOTALL | re.IGNORECASE)
 _HASHES = re.compile(r"(?<!#)####(?!#)\s*(\S[^\n]*)\s*\Z")
 _SAID = r"(?:\*\*)?\b{}he (?:final |correct )?answer is\b[ \t]*:?"
 _LABEL = r"^[ \t>#*_]*(?:final )?answer[ \t]*(?:[*_]*:[*_]*|[*_]*[ \t]*$)"

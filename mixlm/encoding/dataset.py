@@ -5,6 +5,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import TYPE_CHECKING, Any
 
 from mixlm.damage import require_whole
@@ -15,7 +16,7 @@ from mixlm.encoding.manifest import is_encoded, read_manifest
 from mixlm.encoding.shard_files import fixed_ends, read_shard
 from mixlm.errors import InputError
 from vqvae import ChunkVQVAEConfig
-from vqvae.checksums import file_sum
+from vqvae.checksums import below, file_sum
 from vqvae.finite import not_a_number
 from vqvae.model.models import ChunkCoder, model_class
 
@@ -111,7 +112,7 @@ def load_encoded(path: str | Path) -> EncodedData:
 
 def _load_split(path: Path, manifest: dict[str, Any], split: str) -> "Dataset | None":
 
-    files = [str(path / name) for name in manifest["shards"][split]]
+    files = [str(below(path, name)) for name in manifest["shards"][split]]
     missing = next((file for file in files if not Path(file).is_file()), None)
     if missing:
         raise InputError(f"{missing}: listed in {MANIFEST} and not there; encode again into another --out")
@@ -160,7 +161,7 @@ def open_vqvae(folder: str | Path, dtype: "torch.dtype | None" = None) -> ChunkC
     try:
         config = ChunkVQVAEConfig.from_pretrained(folder)
         model = model_class(config).from_pretrained(folder, dtype=dtype).eval()
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, UnpicklingError) as error:
         raise InputError(f"{folder}: cannot be opened as a VQ-VAE: {' '.join(str(error).split())[:200]}") from None
     broken = not_a_number(model.state_dict().items())
     if broken:

@@ -26,6 +26,7 @@ from mixlm.evaluation.evaluate import gold_answer, longest_answer
 from mixlm.generation.engine import Engine
 from mixlm.generation.questions import readable_ids
 from mixlm.model.abilities import context_length
+from mixlm.model.loading import open_pretrained
 from mixlm.run import Run
 from vqvae.atomic_files import whole_file
 
@@ -162,7 +163,7 @@ def _harness_start(engine: Engine) -> list[int]:
 
 
 def _room(run: Run, rows: Sequence[Row], wanted: int) -> int:
-    context = context_length(AutoConfig.from_pretrained(run.path))
+    context = context_length(open_pretrained(AutoConfig, str(run.path)))
     if context is None:
         return wanted
     longest = max(len(run.prompt(row["prompt_ids"])) for row in rows)

@@ -25,6 +25,7 @@ from mixlm.generation.options import GenerationOptions
 from mixlm.generation.plan import Answerer, Pending, Request, Wanted, every
 from mixlm.generation.threads import as_they_come
 from mixlm.model.abilities import context_length
+from mixlm.model.loading import open_pretrained
 from vqvae.advance import Advance
 from vqvae.errors import require_between
 
@@ -87,7 +88,7 @@ class Endpoint(Answerer):
         self.say, self.heard, self.missed = say, 0.0, False
         self.server = Connection(url, concurrency, retries, self._tell)
         self.url = self.server.url
-        self.context = context_length(AutoConfig.from_pretrained(self.run.path))
+        self.context = context_length(open_pretrained(AutoConfig, str(self.run.path)))
         self.ends = end_ids(self.run.generation_config(), self.run.ids)
         self.given_name, self.form = name, Form()
 

@@ -1,20 +1,25 @@
 """Opening a base model: a folder, a Hub id, a GGUF file, or a YAML of one from scratch."""
 
 import dataclasses
+import json
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from difflib import get_close_matches
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import TYPE_CHECKING, Any
 
 from mixlm.damage import is_light, require_whole
 from mixlm.errors import InputError
+from vqvae.checksums import below
 
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerFast
 
 
+_SAFE = "give a copy of it as .safetensors"
+_ANOTHER = "choose a model of a type that transformers has"
 _OLDER_FIELDS = ("rope_theta", "rope_scaling", "partial_rotary_factor", "torch_dtype")  # still taken by transformers
 
 
@@ -234,12 +239,34 @@ def _plain(model: "PreTrainedModel") -> "PreTrainedModel":
     return plain
 
 
+def _require_inside(folder: Path) -> None:
+    """Raise an ``InputError`` if a list of weights names files outside of its folder, or attention is a Hub's code."""
+    for index in folder.glob("*.index.json"):
+        weights = _object_in(index).get("weight_map")
+        for name in weights.values() if isinstance(weights, dict) else ():
+            below(folder, name)
+    attention = str(_object_in(folder / "config.json").get("attn_implementation"))
+    if "/" in attention:
+        raise InputError(f"{folder}: its attention is code of '{attention}', which is not loaded; {_ANOTHER}")
+
+
+def _object_in(file: Path) -> dict[str, Any]:
+    """Return an object in JSON; what is damaged is told by transformers."""
+    try:
+        content = json.loads(file.read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
 def open_pretrained(auto_class: type, model: str, **options: Any) -> Any:
-    """Call ``from_pretrained``, on a GGUF file by its folder and name.
+    """Call ``from_pretrained``, on a GGUF file by its folder and name; Python code beside a model is never run.
 
     Raises:
-        InputError: If there is nothing to open, or a file of a run has changed since it was written.
+        InputError: If there is nothing to open, a file of a run has changed since it was written, or a name in the
+            folder leads out of it.
     """
+    _require_inside(Path(model))
     require_whole(model, is_light if auto_class.__name__ == "AutoTokenizer" else lambda name: True)
     path = Path(model)
     if path.suffix == ".gguf":
@@ -247,9 +274,15 @@ def open_pretrained(auto_class: type, model: str, **options: Any) -> Any:
             raise InputError(f"{model}: no such file")
         model, options = str(path.parent), {**options, "gguf_file": path.name}
     try:
-        return auto_class.from_pretrained(model, **options)
+        return auto_class.from_pretrained(model, trust_remote_code=False, **options)
     except ImportError as error:
         raise InputError(f"{model}: {str(error).strip().splitlines()[0]}") from None
+    except UnpicklingError:
+        raise InputError(f"{model}: its weights hold more than numbers, as only pickled ones can; {_SAFE}") from None
     except (OSError, ValueError, AssertionError) as error:
+        if "trust_remote_code" in str(error):
+            raise InputError(
+                f"{model}: needs Python code that comes with it, which is never run; {_ANOTHER}"
+            ) from None
         reason = _reason(error)
         raise InputError(f"{model}: cannot be opened as a model folder, Hub id or .gguf file: {reason}") from None

@@ -207,7 +207,7 @@ def reopened(tokenizer: "PreTrainedTokenizerFast", config: Mapping[str, Any] | N
         tokenizer.save_pretrained(folder)
         if config is not None:
             (Path(folder) / "config.json").write_text(json.dumps(dict(config)), encoding="utf-8")
-        return AutoTokenizer.from_pretrained(folder)
+        return AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
 
 
 def differences(one: "PreTrainedTokenizerFast", other: "PreTrainedTokenizerFast") -> list[str]:

@@ -23,6 +23,7 @@ _CLOCK = "strftime_now"  # the one way to the clock that chat templates have
 _DIRECTIVES = [f"%{flag}{letter}" for flag in ("", "-") for letter in "aAwdbBmyYHIpMSfzZjUWcxXGuVeFTDRhklsr"]
 _STOPPED = f"{{%- macro {_CLOCK}(format) -%}}{{%- set told = namespace(text=format) -%}}"
 _END = "{%- endmacro %}\n"
+_REFUSALS = (TypeError, ValueError, LookupError, AttributeError, ArithmeticError, RecursionError, MemoryError)
 
 
 def render_chat(
@@ -54,7 +55,7 @@ def render_chat(
         )
     except TemplateSyntaxError as error:
         raise _damaged(error) from None
-    except (TemplateError, TypeError, ValueError, LookupError, AttributeError) as error:
+    except (TemplateError, *_REFUSALS) as error:
         raise InputError(
             f"{where_of(sample)}the tokenizer's chat template refuses the chat {short(sample.question)}: "
             f"{' '.join(str(error).split())}; change or leave out the row"
