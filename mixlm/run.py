@@ -159,6 +159,11 @@ class Run:
             file.write(json.dumps(sealed(values), indent=2, ensure_ascii=False) + "\n")
 
 
+def is_finished(path: str | Path) -> bool:
+    """Tell whether a finished run is in a folder."""
+    return (Path(path) / INFO_NAME).is_file()
+
+
 def load_run(path: str | Path) -> Run:
     """Open a finished run.
 

@@ -1,14 +1,17 @@
 """mixlm-encode: compress reasoning traces into codes."""
 
+from pathlib import Path
 from typing import Any
 
 import click
 from click.core import ParameterSource
 
 from mixlm.encoding.options import EncodingOptions
+from mixlm.errors import InputError
 from pipelines.shared.command import command, say
-from pipelines.shared.options import answer_pattern_option, options_of, template_of, template_options
+from pipelines.shared.options import answer_pattern_option, options_of, template_of, template_options, template_values
 from pipelines.shared.progress import progress_bar
+from pipelines.shared.resume import resume_option
 from vqvae.options import VQVAEModelOptions, VQVAETrainingOptions
 
 
@@ -20,6 +23,18 @@ _SHAPE = (
     *("code_dropout", "objective", "align", "merge"),
 )
 _TRAINING = ("steps", "batch_size", "learning_rate", "seed", "save_every", "bf16", "workers")
+
+
+def _told(path: Path) -> dict[str, Any]:
+    """Return what an unfinished encoding was told, as values of the parameters of the command."""
+    from mixlm.encoding.manifest import is_encoded, read_manifest
+
+    if not is_encoded(path):
+        raise InputError(f"{path}: no encoding has begun there; give the whole command")
+    manifest = read_manifest(path)
+    told = {**manifest["arguments"], "out": str(path), "skip_bad_rows": manifest.get("skip_bad_rows")}
+    shape, training, template = told.pop("shape"), told.pop("training"), told.pop("template")
+    return told | template_values(template) | ({} if told["vqvae"] else shape | training)
 
 
 @command("encode")
@@ -67,7 +82,7 @@ _TRAINING = ("steps", "batch_size", "learning_rate", "seed", "save_every", "bf16
 @_option("batch_size", "Samples of a step.", type=_positive)
 @_option("learning_rate", "Of Adam.", type=click.FloatRange(0, min_open=True))
 @_option("seed", "Of weights, order and the validation split.")
-@_option("save_every", "Steps between checkpoints of the VQ-VAE.", type=_count)
+@_option("save_every", "Checkpoints of the VQ-VAE: every so many steps, minutes (2m), or none.", type=str)
 @_option("bf16", "Train the VQ-VAE under bfloat16 autocast.", show_default=False)
 @click.option(
     "--workers", type=_count, help="Processes that read ahead.  [default: one a core to tokenise, none in training]"
@@ -81,11 +96,12 @@ _TRAINING = ("steps", "batch_size", "learning_rate", "seed", "save_every", "bf16
 @click.option("--skip-bad-rows", is_flag=True, help="Leave out malformed rows instead of stopping.")
 @answer_pattern_option
 @template_options
+@resume_option("OUT", _told)
 def main(traces: str, model: str, out: str, **values: Any) -> None:
     """Compress the reasoning traces of TRACES into codes.
 
-    TRACES is a .jsonl, .json or .parquet file, a dataset folder or a Hub dataset id. An interrupted call goes on where
-    it stopped when the same command is given again.
+    TRACES is a .jsonl, .json or .parquet file, a dataset folder or a Hub dataset id. An interrupted call (a kill,
+    Ctrl-C) goes on where it stopped when the same command is given again, or --resume OUT.
     """
     from contextlib import ExitStack
 

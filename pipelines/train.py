@@ -2,14 +2,16 @@
 
 import shlex
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import click
 
 from mixlm.training.options import CHOICES, LEAST, TrainingOptions
 from pipelines.shared.command import command, say
-from pipelines.shared.options import answer_pattern_option, options_of, template_of, template_options
+from pipelines.shared.options import answer_pattern_option, options_of, template_of, template_options, template_values
 from pipelines.shared.progress import progress_bar
+from pipelines.shared.resume import resume_option
 
 
 _field = options_of(TrainingOptions)
@@ -25,6 +27,22 @@ def _option(name: str, help: str, **settings: Any) -> Callable[[Callable[..., No
 
 
 _rate = click.FloatRange(min=0, min_open=True)
+
+
+def _told(path: Path) -> dict[str, Any]:
+    """Return what an unfinished run was told, as values of the parameters of the command."""
+    from mixlm.training.folder import begun_run
+
+    data, model, options = begun_run(path)
+    values = options.to_dict()
+    assigned = [f"{name}={_typed(value)}" for name, value in values.pop("method_options").items()]
+    told = {"data": data, "model": model, "out": str(path), "method_option": assigned}
+    return told | values | template_values(options.template)
+
+
+def _typed(value: Any) -> str:
+    """Return the value of a method's option as a user would type it."""
+    return ",".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
 
 
 @command("train")
@@ -71,26 +89,31 @@ _rate = click.FloatRange(min=0, min_open=True)
 @_option("seed", "Seed of new rows, order and mixing.")
 @_option("workers", "Processes that read ahead.")
 @_option("log_every", "Steps between log lines.")
-@_option("save_every", "Steps between checkpoints; 0: none.")
+@_option("save_every", "Checkpoints, to go on from: every so many steps, minutes (2m), or none.", type=str)
 @_option("eval_every", "Steps between evaluations on the validation rows; 0: none.")
 @_option("select", "Checkpoint to keep: the last, or the best on the validation rows.")
 @_option("check", "How answers are compared, for --select accuracy and later.  [default: as DATA means it]")
 @_option("report_to", "Experiment tracker.")
 @_option("save_dtype", "Dtype of the saved weights.")
 @template_options
+@resume_option("RUN", _told)
 def main(data: str, model: str, out: str, method: str, method_option: tuple[str, ...], **values: Any) -> None:
     """Fine-tune a language model on DATA by a method of reasoning.
 
     DATA is the folder that mixlm-encode wrote, or, for methods that need no codes (`mixlm methods`), a file of traces.
-    An interrupted run goes on from its last checkpoint when the same command is given again.
+    An interrupted run (a kill, Ctrl-C) goes on from its last checkpoint when the same command is given again, or
+    --resume RUN.
     """
     from mixlm.methods.parse import parse_assignments
+    from mixlm.run import is_finished
     from mixlm.training.train import train
 
     template = template_of(values)
     options = TrainingOptions(method, parse_assignments(method_option), template, **values)
+    there = is_finished(out)
     with progress_bar("training") as advance:
         run = train(data, model, out, options, advance, say)
-    say(f"wrote {run.path}")
+    if not there:
+        say(f"wrote {run.path}")
     path, data = shlex.quote(str(run.path)), shlex.quote(data)
     say(f'next: mixlm-generate {path} "a question"   or   mixlm evaluate {path} {data}')

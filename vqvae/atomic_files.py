@@ -118,8 +118,11 @@ def remove(path: Path) -> None:
 
 
 def remove_drafts(folder: Path) -> None:
-    """Remove what killed processes have left unfinished in a folder, whose one writer this is, or below it."""
-    for draft in [*folder.rglob(".*.tmp")]:
+    """Remove what killed processes have left unfinished in a folder, whose one writer this is, or below it.
+
+    Drafts of ours end in ``.tmp``; those of safetensors begin with it.
+    """
+    for draft in [*folder.rglob(".*.tmp"), *folder.rglob(".tmp??????")]:
         remove(draft)
 
 

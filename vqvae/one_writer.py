@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from vqvae.atomic_files import is_at, lock
+from vqvae.atomic_files import is_at, lock, to_disk
 from vqvae.errors import InputError
 
 
@@ -42,6 +42,7 @@ def _make(folder: Path) -> bool:
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         folder.mkdir()
+        to_disk(folder.parent, deep=False)
     except FileExistsError:
         if not folder.is_dir():
             raise InputError(f"{folder}: is no folder; choose another place") from None

@@ -1,12 +1,51 @@
 """What a user can choose about stage 1. Read by commands, so nothing large is imported here."""
 
+import re
 from dataclasses import dataclass
 
-from vqvae.errors import MOST_SEEDS, require_between, require_rate
+from vqvae.errors import MOST_SEEDS, InputError, require_between, require_rate
 
 
 # The kind of codes that the paper has, and that all files have which do not say it: once there was no other.
 PAPERS_CODES = {"objective": "reconstruction", "align": "fixed"}
+
+
+SAVE_EVERY = "2m"
+
+
+@dataclass(frozen=True)
+class SaveEvery:
+    """How often a training writes a checkpoint, from which it goes on after an interruption.
+
+    Attributes:
+        steps: Optimizer steps from one to the next; 0: they do not count.
+        seconds: Seconds at most that an interruption costs, unless a step takes longer, or ten times the writing of a
+            checkpoint; 0: they do not count.
+    """
+
+    steps: int = 0
+    seconds: float = 0.0
+
+    @property
+    def any(self) -> bool:
+        """Whether there are checkpoints at all."""
+        return bool(self.steps or self.seconds)
+
+    @classmethod
+    def read(cls, value: int | str) -> "SaveEvery":
+        """Read a number of steps, minutes such as "2m", or "none".
+
+        Raises:
+            InputError: If it is none of them.
+        """
+        text = str(value).strip()
+        if text in ("none", "0"):
+            return cls()
+        if re.fullmatch(r"[1-9][0-9]{0,8}", text) and not isinstance(value, bool):
+            return cls(steps=int(text))
+        if re.fullmatch(r"[0-9]{1,5}(\.[0-9]{1,3})?m", text) and float(text[:-1]):
+            return cls(seconds=60 * float(text[:-1]))
+        raise InputError(f"--save-every {value}: give a number of steps, minutes as in 2m, or none")
 
 
 @dataclass
@@ -88,7 +127,8 @@ class VQVAETrainingOptions:
         learning_rate: Of Adam, after a linear warm-up, with a cosine schedule; the paper's 1e-5 needs its 100,000
             steps.
         seed: Of weights, order and k-means.
-        save_every: Steps between checkpoints, from which an interrupted training goes on; 0: none.
+        save_every: How often a checkpoint is written, from which an interrupted training goes on: a number of steps,
+            minutes such as "2m", or "none"; see ``SaveEvery``.
         bf16: Autocast to bfloat16; weights and codebook stay fp32.
         workers: Processes that gather batches.
         vectors_per_code: Vectors that the k-means sees for each code.
@@ -98,14 +138,15 @@ class VQVAETrainingOptions:
     batch_size: int = 32
     learning_rate: float = 1e-3
     seed: int = 0
-    save_every: int = 500
+    save_every: int | str = SAVE_EVERY
     bf16: bool = False
     workers: int = 0
     vectors_per_code: int = 10
 
     def __post_init__(self) -> None:
         """Raise an ``InputError`` if a number is out of its range."""
-        for name, least in {"steps": 1, "batch_size": 1, "save_every": 0, "workers": 0}.items():
+        for name, least in {"steps": 1, "batch_size": 1, "workers": 0}.items():
             require_between(name, getattr(self, name), least)
         require_between("seed", self.seed, 0, MOST_SEEDS)
         require_rate("learning_rate", self.learning_rate)
+        SaveEvery.read(self.save_every)

@@ -5,9 +5,8 @@ Reading, encoding and writing go on side by side: processes tokenise the next ro
 
 import shutil
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +27,7 @@ from mixlm.encoding.manifest import (
     settled_options,
     write_manifest,
 )
+from mixlm.encoding.measuring import measure, rows_to_measure
 from mixlm.encoding.options import EncodingOptions, check_reader
 from mixlm.encoding.shard_files import (
     add_counts,
@@ -44,17 +44,17 @@ from mixlm.encoding.tokens.tokenizer_pool import TokenizerPool, open_checked
 from mixlm.errors import InputError
 from mixlm.model.tokenizers import save_base_tokenizer
 from mixlm.processes import Processes
-from vqvae import ChunkVQVAEConfig, PredictiveVQVAE, Reader, Stage1Training, evaluate_vqvae, merge_codes, probe_codes
+from vqvae import ChunkVQVAEConfig, PredictiveVQVAE, Reader, Stage1Training, merge_codes
 from vqvae.advance import Advance
+from vqvae.atomic_files import remove_drafts, to_disk
 from vqvae.checksums import SUMS
-from vqvae.model.chunks import TokenRow, has_chunk
 from vqvae.model.coder import ChunkCoder
-from vqvae.training.trainer_base import CHECKPOINTS
+from vqvae.options import SaveEvery
+from vqvae.training.checkpoints import CHECKPOINTS
+from vqvae.training.probe import ProbeTraining
 
 
-MEASURED = 1000  # rows on which the codebook is measured
 PROBE_STEPS = 1000  # of training the model that judges the codes; half of stage 1's, where that is less
-PROBED_SHARDS = 10  # from whose rows that model learns
 WRITTEN_BEHIND = 2  # shards that wait for the disk
 
 
@@ -89,25 +89,29 @@ def encode_dataset(
     options, out, processes = options or EncodingOptions(), Path(out), Processes.current()
     check_reader(model, options)
     arguments = describe_arguments(traces, model, options)
-    manifest = earlier_manifest(out, arguments)
-    if manifest and manifest["complete"]:
-        say(f"{out}: already encoded; nothing to do")
-        return manifest
-    processes.wait()  # before any of them writes what another would find
-    sharding = Sharding(traces, options)
-    tokenizer = open_checked(model, sharding, options, say)
-    options = settled_options(out, manifest, options, tokenizer, say)
-    manifest = manifest_to_fill(manifest, arguments, options, tokenizer, sharding.check(options))
-    with TokenizerPool(sharding, tokenizer, options) as pool:
-        work = _Encoding(out, manifest, pool, options, processes, advance_of)
-        try:
-            work.make_vqvae(say)
-        except InputError:
-            work.leave_nothing()
-            raise
-        work.write_shards()
-    work.finish()
-    return work.manifest
+    with processes.one_launch(out):
+        manifest = earlier_manifest(out, arguments)
+        if manifest and manifest["complete"]:
+            say(f"{out}: already encoded; nothing to do")
+            if processes.first:
+                tidy(out)
+            return manifest
+        processes.wait()  # before any of them writes what another would find
+        sharding = Sharding(traces, options)
+        tokenizer = open_checked(model, sharding, options, say)
+        options = settled_options(out, manifest, options, tokenizer, say)
+        manifest = manifest_to_fill(manifest, arguments, options, tokenizer, sharding.check(options))
+        with TokenizerPool(sharding, tokenizer, options) as pool:
+            work = _Encoding(out, manifest, pool, options, processes, advance_of)
+            work.run(say)
+        return work.manifest
+
+
+def tidy(out: Path) -> None:
+    """Remove what an encoded dataset does not need, once it is complete."""
+    shutil.rmtree(out / TOKENS, ignore_errors=True)
+    shutil.rmtree(out / VQVAE / CHECKPOINTS, ignore_errors=True)
+    remove_drafts(out)
 
 
 class _Encoding:
@@ -128,6 +132,16 @@ class _Encoding:
         self.tokenized: TokenTables = pool
         self.store: TokenStore | None = None
         self.merged: dict[str, float] = {}
+
+    def run(self, say: Callable[[str], None]) -> None:
+        """Do all that is not done yet."""
+        try:
+            self.make_vqvae(say)
+        except InputError:
+            self.leave_nothing()
+            raise
+        self.write_shards()
+        self.finish()
 
     def make_vqvae(self, say: Callable[[str], None]) -> None:
         """Put a stage-1 model into the folder, the one given or a new one, and its quality into the manifest."""
@@ -158,9 +172,9 @@ class _Encoding:
         training = Stage1Training(rows, ChunkVQVAEConfig(**shape), self.vqvae_path, self.options.training)
         reader = self._open_reader(training.config, say)
         self._claim()
-        model = training.train(self._bar("training the VQ-VAE"), reader)
+        model = training.train(self._bar("training the VQ-VAE"), reader, say)
         if self.processes.first and isinstance(model, PredictiveVQVAE) and model.config.merge:
-            held_out = self._rows_to_measure(model.config)[1]
+            held_out = rows_to_measure(self.tokenized, self.sharding, model.config)[1]
             self.merged = merge_codes(model, held_out, self.options.training.seed, reader)
             model.save_pretrained(self.vqvae_path)
 
@@ -183,7 +197,7 @@ class _Encoding:
                 f"{folder}: trained for another tokenizer than that of {self.manifest['model']}; train a new one"
             )
         length = given.config.chunk_length
-        if not self._rows_to_measure(given.config)[1]:
+        if not rows_to_measure(self.tokenized, self.sharding, given.config)[1]:
             raise InputError(
                 f"no trace has a whole chunk of {length} tokens, as {folder} encodes; "
                 "train a new one with a lower --chunk-length"
@@ -203,8 +217,6 @@ class _Encoding:
         """Remove what a call that is refused has written, if it had not yet begun to train."""
         if not is_encoded(self.out) and self.store:
             self.store.discard()
-            with suppress(OSError):  # a folder that was there before, or that another process still writes to
-                self.out.rmdir()
 
     def _measure(self) -> None:
         """Write shape and quality of the model into the manifest; its checkpoints have then done their work."""
@@ -212,44 +224,21 @@ class _Encoding:
         config = vqvae.config
         shape = ("objective", "align", "chunk_length", "compression_rate", "codebook_size")
         self.manifest |= {name: getattr(config, name) for name in shape}
-        split, rows = self._rows_to_measure(config)
-        whole = [row for row in rows if has_chunk(row, config)]
-        figures = {**evaluate_vqvae(vqvae, whole[:MEASURED]), **self.merged, "measured_on": split}
-        self.manifest["codebook"] = figures | self._probe(vqvae, whole[:MEASURED])
+        probe, bar = None, None
+        if self.store is not None:
+            options, kept = self.options.training, self.vqvae_path / CHECKPOINTS / "probe.pt"
+            steps = min(PROBE_STEPS, options.steps // 2)
+            probe = ProbeTraining(steps, options.seed, kept, SaveEvery.read(options.save_every))
+            bar = self._bar("probing the codes")
+        self.manifest["codebook"] = measure(vqvae, self.tokenized, self.sharding, probe, bar) | self.merged
+        to_disk(self.vqvae_path)
+        to_disk(self.out / TOKENIZER)
         self.manifest[SUMS] = folder_sums(self.out, (TOKENIZER, VQVAE))
         write_manifest(self.out, self.manifest)
-        shutil.rmtree(self.vqvae_path / CHECKPOINTS, ignore_errors=True)
-
-    def _probe(self, vqvae: ChunkCoder, held_out: Sequence[TokenRow]) -> dict[str, float]:
-        """Tell what new codes carry for the rest and how well they are foretold, by a model trained on some rows."""
-        steps = min(PROBE_STEPS, self.options.training.steps // 2)
-        if not steps or self.store is None:
-            return {}
-        shards = self.sharding.shards("train")[:PROBED_SHARDS]
-        rows = TokenRows(table.rows for table in self.tokenized.tables(shards))
-        bar = self._bar("probing the codes")
-        return {"probe_steps": steps} | probe_codes(vqvae, rows, held_out, steps, self.options.training.seed, bar)
 
     def _open_vqvae(self) -> ChunkCoder:
         dtype = getattr(torch, self.options.dtype)
         return open_vqvae(self.vqvae_path, dtype).to(self.processes.device())
-
-    def _rows_to_measure(self, config: ChunkVQVAEConfig) -> tuple[str, TokenRows]:
-        """Return the first validation rows, or training rows if no validation trace has a whole chunk, and the split.
-
-        Shards without a whole chunk are passed over.
-        """
-        for split in ("valid", "train"):
-            tables, left = [], MEASURED
-            for table in self.tokenized.tables(self.sharding.shards(split)):
-                if any(has_chunk(row, config) for row in TokenRows([table.rows])):
-                    tables.append(table.rows)
-                    left -= table.rows.num_rows
-                if left <= 0:
-                    break
-            if tables:
-                break
-        return split, TokenRows(tables)
 
     def write_shards(self) -> None:
         """Write those shards of this process's share that are not there yet, or are damaged."""
@@ -298,9 +287,7 @@ class _Encoding:
         sums = folder_sums(self.out, ("", TOKENIZER, VQVAE))
         self.manifest |= {"counts": counts, "shards": names, "complete": True, SUMS: sums}
         write_manifest(self.out, self.manifest)
-        shutil.rmtree(self.out / TOKENS, ignore_errors=True)
-        for draft in self.out.glob(".*.tmp"):  # of a process that was killed while it wrote
-            draft.unlink(missing_ok=True)
+        tidy(self.out)
 
     def _bar(self, label: str) -> Advance | None:
         return self.advance_of(label) if self.advance_of else None

@@ -15,7 +15,7 @@ from mixlm.encoding.options import EncodingOptions
 from mixlm.errors import InputError
 from mixlm.model.tokenizers import tokenizer_fingerprint
 from vqvae import ChunkVQVAEConfig
-from vqvae.atomic_files import checksum, whole_file
+from vqvae.atomic_files import checksum, draft_of, whole_file
 from vqvae.checksums import sealed, unsealed
 from vqvae.options import PAPERS_CODES, VQVAEModelOptions
 
@@ -98,7 +98,8 @@ def earlier_manifest(out: Path, arguments: dict[str, Any]) -> dict[str, Any] | N
             names = ", ".join(name for name in changed if name != "checksums")
             raise InputError(f"{out}: encoded with another {names}; give the same arguments, or another --out")
         return manifest
-    if out.exists() and (not out.is_dir() or any(path.name != TOKENS for path in out.iterdir())):
+    begun = {TOKENS, draft_of(out / MANIFEST).name}  # what a process leaves that is killed as it begins
+    if out.exists() and (not out.is_dir() or any(path.name not in begun for path in out.iterdir())):
         raise InputError(f"{out}: exists and is no encoded dataset; choose another --out")
     return None
 
@@ -173,6 +174,7 @@ def manifest_to_fill(
             "template": options.template.to_dict(),
             "check": check,
             "dtype": options.dtype,
+            "skip_bad_rows": options.skip_bad_rows,
             "arguments": arguments,
         }
     if earlier["fingerprint"] != fingerprint:

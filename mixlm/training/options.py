@@ -11,6 +11,7 @@ from mixlm.data.template import Template
 from mixlm.errors import InputError
 from mixlm.evaluation.checks import require_check
 from vqvae.errors import MOST_SEEDS, require_between, require_rate
+from vqvae.options import SAVE_EVERY, SaveEvery
 
 
 CHOICES = {
@@ -22,7 +23,7 @@ CHOICES = {
     "save_dtype": ("float32", "bfloat16", "float16"),
 }
 _COUNTS = ("steps", "micro_batch_size", "warmup_steps", "lora_rank", "max_row_tokens", "max_length", "workers")
-LEAST = {"batch_size": 1, "log_every": 1, **dict.fromkeys((*_COUNTS, "save_every", "eval_every"), 0)}
+LEAST = {"batch_size": 1, "log_every": 1, **dict.fromkeys((*_COUNTS, "eval_every"), 0)}
 _RANGES = {"seed": (0, MOST_SEEDS), "adam_beta2": (0, 1)} | {
     name: (least,) for name, least in {**LEAST, "weight_decay": 0, "max_grad_norm": 0, "new_token_noise": 0}.items()
 }
@@ -68,7 +69,8 @@ class TrainingOptions:
         seed: Of the start of new rows, order and draws.
         workers: Processes that read and mix ahead.
         log_every: Steps between log lines.
-        save_every: Steps between checkpoints; 0: none.
+        save_every: How often a checkpoint is written, from which an interrupted run goes on: a number of steps,
+            minutes such as "2m", or "none"; see ``vqvae.options.SaveEvery``.
         eval_every: Steps between evaluations; 0: none, unless ``select`` needs them.
         select: Which checkpoint is kept: "last", or the best on the validation rows by "loss" or "accuracy".
         check: How answers are compared, in that accuracy and where the run is evaluated: "exact", "number", "math" or
@@ -107,7 +109,7 @@ class TrainingOptions:
     seed: int = 0
     workers: int = 0
     log_every: int = 10
-    save_every: int = 0
+    save_every: int | str = SAVE_EVERY
     eval_every: int = 0
     select: str = "last"
     check: str | None = None
@@ -134,11 +136,12 @@ class TrainingOptions:
             raise InputError(f"--attention {self.attention}: computes in 16 bits only; add --bf16")
         if self.select != "last" and not self.eval_every:
             raise InputError(f"--select {self.select} needs --eval-every STEPS, to have checkpoints to choose from")
-        if self.select != "last" and self.save_every % self.eval_every:
+        if self.select != "last" and SaveEvery.read(self.save_every).steps % self.eval_every:
             raise InputError(
                 f"--save-every {self.save_every} is no multiple of --eval-every {self.eval_every}, and "
                 f"--select {self.select} chooses among checkpoints that were evaluated; change one of the two"
             )
+        SaveEvery.read(self.save_every)
         compile_pattern(self.answer_pattern)
         if self.check and self.select == "accuracy":
             require_check(self.check)

@@ -1,14 +1,14 @@
-"""What is checked before a training run: its folder, the model that it starts from, the length of its schedule."""
+"""What is checked before a training run: the model that it starts from, the length of its schedule."""
 
-import json
 import os
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+import torch
 
 from mixlm.data.template import Template
-from mixlm.encoding.manifest import changed_arguments
 from mixlm.errors import InputError
 from mixlm.methods.base import Method
 from mixlm.model.abilities import fault_in_training, packs, pads
@@ -16,114 +16,10 @@ from mixlm.model.special_tokens import namesakes
 from mixlm.model.thoughts.passes import obstacle
 from mixlm.run import INFO_NAME, load_run
 from mixlm.training.options import TrainingOptions
-from vqvae.atomic_files import whole_file
-from vqvae.training.trainer_base import CHECKPOINTS, last_checkpoint
 
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
-
-
-def check_folder(path: Path, arguments: dict[str, Any]) -> Path:
-    """Return ``path`` if a run with ``arguments`` may be written there.
-
-    Raises:
-        InputError: If it holds a finished run, an unfinished one of other arguments, or something else.
-    """
-    if (path / INFO_NAME).exists():
-        raise InputError(f"{path}: already a finished run; choose another --out, or remove the folder to train again")
-    started = path / CHECKPOINTS / "arguments.json"
-    if started.is_file():
-        before = json.loads(started.read_text(encoding="utf-8"))
-        if arguments["select"] != "accuracy":
-            before["check"] = arguments["check"]  # it decides nothing of the training
-        changed = changed_arguments(before, json.loads(json.dumps(arguments)))
-        if changed:
-            raise InputError(
-                f"{path}: an unfinished run with another {', '.join(changed)}; "
-                "give the same arguments, or another --out"
-            )
-    elif path.exists() and (not path.is_dir() or any(path.iterdir())):
-        raise InputError(f"{path}: exists and is no run of mixlm-train; choose another --out")
-    return path
-
-
-def claim_folder(
-    path: Path,
-    arguments: dict[str, Any],
-    template: Template,
-    identity: dict[str, str],
-    main: bool,
-    say: Callable[[str], None],
-) -> str | None:
-    """Write down, before the first step, what the run was told; return the checkpoint to go on from, if any.
-
-    Args:
-        path: The run folder.
-        arguments: What the run was told.
-        template: How it renders rows.
-        identity: Hashes of what it reads: ``data`` and ``valid``, rows; ``tokenizer``; ``weights`` of the model.
-        main: Whether this is the first process, which alone looks and writes.
-        say: Told if the run goes on.
-
-    Raises:
-        InputError: If there is a checkpoint, and it has learned from something else.
-    """
-    started = path / CHECKPOINTS / "arguments.json"
-    checkpoint = last_checkpoint(path / CHECKPOINTS)
-    if main:
-        started.parent.mkdir(parents=True, exist_ok=True)
-        _check_unchanged(path, arguments, identity, checkpoint, say)
-    if main and not started.exists():
-        (started.parent / "template.json").write_text(json.dumps(template.to_dict()) + "\n", encoding="utf-8")
-        started.write_text(json.dumps(arguments, indent=2) + "\n", encoding="utf-8")
-    if checkpoint:
-        say(f"going on from {checkpoint}")
-    return checkpoint
-
-
-def _check_unchanged(
-    path: Path,
-    arguments: dict[str, Any],
-    identity: dict[str, str],
-    checkpoint: str | None,
-    say: Callable[[str], None],
-) -> None:
-    """Raise an ``InputError`` if a checkpoint has learned from something else than ``identity``, else note that."""
-    stored = path / CHECKPOINTS / "identity.json"
-    if checkpoint and not stored.is_file():
-        say(f"note: {path} was begun by an earlier version; whether its rows or model have changed since is not known")
-    begun = json.loads(stored.read_text(encoding="utf-8")) if checkpoint and stored.is_file() else identity
-    rows = arguments["data"]
-    files = {"tokenizer": arguments["model"], "data": rows, "valid": arguments["valid"] or rows}
-    files["weights"] = arguments["model"]
-    what = {"tokenizer": "its tokenizer has", "weights": "its weights have", "valid": "its validation rows have"}
-    for name, file in files.items():
-        if begun.get(name) != identity.get(name):
-            raise InputError(
-                f"{file}: {what.get(name, 'its rows have')} changed since the run at {path} was begun, which would go "
-                f"on from {Path(checkpoint or path).name}; put back what was there, or choose another --out"
-            )
-    with whole_file(stored) as file:
-        file.write(json.dumps(identity, indent=2) + "\n")
-
-
-def begun_template(path: Path, template: Template) -> Template:
-    """Return the template by which an unfinished run at ``path`` renders its rows, else ``template``.
-
-    Raises:
-        InputError: If the run was begun with other templates than these.
-    """
-    checkpoints = path / CHECKPOINTS
-    if not (checkpoints / "arguments.json").is_file():
-        return template
-    stored = checkpoints / "template.json"
-    if not stored.is_file():  # of an earlier version, which did not write it
-        return replace(template, apart=template.chat)
-    begun = Template.from_dict(json.loads(stored.read_text(encoding="utf-8")))
-    if replace(begun, date=None, apart=False) != template:
-        raise InputError(f"{path}: an unfinished run with another template; give the same one, or another --out")
-    return begun
 
 
 def check_start(
@@ -246,6 +142,11 @@ def warn_of_schedule(
         )
 
 
-def checkpoint_step(path: str) -> int:
-    """Return the number of optimizer steps after which a checkpoint was written."""
-    return int(Path(path).name.rpartition("-")[2])
+@contextmanager
+def compiling() -> Iterator[None]:
+    """Raise an ``InputError``, in one line, if a model could not be compiled."""
+    try:
+        yield
+    except torch._dynamo.exc.BackendCompilerFailed as error:
+        reason = next(line for line in str(error).splitlines() if line.strip())
+        raise InputError(f"--compile: {reason}; install a C++ compiler, or leave it out") from None

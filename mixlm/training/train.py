@@ -1,8 +1,7 @@
 """Fine-tuning, from rows and a base model to a finished run folder."""
 
 import shutil
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,7 +13,6 @@ from mixlm.data.chat.rendering import stop_clock
 from mixlm.encoding import VQVAE
 from mixlm.encoding.dataset import open_vqvae
 from mixlm.encoding.manifest import is_encoded
-from mixlm.errors import InputError
 from mixlm.evaluation.checks import require_check
 from mixlm.evaluation.evaluate import accuracy
 from mixlm.generation.engine import Engine
@@ -31,17 +29,15 @@ from mixlm.model.tokenizers import check_reopening
 from mixlm.model.vocabulary import extend_vocabulary, start_from_codes, start_from_text
 from mixlm.processes import Processes
 from mixlm.run import ADAPTER, Run
+from mixlm.training.folder import RunFolder
 from mixlm.training.latent_warning import LatentWarning
 from mixlm.training.model_card import write_card
 from mixlm.training.new_rows import NewRows
 from mixlm.training.options import TrainingOptions
 from mixlm.training.preflight import (
-    begun_template,
-    check_folder,
     check_model,
     check_start,
-    checkpoint_step,
-    claim_folder,
+    compiling,
     samples_share_rows,
     tell_namesakes,
     warn_of_schedule,
@@ -51,7 +47,8 @@ from mixlm.training.rows.mixed_dataset import MeasuredDataset, MixedDataset
 from mixlm.training.schedule import Schedule
 from mixlm.training.trainer import MixedTrainer, trainer_arguments
 from vqvae.advance import Advance
-from vqvae.training.trainer_base import CHECKPOINTS
+from vqvae.options import SaveEvery
+from vqvae.training.checkpoints import CHECKPOINTS, step_of, written
 
 
 if TYPE_CHECKING:
@@ -73,7 +70,8 @@ def train(
 ) -> Run:
     """Fine-tune ``model`` on ``source`` and write a run folder.
 
-    An interrupted run, started again with the same arguments, goes on from its last checkpoint and ends the same.
+    An interrupted run, started again with the same arguments, goes on from its last checkpoint and ends the same; a
+    finished one is left as it is. No other command writes into the folder meanwhile.
 
     Args:
         source: An encoded dataset, or a raw file of traces for a method without codes.
@@ -90,41 +88,41 @@ def train(
         InputError: If anything given does not fit; the folder is then untouched. If a loss or a weight is no number;
             the run is then unfinished.
     """
-    work = _Finetuning(str(source), str(model), Path(out), options, say)
+    arguments = {"data": str(source), "model": str(model), "valid": options.valid, **options.to_dict()}
+    template, processes = None if is_encoded(source) else options.template, Processes.current()
+    folder = RunFolder(Path(out), arguments, template, say, processes)
+    with processes.one_launch(out):
+        if run := folder.finished():
+            say(f"{out}: already trained with these arguments; nothing to do")
+            return run
+        folder.check()
+        return _train(_Finetuning(str(source), str(model), folder, options, say), advance)
+
+
+def _train(work: "_Finetuning", advance: Advance | None) -> Run:
+    """Train, and write the run."""
     trainer = work.trainer(advance)
-    first = trainer.is_world_process_zero()
     with compiling():
-        trainer.train(resume_from_checkpoint=work.claim(first))
+        trainer.run(work.claim())
     trainer.require_weights()
     lm = work.trained_model(trainer)
-    if first:
+    if trainer.is_world_process_zero():
         work.save(lm, trainer.state)
     trainer.accelerator.wait_for_everyone()
     return work.run
-
-
-@contextmanager
-def compiling() -> Iterator[None]:
-    """Raise an ``InputError``, in one line, if a model could not be compiled."""
-    try:
-        yield
-    except torch._dynamo.exc.BackendCompilerFailed as error:
-        reason = next(line for line in str(error).splitlines() if line.strip())
-        raise InputError(f"--compile: {reason}; install a C++ compiler, or leave it out") from None
 
 
 class _Finetuning:
     """One call of ``train``, in one of its processes."""
 
     def __init__(
-        self, source: str, model: str, out: Path, options: TrainingOptions, say: Callable[[str], None]
+        self, source: str, model: str, folder: RunFolder, options: TrainingOptions, say: Callable[[str], None]
     ) -> None:
         self.model, self.options, self.say = model, options, say
-        self.arguments = {"data": source, "model": model, "valid": options.valid, **options.to_dict()}
-        self.path = check_folder(out, self.arguments)
+        self.folder, self.path = folder, folder.path
         self.method = build_method(options.method, options.method_options)
         if not is_encoded(source):
-            options = replace(options, template=begun_template(self.path, options.template))
+            options = replace(options, template=folder.begun_template())
         self.data = open_data(source, model, self.method, options, say)
         if self.data.answers:
             say(f"answers: {self.data.answers}")
@@ -159,15 +157,18 @@ class _Finetuning:
             model=lm,
             args=trainer_arguments(self.path, training.steps_per_epoch, options),
             data_collator=Collator(shared, options.row_tokens),
+            pace=SaveEvery.read(options.save_every),
             advance=advance,
+            say=self.say,
         )
         trainer.add_callback(LatentWarning(self._ceiling(), self.say))
         return trainer
 
-    def claim(self, first: bool) -> str | None:
-        """Write down what the run was told, if this is the first process; return the checkpoint to go on from."""
+    def claim(self) -> str | None:
+        """Write down what the run was told, in the first process; return the checkpoint to go on from."""
+        first = self.folder.processes.first
         identity = {**self.data.identity(self.model), "weights": self.weights} if first else {}
-        return claim_folder(self.path, self.arguments, self.data.template, identity, first, self.say)
+        return self.folder.claim(self.data.template, identity)
 
     def _ceiling(self) -> float | None:
         """Return how often stage 1's codes are foretold, if the data tells it and they are the method's latents."""
@@ -220,7 +221,7 @@ class _Finetuning:
             codebook_size=self.data.codebook_size,
             fingerprint=self.data.fingerprint,
             method_options=self.method.options(),
-            arguments=self.arguments,
+            arguments=self.folder.arguments,
             seed=self.options.seed,
             answer_pattern=self.data.pattern,
             check=self.check,
@@ -276,8 +277,18 @@ class _Finetuning:
     def save(self, lm: "PreTrainedModel | PeftModel", state: TrainerState) -> None:
         """Write the finished run: a plain checkpoint, its tokenizer, stage 1's model, a card, last ``mixlm.json``."""
         run = self.run
-        if state.best_model_checkpoint:  # the weights are that checkpoint's, so is the place in the schedule
-            run.step = max(checkpoint_step(state.best_model_checkpoint) - 1, 0)
+        # with a choice among checkpoints the weights are that checkpoint's, so is the place in the schedule
+        last = step_of(state.best_model_checkpoint) if state.best_model_checkpoint else state.global_step
+        run.step = max(last - 1, 0)
+        with self.folder.finishing(), written(run.path):
+            self._save_files(lm)
+            write_card(run, state.log_history)
+        run.save()
+        self.folder.tidy()
+
+    def _save_files(self, lm: "PreTrainedModel | PeftModel") -> None:
+        """Write a plain checkpoint, its tokenizer, and stage 1's model."""
+        run = self.run
         if self.options.lora_rank:
             lm.save_pretrained(run.path / ADAPTER)
             lm = merge_adapter(lm)
@@ -290,5 +301,3 @@ class _Finetuning:
         if self.method.codes_mean_chunks:
             leave = shutil.ignore_patterns(CHECKPOINTS)
             shutil.copytree(self.data.encoded.vqvae_path, run.path / VQVAE, dirs_exist_ok=True, ignore=leave)
-        write_card(run, state.log_history)
-        run.save()

@@ -20,6 +20,7 @@ from mixlm.training.new_rows import NewRows, learn_apart
 from mixlm.training.options import TrainingOptions
 from mixlm.training.rows.mixed_dataset import EpochSampler, MixedDataset
 from mixlm.training.schedule import Schedule
+from vqvae.options import SaveEvery
 from vqvae.training.trainer_base import QuietTrainer, base_arguments
 
 
@@ -40,7 +41,7 @@ def trainer_arguments(path: Path, steps_per_epoch: int, options: TrainingOptions
         options.total_steps(steps_per_epoch),
         options.batch_size,
         options.micro_batch_size,
-        options.save_every or (options.eval_every if options.select != "last" else 0),
+        SaveEvery.read(options.save_every).steps or (options.eval_every if options.select != "last" else 0),
         learning_rate=options.learning_rate,
         lr_scheduler_type=options.scheduler,
         warmup_steps=options.warmup_steps,
@@ -52,7 +53,6 @@ def trainer_arguments(path: Path, steps_per_epoch: int, options: TrainingOptions
         dataloader_num_workers=options.workers,
         ddp_find_unused_parameters=False,  # all are used; searching would take a classifier of thoughts for unused
         logging_steps=options.log_every,
-        save_total_limit=2,
         eval_strategy="steps" if options.eval_every else "no",
         eval_steps=options.eval_every or None,
         load_best_model_at_end=options.select != "last",
@@ -73,7 +73,8 @@ class MixedTrainer(QuietTrainer):
         measure: Called at every evaluation with the model, and the processes that hold a whole one each and so can
             share the work; its figures join the evaluation's.
         settings: Further arguments of ``QuietTrainer``: ``model``, a causal LM that has the method's tokens, plain or
-            wrapped by PEFT; ``args``; ``data_collator``; ``advance``.
+            wrapped by PEFT; ``args``; ``data_collator``; ``pace``; ``advance``;
+            ``say``.
     """
 
     def __init__(

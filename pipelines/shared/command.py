@@ -1,10 +1,13 @@
 """A command of this project: options from a YAML file, errors in one line, quiet libraries."""
 
 import os
+import signal
 import sys
+import threading
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from types import FrameType
 from typing import Any
 
 import click
@@ -113,7 +116,7 @@ class Command(click.Command):
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command, with libraries quiet and errors turned into one line."""
-        with quiet_libraries(), shown_errors(), one_line_errors():
+        with quiet_libraries(), shown_errors(), one_line_errors(), _ended_in_one_line():
             result = super().invoke(ctx)
             _leave_the_others()
             return result
@@ -150,6 +153,23 @@ def quiet_libraries() -> Iterator[None]:
         if not sys.warnoptions:
             warnings.simplefilter("ignore")
         yield
+
+
+@contextmanager
+def _ended_in_one_line() -> Iterator[None]:
+    """Let the system's request to end a process end a command as Ctrl-C does: what it began to write is removed."""
+
+    def end(signum: int, frame: FrameType | None) -> None:
+        raise Stopped("ended by the system", signum)
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 @contextmanager

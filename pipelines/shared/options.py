@@ -1,6 +1,6 @@
 """Options that several commands have: how answers are decoded, how a sample becomes text."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import fields
 from functools import partial
 from typing import TYPE_CHECKING, Any, get_args
@@ -141,3 +141,9 @@ def template_of(values: dict[str, Any]) -> "Template":
     given = {field: values.pop(name) for name, (field, _) in _TEMPLATE.items()}
     texts = {field: text.replace("\\n", "\n") for field, text in given.items() if text is not None}
     return Template(chat=values.pop("chat"), **texts)
+
+
+def template_values(template: "Template | Mapping[str, Any]") -> dict[str, Any]:
+    """Return the values of ``template_options`` that make a template, given as such or as its fields."""
+    told = template if isinstance(template, Mapping) else template.to_dict()
+    return {name: told[field] for name, (field, _) in _TEMPLATE.items()} | {"chat": told["chat"]}

@@ -1,6 +1,8 @@
 import json
+import os
 import re
 import shlex
+import signal
 from dataclasses import fields
 from functools import partial
 
@@ -254,3 +256,15 @@ def test_an_interruption_is_one_line_and_the_same_call_goes_on(folder, basics, e
         assert call(*basics, folder / "twice", *SMALL, code=130).stderr.splitlines()[-1] == "Error: interrupted"
     call(*basics, folder / "twice", *SMALL)
     assert load_encoded(folder / "twice").train.to_list() == load_encoded(encoded[0]).train.to_list()
+
+
+def test_an_encoding_goes_on_by_its_folder_alone(folder, basics, encoded, monkeypatch):
+    from mixlm.encoding import encode as encoding
+
+    with monkeypatch.context() as patched:
+        patched.setattr(encoding, "write_usage", lambda *args: os.kill(os.getpid(), signal.SIGTERM))
+        assert "Error: ended by the system" in call(*basics, folder / "alone", *SMALL, code=143).stderr
+    assert "wrote" in call("--resume", folder / "alone").output
+    assert load_encoded(folder / "alone").train.to_list() == load_encoded(encoded[0]).train.to_list()
+    assert "nothing to do" in call("--resume", folder / "alone").output
+    assert "no encoding has begun there" in error_of("--resume", folder, code=2)

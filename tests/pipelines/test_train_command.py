@@ -1,5 +1,9 @@
 import json
+import os
 import shlex
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -119,3 +123,53 @@ def test_methods_are_listed_with_source_and_options() -> None:
     output = CliRunner().invoke(methods, []).output
     for expected in ("assorted", "random-codes", "cot", "sol-only", "-o mix=weighted", "Token Assorted, section 3"):
         assert expected in output
+
+
+@pytest.fixture
+def asked_to_end(monkeypatch: pytest.MonkeyPatch) -> Callable[[int, int], None]:
+    """A function that lets a signal come after a step of every training from then on; step 0: none comes."""
+
+    def ask(step: int, signum: int) -> None:
+        @contextmanager
+        def told(title: str) -> Iterator[Callable[..., None]]:
+            yield lambda done, total, figures: os.kill(os.getpid(), signum) if done == step else None
+
+        monkeypatch.setattr("pipelines.train.progress_bar", told)
+
+    return ask
+
+
+@pytest.mark.parametrize(("signum", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_run_that_was_interrupted_goes_on_by_its_folder_alone(
+    signum: int, code: int, tmp_path: Path, common: list, asked_to_end: Callable
+) -> None:
+    raw, out = write_raw(tmp_path), tmp_path / "run"
+    given = [raw, *common, "--steps", 3, "--method", "pause", "-o", "count=2", "--separator", r"\n;"]
+    asked_to_end(2, signum)
+    ended = run(*given)
+    assert ended.exit_code == code
+    told = ended.stderr.strip().splitlines()[-1]
+    assert told == "Error: interrupted after step 2 of 3, which is kept; the same command goes on from what is there"
+    asked_to_end(0, signum)
+    went_on = run("--resume", out)
+    assert went_on.exit_code == 0 and f"going on from {out}/checkpoints/checkpoint-2" in went_on.output
+    given[given.index(out)] = tmp_path / "whole"
+    assert run(*given).exit_code == 0
+    assert (out / "model.safetensors").read_bytes() == (tmp_path / "whole" / "model.safetensors").read_bytes()
+    assert not (out / "checkpoints").exists() and json.loads((out / "mixlm.json").read_text())["step"] == 2
+    for again in (["--resume", out], [argument if argument != tmp_path / "whole" else out for argument in given]):
+        finished = run(*again)
+        assert finished.exit_code == 0, finished.output
+        assert f"{out}: already trained with these arguments; nothing to do" in finished.output
+        assert "wrote" not in finished.output
+
+
+def test_a_folder_in_which_nothing_began_is_not_gone_on_with(tmp_path: Path) -> None:
+    assert_one_line(run("--resume", tmp_path), 2, "--resume", "no run has begun there; give the whole command")
+
+
+def test_a_signal_before_the_first_step_ends_at_once(tmp_path: Path, common: list, monkeypatch) -> None:
+    monkeypatch.setattr("mixlm.training.train.set_seed", lambda seed: os.kill(os.getpid(), signal.SIGTERM))
+    result = run(write_raw(tmp_path), *common, "--method", "cot")
+    assert_one_line(result, 143, "Error: ended by the system")
+    assert not (tmp_path / "run").exists()

@@ -98,6 +98,7 @@ def test_a_folder_appears_when_it_is_whole_and_takes_the_place_of_the_old_one(tm
 def test_drafts_are_removed_at_any_depth_and_nothing_else(tmp_path):
     (tmp_path / "below" / ".folder.tmp" / "deep").mkdir(parents=True)
     (tmp_path / "below" / ".file.tmp").touch()
+    (tmp_path / "below" / ".tmpAb3dE9").touch()
     for name in ("file.tmp", ".hidden", "file"):
         (tmp_path / "below" / name).touch()
     remove_drafts(tmp_path)

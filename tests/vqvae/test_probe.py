@@ -3,6 +3,7 @@ import torch
 
 from tests.vqvae_rows import IDS, random_reader, random_step_rows
 from vqvae import PredictiveVQVAE, probe_codes
+from vqvae.training.probe import ProbeTraining
 
 
 def told_rows(count: int, seed: int, told: bool) -> list[dict]:
@@ -30,13 +31,13 @@ def telling() -> PredictiveVQVAE:
 
 
 def test_codes_that_the_prompt_decides_are_foretold(telling: PredictiveVQVAE) -> None:
-    figures = probe_codes(telling, told_rows(300, 0, told=True), told_rows(60, 1, told=True), steps=120)
+    figures = probe_codes(telling, told_rows(300, 0, told=True), told_rows(60, 1, told=True), ProbeTraining(120))
     assert figures["prior_top1"] > 0.9 and figures["prior_nats"] < 0.5 < figures["prior_blind"]
 
 
 def test_what_only_codes_tell_is_predicted_with_them_alone(telling: PredictiveVQVAE) -> None:
     """The prompt tells nothing: the next step follows from the right code, not from none and not from a random one."""
-    figures = probe_codes(telling, told_rows(300, 0, told=False), told_rows(60, 1, told=False), steps=250)
+    figures = probe_codes(telling, told_rows(300, 0, told=False), told_rows(60, 1, told=False), ProbeTraining(250))
     assert figures["next_with"] < figures["next_without"] - 0.5
     assert figures["next_with"] < figures["next_random"] - 0.5
 
@@ -44,7 +45,7 @@ def test_what_only_codes_tell_is_predicted_with_them_alone(telling: PredictiveVQ
 def test_codes_of_random_texts_carry_nothing() -> None:
     """Each step is drawn by itself, so no code tells anything of the next."""
     rows = random_step_rows(400)
-    figures = probe_codes(random_reader(), rows[:300], rows[300:], steps=60)
+    figures = probe_codes(random_reader(), rows[:300], rows[300:], ProbeTraining(60))
     assert abs(figures["next_with"] - figures["next_without"]) < 0.3
 
 
@@ -52,7 +53,7 @@ def test_probing_is_repeatable_and_touches_neither_the_model_nor_the_random_numb
     rows = random_step_rows(20)
     before = {name: value.clone() for name, value in telling.state_dict().items()}
     state = torch.random.get_rng_state()
-    one, other = (probe_codes(telling, rows, rows[:5], steps=4, seed=3) for _ in range(2))
+    one, other = (probe_codes(telling, rows, rows[:5], ProbeTraining(4, 3)) for _ in range(2))
     assert one == other
     assert torch.equal(torch.random.get_rng_state(), state)
     assert all(torch.equal(value, before[name]) for name, value in telling.state_dict().items())

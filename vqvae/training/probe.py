@@ -11,6 +11,9 @@ as a language model is: each code is a symbol with a vector of its own. From a p
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -25,6 +28,9 @@ from vqvae.model.context import Context, ContextDecoder, Texts, by_sample, place
 from vqvae.model.continuations import NEXT, SOLUTION, collate_traces, continuations
 from vqvae.model.layers import evaluating
 from vqvae.model.sampled_softmax import IGNORED, token_loss
+from vqvae.options import SaveEvery
+from vqvae.stopping import Stop, stop_when_asked
+from vqvae.training.kept_loop import KeptLoop
 
 
 BATCH, RATE = 32, 2e-3
@@ -88,12 +94,28 @@ class Probe(nn.Module):
             yield token_loss(states, some.targets, self.tokens.weight, self.head_bias, samples), some
 
 
+@dataclass(frozen=True)
+class ProbeTraining:
+    """How a probe is trained.
+
+    Attributes:
+        steps: Optimizer steps.
+        seed: Of weights, order and random codes.
+        kept: File in which an interrupted training is kept, to go on from; None: it starts anew.
+        pace: How often it is kept.
+    """
+
+    steps: int = 1000
+    seed: int = 0
+    kept: Path | None = None
+    pace: SaveEvery = SaveEvery()
+
+
 def probe_codes(
     model: ChunkCoder,
     train: Sequence[TokenRow],
     held_out: Sequence[TokenRow],
-    steps: int = 1000,
-    seed: int = 0,
+    training: ProbeTraining,
     advance: Advance | None = None,
 ) -> dict[str, float]:
     """Train a probe on the codes of ``train`` and measure it on those of ``held_out``.
@@ -102,8 +124,7 @@ def probe_codes(
         model: Gives the codes.
         train: Rows to learn from.
         held_out: Rows to measure on.
-        steps: Of the probe's training.
-        seed: Of weights, order and random codes.
+        training: How the probe is trained.
         advance: Called with (step, total steps, figures) after every step.
 
     Returns:
@@ -112,13 +133,15 @@ def probe_codes(
         ``prior_nats`` and ``prior_top1``: nats that a code costs given the prompt and the codes before, and how often
         the likeliest is right; ``codes_used`` of them would be guessed with ``prior_blind`` nats by their frequency.
         All are means over codes.
+
+    Raises:
+        Stopped: If an end was asked for; the training is kept if there is a file for it.
     """
     with torch.random.fork_rng([model.device] if model.device.type == "cuda" else []), evaluating(model):
-        torch.manual_seed(seed)
+        torch.manual_seed(training.seed)
         probe = Probe(model).to(model.device)
-        with torch.enable_grad():
-            batches = _batches(train, steps, seed)
-            _train(probe, model, batches, steps, advance)
+        with torch.enable_grad(), stop_when_asked() as stop:
+            _train(probe, model, train, training, stop, advance)
         return _measure(probe.eval(), model, held_out)
 
 
@@ -138,11 +161,19 @@ def _batches(rows: Sequence[TokenRow], steps: int, seed: int) -> Iterator[list[T
 
 
 def _train(
-    probe: Probe, model: ChunkCoder, batches: Iterator[list[TokenRow]], steps: int, advance: Advance | None
+    probe: Probe,
+    model: ChunkCoder,
+    train: Sequence[TokenRow],
+    training: ProbeTraining,
+    stop: Stop,
+    advance: Advance | None,
 ) -> None:
     optimizer = torch.optim.AdamW(probe.parameters(), lr=RATE, weight_decay=0.01)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, RATE, steps, pct_start=0.05)
-    for step, rows in enumerate(batches, 1):
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, RATE, training.steps, pct_start=0.05)
+    parts = {"probe": probe, "optimizer": optimizer, "schedule": schedule}
+    loop = KeptLoop(training.kept, parts, training.pace, stop)
+    begun = loop.begin()
+    for step, rows in islice(enumerate(_batches(train, training.steps, training.seed), 1), begun, None):
         chosen = [row for row in rows if has_chunk(row, model.config)]
         if chosen:
             coded = _coded(model, chosen)
@@ -158,7 +189,8 @@ def _train(
             optimizer.step()
         schedule.step()
         if advance:
-            advance(step, steps, {})
+            advance(step, training.steps, {})
+        loop.after(step)
 
 
 def _measure(probe: Probe, model: ChunkCoder, rows: Sequence[TokenRow]) -> dict[str, float]:

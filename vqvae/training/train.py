@@ -1,6 +1,6 @@
 """Training the stage-1 model on transformers' trainer."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import torch
 from torch import nn
-from torch.utils.data import Dataset
 from transformers import TrainingArguments, set_seed
 from transformers.utils import ModelOutput
 
@@ -21,8 +20,10 @@ from vqvae.model.config import ChunkVQVAEConfig
 from vqvae.model.models import ChunkCoder, model_class
 from vqvae.model.reader import Reader
 from vqvae.model.vocabulary import used_ids
-from vqvae.options import VQVAETrainingOptions
-from vqvae.training.trainer_base import CHECKPOINTS, QuietTrainer, base_arguments, last_checkpoint
+from vqvae.options import SaveEvery, VQVAETrainingOptions
+from vqvae.training.checkpoints import CHECKPOINTS, last_checkpoint, written
+from vqvae.training.chunk_rows import ChunkRows, check_codebook, longest_step
+from vqvae.training.trainer_base import QuietTrainer, base_arguments
 
 
 READER_FILE = "reader.pt"  # in a checkpoint
@@ -68,7 +69,12 @@ class Stage1Training:
         check_warmup(self.config, self.options)
         self.arguments = _arguments(self.out, self.options)  # starts the process group, which the quantiser must find
 
-    def train(self, advance: Advance | None = None, reader: Reader | None = None) -> ChunkCoder:
+    def train(
+        self,
+        advance: Advance | None = None,
+        reader: Reader | None = None,
+        say: Callable[[str], None] = lambda line: None,
+    ) -> ChunkCoder:
         """Train the model and save it.
 
         An interrupted training goes on from its last checkpoint in ``out/checkpoints`` and ends with the same weights,
@@ -77,6 +83,7 @@ class Stage1Training:
         Args:
             advance: Called with (step, total steps, figures) after every step.
             reader: What codes are trained for, with the objective "language-model"; changed, and not saved.
+            say: Called with a line whenever the user should know something.
 
         Returns:
             The trained model.
@@ -84,6 +91,7 @@ class Stage1Training:
         Raises:
             InputError: If there is no reader where the objective needs one, or one where it has no use for it; or a
                 loss or a weight is no number.
+            Stopped: If an end was asked for; see ``QuietTrainer``.
         """
         if (reader is not None) != (self.config.objective == "language-model"):
             raise InputError(
@@ -93,12 +101,13 @@ class Stage1Training:
         self._decide(len(token_ids))
         set_seed(self.options.seed)
         model = model_class(self.config)(self.config, token_ids)
-        trainer = ChunkTrainer(model, self, advance, reader)
-        trainer.train(resume_from_checkpoint=last_checkpoint(self.out / CHECKPOINTS))
+        trainer = ChunkTrainer(model, self, advance, reader, say)
+        trainer.run(last_checkpoint(self.out / CHECKPOINTS, say))
         trainer.require_weights()
         model = trainer.accelerator.unwrap_model(trainer.model).eval()
         if trainer.is_world_process_zero():
-            model.save_pretrained(self.out)
+            with written(self.out):
+                model.save_pretrained(self.out)
         trainer.accelerator.wait_for_everyone()
         return model
 
@@ -110,29 +119,6 @@ class Stage1Training:
         config.dead_code_threshold = config.dead_code_share * vectors / config.codebook_size
 
 
-def longest_step(rows: Sequence[TokenRow]) -> int:
-    """Return the tokens of the longest step."""
-    return int(max((max(row["step_lengths"], default=0) for row in rows), default=0))
-
-
-def check_codebook(data: "ChunkRows", config: ChunkVQVAEConfig) -> None:
-    """Check that the corpus can fill the codebook.
-
-    Raises:
-        InputError: If no trace has a whole chunk, or there are more codes than chunks of traces.
-    """
-    length = config.chunk_length
-    if not data.trace_chunks and config.align == "step":
-        raise InputError("all traces are empty, so there is nothing to encode")
-    if not data.trace_chunks:
-        raise InputError(f"no trace has a whole chunk of {length} tokens; lower --chunk-length and --compression-rate")
-    if config.codebook_size > data.trace_chunks * config.codes_per_chunk:
-        raise InputError(
-            f"codebook size {config.codebook_size} is larger than the {data.trace_chunks} chunks of {length} tokens "
-            "in the training traces; lower --codebook-size or add traces"
-        )
-
-
 def check_warmup(config: ChunkVQVAEConfig, options: VQVAETrainingOptions) -> None:
     """Raise an ``InputError`` unless training goes on after the warm-up: the codebook starts only then."""
     if config.warmup_steps >= options.steps:
@@ -140,33 +126,6 @@ def check_warmup(config: ChunkVQVAEConfig, options: VQVAETrainingOptions) -> Non
             f"the warm-up of {config.warmup_steps} steps leaves none of the {options.steps} training steps to the "
             "codebook; lower --warmup-steps or raise --steps"
         )
-
-
-class ChunkRows(Dataset):
-    """The rows whose trace has a whole chunk.
-
-    Others are left out: a batch without a trace would leave nothing to move the codebook by, and the processes of one
-    training move it together.
-
-    Attributes:
-        rows: All rows; they stay where they are, in memory or in a file.
-        chosen: Numbers of those that have one.
-        trace_chunks: Number of chunks of their traces.
-    """
-
-    def __init__(self, rows: Sequence[TokenRow], config: ChunkVQVAEConfig) -> None:
-        cutting = config.cutting
-        found = (cutting.count_chunks(cutting.stretches(row)).sum() for row in rows)
-        counts = np.fromiter(found, dtype=np.int64)
-        self.rows, self.chosen, self.trace_chunks = rows, np.flatnonzero(counts), int(counts.sum())
-
-    def __len__(self) -> int:
-        """Return the number of rows."""
-        return len(self.chosen)
-
-    def __getitem__(self, index: int) -> TokenRow:
-        """Return one row."""
-        return self.rows[int(self.chosen[index])]
 
 
 class ChunkTrainer(QuietTrainer):
@@ -177,7 +136,12 @@ class ChunkTrainer(QuietTrainer):
     """
 
     def __init__(
-        self, model: ChunkCoder, training: Stage1Training, advance: Advance | None, reader: Reader | None
+        self,
+        model: ChunkCoder,
+        training: Stage1Training,
+        advance: Advance | None,
+        reader: Reader | None,
+        say: Callable[[str], None],
     ) -> None:
         self.options, self.reader = training.options, reader
         parameters = [*model.parameters(), *(reader.learned().values() if reader else ())]
@@ -187,7 +151,9 @@ class ChunkTrainer(QuietTrainer):
             train_dataset=training.data,
             data_collator=partial(model.collate, config=model.config),
             optimizers=(torch.optim.Adam(parameters, lr=training.options.learning_rate), None),
+            pace=SaveEvery.read(training.options.save_every),
             advance=advance,
+            say=say,
         )
         if reader:
             reader.to(self.args.device)
@@ -271,7 +237,7 @@ def _arguments(out: Path, options: VQVAETrainingOptions) -> TrainingArguments:
         out,
         options.steps,
         options.batch_size,
-        save_every=options.save_every,
+        save_steps=SaveEvery.read(options.save_every).steps,
         learning_rate=options.learning_rate,
         lr_scheduler_type="cosine",
         warmup_steps=min(100, options.steps // 10),
@@ -280,6 +246,5 @@ def _arguments(out: Path, options: VQVAETrainingOptions) -> TrainingArguments:
         seed=options.seed,
         dataloader_num_workers=options.workers,
         logging_steps=50,
-        save_total_limit=1,
         report_to="none",
     )

@@ -1,7 +1,9 @@
 """What the trainers of both stages share."""
 
 import os
-from collections.abc import Iterable, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from math import isfinite
 from pathlib import Path
 from typing import Any
@@ -10,18 +12,28 @@ import torch
 from torch import nn
 from transformers import Trainer, TrainerCallback, TrainerState, TrainingArguments
 from transformers.trainer_callback import PrinterCallback
+from transformers.trainer_utils import rotate_checkpoints
 
 from vqvae.advance import Advance
+from vqvae.atomic_files import draft_of, remove, settle
 from vqvae.errors import InputError
 from vqvae.finite import not_a_number
-
-
-CHECKPOINTS = "checkpoints"  # folder, below that of the model
-LAST_FILE = "trainer_state.json"  # transformers' trainer writes it after all others
+from vqvae.options import SaveEvery
+from vqvae.stopping import stop_when_asked
+from vqvae.training.checkpoints import (
+    CHECKPOINTS,
+    Keeping,
+    last_checkpoint,
+    name_best,
+    readable_size,
+    seal_checkpoint,
+    written,
+)
+from vqvae.training.curve import CURVE, Curve
 
 
 def base_arguments(
-    out: Path, steps: int, batch_size: int, micro_batch_size: int = 0, save_every: int = 0, **own: Any
+    out: Path, steps: int, batch_size: int, micro_batch_size: int = 0, save_steps: int = 0, **own: Any
 ) -> TrainingArguments:
     """Return the arguments of transformers' trainer, of which ``batch_size`` samples make up a step, always.
 
@@ -30,7 +42,7 @@ def base_arguments(
         steps: Optimizer steps.
         batch_size: Samples of one of them, over all processes.
         micro_batch_size: Samples of one forward pass in one process; 0: all that fall to it.
-        save_every: Steps between checkpoints; 0: none.
+        save_steps: Steps between checkpoints; 0: there are none, or time tells.
         own: What a stage adds, by transformers' names.
 
     Raises:
@@ -48,8 +60,9 @@ def base_arguments(
         gradient_accumulation_steps=batch_size // (micro * world),
         dataloader_pin_memory=torch.cuda.is_available(),
         use_cpu=not torch.accelerator.is_available(),  # several processes without it would not find each other
-        save_strategy="steps" if save_every else "no",
-        save_steps=save_every or 500,
+        save_strategy="steps" if save_steps else "no",
+        save_steps=save_steps or 500,
+        save_total_limit=1,
         remove_unused_columns=False,
         disable_tqdm=True,
         logging_nan_inf_filter=False,  # it puts the mean of earlier losses in place of one that is no number
@@ -60,40 +73,101 @@ def base_arguments(
     return arguments
 
 
-def last_checkpoint(folder: str | Path) -> str | None:
-    """Return the latest checkpoint in ``folder`` that was written to its end, or None.
-
-    A training that was interrupted while it saved leaves a checkpoint that cannot be loaded; the one before it is
-    still there.
-    """
-    whole = [path.parent for path in Path(folder).glob(f"checkpoint-*/{LAST_FILE}")]
-    return str(max(whole, key=lambda path: int(path.name.removeprefix("checkpoint-")))) if whole else None
+NO_CHECKPOINTS = SaveEvery()
 
 
 class QuietTrainer(Trainer):
-    """transformers' trainer, which prints nothing, says by a function how far it is, and ends where numbers end.
+    """transformers' trainer, which prints nothing, keeps its work, and ends where numbers end.
+
+    It says by a function how far it is, and keeps its curve in a file beside its checkpoints' folder. Checkpoints are
+    there once they are whole and on disk. Asked to end (Ctrl-C, SIGTERM), it writes one more after the step.
 
     A loss, a norm of gradients or a weight that is NaN or infinite raises an ``InputError``: before the step that
     would spread it to the weights, and before a checkpoint or a model is written that holds it. The norm is the same
     in all processes, so all of them end.
 
     Args:
+        pace: How often checkpoints are written.
         advance: Called with (step, total steps, latest figures) after every step, in the main process; None: nothing
             is called.
+        say: Called with a line whenever the user should know something, in the main process.
         callbacks: Others, called before it.
         settings: Arguments of transformers' trainer.
     """
 
-    def __init__(self, *, advance: Advance | None, callbacks: Sequence[TrainerCallback] = (), **settings: Any) -> None:
-        super().__init__(callbacks=[*callbacks, _AdvanceCallback(advance)], **settings)
+    def __init__(
+        self,
+        *,
+        pace: SaveEvery = NO_CHECKPOINTS,
+        advance: Advance | None,
+        say: Callable[[str], None] = lambda line: None,
+        callbacks: Sequence[TrainerCallback] = (),
+        **settings: Any,
+    ) -> None:
+        self.keeping, self.say = Keeping(pace), say
+        self.folder = Path(settings["args"].output_dir)
+        curve = Curve(self.folder.parent / CURVE)
+        super().__init__(callbacks=[*callbacks, _AdvanceCallback(advance), curve, self.keeping], **settings)
         self.remove_callback(PrinterCallback)
         self.losses: list[torch.Tensor] = []  # of the step that is being made
+        self.tokens, self.logged = 0, time.monotonic()
+        self.drafted = self.told = False
+
+    def run(self, checkpoint: str | None) -> None:
+        """Train to the end, from a checkpoint if there is one.
+
+        Raises:
+            Stopped: If an end was asked for; what was trained is kept.
+            InputError: If numbers end, or a checkpoint cannot be written.
+        """
+        with stop_when_asked() as self.keeping.stop:
+            self.train(resume_from_checkpoint=checkpoint)
+        if self.keeping.ended:
+            step, steps = self.state.global_step, self.state.max_steps
+            kept = f"after step {step} of {steps}, which is kept" if self.keeping.pace.any else "and nothing was kept"
+            raise self.keeping.stop.error(f"interrupted {kept}; the same command goes on from what is there")
+
+    def _tell_checkpoints(self) -> None:
+        """Say, before the first one, how large checkpoints are."""
+        if not self.told and self.is_world_process_zero():
+            pace, size = self.keeping.pace, readable_size(self._checkpoint_size())
+            often = f"{pace.seconds / 60:g} minutes or so" if pace.seconds else f"{self.args.save_steps} steps"
+            self.say(f"checkpoints: about {size} each, every {often}, at most two at a time, until the end")
+        self.told = True
+
+    def _checkpoint_size(self) -> int:
+        """Return about how many bytes a checkpoint has: weights, and two moments of those that learn."""
+        model = self.accelerator.unwrap_model(self.model)
+        sizes = [(weight.numel() * weight.element_size(), weight.requires_grad) for weight in model.parameters()]
+        learned = sum(size for size, learns in sizes if learns)
+        return 2 * learned + (learned if hasattr(model, "peft_config") else sum(size for size, _ in sizes))
+
+    def get_batch_samples(self, *args: Any, **kwargs: Any) -> tuple[list, torch.Tensor | int | None]:
+        """Return the next batches; none after the last step, which a killed training may have kept."""
+        return (
+            super().get_batch_samples(*args, **kwargs) if self.state.global_step < self.state.max_steps else ([], None)
+        )
 
     def training_step(self, *args: Any, **kwargs: Any) -> torch.Tensor:
         """Keep the loss until the step is made: to look at it here would wait for the device more often."""
+        self.tokens += self.count_tokens(args[1] if len(args) > 1 else kwargs["inputs"])
         loss = super().training_step(*args, **kwargs)
         self.losses.append(loss)
         return loss
+
+    def count_tokens(self, inputs: dict[str, Any]) -> int:
+        """Return how many tokens a batch has; padding that no mask tells counts."""
+        mask = inputs.get("attention_mask")
+        return inputs["input_ids"].numel() if mask is None else int(mask.sum())
+
+    def log(self, logs: dict[str, float], *args: Any, **kwargs: Any) -> None:
+        """Add to the line of a training step how many tokens there are a second."""
+        if "loss" in logs:
+            now = time.monotonic()
+            seconds = max(now - self.logged, 1e-9)
+            logs["tokens_per_second"] = self.tokens * self.args.world_size / seconds
+            self.tokens, self.logged = 0, now
+        super().log(logs, *args, **kwargs)
 
     def _get_grad_norm(self, model: nn.Module, grad_norm: torch.Tensor | float | None = None) -> torch.Tensor | float:
         """Look at the norm of a step's gradients, and at its losses, before the optimizer does."""
@@ -114,9 +188,39 @@ class QuietTrainer(Trainer):
         return metrics
 
     def _save_checkpoint(self, *args: Any, **kwargs: Any) -> None:
-        """Save what training would go on from, if it can go on."""
+        """Save what training would go on from, if it can go on; it has its name once it is whole and on disk."""
         self.require_weights()
-        super()._save_checkpoint(*args, **kwargs)
+        self._tell_checkpoints()
+        started = time.monotonic()
+        path = self.folder / f"checkpoint-{self.state.global_step}"
+        draft = draft_of(self.folder / "checkpoint")
+        if self.is_world_process_zero():
+            remove(draft)
+        self.accelerator.wait_for_everyone()
+        with self._drafted(), written(path):
+            super()._save_checkpoint(*args, **kwargs)
+            self.accelerator.wait_for_everyone()
+            if self.is_world_process_zero():
+                seal_checkpoint(draft / path.name)
+                settle(draft / path.name, path)
+                remove(draft)
+        name_best(self.state, self.folder)
+        if self.is_world_process_zero():
+            rotate_checkpoints(str(self.folder), 1, self.state.best_model_checkpoint)
+        self.keeping.writing = time.monotonic() - started
+
+    @contextmanager
+    def _drafted(self) -> Iterator[None]:
+        """Let what is saved go to a draft."""
+        self.drafted = True
+        try:
+            yield
+        finally:
+            self.drafted = False
+
+    def _get_output_dir(self, *args: Any, **kwargs: Any) -> str:
+        """Return the folder in which a checkpoint is written."""
+        return str(draft_of(self.folder / "checkpoint")) if self.drafted else super()._get_output_dir(*args, **kwargs)
 
     def require_weights(self) -> None:
         """Raise an ``InputError`` if a weight of the model is no number."""

@@ -7,6 +7,7 @@ import torch
 
 from mixlm.data.template import Template
 from mixlm.encoding import encode as encoding
+from mixlm.encoding import measuring
 from mixlm.encoding.dataset import load_encoded, open_vqvae
 from mixlm.encoding.encode import WRITTEN_BEHIND
 from mixlm.encoding.manifest import read_manifest
@@ -113,7 +114,7 @@ def test_nothing_is_left_over(encoded):
     names = {str(path.relative_to(encoded)) for path in encoded.rglob("*") if path.is_file()}
     shards = {name for names in read_manifest(encoded)["shards"].values() for name in names}
     tokenizer = {"tokenizer/tokenizer.json", "tokenizer/tokenizer_config.json"}
-    vqvae = {"vqvae/config.json", "vqvae/model.safetensors", "vqvae/usage.json"}
+    vqvae = {"vqvae/config.json", "vqvae/curve.jsonl", "vqvae/model.safetensors", "vqvae/usage.json"}
     assert {name for name in names if not name.startswith(".cache")} == {"manifest.json", *shards, *tokenizer, *vqvae}
 
 
@@ -166,7 +167,7 @@ def test_a_failure_at_any_part_is_made_good_by_the_same_call(fresh, encoded, mon
         raise Interrupted
 
     with monkeypatch.context() as patched:
-        patched.setattr(encoding, function, fail)
+        patched.setattr(measuring if function == "evaluate_vqvae" else encoding, function, fail)
         with pytest.raises(Interrupted):
             fresh.encode()
     assert 1 <= len(calls) <= (WRITTEN_BEHIND + 1 if function == "write_shard" else 1)
@@ -207,7 +208,7 @@ def test_quality_is_measured_on_training_traces_where_no_other_has_a_chunk(fresh
 
 @pytest.mark.parametrize("split", ["valid", "train"])
 def test_quality_is_measured_on_the_first_rows_alone(fresh, encoded, monkeypatch, split):
-    monkeypatch.setattr(encoding, "MEASURED", 3)
+    monkeypatch.setattr("mixlm.encoding.measuring.MEASURED", 3)
     share = 0.2 if split == "valid" else 0.0
     out = fresh.encode("few", vqvae=str(encoded / "vqvae"), model=encoded / "tokenizer", valid_fraction=share)
     first = getattr(load_encoded(out), split)["trace_ids"][:3]

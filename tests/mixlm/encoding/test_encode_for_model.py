@@ -15,6 +15,7 @@ from tests.tiny_data import raw_rows
 from vqvae import PredictiveVQVAE
 
 
+VQVAE_FILES = {"config.json", "curve.jsonl", "model.safetensors", "usage.json"}
 TAUGHT = {**SHAPE, "objective": "language-model", "align": "step", "chunk_length": None, "compression_rate": None}
 
 
@@ -44,7 +45,7 @@ def test_codes_are_made_merged_and_measured_without_the_model(taught: Path, trai
     assert type(model) is PredictiveVQVAE and model.config.objective == "language-model"
     assert not [name for name in model.state_dict() if "lora" in name or "delimiters" in name]
     assert {"codes_merged", "next_with", "prior_top1"} <= manifest["codebook"].keys()
-    assert {path.name for path in (taught / "vqvae").iterdir()} == {"config.json", "model.safetensors", "usage.json"}
+    assert {path.name for path in (taught / "vqvae").iterdir()} == VQVAE_FILES
 
 
 def test_an_interrupted_one_goes_on_and_gives_the_same_bits(fresh: Work, taught: Path, trained: str) -> None:

@@ -3,7 +3,6 @@ from dataclasses import replace
 import pytest
 
 from mixlm.data.template import Template
-from mixlm.encoding import encode as encoding
 from mixlm.encoding.encode import encode_dataset
 from mixlm.encoding.manifest import read_manifest
 from mixlm.encoding.options import EncodingOptions
@@ -66,7 +65,7 @@ def test_a_folder_of_something_else_is_refused(work):
     (work.folder / "thesis").mkdir()
     (work.folder / "thesis" / "chapter.txt").write_text("years of work")
     assert "thesis: exists and is no encoded dataset; choose another --out" in work.refuses("thesis")
-    assert "traces.jsonl: exists and is no encoded dataset" in work.refuses("traces.jsonl")
+    assert "traces.jsonl: is no folder; choose another place" in work.refuses("traces.jsonl")
 
 
 @pytest.mark.parametrize(
@@ -112,7 +111,7 @@ def test_a_model_whose_chunks_no_trace_fills_is_refused(work, encoded):
 
 def test_a_malformed_row_stops_where_it_is_and_the_call_goes_on_without_it(fresh, encoded, monkeypatch):
     """Shards before it stay; leaving the row out is no other encoding."""
-    monkeypatch.setattr(encoding, "MEASURED", 5)
+    monkeypatch.setattr("mixlm.encoding.measuring.MEASURED", 5)
     lines = fresh.traces.read_text().splitlines()
     fresh.traces.write_text("\n".join([*lines[:38], "{", *lines[38:]]) + "\n")
     given = {"vqvae": str(encoded / "vqvae"), "model": str(encoded / "tokenizer"), "valid_fraction": 0.0}
@@ -127,7 +126,7 @@ def test_a_malformed_row_stops_where_it_is_and_the_call_goes_on_without_it(fresh
 
 
 def test_a_file_that_is_mended_before_anything_was_encoded_is_no_other_encoding(fresh, encoded, monkeypatch):
-    monkeypatch.setattr(encoding, "MEASURED", 5)
+    monkeypatch.setattr("mixlm.encoding.measuring.MEASURED", 5)
     good, given = fresh.traces.read_text(), {"vqvae": str(encoded / "vqvae"), "model": str(encoded / "tokenizer")}
     fresh.traces.write_text(good[:-1] + "\n{\n")
     with pytest.raises(InputError, match="traces.jsonl:41: not valid JSON"):

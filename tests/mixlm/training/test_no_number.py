@@ -25,7 +25,7 @@ def refused(tmp_path: Path):
     def refuse(options: TrainingOptions = OPTIONS) -> str:
         with pytest.raises(InputError) as caught:
             train(write_raw(tmp_path), write_scratch(tmp_path), tmp_path / "run", options)
-        assert [path.name for path in (tmp_path / "run").iterdir()] == ["checkpoints"]
+        assert {path.name for path in (tmp_path / "run").iterdir()} == {"checkpoints", "curve.jsonl"}
         return str(caught.value)
 
     return refuse

@@ -1,5 +1,3 @@
-import json
-from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -12,7 +10,7 @@ from mixlm.model.special_tokens import SpecialIds, add_project_tokens, latent_sp
 from mixlm.model.tokenizers import build_tokenizer
 from mixlm.run import Run
 from mixlm.training.options import TrainingOptions
-from mixlm.training.preflight import check_folder, check_start, checkpoint_step, tell_namesakes, warn_of_schedule
+from mixlm.training.preflight import check_start, tell_namesakes, warn_of_schedule
 from mixlm.training.rows.inputs import leave_out_long
 from mixlm.training.train import train
 from tests.coded_rows import fixed
@@ -108,10 +106,6 @@ def test_a_last_stage_that_is_never_trained_is_said(
         assert f"training ends at step {total}; give more --epochs" in said[0]
 
 
-def test_a_checkpoints_step_is_read_from_its_name() -> None:
-    assert checkpoint_step("out-3/checkpoints/checkpoint-120") == 120
-
-
 def rows_of(*lengths: int):
     """Rows of one prompt token, the rest trace, one solution token."""
     listed = [
@@ -154,16 +148,6 @@ def test_pauses_or_thoughts_that_leave_no_room_stop_the_command(
     with pytest.raises(InputError, match=f"no sample has room for the {added} tokens"):
         train(str(write_raw(tmp_path)), str(write_scratch(tmp_path)), tmp_path / "run", training)
     assert not (tmp_path / "run").exists()
-
-
-def test_an_unfinished_run_of_before_goes_on_unless_it_chose_by_another_check(tmp_path: Path) -> None:
-    """Its "exact" was the default; now the default is what the data mean, which decides nothing but a selection."""
-    (tmp_path / "checkpoints").mkdir()
-    for select, refused in (("last", False), ("accuracy", True)):
-        before = {"data": "rows.jsonl", "select": select, "check": "exact"}
-        (tmp_path / "checkpoints" / "arguments.json").write_text(json.dumps(before))
-        with pytest.raises(InputError, match="another check;") if refused else nullcontext():
-            check_folder(tmp_path, {**before, "check": None})
 
 
 def test_tokens_of_the_models_own_that_are_named_like_ours_are_told_and_what_ours_are_named_then():

@@ -160,6 +160,7 @@ def test_the_most_accurate_checkpoint_of_the_last_stage_brings_its_step(
 ) -> None:
     """Evaluations after steps 2, 4, ..; the last stage is trained from the eighth step on. That after 10 is kept."""
     score_evaluations(monkeypatch, 0.9, 0.9, 0.95, 0.1, 0.8, 0.5, 0.3)
+    monkeypatch.setattr("mixlm.training.folder.RunFolder.tidy", lambda folder: None)
     train(*start, replace(OPTIONS, method="coconut", eval_every=2, select="accuracy", steps=14, valid=start[0]))
     run, best = load_run(start[2]), start[2] / "checkpoints" / "checkpoint-10"
     assert run.step == 9 and run.method.stage(run.progress) == 4

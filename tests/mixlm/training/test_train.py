@@ -78,8 +78,7 @@ def test_latents_start_at_their_text(encoded: Path, scratch: Path, tmp_path: Pat
 
 
 def test_latents_that_are_not_learned_are_told(encoded: Path, scratch: Path, tmp_path: Path) -> None:
-    manifest = json.loads((encoded / "manifest.json").read_text())
-    (encoded / "manifest.json").write_text(json.dumps({**manifest, "codebook": {"prior_top1": 2.1}}))  # out of reach
+    write_manifest(encoded, {**read_manifest(encoded), "codebook": {"prior_top1": 2.1}})  # out of reach
     lines: list[str] = []
     train(encoded, scratch, tmp_path / "run", replace(OPTIONS, steps=2, eval_every=1), say=lines.append)
     assert [line for line in lines if line.startswith("warning: at step 1 of 2 the likeliest latent")]
@@ -325,16 +324,24 @@ def test_figures_of_latents_and_text_are_logged_apart(encoded: Path, scratch: Pa
     assert "latent_accuracy" in card and "`assorted`" in card and "4 codes, one for 2 trace tokens" in card
 
 
+@pytest.fixture
+def checkpoints_stay(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leaves the checkpoints of a finished run where they are, to be looked at."""
+    monkeypatch.setattr("mixlm.training.folder.RunFolder.tidy", lambda folder: None)
+
+
+@pytest.mark.usefixtures("checkpoints_stay")
 def test_the_best_checkpoint_can_be_kept(encoded: Path, scratch: Path, tmp_path: Path) -> None:
     options = replace(
         OPTIONS, steps=8, eval_every=2, select="loss", learning_rate=0.5
     )  # such a rate makes things worse
     train(encoded, scratch, tmp_path / "run", options)
     states = sorted((tmp_path / "run" / "checkpoints").glob("*/trainer_state.json"))
-    best = json.loads(states[-1].read_text())["best_model_checkpoint"]
-    assert_same_weights(tmp_path / "run", Path(best))
+    best = json.loads(states[-1].read_text())["best_global_step"]
+    assert_same_weights(tmp_path / "run", tmp_path / "run" / "checkpoints" / f"checkpoint-{best}")
 
 
+@pytest.mark.usefixtures("checkpoints_stay")
 def test_the_most_accurate_checkpoint_can_be_kept_by_the_check_of_the_data(
     encoded: Path, scratch: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -407,9 +414,12 @@ def test_a_folder_that_holds_something_else_is_left_alone(
             train(encoded, scratch, out, replace(options, save_every=1), advance=interrupt_at(2))
         options = replace(options, save_every=1, learning_rate=1.0)
     before = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
-    message = {"finished": "already a finished run", "foreign": "no run of mixlm-train", "arguments": "learning_rate"}[
-        change
-    ]
+    options = replace(options, seed=7) if change == "finished" else options
+    message = {
+        "finished": "already a finished run with another seed",
+        "foreign": "no run of mixlm-train",
+        "arguments": "learning_rate",
+    }[change]
     with pytest.raises(InputError, match=message):
         train(encoded, scratch, out, options)
     assert {path: path.read_bytes() for path in out.rglob("*") if path.is_file()} == before
@@ -455,7 +465,8 @@ def test_samples_longer_than_the_context_are_left_out_and_counted(
 
 
 def test_optimizer_state_loads_without_pickle(encoded: Path, scratch: Path, tmp_path: Path) -> None:
-    train(encoded, scratch, tmp_path / "run", replace(OPTIONS, save_every=3))
+    with pytest.raises(Interrupted):
+        train(encoded, scratch, tmp_path / "run", replace(OPTIONS, steps=4, save_every=1), interrupt_at(3))
     files = list((tmp_path / "run" / "checkpoints").glob("*/optimizer.pt"))
     assert files and all(torch.load(file, weights_only=True)["state"] for file in files)
     assert not list((tmp_path / "run").glob("*.bin")) and not list((tmp_path / "run").glob("*.pt"))

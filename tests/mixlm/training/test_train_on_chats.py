@@ -14,7 +14,6 @@ from mixlm.generation.engine import Engine
 from mixlm.generation.questions import prompt_notes, single_question
 from mixlm.run import load_run
 from mixlm.training.options import TrainingOptions
-from mixlm.training.preflight import begun_template
 from mixlm.training.train import train
 from tests.chat_templates import DATED, THINKING, chat_tokenizer, set_clock
 from tests.interruption import Interrupted, interrupt_at
@@ -53,14 +52,6 @@ def test_a_run_that_goes_on_on_another_day_has_the_prompts_of_the_first_for_ever
         [{"role": "user", "content": "3 + 4 ?"}], tokenize=False, add_generation_prompt=True
     )
     assert served == prompt
-
-
-def test_a_run_that_an_earlier_version_began_goes_on_with_its_prompts(tmp_path):
-    assert begun_template(tmp_path, Template(chat=True)) == Template(chat=True)
-    (tmp_path / "checkpoints").mkdir()
-    (tmp_path / "checkpoints" / "arguments.json").write_text("{}")
-    assert begun_template(tmp_path, Template(chat=True)) == Template(chat=True, apart=True)
-    assert begun_template(tmp_path, Template()) == Template()
 
 
 def test_an_answer_that_is_opened_at_once_closes_the_thought_first(tmp_path):

@@ -1,0 +1,210 @@
+"""The folder of a run while it is trained: whose it is, what it goes on from, and when it is finished."""
+
+import json
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from mixlm.data.template import Template
+from mixlm.encoding.manifest import changed_arguments
+from mixlm.errors import InputError
+from mixlm.processes import Processes
+from mixlm.run import INFO_NAME, Run, load_run
+from mixlm.training.options import TrainingOptions
+from vqvae.atomic_files import remove_drafts, to_disk, whole_file
+from vqvae.options import SaveEvery
+from vqvae.training.checkpoints import CHECKPOINTS, last_checkpoint
+from vqvae.training.curve import CURVE
+
+
+_ARGUMENTS, _TEMPLATE, _IDENTITY = "arguments.json", "template.json", "identity.json"
+_UNDECISIVE = ("save_every", "log_every", "workers", "report_to")  # arguments that change nothing of what is trained
+
+
+class RunFolder:
+    """A folder in which a run is trained, or goes on, or has been.
+
+    Args:
+        path: The folder.
+        arguments: What the run is told, as JSON values; its template stands apart.
+        template: How it renders the rows of a raw file; None: encoded rows bring their own.
+        say: Called with a line whenever the user should know something.
+        processes: Those of this launch, of which the first writes.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        arguments: Mapping[str, Any],
+        template: Template | None,
+        say: Callable[[str], None],
+        processes: Processes,
+    ) -> None:
+        self.path, self.checkpoints, self.processes = path, path / CHECKPOINTS, processes
+        self.arguments, self.template, self.say = json.loads(json.dumps(arguments)), template, say
+
+    @property
+    def started(self) -> bool:
+        """Whether a run has begun here, and has not ended."""
+        return (self.checkpoints / _ARGUMENTS).is_file()
+
+    def finished(self) -> Run | None:
+        """Return the finished run that is here, if any; what the process that finished it has left over is removed.
+
+        Raises:
+            InputError: If it was told something else.
+        """
+        if not (self.path / INFO_NAME).exists():
+            return None
+        run = load_run(self.path)
+        self._check_arguments(run.arguments, "already a finished run")
+        self._check_template(run.template, "already a finished run")
+        if self.processes.first:
+            self.tidy()
+        return run
+
+    def check(self) -> None:
+        """Raise an ``InputError`` if an unfinished run of other arguments is here, or something else."""
+        if self.started:
+            self._check_arguments(_read(self.checkpoints / _ARGUMENTS), "an unfinished run")
+        elif self.path.exists() and (not self.path.is_dir() or not self._holds_ours()):
+            raise InputError(f"{self.path}: exists and is no run of mixlm-train; choose another --out")
+
+    def _holds_ours(self) -> bool:
+        """Tell whether the folder is empty, or has what a process has left that was killed as it began."""
+        if {path.name for path in self.path.iterdir()} - {CHECKPOINTS, CURVE}:
+            return False
+        begun = {path.name.lstrip(".").removesuffix(".tmp") for path in self.checkpoints.glob("*")}
+        return begun <= {_ARGUMENTS, _TEMPLATE, _IDENTITY}
+
+    def _check_arguments(self, before: Mapping[str, Any], what: str) -> None:
+        changed = changed_arguments(_decisive(before), _decisive(self.arguments))
+        if changed:
+            raise InputError(
+                f"{self.path}: {what} with another {', '.join(changed)}; give the same arguments, or another --out"
+            )
+
+    def _check_template(self, before: Template, what: str) -> None:
+        if self.template is not None and replace(before, date=None, apart=False) != self.template:
+            raise InputError(f"{self.path}: {what} with another template; give the same one, or another --out")
+
+    def begun_template(self) -> Template:
+        """Return the template by which a run that has begun here renders its rows, else the one that was given.
+
+        Raises:
+            InputError: If the run was begun with other templates than these.
+        """
+        if not self.started:
+            return self.template
+        stored = self.checkpoints / _TEMPLATE
+        if not stored.is_file():  # of an earlier version, which did not write it
+            return replace(self.template, apart=self.template.chat)
+        begun = Template.from_dict(_read(stored))
+        self._check_template(begun, "an unfinished run")
+        return begun
+
+    def claim(self, template: Template, identity: Mapping[str, str]) -> str | None:
+        """Write down, before the first step, what the run was told; return the checkpoint to go on from, if any.
+
+        Args:
+            template: How it renders rows.
+            identity: Hashes of what it reads, in the first process: ``data`` and ``valid``, rows; ``tokenizer``;
+                ``weights`` of the model.
+
+        Raises:
+            InputError: If there is a checkpoint, and it has learned from something else.
+        """
+        checkpoint = last_checkpoint(self.checkpoints, self.say) if self.processes.first else None
+        checkpoint = self.processes.agree(checkpoint or "") or None
+        if self.processes.first:
+            self.checkpoints.mkdir(parents=True, exist_ok=True)
+            remove_drafts(self.path)
+            self._check_unchanged(identity, checkpoint)
+            _write(self.checkpoints / _IDENTITY, identity)
+            if not self.started:
+                _write(self.checkpoints / _TEMPLATE, template.to_dict())
+                _write(self.checkpoints / _ARGUMENTS, self.arguments)
+        if checkpoint:
+            self.say(f"going on from {checkpoint}")
+        return checkpoint
+
+    def _check_unchanged(self, identity: Mapping[str, str], checkpoint: str | None) -> None:
+        """Raise an ``InputError`` if a checkpoint has learned from something else than ``identity``."""
+        if not checkpoint:
+            return
+        stored = self.checkpoints / _IDENTITY
+        if not stored.is_file():
+            self.say(
+                f"note: {self.path} was begun by an earlier version; whether its rows or model have changed since is "
+                "not known"
+            )
+            return
+        begun, rows = _read(stored), self.arguments["data"]
+        files = {"tokenizer": self.arguments["model"], "data": rows, "valid": self.arguments["valid"] or rows}
+        files["weights"] = self.arguments["model"]
+        what = {"tokenizer": "its tokenizer has", "weights": "its weights have", "valid": "its validation rows have"}
+        for name, file in files.items():
+            if begun.get(name) != identity.get(name):
+                raise InputError(
+                    f"{file}: {what.get(name, 'its rows have')} changed since the run at {self.path} was begun, which "
+                    f"would go on from {Path(checkpoint).name}; put back what was there, or choose another --out"
+                )
+
+    @contextmanager
+    def finishing(self) -> Iterator[None]:
+        """Let the finished run be written, all but ``mixlm.json``: what is written is on disk when the block ends."""
+        yield
+        for path in self.path.iterdir():
+            if path.name != CHECKPOINTS:
+                to_disk(path)
+        to_disk(self.path, deep=False)
+
+    def tidy(self) -> None:
+        """Remove what a finished run does not need."""
+        shutil.rmtree(self.checkpoints, ignore_errors=True)
+        remove_drafts(self.path)
+
+
+def begun_run(path: Path) -> tuple[str, str, TrainingOptions]:
+    """Return what an unfinished or finished run at ``path`` was told: data, model and options.
+
+    Raises:
+        InputError: If there is none.
+    """
+    folder = path / CHECKPOINTS
+    if (path / INFO_NAME).is_file():
+        run = load_run(path)
+        arguments, template = run.arguments, run.template
+    elif (folder / _ARGUMENTS).is_file():
+        arguments = _read(folder / _ARGUMENTS)
+        template = Template.from_dict(_read(folder / _TEMPLATE))
+    else:
+        raise InputError(f"{path}: no run has begun there; give the whole command")
+    known = {name: value for name, value in arguments.items() if name in TrainingOptions.__dataclass_fields__}
+    options = TrainingOptions(**known, template=replace(template, date=None, apart=False))
+    return arguments["data"], arguments["model"], options
+
+
+def _decisive(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Return those arguments that decide what is trained, with those that an earlier version did not know of."""
+    known = {**TrainingOptions(arguments.get("method", "cot")).to_dict(), **arguments}
+    if known["select"] != "accuracy":
+        known.pop("check")
+    candidates = SaveEvery.read(known["save_every"]).steps if known["select"] != "last" else 0
+    return {name: value for name, value in known.items() if name not in _UNDECISIVE} | {"save_every": candidates}
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """Read what ``_write`` wrote; an ``InputError`` if it is damaged."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError:
+        raise InputError(f"{path}: damaged; choose another --out, or remove the folder to train again") from None
+
+
+def _write(path: Path, values: Mapping[str, Any]) -> None:
+    with whole_file(path) as file:
+        file.write(json.dumps(values, indent=2) + "\n")

@@ -1,0 +1,77 @@
+import json
+from contextlib import nullcontext
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from mixlm.data.template import Template
+from mixlm.errors import InputError
+from mixlm.processes import Processes
+from mixlm.training.folder import RunFolder, begun_run
+from mixlm.training.options import TrainingOptions
+
+
+OPTIONS = TrainingOptions("cot", steps=4, batch_size=8)
+
+
+def folder(path: Path, template: Template | None = None, **arguments: object) -> RunFolder:
+    told = {"data": "rows.jsonl", "model": "base", **OPTIONS.to_dict(), **arguments}
+    return RunFolder(path, told, template or Template(), lambda line: None, Processes())
+
+
+def test_an_unfinished_run_of_before_goes_on_unless_it_chose_by_another_check(tmp_path: Path) -> None:
+    """Its "exact" was the default; now the default is what the data mean, which decides nothing but a selection."""
+    (tmp_path / "checkpoints").mkdir()
+    for select, refused in (("last", False), ("accuracy", True)):
+        before = {"data": "rows.jsonl", "model": "base", "method": "cot", "select": select, "check": "exact"}
+        (tmp_path / "checkpoints" / "arguments.json").write_text(json.dumps(before))
+        with pytest.raises(InputError, match="another .*check") if refused else nullcontext():
+            RunFolder(tmp_path, {**before, "check": None}, Template(), print, Processes()).check()
+
+
+def test_the_template_of_a_run_that_an_earlier_version_began_is_that_of_its_prompts(tmp_path: Path) -> None:
+    assert folder(tmp_path, Template(chat=True)).begun_template() == Template(chat=True)
+    (tmp_path / "checkpoints").mkdir()
+    (tmp_path / "checkpoints" / "arguments.json").write_text("{}")
+    assert folder(tmp_path, Template(chat=True)).begun_template() == Template(chat=True, apart=True)
+    assert folder(tmp_path).begun_template() == Template()
+
+
+@pytest.mark.parametrize("changed", [{"save_every": "none"}, {"log_every": 3}, {"workers": 1}])
+def test_what_changes_nothing_of_the_training_may_change(tmp_path: Path, changed: dict) -> None:
+    folder(tmp_path).claim(Template(), {})
+    folder(tmp_path, **changed).check()
+
+
+@pytest.mark.parametrize("changed", [{"seed": 1}, {"data": "other.jsonl"}, {"eval_every": 2, "select": "loss"}])
+def test_a_run_that_was_told_something_else_is_refused(tmp_path: Path, changed: dict) -> None:
+    folder(tmp_path).claim(Template(), {})
+    with pytest.raises(InputError, match=f"an unfinished run with another {sorted(changed)[0]}"):
+        folder(tmp_path, **changed).check()
+
+
+@pytest.mark.parametrize("written", [(), ("identity.json",), ("identity.json", ".template.json.tmp")])
+def test_what_a_process_leaves_that_is_killed_as_it_begins_is_no_obstacle(tmp_path: Path, written: tuple) -> None:
+    (tmp_path / "checkpoints").mkdir()
+    for name in written:
+        (tmp_path / "checkpoints" / name).write_text("{}")
+    run = folder(tmp_path)
+    run.check()
+    assert run.claim(Template(), {"data": "d"}) is None
+    names = {path.name for path in (tmp_path / "checkpoints").iterdir()}
+    assert names == {"arguments.json", "identity.json", "template.json"}
+    (tmp_path / "notes.txt").write_text("mine")
+    (tmp_path / "checkpoints" / "arguments.json").unlink()
+    with pytest.raises(InputError, match="exists and is no run of mixlm-train"):
+        run.check()
+
+
+def test_what_a_run_was_told_is_read_back(tmp_path: Path) -> None:
+    template = Template(chat=True, separator=" ")
+    folder(tmp_path, template, method_options={"count": 3}).claim(replace(template, date="2024-07-06", apart=True), {})
+    data, model, options = begun_run(tmp_path)
+    assert (data, model) == ("rows.jsonl", "base")
+    assert options == replace(OPTIONS, template=template, method_options={"count": 3})
+    with pytest.raises(InputError, match="no run has begun there; give the whole command"):
+        begun_run(tmp_path / "nothing")

@@ -1,0 +1,156 @@
+"""Checkpoints: when they are written, that they are whole, and which of them a training goes on from."""
+
+import json
+import re
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from torch import distributed
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+
+from vqvae.atomic_files import whole_file
+from vqvae.checksums import SUMS, changes, sealed, sums_of, unsealed
+from vqvae.errors import InputError
+from vqvae.options import SaveEvery
+from vqvae.stopping import Stop
+
+
+CHECKPOINTS = "checkpoints"  # folder, below that of the model
+LAST_FILE = "trainer_state.json"  # transformers' trainer writes it after all others
+SUMS_FILE = "checksums.json"
+SHARE = 10  # of the time from one checkpoint to the next, writing takes at most one part in so many
+
+
+def last_checkpoint(folder: str | Path, say: Callable[[str], None] = lambda line: None) -> str | None:
+    """Return the latest checkpoint in ``folder`` that is whole, or None.
+
+    A checkpoint that is damaged is passed over, and told; the one before it may be there.
+    """
+    for path in sorted(Path(folder).glob("checkpoint-*"), key=step_of, reverse=True):
+        if not (fault := _fault(path)):
+            return str(path)
+        say(f"note: {path / fault} is damaged, so {path.name} is passed over")
+    return None
+
+
+def step_of(checkpoint: str | Path) -> int:
+    """Return the number of optimizer steps after which a checkpoint was written."""
+    number = re.fullmatch(r"checkpoint-(\d+)", Path(checkpoint).name)
+    return int(number[1]) if number else -1
+
+
+def _fault(path: Path) -> str | None:
+    """Return the name of a file that is not as it was written, if any; of checkpoints of before, that is less sure."""
+    read: dict[str, dict[str, Any]] = {}
+    for name in (LAST_FILE, SUMS_FILE):
+        try:
+            read[name] = unsealed((path / name).read_bytes()) if name == LAST_FILE or (path / name).is_file() else {}
+        except (OSError, ValueError):
+            return name
+    return next((name for name, _ in changes(path, read[SUMS_FILE].get(SUMS, {}))), None)
+
+
+def seal_checkpoint(path: Path) -> None:
+    """Write down what a checkpoint that is complete consists of."""
+    files = [file for file in path.rglob("*") if file.is_file() and file.name != SUMS_FILE]
+    with whole_file(path / SUMS_FILE) as file:
+        json.dump(sealed({SUMS: sums_of(path, files)}), file, indent=2)
+
+
+def name_best(state: TrainerState, folder: Path) -> None:
+    """Name the best checkpoint by where it is now, whatever its folder was called when it was written."""
+    best = folder / f"checkpoint-{state.best_global_step}"
+    state.best_model_checkpoint = str(best) if state.best_global_step and best.is_dir() else None
+
+
+class Keeping(TrainerCallback):
+    """Asks the trainer for a checkpoint when one is due, and to end once an end was asked for and one is written.
+
+    By time, a checkpoint is due before the next step would bring what a kill costs over the longest of so many
+    seconds, one step, and ten times what it takes to write one. Several processes do what the first one's clock says.
+
+    Args:
+        pace: How often checkpoints are written.
+        clock: Tells the seconds.
+
+    Attributes:
+        stop: Tells whether an end was asked for.
+        ended: Whether training has ended for that.
+        writing: Seconds that the last checkpoint took to write.
+    """
+
+    def __init__(self, pace: SaveEvery, clock: Callable[[], float] = time.monotonic) -> None:
+        self.pace, self.clock = pace, clock
+        self.stop, self.ended, self.writing = Stop(), False, 0.0
+        self.kept = self.before = clock()
+
+    def on_train_begin(self, args: TrainingArguments, state: TrainerState, *rest: object, **more: object) -> None:
+        """Start the clock; a training that goes on knows its best checkpoint."""
+        name_best(state, Path(args.output_dir))
+        self.kept = self.before = self.clock()
+
+    def on_step_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **more: object
+    ) -> None:
+        """Look at the clock, and whether an end was asked for; the last step needs no checkpoint."""
+        now = self.clock()
+        step, self.before = now - self.before, now
+        if state.global_step >= state.max_steps:
+            control.should_save = control.should_save and args.load_best_model_at_end
+            return
+        asked = _greatest(2 * self.stop.asked + due(self.pace, now + step - self.kept, self.writing), args.device)
+        self.ended = asked >= 2
+        control.should_save = control.should_save or (asked > 0 and self.pace.any)
+        control.should_training_stop = control.should_training_stop or self.ended
+
+    def on_save(self, *rest: object, **more: object) -> None:
+        """Start the clock anew."""
+        self.kept = self.before = self.clock()
+
+
+def due(pace: SaveEvery, lost: float, writing: float) -> bool:
+    """Tell whether it is time to write a checkpoint.
+
+    Args:
+        pace: How often checkpoints are written.
+        lost: Seconds that would be lost after one more step without.
+        writing: Seconds that the last one took to write.
+    """
+    return bool(pace.seconds) and lost + writing >= max(pace.seconds, SHARE * writing)
+
+
+def _greatest(number: int, device: torch.device) -> int:
+    """Return the greatest of a number in all processes, so that they do the same."""
+    if not (distributed.is_available() and distributed.is_initialized()):
+        return number
+    numbers = torch.tensor(number, device=device)
+    distributed.all_reduce(numbers, distributed.ReduceOp.MAX)
+    return int(numbers)
+
+
+@contextmanager
+def written(path: Path) -> Iterator[None]:
+    """Raise an ``InputError``, in one line, if what is written to ``path`` finds no room or no right."""
+    try:
+        yield
+    except (OSError, SafetensorError, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and "PytorchStreamWriter" not in str(error):
+            raise
+        reason = getattr(error, "strerror", None) or " ".join(str(error).split())
+        raise InputError(
+            f"{path}: cannot be written ({reason}); make room for it, and give the same command again"
+        ) from None
+
+
+def readable_size(size: float) -> str:
+    """Return a number of bytes in the unit that fits."""
+    for unit in ("bytes", "kB", "MB"):
+        if size < 1000:
+            return f"{size:.0f} {unit}"
+        size /= 1000
+    return f"{size:.1f} GB"
