@@ -35,6 +35,7 @@ def kill(trial: Trial, case: Case, how: signal.Signals, after: float) -> dict[st
 def work(trial: Trial, share: int, shares: int) -> None:
     """Make a share of the kills."""
     for case in CHOSEN:
+        trial.import_for(case)
         trial.undisturbed(case)
     for number in range(share, KILLS, shares):
         if trial.over():

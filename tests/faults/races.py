@@ -67,6 +67,7 @@ def after_a_kill(trial: Trial, case: Case, after: float) -> dict[str, object]:
 def work(trial: Trial, share: int, shares: int) -> None:
     """Run a share of the races."""
     for case in PAIRS[share::shares]:
+        trial.import_for(case)
         trial.undisturbed(case)
         draw, whole = random.Random(case.name), trial.seconds[case.name]
         todo = [(race, draw.uniform(0, 0.02)) for _ in range(AT_ONCE)]

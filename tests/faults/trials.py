@@ -66,11 +66,14 @@ class Trial:
         """Lay out what a command is given, and nothing else."""
         lay_out(case, self.stock, self.folder)
 
-    def undisturbed(self, case: Case) -> dict[str, object]:
-        """Run a command to its end and once more; remember what it leaves, return what is wrong with that."""
+    def import_for(self, case: Case) -> None:
+        """Run a command and import what it imported, so that it takes no time later."""
         self.lay_out(case)
         self.run(case)
         import_libraries(json.loads(self.modules.read_text()))
+
+    def undisturbed(self, case: Case) -> dict[str, object]:
+        """Run a command to its end and once more; remember what it leaves, return what is wrong with that."""
         self.lay_out(case)
         ended = self.run(case, End())
         assert ended.status == 0, f"{case.name}: {ended.output}"
