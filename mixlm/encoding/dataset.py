@@ -1,7 +1,5 @@
 """The encoded dataset: what mixlm-encode writes and mixlm-train reads."""
 
-import hashlib
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,10 +11,11 @@ from mixlm.data.samples import CheckName
 from mixlm.data.template import Template
 from mixlm.encoding import MANIFEST, TOKENIZER, VQVAE
 from mixlm.encoding.manifest import is_encoded, read_manifest
+from mixlm.encoding.mapped_shards import map_shards
 from mixlm.encoding.shard_files import fixed_ends, read_shard
 from mixlm.errors import InputError
 from vqvae import ChunkVQVAEConfig
-from vqvae.checksums import below, file_sum
+from vqvae.checksums import below
 from vqvae.finite import not_a_number
 from vqvae.model.models import ChunkCoder, model_class
 
@@ -111,18 +110,18 @@ def load_encoded(path: str | Path) -> EncodedData:
 
 
 def _load_split(path: Path, manifest: dict[str, Any], split: str) -> "Dataset | None":
-
-    files = [str(below(path, name)) for name in manifest["shards"][split]]
-    missing = next((file for file in files if not Path(file).is_file()), None)
+    files = [below(path, name) for name in manifest["shards"][split]]
+    missing = next((file for file in files if not file.is_file()), None)
     if missing:
         raise InputError(f"{missing}: listed in {MANIFEST} and not there; encode again into another --out")
     if not files:
         return None
-    rows = _in_memory(files) if sum(os.path.getsize(file) for file in files) < SMALL else _mapped(path, files)
+    few = sum(file.stat().st_size for file in files) < SMALL
+    rows = (None if few else map_shards(files)) or _in_memory(files)
     return rows if "code_ends" in rows.column_names else _with_ends(rows, manifest["compression_rate"])
 
 
-def _in_memory(files: Sequence[str]) -> "Dataset":
+def _in_memory(files: Sequence[Path]) -> "Dataset":
     """Return the rows of shards; nothing of them is kept on disk, where it could be of other shards."""
     import pyarrow
     from datasets import Dataset
@@ -130,16 +129,6 @@ def _in_memory(files: Sequence[str]) -> "Dataset":
 
     tables = [read_shard(file).replace_schema_metadata() for file in files]
     return Dataset(InMemoryTable(pyarrow.concat_tables(tables).combine_chunks()))
-
-
-def _mapped(path: Path, files: Sequence[str]) -> "Dataset":
-    """Return the rows of shards, mapped from a file beside them that is made of these very shards."""
-    from datasets import Dataset
-
-    content = hashlib.sha256("".join(file_sum(Path(file)) for file in files).encode()).hexdigest()
-    # beside the shards, so that it goes when they go; elsewhere for data that somebody else owns
-    cache = str(path / ".cache" / content[:16]) if os.access(path, os.W_OK) else None
-    return Dataset.from_parquet(files, cache_dir=cache)
 
 
 def _with_ends(rows: "Dataset", rate: int) -> "Dataset":

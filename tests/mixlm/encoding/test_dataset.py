@@ -90,7 +90,7 @@ def test_data_that_somebody_else_owns_is_read_and_left_as_it_is(encoded, tmp_pat
     before = sorted(encoded.rglob("*"))
     monkeypatch.setattr(dataset, "SMALL", 0)
     monkeypatch.setattr("os.access", lambda path, mode: False)
-    monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path / "elsewhere")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "elsewhere"))
     assert len(load_encoded(encoded).train) == 6
     assert sorted(encoded.rglob("*")) == before and any((tmp_path / "elsewhere").iterdir())
 
