@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from pipelines.shared.command import command
+from pipelines.shared.options import SEED, positive
 
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -14,8 +15,8 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 @click.argument("grid", type=_FILE)
 @click.option("--out", type=click.Path(path_type=Path), help="Folder to write.  [default: the grid's name, here]")
 @click.option("--only", multiple=True, metavar="METHOD", help="Only this method of the grid; may be given repeatedly.")
-@click.option("--seed", "seeds", multiple=True, type=int, help="Only this seed; may be given repeatedly.")
-@click.option("--jobs", default=1, show_default=True, type=click.IntRange(min=1), help="Commands at a time.")
+@click.option("--seed", "seeds", multiple=True, type=SEED, help="Only this seed; may be given repeatedly.")
+@click.option("--jobs", default=1, show_default=True, type=positive, help="Commands at a time.")
 @click.option("--against", metavar="METHOD", help="Whom differences are printed against.  [default: the first method]")
 @click.option("--run/--no-run", "runs", default=True, help="Run what is not done yet, or show what is.")
 def main(

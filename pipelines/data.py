@@ -11,7 +11,7 @@ import click
 from mixlm.tasks import TASKS, Task, open_task
 from pipelines.shared.command import Group, command
 from pipelines.shared.docstrings import notes_of
-from pipelines.shared.options import answer_pattern_option
+from pipelines.shared.options import SEED, Number, answer_pattern_option, positive
 from pipelines.shared.terminal import echo
 
 
@@ -60,8 +60,8 @@ def convert_rows(source: str, out: str, answer_pattern: str | None, skip_bad_row
 @click.argument("source")
 @click.option("--train", required=True, type=click.Path(dir_okay=False), help="JSONL file for the rows kept.")
 @click.option("--valid", required=True, type=click.Path(dir_okay=False), help="JSONL file for the rows held out.")
-@click.option("--share", default=0.1, show_default=True, type=click.FloatRange(0, 1), help="Questions to hold out.")
-@click.option("--seed", default=0, show_default=True, help="Seed of the draw.")
+@click.option("--share", default=0.1, show_default=True, type=Number(0, 1), help="Questions to hold out.")
+@click.option("--seed", default=0, show_default=True, type=SEED, help="Seed of the draw.")
 def split_rows(source: str, train: str, valid: str, share: float, seed: int) -> None:
     """Split a file in two.
 
@@ -141,7 +141,7 @@ def _help(task: Task, choices: type | None, load: Callable | None) -> str:
 def _shared(task: Task, choices: type | None, load: Callable | None) -> list[click.Option]:
     rows = click.Option(
         ["--rows"],
-        type=click.IntRange(min=1),
+        type=positive,
         required=load is None,
         help="How many different rows." if load is None else "How many; of published rows the first.  [default: all]",
     )
@@ -149,7 +149,7 @@ def _shared(task: Task, choices: type | None, load: Callable | None) -> list[cli
     split = click.Option(["--split"], **which, help="Part of the task's rows.")
     options = [rows, split]
     if choices:
-        options.append(click.Option(["--seed"], default=0, show_default=True, help="Seed of the draw."))
+        options.append(click.Option(["--seed"], default=0, show_default=True, type=SEED, help="Seed of the draw."))
     if choices and load:
         options.append(click.Option(["--official"], is_flag=True, help="Write published rows."))
     return options
@@ -178,7 +178,7 @@ def _type(wanted: Any) -> Any:
     if isinstance(wanted, UnionType):
         kinds = [kind for kind in get_args(wanted) if kind is not type(None)]
         return click.Path() if Path in kinds else _type(kinds[0])
-    return click.Choice(get_args(wanted)) if get_origin(wanted) is Literal else wanted
+    return click.Choice(get_args(wanted)) if get_origin(wanted) is Literal else {float: Number()}.get(wanted, wanted)
 
 
 def _refuse_other(unused: Callable[..., Any] | None, used: Callable[..., Any] | None) -> None:

@@ -23,6 +23,7 @@ from pipelines.demo_plan import (
 )
 from pipelines.shared.command import command
 from pipelines.shared.jobs import Finished, Job, command_of, environment, run_jobs
+from pipelines.shared.options import SEED
 from pipelines.shared.terminal import echo
 
 
@@ -32,7 +33,7 @@ MARK = "# The commands of `mixlm demo`, to read and to copy from; the demo ran s
 
 @command("demo")
 @click.option("--out", default="demo", show_default=True, type=click.Path(path_type=Path), help="Folder to write.")
-@click.option("--seed", default=0, show_default=True, help="Seed of rows, codes and models.")
+@click.option("--seed", default=0, show_default=True, type=SEED, help="Seed of rows, codes and models.")
 @click.option(
     "--recipe",
     default=RECIPE,

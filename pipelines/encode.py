@@ -9,14 +9,23 @@ from click.core import ParameterSource
 from mixlm.encoding.options import EncodingOptions
 from mixlm.errors import InputError
 from pipelines.shared.command import command, say
-from pipelines.shared.options import answer_pattern_option, options_of, template_of, template_options, template_values
+from pipelines.shared.options import (
+    MOST,
+    Number,
+    answer_pattern_option,
+    options_of,
+    positive,
+    template_of,
+    template_options,
+    template_values,
+)
 from pipelines.shared.progress import progress_bar
 from pipelines.shared.resume import resume_option
 from vqvae.options import VQVAEModelOptions, VQVAETrainingOptions
 
 
 _option = options_of(EncodingOptions, VQVAEModelOptions, VQVAETrainingOptions)
-_positive, _count = click.IntRange(min=1), click.IntRange(min=0)
+_count = click.IntRange(0, MOST)
 _SHAPE = (
     *("chunk_length", "compression_rate", "codebook_size", "hidden_size", "num_layers", "num_heads", "code_dim"),
     *("condition_on_prompt", "context", "max_length", "quantizer", "commitment_weight", "warmup_steps"),
@@ -44,7 +53,7 @@ def _told(path: Path) -> dict[str, Any]:
 )
 @click.option("--out", required=True, type=click.Path(), help="Folder to write.")
 @_option("valid", "File of validation samples.", type=click.Path())
-@_option("valid_fraction", "Else: share held out.", type=click.FloatRange(0, 0.5))
+@_option("valid_fraction", "Else: share held out.", type=Number(0, 0.5))
 @_option("vqvae", "Use this trained VQ-VAE instead of training one.", type=click.Path())
 @_option(
     "objective",
@@ -56,18 +65,18 @@ def _told(path: Path) -> dict[str, Any]:
 @_option(
     "chunk_length",
     "Trace tokens of a chunk, L.  [default: 16; with --align step the longest step, at most 64]",
-    type=_positive,
+    type=positive,
     show_default=False,
 )
-@_option("compression_rate", "Trace tokens of a code, r; divides L.  [default: L]", type=_positive, show_default=False)
-@_option("codebook_size", "Number of codes, K.", type=_positive)
-@_option("hidden_size", "Width of the VQ-VAE.", type=_positive)
-@_option("num_layers", "Blocks of encoder and of decoder.", type=_positive)
-@_option("num_heads", "Attention heads.", type=_positive)
-@_option("code_dim", "Width of a codebook vector.", type=_positive)
+@_option("compression_rate", "Trace tokens of a code, r; divides L.  [default: L]", type=positive, show_default=False)
+@_option("codebook_size", "Number of codes, K.", type=positive)
+@_option("hidden_size", "Width of the VQ-VAE.", type=positive)
+@_option("num_layers", "Blocks of encoder and of decoder.", type=positive)
+@_option("num_heads", "Attention heads.", type=positive)
+@_option("code_dim", "Width of a codebook vector.", type=positive)
 @_option("condition_on_prompt", "Whether codes are read given P.", show_default=False)
 @_option("context", "What the encoder sees.", type=click.Choice(["chunk", "trace"]))
-@_option("max_length", "How far back it sees with --context trace.", type=_positive)
+@_option("max_length", "How far back it sees with --context trace.", type=positive)
 @_option("quantizer", "How the codebook learns.", type=click.Choice(["ema", "gradient"]))
 @_option("commitment_weight", "Weight of the commitment loss, beta.")
 @_option(
@@ -77,10 +86,10 @@ def _told(path: Path) -> dict[str, Any]:
     show_default=False,
 )
 @_option("merge", "Make one of codes that predict the same.", show_default=False)
-@_option("code_dropout", "Share decoded without a code.", type=click.FloatRange(0, 1))
-@_option("steps", "Training steps of the VQ-VAE.", type=_positive)
-@_option("batch_size", "Samples of a step.", type=_positive)
-@_option("learning_rate", "Of Adam.", type=click.FloatRange(0, min_open=True))
+@_option("code_dropout", "Share decoded without a code.", type=Number(0, 1))
+@_option("steps", "Training steps of the VQ-VAE.", type=positive)
+@_option("batch_size", "Samples of a step.", type=positive)
+@_option("learning_rate", "Of Adam.", type=Number(0, min_open=True))
 @_option("seed", "Of weights, order and the validation split.")
 @_option("save_every", "Checkpoints of the VQ-VAE: every so many steps, minutes (2m), or none.", type=str)
 @_option("bf16", "Train the VQ-VAE under bfloat16 autocast.", show_default=False)
@@ -92,7 +101,7 @@ def _told(path: Path) -> dict[str, Any]:
     "While encoding. The codes of one are not those of the other, so take one for all data of a model.",
     type=click.Choice(["float32", "bfloat16"]),
 )
-@_option("shard_rows", "Rows of one output file.", type=_positive)
+@_option("shard_rows", "Rows of one output file.", type=positive)
 @click.option("--skip-bad-rows", is_flag=True, help="Leave out malformed rows instead of stopping.")
 @answer_pattern_option
 @template_options

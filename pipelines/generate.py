@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from pipelines.shared.command import command, say
-from pipelines.shared.options import answerer_of, decoding_options, endpoint_options
+from pipelines.shared.options import answerer_of, decoding_options, endpoint_options, positive
 from pipelines.shared.progress import progress_bar
 from pipelines.shared.terminal import echo
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 @click.option("--input", "source", type=click.Path(), help="File of questions: .jsonl, .json or .parquet.")
 @click.option("--output", type=click.Path(), help="Write a JSON line for each answer, in the order of the questions.")
 @click.option("--latents", default="free", show_default=True, help="free, text (none), max:N or exact:N.")
-@click.option("--max-new-tokens", default=512, show_default=True, type=click.IntRange(min=1), help="Longest answer.")
+@click.option("--max-new-tokens", default=512, show_default=True, type=positive, help="Longest answer.")
 @decoding_options
 @endpoint_options
 @click.option("--explain", is_flag=True, help="Read each latent back as text.")

@@ -9,7 +9,15 @@ import click
 
 from mixlm.training.options import CHOICES, LEAST, TrainingOptions
 from pipelines.shared.command import command, say
-from pipelines.shared.options import answer_pattern_option, options_of, template_of, template_options, template_values
+from pipelines.shared.options import (
+    MOST,
+    Number,
+    answer_pattern_option,
+    options_of,
+    template_of,
+    template_options,
+    template_values,
+)
 from pipelines.shared.progress import progress_bar
 from pipelines.shared.resume import resume_option
 
@@ -22,11 +30,11 @@ def _option(name: str, help: str, **settings: Any) -> Callable[[Callable[..., No
     if name in CHOICES:
         settings["type"] = click.Choice(CHOICES[name])
     elif name in LEAST:
-        settings["type"] = click.IntRange(min=LEAST[name])
+        settings["type"] = click.IntRange(LEAST[name], MOST)
     return _field(name, help, **settings)
 
 
-_rate = click.FloatRange(min=0, min_open=True)
+_rate = Number(min=0, min_open=True)
 
 
 def _told(path: Path) -> dict[str, Any]:

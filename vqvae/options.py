@@ -4,6 +4,7 @@ import re
 from dataclasses import dataclass
 
 from vqvae.errors import MOST_SEEDS, InputError, require_between, require_rate
+from vqvae.option_types import require_types
 
 
 # The kind of codes that the paper has, and that all files have which do not say it: once there was no other.
@@ -145,6 +146,8 @@ class VQVAETrainingOptions:
 
     def __post_init__(self) -> None:
         """Raise an ``InputError`` if a number is out of its range."""
+        require_types(self)
+        require_between("vectors_per_code", self.vectors_per_code, 1)
         for name, least in {"steps": 1, "batch_size": 1, "workers": 0}.items():
             require_between(name, getattr(self, name), least)
         require_between("seed", self.seed, 0, MOST_SEEDS)

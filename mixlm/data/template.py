@@ -7,6 +7,7 @@ from typing import Any
 
 from mixlm.data.samples import Sample
 from mixlm.errors import InputError
+from vqvae.option_types import require_types
 
 
 _QUESTION, _ANSWER = "{question}", "{answer}"
@@ -39,7 +40,8 @@ class Template:
     apart: bool = False
 
     def __post_init__(self) -> None:
-        """Raise an ``InputError`` if a part lacks its field."""
+        """Raise an ``InputError`` if a part is no text or lacks its field."""
+        require_types(self)
         for name, part, wanted in (("prompt", self.prompt, _QUESTION), ("solution", self.solution, _ANSWER)):
             if part.count(wanted) != 1:
                 raise InputError(f"--{name}-template {part!r}: must hold {wanted} exactly once")

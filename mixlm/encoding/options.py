@@ -1,6 +1,6 @@
 """What a user can choose about encoding."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from mixlm.data.responses import compile_pattern
@@ -9,6 +9,13 @@ from mixlm.errors import InputError
 from mixlm.model.loading import is_scratch
 from mixlm.processes import Processes
 from vqvae import VQVAETrainingOptions
+from vqvae.errors import require_between
+from vqvae.option_types import require_types
+from vqvae.options import VQVAEModelOptions
+
+
+DTYPES = ("float32", "bfloat16")
+MOST_VALID = 0.5  # of the samples may be held out
 
 
 @dataclass(frozen=True)
@@ -43,11 +50,29 @@ class EncodingOptions:
     skip_bad_rows: bool = False
     answer_pattern: str | None = None
 
-    def __post_init__(self) -> None:
-        """Raise an ``InputError`` if the pattern is no regular expression."""
-        compile_pattern(self.answer_pattern)
-
     processes: int | None = None
+
+    def __post_init__(self) -> None:
+        """Check what no library below would explain.
+
+        Raises:
+            InputError: If a value is none of its option's, the shape has no such part, or the pattern is no regular
+                expression.
+        """
+        require_types(self)
+        if self.dtype not in DTYPES:
+            raise InputError(f"--dtype {self.dtype}: not known; give {' or '.join(DTYPES)}")
+        if not self.valid_fraction <= MOST_VALID:
+            raise InputError(f"--valid-fraction {self.valid_fraction}: give a share from 0 to {MOST_VALID}")
+        for name, least in {"shard_rows": 1, "processes": 0}.items():
+            if getattr(self, name) is not None:
+                require_between(name, getattr(self, name), least)
+        known = [field.name for field in fields(VQVAEModelOptions)]
+        for name in self.shape:
+            if name not in known:
+                raise InputError(f"shape '{name}': a VQ-VAE has no such part; its parts: {', '.join(known)}")
+        require_types(VQVAEModelOptions(**self.shape))
+        compile_pattern(self.answer_pattern)
 
 
 def check_reader(model: str, options: EncodingOptions) -> None:

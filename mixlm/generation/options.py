@@ -3,17 +3,19 @@
 import re
 from dataclasses import dataclass, field
 from fractions import Fraction
-from numbers import Real
-from typing import Literal, get_args
+from typing import Literal
 
 from mixlm.errors import InputError
-from vqvae.errors import require_between
+from vqvae.errors import MOST_SEEDS, require_between
+from vqvae.option_types import require_types, shown
 
 
-_VALUE = re.compile(r"\d+(\.\d+)?%|\d+")
+_VALUE = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})?%|[0-9]{1,9}")  # of digits that every option can have
 _REMEDY = "choose free, text, max:N, exact:N or direct"
 _KINDS = ("free", "text", "max", "exact", "direct")
 MOST_NEW_TOKENS = 512
+MOST_LATENTS = 10**9
+MOST_THOUGHTS = 10_000
 Decoding = Literal["plain", "kind"]
 DECODING: Decoding = "plain"  # what a model here does unless told otherwise; a server decodes plainly
 
@@ -39,8 +41,8 @@ class LatentMode:
         Raises:
             InputError: If there is no such kind, or a number is missing, one too many or out of its range.
         """
-        count = self.count is None or type(self.count) is int and self.count >= 0
-        share = self.share is None or isinstance(self.share, Real) and 0 <= self.share <= 1
+        count = self.count is None or type(self.count) is int and 0 <= self.count < MOST_LATENTS
+        share = self.share is None or type(self.share) in (int, float, Fraction) and 0 <= self.share <= 1
         numbers = (self.count is not None) + (self.share is not None)
         if not (self.kind in _KINDS and count and share and numbers == (self.kind in ("max", "exact"))):
             raise InputError(f"{self!r}: no such mode; {_REMEDY}")
@@ -106,14 +108,16 @@ class GenerationOptions:
                 is to give several samples.
         """
         object.__setattr__(self, "latents", parse_latent_mode(self.latents))
+        require_types(self)
+        require_between("seed", self.seed, 0, MOST_SEEDS)
         least = {"max_new_tokens": 1, "temperature": 0, "top_k": 0, "batch_size": 1, "samples": 1, "thoughts": 0}
         for name, bound in least.items():
             if getattr(self, name) is not None:
                 require_between(name, getattr(self, name), bound)
+        if self.thoughts is not None:
+            require_between("thoughts", self.thoughts, 0, MOST_THOUGHTS)
         if not 0 < self.top_p <= 1:
             raise InputError(f"top_p {self.top_p}: must be above 0 and at most 1")
-        if self.decoding not in (None, *get_args(Decoding)):
-            raise InputError(f"decoding '{self.decoding}': there is no such one; choose plain or kind")
         if self.samples > 1 and not self.sampling:
             raise InputError("--samples: greedy decoding gives the same answer every time; add --temperature 1")
 
@@ -137,7 +141,7 @@ def parse_latent_mode(text: str | LatentMode) -> LatentMode:
     if kind in ("free", "text", "direct") and not colon:
         return LatentMode(kind)
     if kind not in ("max", "exact") or not _VALUE.fullmatch(value.strip()):
-        raise InputError(f"--latents '{text}': no such mode; {_REMEDY}")
+        raise InputError(f"--latents {shown(str(text))}: no such mode; {_REMEDY}")
     if not value.endswith("%"):
         return LatentMode(kind, count=int(value))
     share = Fraction(value.strip()[:-1]) / 100

@@ -41,7 +41,8 @@ class Assorted(Method):
 
     def __post_init__(self) -> None:
         """Check the options."""
-        require(all(length >= 0 for length in self.lengths), "lengths", str(self.lengths), "numbers from 0 up")
+        super().__post_init__()
+        require(bool(self.lengths) or self.mix != "paper", "lengths", "nothing", "numbers from 0 up")
         fits = len(self.weights) == 3 and all(0 <= weight < math.inf for weight in self.weights) and sum(self.weights)
         require(bool(fits), "weights", str(self.weights), "three numbers from 0 up, not all of them 0")
 
@@ -106,6 +107,7 @@ class AssortedCurriculum(AssortedAll):
 
     def __post_init__(self) -> None:
         """Check the options."""
+        super().__post_init__()
         require(self.stages > 0, "stages", self.stages, "at least 1")
         each = self.epochs_per_stage
         require(0 < each < MANY, "epochs_per_stage", each, f"a number above 0, below {MANY:g}")
@@ -144,6 +146,7 @@ class AssortedPoisson(AssortedAll):
 
     def __post_init__(self) -> None:
         """Check the options."""
+        super().__post_init__()
         require(0 <= self.probability <= 1, "probability", self.probability, "a number from 0 to 1")
 
     def sequence(self, row: Row, progress: Progress, rng: np.random.Generator) -> Trainable:

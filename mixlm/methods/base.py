@@ -9,11 +9,13 @@ import numpy as np
 from mixlm.data.tables import Row, in_turn, replaced_chunks, with_column
 from mixlm.errors import InputError
 from mixlm.model.special_tokens import IGNORED, SpecialIds
+from vqvae.option_types import misfit
 
 
 if TYPE_CHECKING:
     from vqvae import Cutting
 
+MOST_FILLERS = 10_000  # pauses or thoughts of a sample, more than any context holds beside it
 Spans = Literal["none", "prefix", "anywhere", "mixed"]
 
 
@@ -75,6 +77,12 @@ class Method:
     spans: ClassVar[Spans] = "none"
     uses_thoughts: ClassVar[bool] = False
     packable: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        """Raise an ``InputError`` if an option is not of its type."""
+        if found := misfit(self):
+            name, value, wanted = found
+            raise InputError(f"method option '{name}': {value} does not fit; give {wanted}")
 
     def tokens(self, codebook_size: int) -> list[str]:
         """Return the tokens that the method adds to a vocabulary, given a codebook of ``codebook_size``."""

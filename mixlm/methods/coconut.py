@@ -11,7 +11,7 @@ from typing import ClassVar, Literal
 import numpy as np
 
 from mixlm.data.tables import Row
-from mixlm.methods.base import Method, Progress, Trainable, answer_sequence, require
+from mixlm.methods.base import MOST_FILLERS, Method, Progress, Trainable, answer_sequence, require
 from mixlm.methods.curriculum import MANY, Curriculum, draw_any, draw_earlier
 from mixlm.model.special_tokens import BO_THOUGHT, EO_THOUGHT, PAUSE, THOUGHT
 
@@ -44,7 +44,8 @@ class CoconutNoThought(Method):
 
     def __post_init__(self) -> None:
         """Check the options."""
-        require(self.stages >= 0, "stages", self.stages, "0 or more")
+        super().__post_init__()
+        require(self.stages <= MOST_FILLERS, "stages", self.stages, f"0 to {MOST_FILLERS:,}")
         require(0 <= self.first_epochs < MANY, "first_epochs", self.first_epochs, f"0 or more, below {MANY:g}")
         each = self.epochs_per_stage
         require(0 <= each < MANY, "epochs_per_stage", each, f"0 or more, below {MANY:g}")
@@ -113,7 +114,9 @@ class PauseAsThought(CoconutNoThought):
     def __post_init__(self) -> None:
         """Check the options."""
         super().__post_init__()
-        require(self.thoughts_per_step >= 0, "thoughts_per_step", self.thoughts_per_step, "0 or more")
+        fillers = max(self.stages, 1) * self.thoughts_per_step
+        most = f"0 or more, with {MOST_FILLERS:,} in all stages at most"
+        require(fillers <= MOST_FILLERS, "thoughts_per_step", self.thoughts_per_step, most)
 
     def tokens(self, codebook_size: int) -> list[str]:
         """Return the delimiters and the filler."""

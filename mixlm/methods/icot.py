@@ -1,13 +1,14 @@
 """Stepwise internalisation, iCoT: the trace disappears token by token, from the left (Deng et al. 2024)."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import numpy as np
 
 from mixlm.data.tables import Row
 from mixlm.methods.base import Method, Progress, Trainable, answer_sequence, require
+from vqvae.option_types import INFINITE
 
 
 @dataclass
@@ -25,12 +26,13 @@ class StepwiseInternalisation(Method):
     source: ClassVar[str] = "Deng et al. 2024; Token Assorted, section 4; Coconut, section 4"
 
     per_epoch: float = 8.0
-    smoothing: float = 4.0
+    smoothing: float = field(default=4.0, metadata=INFINITE)
     remove_all_beyond: int = 0
     reset_optimizer: bool = True
 
     def __post_init__(self) -> None:
         """Check the options."""
+        super().__post_init__()
         require(self.per_epoch > 0, "per_epoch", self.per_epoch, "a number above 0")
         require(self.smoothing > 0, "smoothing", self.smoothing, "a number above 0, or inf")
         require(self.remove_all_beyond >= 0, "remove_all_beyond", self.remove_all_beyond, "0 or more")

@@ -7,7 +7,7 @@ from typing import ClassVar
 import numpy as np
 
 from mixlm.data.tables import Row
-from mixlm.methods.base import Method, Progress, Trainable, answer_sequence, require
+from mixlm.methods.base import MOST_FILLERS, Method, Progress, Trainable, answer_sequence, require
 from mixlm.model.special_tokens import PAUSE
 
 
@@ -30,7 +30,8 @@ class Pause(Method):
 
     def __post_init__(self) -> None:
         """Check the options."""
-        require(self.count >= 0, "count", self.count, "0 or more")
+        super().__post_init__()
+        require(self.count <= MOST_FILLERS, "count", self.count, f"0 to {MOST_FILLERS:,}")
 
     def tokens(self, codebook_size: int) -> list[str]:
         """Return the pause token."""

@@ -23,6 +23,7 @@ from typing import Literal
 from mixlm.data.reading import RawRow
 from mixlm.errors import InputError
 from mixlm.tasks.splits import SPLITS, require_split, split_of
+from vqvae.option_types import require_types
 
 
 CHECK = "exact"
@@ -61,11 +62,16 @@ class Options:
 
     def __post_init__(self) -> None:
         """Raise an ``InputError`` if an option is out of bounds."""
-        for name, least in (("operations", 1), ("modulus", 2), ("words", _CORE), ("wordings", 1)):
-            if getattr(self, name) < least:
-                raise InputError(f"--{name} {getattr(self, name)}: give {least} or more")
-        if self.wordings > len(_WORDINGS):
-            raise InputError(f"--wordings {self.wordings}: give {len(_WORDINGS)} or fewer")
+        require_types(self)
+        bounds = {
+            "operations": (1, 1000),
+            "modulus": (2, 10**9),
+            "words": (_CORE, 1000),
+            "wordings": (1, len(_WORDINGS)),
+        }
+        for name, (least, most) in bounds.items():
+            if not least <= getattr(self, name) <= most:
+                raise InputError(f"--{name} {getattr(self, name)}: give a number from {least} to {most}")
 
 
 def generate(rows: int, split: str = "train", seed: int = 0, options: Options = Options()) -> Iterator[RawRow]:

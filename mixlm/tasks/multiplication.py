@@ -26,6 +26,7 @@ from typing import Literal
 from mixlm.data.reading import RawRow
 from mixlm.errors import InputError
 from mixlm.tasks.splits import SPLITS, require_split, split_of
+from vqvae.option_types import require_types
 
 
 CHECK = "exact"
@@ -50,6 +51,7 @@ class Options:
 
     def __post_init__(self) -> None:
         """Raise an ``InputError`` if an option is out of bounds."""
+        require_types(self)
         for name in ("first", "second"):
             if not 1 <= getattr(self, name) <= _MOST_DIGITS:
                 raise InputError(f"--{name} {getattr(self, name)}: give a number from 1 to {_MOST_DIGITS}")

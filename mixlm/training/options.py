@@ -1,7 +1,7 @@
 """What a training run can be told."""
 
 import sys
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from importlib.util import find_spec
 from typing import Any
 
@@ -11,6 +11,7 @@ from mixlm.data.template import Template
 from mixlm.errors import InputError
 from mixlm.evaluation.checks import require_check
 from vqvae.errors import MOST_SEEDS, require_between, require_rate
+from vqvae.option_types import require_types
 from vqvae.options import SAVE_EVERY, SaveEvery
 
 
@@ -22,6 +23,7 @@ CHOICES = {
     "report_to": ("none", "tensorboard", "trackio", "wandb"),
     "save_dtype": ("float32", "bfloat16", "float16"),
 }
+MOST_EPOCHS = 1e6  # more than anyone trains
 _COUNTS = ("steps", "micro_batch_size", "warmup_steps", "lora_rank", "max_row_tokens", "max_length", "workers")
 LEAST = {"batch_size": 1, "log_every": 1, **dict.fromkeys((*_COUNTS, "eval_every"), 0)}
 _RANGES = {"seed": (0, MOST_SEEDS), "adam_beta2": (0, 1)} | {
@@ -124,8 +126,8 @@ class TrainingOptions:
                 installed, flash attention is to run in fp32, or there are no evaluated checkpoints to select from.
         """
         self._check_values()
-        if not 0 < self.epochs < float("inf"):
-            raise InputError(f"--epochs {self.epochs}: give a number above 0, or --steps")
+        if not 0 < self.epochs < MOST_EPOCHS:
+            raise InputError(f"--epochs {self.epochs}: give a number above 0 and below {MOST_EPOCHS:g}, or --steps")
         if self.micro_batch_size and self.batch_size % self.micro_batch_size:
             raise InputError(
                 f"--batch-size {self.batch_size} is no multiple of --micro-batch-size {self.micro_batch_size}"
@@ -148,10 +150,7 @@ class TrainingOptions:
 
     def _check_values(self) -> None:
         """Check every option by itself."""
-        for option in fields(self):
-            kind, value = getattr(option.type, "__origin__", option.type), getattr(self, option.name)
-            if not isinstance(value, kind) and not (type(value) is int and isinstance(0.0, kind)):
-                raise InputError(f"{_flag(option.name)} {value!r}: is not of type {getattr(kind, '__name__', kind)}")
+        require_types(self)
         for name, known in CHOICES.items():
             if getattr(self, name) not in (known if name != "check" else (*known, None)):
                 raise InputError(f"{_flag(name)} {getattr(self, name)}: not known; give {' or '.join(known)}")

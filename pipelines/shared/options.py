@@ -10,6 +10,7 @@ import click
 from mixlm.data.samples import CHECK_NAMES
 from mixlm.generation.options import DECODING, Decoding, GenerationOptions
 from pipelines.shared.terminal import echo
+from vqvae.errors import MOST_RATE, MOST_SEEDS
 
 
 if TYPE_CHECKING:
@@ -18,6 +19,19 @@ if TYPE_CHECKING:
     from mixlm.generation.plan import Answerer
 
 
+class Number(click.FloatRange):
+    """A number, neither nan nor infinite nor beyond what is computed with: a range alone lets nan through."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the number; a ``click.BadParameter`` if it is none."""
+        found = super().convert(value, param, ctx)
+        if not abs(found) < MOST_RATE:
+            self.fail(f"{value[:60]} is no number that can be computed with", param, ctx)
+        return found
+
+
+MOST = 2**31 - 1  # of what is counted
+SEED = click.IntRange(0, MOST_SEEDS - 1)
 Option = Callable[[Callable[..., Any]], Callable[..., Any]]  # what click.option returns
 
 
@@ -29,7 +43,8 @@ def options_of(*choices: type) -> Callable[..., Option]:
         """Return the option of the field ``name``; ``settings`` are click's."""
         default = defaults[name]
         flag = f"--{name}/--no-{name}" if isinstance(default, bool) else f"--{name}"
-        kind = {} if isinstance(default, bool) else {"type": type(default)}
+        kinds = {float: Number(min=0), int: SEED if name == "seed" else _count}
+        kind = {} if isinstance(default, bool) else {"type": kinds.get(type(default), type(default))}
         settings = {**kind, "show_default": True, **settings}
         return click.option(flag.replace("_", "-"), name, default=default, help=help, **settings)
 
@@ -48,10 +63,11 @@ def several(*options: Option) -> Option:
     return add
 
 
-_decoding, _positive, _count = options_of(GenerationOptions), click.IntRange(min=1), click.IntRange(min=0)
-_SHARE = click.FloatRange(0, 1, min_open=True)
+positive, _count = click.IntRange(1, MOST), click.IntRange(0, MOST)
+_decoding = options_of(GenerationOptions)
+_SHARE = Number(0, 1, min_open=True)
 batch_options = several(
-    _decoding("batch_size", "Answers decoded at once.", type=_positive),
+    _decoding("batch_size", "Answers decoded at once.", type=positive),
     click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1, mps .."),
 )
 _GREEDY = (
@@ -60,12 +76,12 @@ _GREEDY = (
 )
 kind_option = _decoding("decoding", _GREEDY, type=click.Choice(get_args(Decoding)))
 decoding_options = several(
-    _decoding("temperature", "Sample; 0 is greedy.  [default: greedy]", type=click.FloatRange(min=0)),
+    _decoding("temperature", "Sample; 0 is greedy.  [default: greedy]", type=Number(min=0)),
     _decoding("top_k", "Sample from the likeliest K; 0: all.", type=_count),
     _decoding("top_p", "Sample from the likeliest tokens that reach this probability.", type=_SHARE),
     kind_option,
     _decoding("seed", "Seed of the sampling."),
-    _decoding("samples", "Answers to each question.", type=_positive),
+    _decoding("samples", "Answers to each question.", type=positive),
     _decoding("thoughts", "Continuous thoughts of each answer.  [default: the run's own]", type=_count),
     batch_options,
 )
@@ -74,8 +90,8 @@ decoding_options = several(
 _LONGEST = "Longest answer.  [default: twice the longest reference; 512 without traces]"
 rows_options = several(
     click.option("--split", help="Part of DATA.  [default: valid of an encoded dataset, else train]"),
-    click.option("--limit", type=_positive, help="Take the first rows only."),
-    _decoding("max_new_tokens", _LONGEST, type=_positive),
+    click.option("--limit", type=positive, help="Take the first rows only."),
+    _decoding("max_new_tokens", _LONGEST, type=positive),
 )
 """The options of the rows that are answered to be checked."""
 
@@ -90,7 +106,7 @@ answer_pattern_option = click.option("--answer-pattern", metavar="REGEX", help=_
 
 _NAMED = "What the server calls RUN.  [default: its only model, or RUN]"
 _SERVER = "Let a server of completions decode, such as vLLM, that serves RUN."
-_REQUESTS = {"default": 16, "show_default": True, "type": _positive, "help": "Requests under way at once."}
+_REQUESTS = {"default": 16, "show_default": True, "type": positive, "help": "Requests under way at once."}
 endpoint_options = several(
     click.option("--endpoint", metavar="URL", help=_SERVER),
     click.option("--served-model", metavar="NAME", help=_NAMED),

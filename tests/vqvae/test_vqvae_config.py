@@ -18,7 +18,7 @@ from vqvae.options import PAPERS_CODES, VQVAEModelOptions
         ({"codebook_size": 1}, "at least 2 codes"),
         ({"hidden_size": 15}, "no multiple of 2 heads"),
         ({"context": "page"}, "choose chunk or trace"),
-        ({"commitment_weight": -1.0}, "--commitment-weight -1.0: give a number from 0 up"),
+        ({"commitment_weight": -1.0}, "commitment weight -1.0: give a number from 0 to below 1e"),
         ({"quantizer": "magic"}, "choose ema or gradient"),
         ({"context": "trace", "max_length": 3}, "holds no chunk of 4"),
         (
@@ -44,9 +44,9 @@ def test_shapes_that_cannot_be_are_named(changes: dict, message: str, tmp_path: 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"seed": -1}, "--seed -1: give a number from 0 to below 4294967296"),
-        ({"seed": 5_000_000_000}, "--seed 5000000000: give a number from 0 to below 4294967296"),
-        ({"learning_rate": float("inf")}, "--learning-rate inf: give a rate above 0 and below 1e30"),
+        ({"seed": -1}, "--seed -1: give a whole number from 0 to below 4294967296"),
+        ({"seed": 5_000_000_000}, "--seed 5000000000: give a whole number from 0 to below 4294967296"),
+        ({"learning_rate": float("inf")}, r"--learning-rate inf: give a number from 0 to below 1e\+30"),
         ({"steps": 0}, "--steps 0: give a number from 1 up"),
     ],
 )

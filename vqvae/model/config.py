@@ -7,12 +7,21 @@ from transformers import PreTrainedConfig
 
 from vqvae.errors import InputError, require_between
 from vqvae.model.cutting import Cutting
+from vqvae.option_types import misfit
 from vqvae.options import PAPERS_CODES, VQVAEModelOptions
 
 
 FIXED_LENGTH = 16  # tokens of a chunk, where nobody says
 LONGEST_STEP = 64  # tokens of a chunk that ends with its step, likewise; longer steps are cut
 FEWEST_CODES = 2  # fewer cannot tell chunks apart
+_BOUNDS = {  # from the first up to below the second, which is more than any machine holds
+    **dict.fromkeys(("chunk_length", "compression_rate", "max_length"), (1, 2**20)),
+    **dict.fromkeys(("hidden_size", "code_dim"), (1, 2**16)),
+    **dict.fromkeys(("num_layers", "num_heads"), (1, 2**10)),
+    **dict.fromkeys(("ema_decay", "code_dropout"), (0, 1 + 1e-9)),
+    "codebook_size": (0, 2**24),
+    "max_prompt_length": (0, 2**20),
+}
 CHOICES = {
     "objective": ("reconstruction", "predictive", "language-model"),
     "align": ("fixed", "step"),
@@ -59,7 +68,13 @@ class ChunkVQVAEConfig(VQVAEModelOptions, PreTrainedConfig):
         return super().from_dict(PAPERS_CODES | config_dict, **kwargs)
 
     def check(self) -> None:
-        """Raise an ``InputError`` if the parts of the shape do not fit each other."""
+        """Raise an ``InputError`` if a part of the shape is no such thing, or the parts do not fit each other."""
+        if found := misfit(self, VQVAEModelOptions):
+            name, value, wanted = found
+            raise InputError(f"{name.replace('_', ' ')} {value}: give {wanted}")
+        for name, bounds in _BOUNDS.items():
+            if getattr(self, name) is not None:
+                require_between(name, getattr(self, name), *bounds)
         for name, known in CHOICES.items():
             if getattr(self, name) not in known:
                 raise InputError(f"{name} '{getattr(self, name)}': choose {' or '.join(known)}")
@@ -85,7 +100,6 @@ class ChunkVQVAEConfig(VQVAEModelOptions, PreTrainedConfig):
             )
         if self.hidden_size % self.num_heads:
             raise InputError(f"hidden size {self.hidden_size} is no multiple of {self.num_heads} heads")
-        require_between("commitment_weight", self.commitment_weight, 0)
         if self.context == "trace" and self.max_length < (length or 0):
             raise InputError(f"max length {self.max_length} holds no chunk of {length} tokens")
 

@@ -7,6 +7,7 @@ from itertools import product
 
 from mixlm.errors import InputError
 from mixlm.tasks.maze.grid import COLOURS, LONGEST, Cell, Maze
+from vqvae.option_types import require_types
 
 
 Room = tuple[int, int]
@@ -32,6 +33,7 @@ class Layout:
 
     def __post_init__(self) -> None:
         """Raise an ``InputError`` if there are no such mazes."""
+        require_types(self)
         for name in ("room_rows", "room_columns", "room_size"):
             if getattr(self, name) < 1:
                 raise InputError(f"--{name.replace('_', '-')} {getattr(self, name)}: give 1 or more")

@@ -40,6 +40,7 @@ from mixlm.tasks.prontoqa.words import (
 from mixlm.tasks.prontoqa.worlds import Fact, Shape, World, draw_world
 from mixlm.tasks.sources import find
 from mixlm.tasks.splits import SPLITS, require_split, split_of
+from vqvae.option_types import require_types
 
 
 CHECK = "exact"
@@ -70,6 +71,11 @@ class Options:
     concepts: int | None = None
     families: int | None = None
     names: int = PUBLISHED_NAMES
+
+    def __post_init__(self) -> None:
+        """Raise an ``InputError`` if a value is not of its option's type, or there are no such worlds."""
+        require_types(self)
+        self.shape()
 
     def shape(self) -> Shape:
         """Return the shape of the worlds.

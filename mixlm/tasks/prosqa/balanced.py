@@ -39,6 +39,7 @@ from mixlm.errors import InputError
 from mixlm.tasks.prosqa.skeletons import draw_balanced_graph, require_room
 from mixlm.tasks.prosqa.text import RowOptions, draw_rows
 from mixlm.tasks.splits import SPLITS
+from vqvae.option_types import require_types
 
 
 __all__ = ["CHECK", "SPLITS", "Options", "generate"]
@@ -62,6 +63,7 @@ class Options(RowOptions):
 
     def __post_init__(self) -> None:
         """Raise an ``InputError`` if there are no such graphs, or no names for them."""
+        require_types(self)
         require_room(self)
         self.require_names()
         if self.extra_edges < 0:

@@ -35,6 +35,7 @@ from mixlm.tasks.prosqa.graphs import draw_graph
 from mixlm.tasks.prosqa.text import RowOptions, draw_rows
 from mixlm.tasks.sources import find
 from mixlm.tasks.splits import SPLITS, require_split
+from vqvae.option_types import require_types
 
 
 CHECK = "exact"
@@ -56,6 +57,7 @@ class Options(RowOptions):
 
     def __post_init__(self) -> None:
         """Raise an ``InputError`` if there are no such graphs, or no names for them."""
+        require_types(self)
         self.require(least_nodes=4, least_path=1)
         self.require_names()
 

@@ -37,6 +37,7 @@ from mixlm.tasks.word_problems.words import (
     TIMES,
     WORDINGS,
 )
+from vqvae.option_types import require_types
 
 
 CHECK = "number"
@@ -63,6 +64,7 @@ class Options:
 
     def __post_init__(self) -> None:
         """Raise an ``InputError`` if an option is out of bounds."""
+        require_types(self)
         bounds = {
             "min_operations": (1, _MOST_OPERATIONS),
             "max_operations": (self.min_operations, _MOST_OPERATIONS),

@@ -70,12 +70,12 @@ def test_a_mode_given_as_text_is_read():
         ({"samples": 0}, "--samples 0: give a number from 1 up"),
         ({"latents": None}, "--latents 'None': no such mode"),
         ({"latents": 5}, "--latents '5': no such mode"),
-        ({"temperature": float("nan")}, "--temperature nan: give a number from 0 up"),
-        ({"temperature": float("inf")}, "--temperature inf: give a number from 0 up"),
-        ({"temperature": -1.0}, "--temperature -1.0: give a number from 0 up"),
-        ({"thoughts": -1}, "--thoughts -1: give a number from 0 up"),
+        ({"temperature": float("nan")}, "--temperature nan: give a number from 0 to below 1e"),
+        ({"temperature": float("inf")}, "--temperature inf: give a number from 0 to below 1e"),
+        ({"temperature": -1.0}, "--temperature -1.0: give a number from 0 to below 1e"),
+        ({"thoughts": -1}, "--thoughts -1: give a whole number from 0 to below 4294967296"),
         ({"top_p": 0.0}, "top_p 0.0: must be above 0 and at most 1"),
-        ({"decoding": "beam"}, "decoding 'beam': there is no such one; choose plain or kind"),
+        ({"decoding": "beam"}, "--decoding 'beam': give plain or kind"),
     ],
 )
 def test_options_out_of_range_are_refused_at_once(values, message):

@@ -76,12 +76,12 @@ def test_options_as_typed_and_as_saved() -> None:
     [
         ("cott", {}, "there is no such method; choose from cot"),
         ("cot", {"mix": "uniform"}, "cot has no such option; its options: none"),
-        ("assorted", {"mix": "sometimes"}, "choose from paper, uniform, weighted"),
+        ("assorted", {"mix": "sometimes"}, "give paper or uniform or weighted"),
         ("assorted", {"lengths": "0,many"}, "method option 'lengths'"),
         ("assorted-all", {"mix": "uniform"}, "no such option"),
         ("pause", {"trace": "perhaps"}, "method option 'trace'"),
         ("coconut", {"stages": "three"}, "method option 'stages'"),
-        ("coconut", {"mixing": "often"}, "choose from none, uniform, weighted"),
+        ("coconut", {"mixing": "often"}, "give none or uniform or weighted"),
     ],
 )
 def test_wrong_options_are_named(name: str, options: dict, message: str) -> None:

@@ -83,7 +83,7 @@ def test_wordings_change_how_steps_are_told_and_nothing_else():
 @pytest.mark.parametrize("option", [{"words": 5}, {"operations": 0}, {"modulus": 1}, {"wordings": 0}])
 def test_options_that_are_too_small_are_named(option):
     ((name, value),) = option.items()
-    with pytest.raises(InputError, match=f"^--{name} {value}: give {value + 1} or more$"):
+    with pytest.raises(InputError, match=f"^--{name} {value}: give a number from {value + 1} to "):
         next(generate(1, **option))
 
 
@@ -94,7 +94,7 @@ def test_same_seed_same_rows_another_seed_others():
 
 
 def test_more_wordings_than_there_are_is_an_error_that_names_the_bound():
-    with pytest.raises(InputError, match="^--wordings 9: give 8 or fewer$"):
+    with pytest.raises(InputError, match="^--wordings 9: give a number from 1 to 8$"):
         next(generate(1, wordings=9))
 
 
