@@ -64,8 +64,8 @@ def main(
     from mixlm.analysis.finding import require_matplotlib
     from mixlm.analysis.interventions import DEFAULT, parse_interventions
     from mixlm.analysis.suite import Case, analyze, check_comparable, read_names
-    from mixlm.evaluation.evaluate import with_length
     from mixlm.evaluation.inputs import open_rows, own_check
+    from mixlm.evaluation.measuring.requests import with_length
     from mixlm.generation.engine import Engine
     from mixlm.generation.options import GenerationOptions
     from mixlm.run import load_run

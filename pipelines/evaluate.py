@@ -2,7 +2,7 @@
 
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -21,6 +21,10 @@ from pipelines.shared.options import (
 )
 from pipelines.shared.progress import progress_bar
 from pipelines.shared.terminal import echo
+
+
+if TYPE_CHECKING:
+    from mixlm.evaluation.measuring.evaluation import Evaluation
 
 
 @command("evaluate")
@@ -67,11 +71,13 @@ def main(
     if out and out.suffix != ".json":
         raise click.UsageError(f"--out {out}: give a name that ends in .json")
     from mixlm.data.template import Template
-    from mixlm.evaluation.evaluate import evaluate, read_modes
+    from mixlm.evaluation.evaluate import evaluate
     from mixlm.evaluation.inputs import open_rows, own_check, tell_unread
+    from mixlm.evaluation.measuring.evaluation import Evaluation
+    from mixlm.evaluation.measuring.requests import read_modes
     from mixlm.generation.engine import Engine
     from mixlm.generation.options import GenerationOptions
-    from pipelines.reports.evaluation import output_files, print_evaluation
+    from pipelines.reports.evaluation import print_evaluation
 
     template = template_of(settings)
     if not base and template != Template():
@@ -86,9 +92,44 @@ def main(
     tell_unread(rows, engine, check, tell)
     answerer = answerer_of(engine, settings)
     options = GenerationOptions(**settings)
-    with output_files(out) as write, progress_bar("evaluating") as advance:
-        result = evaluate(answerer, rows, options, modes, check, advance)
-        write({"run": run, "data": data, "split": split, **result})
-    print_evaluation(result)
-    if out:
-        echo(f"wrote {out} and {out.with_suffix('.jsonl')}")
+    if out is None:
+        with progress_bar("evaluating") as advance:
+            print_evaluation(evaluate(answerer, rows, options, modes, check, advance))
+        return
+    _write(Evaluation(answerer, rows, options, modes, check), out, {"run": run, "data": data, "split": split})
+
+
+def _write(evaluation: "Evaluation", out: Path, about: dict[str, Any]) -> None:
+    """Write figures and answers, or go on with them.
+
+    Args:
+        evaluation: What is measured.
+        out: The file of figures.
+        about: What figures tell of the command.
+    """
+    from mixlm.generation.kept.finished import Finished, is_finished
+    from mixlm.generation.kept.keeping import Keeping, telling
+    from mixlm.generation.kept.lines import KeptLines, require_place
+    from pipelines.reports.evaluation import print_evaluation, read_figures, write_figures
+    from vqvae.stopping import stop_when_asked
+
+    evaluation.look()
+    answers, identity = out.with_suffix(".jsonl"), evaluation.identity(**about)
+    kept = KeptLines(
+        answers, {"identity": identity}, evaluation.count, evaluation.batches, say=partial(echo, err=True)
+    )
+    if is_finished(answers, identity):
+        kept.clear()
+        print_evaluation(read_figures(out))
+        echo(f"{out}: already evaluated, {evaluation.count} answers in {answers}; nothing to do")
+        return
+    require_place(out)
+    with stop_when_asked() as stop, kept:
+        with progress_bar("evaluating") as advance, telling(kept):
+            evaluation.run(Keeping(kept, evaluation.total, advance, stop))
+        figures = about | evaluation.figures(kept)
+        out.unlink(missing_ok=True)  # it says of the answers that it is theirs
+        write_figures(out, figures, Finished(identity, evaluation.count, kept.join()))
+        kept.discard()
+    print_evaluation(figures)
+    echo(f"wrote {out} and {answers}")

@@ -27,7 +27,7 @@ from mixlm.analysis.finding import Finding, error_bars
 from mixlm.data.tables import Row
 from mixlm.errors import InputError
 from mixlm.evaluation.checks import CheckName
-from mixlm.evaluation.evaluate import score
+from mixlm.evaluation.measuring.records import score
 from mixlm.evaluation.statistics import mcnemar, paired_bootstrap_difference, wilson_interval
 from mixlm.generation.answers import Answer
 from mixlm.generation.engine import Engine

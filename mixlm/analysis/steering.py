@@ -18,7 +18,8 @@ from mixlm.analysis.interventions import opening_of
 from mixlm.data.tables import Row
 from mixlm.errors import InputError
 from mixlm.evaluation.checks import CheckName, same_answer
-from mixlm.evaluation.evaluate import requests_of, score
+from mixlm.evaluation.measuring.records import score
+from mixlm.evaluation.measuring.requests import requests_of
 from mixlm.evaluation.statistics import wilson_interval
 from mixlm.generation.answers import Answer
 from mixlm.generation.options import GenerationOptions, LatentMode, parse_latent_modes

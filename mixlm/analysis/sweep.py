@@ -8,7 +8,8 @@ from mixlm.analysis.finding import Finding
 from mixlm.data.tables import Row
 from mixlm.errors import InputError
 from mixlm.evaluation.checks import CheckName
-from mixlm.evaluation.evaluate import Record, answer_rows
+from mixlm.evaluation.evaluate import answer_rows
+from mixlm.evaluation.measuring.records import Record
 from mixlm.evaluation.statistics import wilson_interval
 from mixlm.generation.options import GenerationOptions
 from mixlm.generation.plan import Answerer

@@ -16,7 +16,7 @@ from mixlm.encoding.manifest import is_encoded
 from mixlm.encoding.survival import bare_samples, check_survival
 from mixlm.errors import InputError
 from mixlm.evaluation.checks import unread_answers
-from mixlm.evaluation.evaluate import gold_answer
+from mixlm.evaluation.measuring.records import gold_answer
 from mixlm.generation.plan import Answerer
 from mixlm.run import Run
 
@@ -28,8 +28,8 @@ def open_rows(
     limit: int | None = None,
     answer_pattern: str | None = None,
     say: Callable[[str], None] = lambda line: None,
-) -> list[Row]:
-    """Open ``source`` for evaluating a run.
+) -> Sequence[Row]:
+    """Open ``source`` for evaluating a run; rows of an encoded dataset stay where they are until they are looked at.
 
     Args:
         source: An encoded dataset, whose rows have codes, or anything that ``mixlm.data.reading.open_raw`` opens.
@@ -50,7 +50,7 @@ def open_rows(
         if answer_pattern:
             raise InputError(f"--answer-pattern: {source} is encoded, and its answers are found; leave it out")
         rows = _encoded_split(load_encoded(source), answerer.run, split or "valid")
-        rows = list(rows.select(range(min(limit or len(rows), len(rows)))))
+        rows = rows.select(range(min(limit or len(rows), len(rows))))
         samples = bare_samples(rows)
     else:
         if split not in (None, "train") and Path(source).is_file():

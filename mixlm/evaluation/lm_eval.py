@@ -22,7 +22,8 @@ from mixlm.data.tables import Row
 from mixlm.data.template import THOUGHT_END, Template
 from mixlm.data.tokenization import starting_ids
 from mixlm.errors import InputError
-from mixlm.evaluation.evaluate import gold_answer, longest_answer
+from mixlm.evaluation.measuring.records import gold_answer
+from mixlm.evaluation.measuring.requests import longest_answer
 from mixlm.generation.engine import Engine
 from mixlm.generation.questions import readable_ids
 from mixlm.model.abilities import context_length

@@ -1,6 +1,7 @@
 """Teacher-forced losses of a run on given traces: as text, and with every code in place of its text."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
 
 import torch
 from torch.nn import functional as F
@@ -12,7 +13,6 @@ from mixlm.methods.mixing import row_generator
 from mixlm.model.collator import pad
 from mixlm.model.forward import scored_batch, scored_labels, scored_places
 from mixlm.model.special_tokens import IGNORED
-from vqvae.advance import Advance
 from vqvae.model.layers import evaluating
 
 
@@ -20,7 +20,7 @@ START = Progress(0, 1)
 
 
 def reference_sequences(
-    method: Method, rows: Sequence[Row], context: int | None = None, progress: Progress = START
+    method: Method, rows: Sequence[Row], context: int | None = None, progress: Progress = START, before: int = 0
 ) -> dict[str, list[Trainable]]:
     """Return the reference answers to ``rows`` in the forms whose losses are measured.
 
@@ -29,6 +29,7 @@ def reference_sequences(
         rows: Tokenized rows, with codes if they are known.
         context: Rows longer than this as text are left out; None: none are.
         progress: Place in the method's schedule that training reached.
+        before: How many rows stand before these.
 
     Returns:
         "m=0": the whole trace as text; "m=all": every code in place of its text, only if the rows have codes. A method
@@ -36,7 +37,8 @@ def reference_sequences(
     """
     rows = [row for row in rows if context is None or _most_tokens(method, row) <= context]
     if not method.needs_codes:
-        return {"own": [method.sequence(row, progress, row_generator(0, 0, place)) for place, row in enumerate(rows)]}
+        places = enumerate(rows, before)
+        return {"own": [method.sequence(row, progress, row_generator(0, 0, place)) for place, row in places]}
     known = all("codes" in row for row in rows)
     sequences = {"m=0": [method.sequence_with(row if known else {**row, "codes": []}, 0) for row in rows]}
     if known:
@@ -48,38 +50,49 @@ def _most_tokens(method: Method, row: Row) -> int:
     return tokens_of(row) + method.extra_tokens(row)
 
 
-def teacher_forced_losses(
-    model: PreTrainedModel,
-    sequences: Mapping[str, Sequence[Trainable]],
-    batch_size: int = 8,
-    advance: Advance | None = None,
-) -> dict[str, dict[str, float]]:
-    """Measure the loss of a causal LM on reference answers.
+class LossSum(NamedTuple):
+    """The loss of some reference answers.
 
-    Args:
-        model: The model.
-        sequences: Lists of sequences by name.
-        batch_size: Sequences of one forward pass; it holds the logits of every label.
-        advance: Called with (done, total) sequences after every batch, all lists together.
+    Attributes:
+        name: The form of the answers.
+        nats: Summed over all labels.
+        labels: How many there are.
+        rows: How many answers.
+    """
+
+    name: str
+    nats: float
+    labels: int
+    rows: int
+
+
+def batches_of(sequences: Sequence[Trainable], batch_size: int = 8) -> Iterator[Sequence[Trainable]]:
+    """Yield sequences of like length together, one empty batch of none; a batch holds the logits of every label."""
+    order = sorted(sequences, key=lambda sequence: len(sequence.ids))
+    return (order[start : start + batch_size] for start in range(0, max(len(order), 1), batch_size))
+
+
+def loss_of(model: PreTrainedModel, name: str, batch: Sequence[Trainable]) -> LossSum:
+    """Measure the loss of a causal LM on reference answers of one form, in one forward pass."""
+    labels = sum(label != IGNORED for sequence in batch for label in sequence.labels)
+    return LossSum(name, summed_loss(model, batch) if batch else 0.0, labels, len(batch))
+
+
+def added_losses(sums: Iterable[LossSum]) -> dict[str, dict[str, float]]:
+    """Return the losses of each form.
 
     Returns:
         For each name ``loss``, in nats per label, over trace and solution; ``tokens``, the number of labels; ``nats``,
         the loss of an answer as a whole, which unlike the loss per label compares across forms; ``rows``, the number
         of answers.
     """
-    losses, done, every = {}, 0, sum(map(len, sequences.values()))
-    for name, listed in sequences.items():
-        total, labels, count = 0.0, 0, len(listed)
-        order = sorted(listed, key=lambda sequence: len(sequence.ids))
-        for start in range(0, count, batch_size):
-            batch = order[start : start + batch_size]
-            total += summed_loss(model, batch)
-            labels += sum(label != IGNORED for sequence in batch for label in sequence.labels)
-            done += len(batch)
-            if advance:
-                advance(done, every)
-        losses[name] = {"loss": total / max(labels, 1), "tokens": labels, "nats": total / max(count, 1), "rows": count}
-    return losses
+    totals: dict[str, list[float]] = {}
+    for name, *more in sums:
+        totals[name] = [before + one for before, one in zip(totals.get(name, (0.0, 0, 0)), more, strict=True)]
+    return {
+        name: {"loss": nats / max(labels, 1), "tokens": labels, "nats": nats / max(rows, 1), "rows": rows}
+        for name, (nats, labels, rows) in totals.items()
+    }
 
 
 def summed_loss(model: PreTrainedModel, sequences: Sequence[Trainable]) -> float:

@@ -1,39 +1,35 @@
 """The figures of an evaluation, on a terminal and in files."""
 
 import json
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 
 from pipelines.shared.console import PlainConsole
 from pipelines.shared.terminal import echo
 from vqvae.atomic_files import whole_file
+from vqvae.checksums import sealed, unsealed
 
+
+if TYPE_CHECKING:
+    from mixlm.generation.kept.finished import Finished
 
 LEAST_WIDTH = 120
 KINDS = {"text": "text", "latent": "latent", "delimiter": "delim.", "pause": "pause", "thought": "thought"}
 
 
-@contextmanager
-def output_files(out: Path | None) -> Iterator[Callable[[dict[str, Any]], None]]:
-    """Open both output files, and yield what writes a result into them: figures to one, a line an answer to the other.
+def write_figures(out: Path, figures: dict[str, Any], finished: "Finished") -> None:
+    """Write the figures of an evaluation, with what says that its answers are whole."""
+    with whole_file(out) as file:
+        content = sealed({**figures, "finished": asdict(finished)})
+        file.write(json.dumps(content, indent=2, ensure_ascii=False) + "\n")
 
-    They appear when the block ends well. Without ``out`` nothing is written.
-    """
-    with ExitStack() as stack:
-        files = [stack.enter_context(whole_file(path)) for path in ((out, out.with_suffix(".jsonl")) if out else ())]
 
-        def write(result: dict[str, Any]) -> None:
-            """Write a result, if there are files."""
-            if files:
-                figures = {name: value for name, value in result.items() if name != "records"}
-                files[0].write(json.dumps(figures, indent=2, ensure_ascii=False) + "\n")
-                files[1].writelines(json.dumps(record, ensure_ascii=False) + "\n" for record in result["records"])
-
-        yield write
+def read_figures(out: Path) -> dict[str, Any]:
+    """Read what ``write_figures`` wrote."""
+    return unsealed(out.read_bytes())
 
 
 def print_evaluation(result: dict[str, Any]) -> None:

@@ -126,7 +126,7 @@ def answerer_of(engine: "Engine", values: dict[str, Any]) -> "Answerer":
         return engine
     from mixlm.generation.endpoint import Endpoint
 
-    return Endpoint(url, engine, name, concurrency, say=partial(click.echo, err=True))
+    return Endpoint(url, engine, name, concurrency, say=partial(echo, err=True))
 
 
 _TEMPLATE = {

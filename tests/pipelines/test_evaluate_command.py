@@ -8,7 +8,7 @@ from safetensors.torch import load_file
 
 from mixlm.data.template import Template
 from mixlm.evaluation.checks import unmarked_answer
-from mixlm.evaluation.evaluate import find_answer
+from mixlm.evaluation.measuring.records import find_answer
 from mixlm.generation.engine import Engine
 from mixlm.generation.options import DECODING
 from mixlm.run import base_run
@@ -225,7 +225,11 @@ def test_figures_without_all_answers_are_not_written(run, encoded, tmp_path):
     assert (
         "Error: 1 of 3 answers are missing, the first for row 2: status 400, the prompt is too long" in result.stderr
     )
-    assert not list(tmp_path.iterdir())
+    assert [path.name for path in tmp_path.iterdir()] == [".figures.jsonl.part"]
+    stub.refused, stub.bodies = None, []
+    with serving(stub) as url:
+        call(run.path, encoded, "--endpoint", url, "--out", out)
+    assert len(stub.bodies) == 1 and len(lines_of(out.with_suffix(".jsonl"))) == 3
 
 
 def test_a_file_has_no_parts(run, tmp_path):

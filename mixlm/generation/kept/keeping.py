@@ -62,7 +62,7 @@ class Keeping:
             if self.stop.asked:
                 return False
             missing = not all(self.lines.has(before + one.place) for one in batch)
-            self._told(0 if missing else len(batch))
+            self.told(0 if missing else len(batch))
             return missing
 
         if not all(self.lines.has(before + one.place) for one in pending):
@@ -73,20 +73,21 @@ class Keeping:
                 made = zip(batch, texts, strict=True)
                 self.keep([Line(before + one.place, text, not answer.error, seconds) for (one, answer), text in made])
         else:
-            self._told(len(pending))
+            self.told(len(pending))
         self.look()
 
     def keep(self, lines: Sequence[Line]) -> None:
         """Take lines that were made together."""
         self.lines.keep(lines)
-        self._told(len(lines))
+        self.told(len(lines))
 
     def look(self) -> None:
         """Raise ``Stopped`` if an end was asked for."""
         if self.stop.asked:
             raise self.stop.error("interrupted")
 
-    def _told(self, more: int) -> None:
+    def told(self, more: int) -> None:
+        """Take note that more lines were made or found."""
         self.done += more
         if self.advance and more:
             self.advance(self.done, self.total)

@@ -102,8 +102,7 @@ class KeptLines:
         Raises:
             InputError: If another command writes there, or nothing can be.
         """
-        if self.path.exists() and not self.path.is_file():
-            raise InputError(f"{self.path}: cannot be written (is no file); choose another place")
+        require_place(self.path)
         with ExitStack() as stack:
             if self.processes.first:
                 self._claim(stack)
@@ -253,6 +252,12 @@ class KeptLines:
     def _found(self, ending: str = "") -> list[Path]:
         """Return the parts that are there, the first process's first; with an ending those that were put aside."""
         return parts_of(self.path, ending)
+
+
+def require_place(path: Path) -> None:
+    """Raise an ``InputError`` if what lies at ``path`` is none that a file could take the place of."""
+    if path.exists() and not path.is_file():
+        raise InputError(f"{path}: cannot be written (is no file); choose another place")
 
 
 def parts_of(path: Path, ending: str = "") -> list[Path]:

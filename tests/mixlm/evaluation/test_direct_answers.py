@@ -3,7 +3,8 @@ import torch
 
 from mixlm.data.template import Template
 from mixlm.errors import InputError
-from mixlm.evaluation.evaluate import direct_openings, evaluate
+from mixlm.evaluation.evaluate import evaluate
+from mixlm.evaluation.measuring.requests import direct_openings
 from mixlm.generation.engine import Engine
 from mixlm.generation.options import GenerationOptions
 from mixlm.generation.plan import Request

@@ -6,8 +6,9 @@ import pytest
 import torch
 
 from mixlm.errors import InputError
-from mixlm.evaluation.evaluate import accuracy, evaluate, gold_answer, own_codes, score, summarize
-from mixlm.evaluation.losses import reference_sequences, teacher_forced_losses
+from mixlm.evaluation.evaluate import accuracy, evaluate
+from mixlm.evaluation.losses import added_losses, batches_of, loss_of, reference_sequences
+from mixlm.evaluation.measuring.records import gold_answer, own_codes, score, summarize
 from mixlm.evaluation.statistics import wilson_interval
 from mixlm.generation.answers import read_answer
 from mixlm.generation.engine import Engine
@@ -131,7 +132,7 @@ def test_a_text_names_its_modes():
 def test_accuracy_is_that_of_free_decoding_whoever_shares_the_rows(monkeypatch):
     """Three processes, one without a row of two: each answers its share, and all are told the same."""
     one, rows = engine(tiny_model("llama")), ROWS[:2]
-    monkeypatch.setattr("mixlm.evaluation.evaluate.check_answer", lambda gold, answer, *_: gold == "1")
+    monkeypatch.setattr("mixlm.evaluation.measuring.records.check_answer", lambda gold, answer, *_: gold == "1")
     expected = evaluate(one, rows)
     told: list[list[bool]] = []
     assert accuracy(one, rows) == expected["modes"]["free"]["accuracy"] == 0.5
@@ -153,7 +154,11 @@ def test_samples_of_a_row_lie_next_to_each_other_and_join_by_row():
 
 def losses_of(model, run, rows, batch_size: int = 8) -> dict:
     references = reference_sequences(run.method, rows, context_length(model.config))
-    return teacher_forced_losses(model, references, batch_size)
+    return added_losses(
+        loss_of(model, name, batch)
+        for name, sequences in references.items()
+        for batch in batches_of(sequences, batch_size)
+    )
 
 
 def loss_by_hand(model, prompt: list[int], answer: list[int]) -> float:
@@ -191,7 +196,7 @@ def test_a_model_is_left_as_it_was_after_an_error():
     model, sequences = tiny_model("gpt2").train(), reference_sequences(RUN.method, ROWS)
     model.register_forward_pre_hook(lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
-        teacher_forced_losses(model, sequences)
+        loss_of(model, "m=0", sequences["m=0"])
     assert model.training
 
 

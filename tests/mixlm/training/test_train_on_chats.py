@@ -8,8 +8,9 @@ import pytest
 
 from mixlm.data.template import Template
 from mixlm.errors import InputError
-from mixlm.evaluation.evaluate import direct_openings, gold_answer
 from mixlm.evaluation.inputs import open_rows
+from mixlm.evaluation.measuring.records import gold_answer
+from mixlm.evaluation.measuring.requests import direct_openings
 from mixlm.generation.engine import Engine
 from mixlm.generation.questions import prompt_notes, single_question
 from mixlm.run import load_run

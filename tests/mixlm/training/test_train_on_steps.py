@@ -4,8 +4,8 @@ import pytest
 
 from mixlm.encoding.dataset import load_encoded
 from mixlm.errors import InputError
-from mixlm.evaluation.evaluate import own_codes
 from mixlm.evaluation.inputs import open_rows
+from mixlm.evaluation.measuring.records import own_codes
 from mixlm.generation.engine import Engine
 from mixlm.run import Run, load_run
 from mixlm.training.options import TrainingOptions
