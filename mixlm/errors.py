@@ -1,6 +1,6 @@
 """Errors of this package: the same class as stage 1, so that a command catches one."""
 
-from vqvae.errors import InputError
+from vqvae.errors import InputError, is_out_of_memory
 
 
-__all__ = ["InputError"]
+__all__ = ["InputError", "is_out_of_memory"]

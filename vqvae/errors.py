@@ -4,6 +4,7 @@ from math import inf
 
 
 MOST_SEEDS = 2**32  # numpy takes no more
+_OUT_OF_MEMORY = ("can't allocate memory", "not enough memory", "out of memory")
 MOST_RATE = 1e30  # an optimizer computes multiples of it, which must be numbers
 
 
@@ -12,6 +13,13 @@ class InputError(ValueError):
 
     Commands print the message without a traceback and exit with status 1.
     """
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Tell whether an error is that of Python or torch, on whatever device, for lack of memory."""
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return True
+    return isinstance(error, RuntimeError) and any(words in str(error) for words in _OUT_OF_MEMORY)
 
 
 def require_between(option: str, value: float, least: float, most: float = inf) -> None:

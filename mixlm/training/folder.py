@@ -21,7 +21,8 @@ from vqvae.training.curve import CURVE
 
 
 _ARGUMENTS, _TEMPLATE, _IDENTITY = "arguments.json", "template.json", "identity.json"
-_UNDECISIVE = ("save_every", "log_every", "workers", "report_to")  # arguments that change nothing of what is trained
+# arguments that change nothing of what is trained, but for rounding: who has no memory for many samples takes fewer
+_UNDECISIVE = ("save_every", "log_every", "workers", "report_to", "micro_batch_size")
 
 
 class RunFolder:

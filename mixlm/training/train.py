@@ -31,6 +31,7 @@ from mixlm.processes import Processes
 from mixlm.run import ADAPTER, Run
 from mixlm.training.folder import RunFolder
 from mixlm.training.latent_warning import LatentWarning
+from mixlm.training.memory import MicroBatch
 from mixlm.training.model_card import write_card
 from mixlm.training.new_rows import NewRows
 from mixlm.training.options import TrainingOptions
@@ -102,7 +103,7 @@ def train(
 def _train(work: "_Finetuning", advance: Advance | None) -> Run:
     """Train, and write the run."""
     trainer = work.trainer(advance)
-    with compiling():
+    with compiling(), work.micro.within_memory():
         trainer.run(work.claim())
     trainer.require_weights()
     lm = work.trained_model(trainer)
@@ -150,17 +151,20 @@ class _Finetuning:
             lm.gradient_checkpointing_enable({"use_reentrant": False})
         if options.compile:  # the head stays outside: which logits it computes changes with every batch
             lm.get_decoder().compile(dynamic=True)
+        collator, self.micro = Collator(shared, options.row_tokens), MicroBatch(self.path, options)
+        size = self.micro.settle(lm, collator, training, options.bf16, self.say)
         trainer = MixedTrainer(
             Schedule(training, self._measured_rows(training.steps_per_epoch), self.run),
             NewRows(lm, self.new_ids, options.row_rate),
             measure=self._accuracy if options.select == "accuracy" else None,
             model=lm,
-            args=trainer_arguments(self.path, training.steps_per_epoch, options),
-            data_collator=Collator(shared, options.row_tokens),
+            args=trainer_arguments(self.path, training.steps_per_epoch, replace(options, micro_batch_size=size)),
+            data_collator=collator,
             pace=SaveEvery.read(options.save_every),
             advance=advance,
             say=self.say,
         )
+        trainer.add_callback(self.micro)
         trainer.add_callback(LatentWarning(self._ceiling(), self.say))
         return trainer
 

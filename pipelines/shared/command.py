@@ -5,7 +5,7 @@ import signal
 import sys
 import threading
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 from typing import Any
@@ -14,13 +14,14 @@ import click
 from click.core import ParameterSource
 
 from mixlm.data.values import is_text
-from mixlm.errors import InputError
+from mixlm.errors import InputError, is_out_of_memory
 from mixlm.processes import Processes
 from pipelines.shared.config_file import CONFIG, config_option
 from pipelines.shared.terminal import echo, shown, shown_errors
 from vqvae.stopping import Stopped
 
 
+_LESS_MEMORY = ("micro_batch_size", "batch_size")  # the first that a command has
 INTERRUPTED = 130  # the exit status that a shell gives to Ctrl-C
 
 
@@ -116,7 +117,8 @@ class Command(click.Command):
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command, with libraries quiet and errors turned into one line."""
-        with quiet_libraries(), shown_errors(), one_line_errors(), _ended_in_one_line():
+        own = [parameter.name for parameter in self.params]
+        with quiet_libraries(), shown_errors(), one_line_errors(own), _ended_in_one_line():
             result = super().invoke(ctx)
             _leave_the_others()
             return result
@@ -173,8 +175,14 @@ def _ended_in_one_line() -> Iterator[None]:
 
 
 @contextmanager
-def one_line_errors() -> Iterator[None]:
-    """Turn what a user or the system did wrong into a ``Failure``; anything else is a bug and keeps its traceback."""
+def one_line_errors(options: Iterable[str] = ()) -> Iterator[None]:
+    """Turn what a user or the system did wrong into a ``Failure``; anything else is a bug and keeps its traceback.
+
+    Args:
+        options: Those of the command, by their parameters' names; of them is advised what takes less memory.
+    """
+    less = next((f"--{name.replace('_', '-')}" for name in _LESS_MEMORY if name in options), "")
+    remedy = f"give a smaller {less}" if less else "close other programs, or use a machine with more"
     try:
         yield
     except InputError as error:
@@ -189,6 +197,6 @@ def one_line_errors() -> Iterator[None]:
         what = f"{error.filename}: {error.strerror}" if error.filename and error.strerror else str(error)
         raise Failure(what) from None
     except (MemoryError, RuntimeError) as error:
-        if not isinstance(error, MemoryError) and type(error).__name__ != "OutOfMemoryError":
+        if not is_out_of_memory(error):
             raise
-        raise Failure("out of memory; give a smaller --micro-batch-size or --batch-size") from None
+        raise Failure(f"out of memory; {remedy}") from None

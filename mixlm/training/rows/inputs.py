@@ -162,12 +162,20 @@ def leave_out_long(
 def _sizes(rows: "Dataset", method: Method) -> tuple[np.ndarray, np.ndarray]:
     """Return of each row how many tokens it has, and how many the method may add: two arrays (rows,)."""
     names = [name for name in (*PARTS, "step_lengths", "code_ends") if name in rows.column_names]
-    mapped, lengths, extra = Mapped(rows.data.table), [], array("q")
+    mapped, extra = Mapped(rows.data.table), array("q")
     for table in rows.select_columns(names).with_format("arrow").iter(ROWS_AT_ONCE):
-        lengths.append(sum(lists_of(table, part)[1] for part in PARTS))
         extra.extend(method.extra_tokens(row) for row in _rows_of(table, names))
         mapped.give_back()
-    return np.concatenate(lengths), np.frombuffer(extra, np.int64)
+    return token_counts(rows), np.frombuffer(extra, np.int64)
+
+
+def token_counts(rows: "Dataset") -> np.ndarray:
+    """Return how many tokens prompt, trace and solution of each row have together, (rows,)."""
+    mapped, counts = Mapped(rows.data.table), []
+    for table in rows.select_columns([*PARTS]).with_format("arrow").iter(ROWS_AT_ONCE):
+        counts.append(sum(lists_of(table, part)[1] for part in PARTS))
+        mapped.give_back()
+    return np.concatenate(counts)
 
 
 def _rows_of(table: "pyarrow.Table", names: Sequence[str]) -> Iterator[Row]:

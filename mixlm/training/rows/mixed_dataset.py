@@ -76,12 +76,7 @@ class MixedDataset(Dataset):
         row = self.rows[int(index)]
         self._mapped.count_read()
         rng = row_generator(self.seed, self.epoch, int(index))
-        sequence = self.method.sequence(row, self.progress(int(index)), rng)
-        return {
-            "input_ids": sequence.ids,
-            "labels": learned(sequence, self.loss_on_prompt),
-            "thoughts": sequence.thoughts,
-        }
+        return as_feature(self.method.sequence(row, self.progress(int(index)), rng), self.loss_on_prompt)
 
 
 class MeasuredDataset(MixedDataset):
@@ -109,6 +104,15 @@ class MeasuredDataset(MixedDataset):
     def progress(self, index: int) -> Progress:
         """Return the progress that was set, whatever the row."""
         return Progress(int(self._step), self.training_steps)
+
+
+def as_feature(sequence: Trainable, loss_on_prompt: bool) -> Feature:
+    """Return a sequence as the collator takes it."""
+    return {
+        "input_ids": sequence.ids,
+        "labels": learned(sequence, loss_on_prompt),
+        "thoughts": sequence.thoughts,
+    }
 
 
 def learned(sequence: Trainable, loss_on_prompt: bool) -> list[int]:

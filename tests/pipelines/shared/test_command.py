@@ -1,5 +1,6 @@
 import os
 import warnings
+from dataclasses import fields
 
 import click
 import pytest
@@ -7,7 +8,8 @@ from click.testing import CliRunner
 
 from mixlm.data.template import Template
 from mixlm.errors import InputError
-from pipelines.shared.command import command
+from mixlm.training.options import TrainingOptions
+from pipelines.shared.command import Failure, command, one_line_errors
 from pipelines.shared.options import template_of, template_options
 
 
@@ -158,8 +160,13 @@ def failing(error: BaseException):
         (OSError(28, "No space left on device", "out/x"), 1, "Error: out/x: No space left on device"),
         (OSError("no model there\nand more"), 1, "Error: no model there and more"),
         (KeyboardInterrupt(), 130, "Error: interrupted"),
-        (MemoryError(), 1, "Error: out of memory; give a smaller --micro-batch-size or --batch-size"),
-        (OutOfMemoryError("CUDA"), 1, "Error: out of memory; give a smaller --micro-batch-size or --batch-size"),
+        (MemoryError(), 1, "Error: out of memory; close other programs, or use a machine with more"),
+        (OutOfMemoryError("CUDA"), 1, "Error: out of memory; close other programs, or use a machine with more"),
+        (
+            RuntimeError("DefaultCPUAllocator: can't allocate memory"),
+            1,
+            "Error: out of memory; close other programs, or use a machine with more",
+        ),
     ],
 )
 def test_what_user_or_system_did_wrong_is_one_line_on_stderr(error, status, line):
@@ -167,6 +174,15 @@ def test_what_user_or_system_did_wrong_is_one_line_on_stderr(error, status, line
     assert result.exit_code == status
     assert isinstance(result.exception, SystemExit)
     assert (result.stdout, result.stderr) == ("", f"{line}\n")
+
+
+@pytest.mark.parametrize(
+    ("options", "advised"),
+    [(["input", "batch_size"], "--batch-size"), ([own.name for own in fields(TrainingOptions)], "--micro-batch-size")],
+)
+def test_for_lack_of_memory_an_option_of_the_command_is_advised(options, advised):
+    with pytest.raises(Failure, match=f"out of memory; give a smaller {advised}"), one_line_errors(options):
+        raise MemoryError
 
 
 @pytest.mark.parametrize("error", [KeyError("x"), RuntimeError("shapes"), ValueError("y")])
