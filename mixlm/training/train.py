@@ -165,7 +165,7 @@ class _Finetuning:
             say=self.say,
         )
         trainer.add_callback(self.micro)
-        trainer.add_callback(LatentWarning(self._ceiling(), self.say))
+        trainer.add_callback(LatentWarning(self.data.ceiling(self.method), self.say))
         return trainer
 
     def claim(self) -> str | None:
@@ -173,12 +173,6 @@ class _Finetuning:
         first = self.folder.processes.first
         identity = {**self.data.identity(self.model), "weights": self.weights} if first else {}
         return self.folder.claim(self.data.template, identity)
-
-    def _ceiling(self) -> float | None:
-        """Return how often stage 1's codes are foretold, if the data tells it and they are the method's latents."""
-        if not self.method.codes_mean_chunks:
-            return None
-        return self.data.encoded.manifest.get("codebook", {}).get("prior_top1")
 
     def _open_model(self) -> tuple["PreTrainedModel", list[int]]:
         """Open the model that training starts from, with all that the method adds; return the new tokens' ids, too."""
