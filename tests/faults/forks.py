@@ -157,6 +157,7 @@ def command(arguments: Sequence[str], modules: Path | None = None) -> Callable[[
         try:
             main(list(arguments), prog_name="mixlm")
         finally:
+            signal.signal(signal.SIGINT, signal.SIG_DFL)  # the command has ended
             if modules:
                 modules.write_text(json.dumps(sorted(sys.modules)))
 

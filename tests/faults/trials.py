@@ -56,7 +56,7 @@ class Trial:
 
     def begin(self, case: Case, output: Path | None = None, end: End | None = None) -> int:
         """Begin a command where it lies; returns its process."""
-        return start(command(case.arguments, self.modules), self.folder, output or self.output, end, self.log)
+        return start(command(case.arguments), self.folder, output or self.output, end, self.log)
 
     def run(self, case: Case, end: End | None = None) -> Ended:
         """Run a command where it lies."""
@@ -69,7 +69,7 @@ class Trial:
     def import_for(self, case: Case) -> None:
         """Run a command and import what it imported, so that it takes no time later."""
         self.lay_out(case)
-        self.run(case)
+        wait(start(command(case.arguments, self.modules), self.folder, self.output), self.output)
         import_libraries(json.loads(self.modules.read_text()))
 
     def undisturbed(self, case: Case) -> dict[str, object]:
