@@ -20,11 +20,19 @@ from pipelines.shared.options import (
     template_options,
 )
 from pipelines.shared.progress import progress_bar
+from pipelines.shared.resume import given_values, resume_option
 from pipelines.shared.terminal import echo
 
 
 if TYPE_CHECKING:
     from mixlm.evaluation.measuring.evaluation import Evaluation
+
+
+def _told(path: Path) -> dict[str, Any]:
+    """Return what the command was told whose figures go to ``path``, as values of its parameters."""
+    from mixlm.generation.kept.finished import arguments_of
+
+    return {**arguments_of(path.with_suffix(".jsonl")), "out": str(path)}
 
 
 @command("evaluate")
@@ -47,6 +55,7 @@ if TYPE_CHECKING:
 @click.option(
     "--out", type=click.Path(path_type=Path), help="A .json for figures; answers go to the .jsonl beside it."
 )
+@resume_option("OUT", _told)
 def main(
     run: str,
     data: str,
@@ -66,7 +75,8 @@ def main(
     With several --samples, "solved" is the share of rows with a right answer among theirs. A server (--endpoint)
     decodes freely, and knows no losses. With --base an untrained model is asked by the template; if its text
     lacks the answer's marker, its last number is the answer where the check is number, and for math what it marks
-    otherwise.
+    otherwise. What is measured is kept beside --out as it comes: an interrupted call goes on after it when the same
+    command is given again, or --resume OUT.
     """
     if out and out.suffix != ".json":
         raise click.UsageError(f"--out {out}: give a name that ends in .json")
@@ -115,9 +125,8 @@ def _write(evaluation: "Evaluation", out: Path, about: dict[str, Any]) -> None:
 
     evaluation.look()
     answers, identity = out.with_suffix(".jsonl"), evaluation.identity(**about)
-    kept = KeptLines(
-        answers, {"identity": identity}, evaluation.count, evaluation.batches, say=partial(echo, err=True)
-    )
+    tell, header = partial(echo, err=True), {"identity": identity, "arguments": given_values(evaluation.answerer)}
+    kept = KeptLines(answers, header, evaluation.count, evaluation.batches, say=tell)
     if is_finished(answers, identity):
         kept.clear()
         print_evaluation(read_figures(out))
@@ -129,7 +138,7 @@ def _write(evaluation: "Evaluation", out: Path, about: dict[str, Any]) -> None:
             evaluation.run(Keeping(kept, evaluation.total, advance, stop))
         figures = about | evaluation.figures(kept)
         out.unlink(missing_ok=True)  # it says of the answers that it is theirs
-        write_figures(out, figures, Finished(identity, evaluation.count, kept.join()))
+        write_figures(out, figures, Finished(identity, evaluation.count, kept.join(), header["arguments"]))
         kept.discard()
     print_evaluation(figures)
     echo(f"wrote {out} and {answers}")

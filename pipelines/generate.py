@@ -10,11 +10,19 @@ import click
 from pipelines.shared.command import command, say
 from pipelines.shared.options import answerer_of, decoding_options, endpoint_options, positive
 from pipelines.shared.progress import progress_bar
+from pipelines.shared.resume import given_values, resume_option
 from pipelines.shared.terminal import echo
 
 
 if TYPE_CHECKING:
     from mixlm.generation.kept.answer_file import AnswerFile
+
+
+def _told(path: Path) -> dict[str, Any]:
+    """Return what the command was told whose answers go to ``path``, as values of its parameters."""
+    from mixlm.generation.kept.finished import arguments_of
+
+    return {**arguments_of(path), "output": str(path)}
 
 
 @command("generate")
@@ -28,6 +36,7 @@ if TYPE_CHECKING:
 @endpoint_options
 @click.option("--explain", is_flag=True, help="Read each latent back as text.")
 @click.option("--print-prompt", is_flag=True, help="Show the exact prompt and its ids, and stop.")
+@resume_option("OUTPUT", _told)
 def main(
     run: str,
     question: str | None,
@@ -41,7 +50,9 @@ def main(
 ) -> None:
     """Answer QUESTION, or every question of a file, with the model in the folder RUN.
 
-    Started by accelerate launch, several processes share the questions of a file.
+    Answers are kept beside --output as they come: an interrupted call (a kill, Ctrl-C, a server that is gone) goes on
+    after them when the same command is given again, or --resume OUTPUT. Started by accelerate launch, several
+    processes share the questions of a file.
     """
     _check_usage(question, source, output)
     from mixlm.errors import InputError
@@ -86,7 +97,7 @@ def _write(file: "AnswerFile") -> None:
     from vqvae.stopping import stop_when_asked
 
     file.check()
-    first, header = file.processes.first, {"identity": file.identity}
+    first, header = file.processes.first, {"identity": file.identity, "arguments": given_values(file.answerer)}
     kept = KeptLines(file.path, header, file.count, processes=file.processes, say=partial(echo, err=True))
     if file.finished():
         kept.clear()

@@ -2,11 +2,26 @@
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from mixlm.errors import InputError
+
+
+if TYPE_CHECKING:
+    from mixlm.generation.plan import Answerer
+
+
+def given_values(answerer: "Answerer") -> dict[str, Any]:
+    """Return the values of the running command's parameters that are JSON values, by their names.
+
+    Args:
+        answerer: Who answers: of a server's address there may be a name and a password, which are left out.
+    """
+    values = click.get_current_context().params
+    told = {name: value for name, value in values.items() if isinstance(value, str | int | float | bool)}
+    return told | ({"endpoint": answerer.url} if "endpoint" in told else {})
 
 
 def resume_option(what: str, told: Callable[[Path], Mapping[str, Any]]) -> Callable[[Callable[..., Any]], Any]:

@@ -99,7 +99,7 @@ def test_losses_and_answers_that_are_there_are_not_computed_again(run, encoded, 
         patched.setattr("mixlm.evaluation.losses.summed_loss", None)  # two forms of two windows are there
         appended = []
         patched.setattr(PartFile, "append", lambda *given: appended.append(len(given[1])) or append(*given))
-        call(run.path, encoded, *OPTIONS, "--out", out)
+        call("--resume", out)
     assert sum(appended) == 18
     shown = call(run.path, encoded, *OPTIONS, "--out", out).stdout
     assert f"{out}: already evaluated, 21 answers in {out.with_suffix('.jsonl')}; nothing to do" in shown

@@ -110,9 +110,11 @@ def test_an_end_that_is_asked_for_waits_for_the_batch_and_says_what_is_kept(
         result = call(run.path, *options, "--output", out, code=128 + signum)
     assert result.stderr == ("Error: interrupted; 3 of 10 answers are kept, and the same command goes on after them\n")
     assert names(tmp_path) == {".out.jsonl.part", "questions.jsonl"}
-    for path in (whole, out):
-        call(run.path, *options, "--output", path)
+    call(run.path, *options, "--output", whole)
+    call("--resume", out)  # knows what it was told
     assert out.read_bytes() == whole.read_bytes()
+    assert "already answered, 10 answers; nothing to do" in call("--resume", out).stdout
+    assert "no command that can go on has begun to write it" in call("--resume", tmp_path / "no", code=2).stderr
 
 
 def test_another_command_leaves_what_is_kept_and_the_old_output_until_its_own_is_whole(

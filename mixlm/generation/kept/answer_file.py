@@ -117,7 +117,7 @@ class AnswerFile:
         if len(missing) == self.count:
             raise InputError(f"none of {self.count} answers was given: {why['error']}")
         seal_of(self.path).unlink(missing_ok=True)
-        finished = Finished(self.identity, self.count, kept.join())
+        finished = Finished(self.identity, self.count, kept.join(), kept.header.get("arguments", {}))
         if missing:
             name = self._name(missing[0] // self.options.samples)
             raise InputError(

@@ -2,13 +2,15 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from mixlm.damage import folder_sums, listed_sums
 from mixlm.encoding import VQVAE
 from mixlm.errors import InputError
+from mixlm.generation.kept.lines import parts_of
+from mixlm.generation.kept.part_file import PartFile
 from mixlm.run import INFO_NAME, Run
 from vqvae.atomic_files import checksum, whole_file
 from vqvae.checksums import file_sum, sealed, unsealed
@@ -26,11 +28,13 @@ class Finished:
         identity: What decided its lines.
         lines: How many there are.
         sha256: Of the output.
+        arguments: What the command was told.
     """
 
     identity: Mapping[str, Any]
     lines: int
     sha256: str
+    arguments: Mapping[str, Any] = field(default_factory=dict)
 
     def faults(self, output: Path) -> list[str]:
         """Return what is wrong with an output that is to be this one, a line each."""
@@ -69,7 +73,7 @@ def read_finished(output: str | Path) -> Finished | None:
             found = unsealed(file.read_bytes()) if file.is_file() else {}
             said = found if file == beside else found.get(KEY)
             if said:
-                return Finished(said["identity"], said["lines"], said["sha256"])
+                return Finished(said["identity"], said["lines"], said["sha256"], said["arguments"])
         except (ValueError, KeyError, TypeError, RecursionError) as error:
             if file == beside:
                 raise InputError(f"{file}: damaged ({error}); remove it, and give the command again") from None
@@ -91,6 +95,20 @@ def is_finished(output: Path, identity: Mapping[str, Any]) -> bool:
     except InputError:
         return False
     return finished is not None and finished.identity == identity and not finished.faults(output)
+
+
+def arguments_of(output: Path) -> Mapping[str, Any]:
+    """Return what the command was told that writes or has written an output.
+
+    Raises:
+        InputError: If nobody has begun to write it, or who has did not note that.
+    """
+    header = next((PartFile(part).header() for part in parts_of(output)), None)
+    finished = None if header else read_finished(output)
+    arguments = header.get("arguments") if header else finished.arguments if finished else None
+    if not arguments:
+        raise InputError(f"{output}: no command that can go on has begun to write it; give the whole command")
+    return arguments
 
 
 def run_mark(run: Run) -> str:
