@@ -1,5 +1,6 @@
 """Results of the cells of a grid: one JSON line each, with all that tables and tests need."""
 
+import fcntl
 import json
 import os
 import platform
@@ -48,7 +49,7 @@ def read_results(path: Path) -> list[Result]:
     if not path.is_file():
         return []
     results = []
-    for number, line in enumerate(lines_of(path), 1):
+    for number, line in enumerate(whole_lines(path), 1):
         try:
             result = json.loads(line)
             result["label"], result["seed"], result["identity"], result["modes"]
@@ -66,12 +67,34 @@ def lines_of(path: Path) -> list[str]:
     return text.removesuffix("\n").split("\n") if text else []
 
 
+def whole_lines(path: Path) -> list[str]:
+    """Return the lines of a file of JSON but for a last one that a killed process has not finished."""
+    lines = lines_of(path)
+    return lines[:-1] if _is_torn(path.read_bytes()) else lines
+
+
 def append_line(path: Path, record: Mapping[str, Any]) -> None:
-    """Add one JSON line to ``path`` in a single write, so that it is there whole or not at all."""
+    """Add one JSON line to ``path``, in the place of one that a killed process has not finished, and on disk."""
     line = json.dumps(record, ensure_ascii=False) + "\n"
     path.parent.mkdir(parents=True, exist_ok=True)
     with open(path, "ab", buffering=0) as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        before = path.read_bytes()
+        if _is_torn(before):
+            file.truncate(before.rfind(b"\n") + 1)
+        elif before and not before.endswith(b"\n"):
+            line = f"\n{line}"
         file.write(line.encode())
+        os.fsync(file.fileno())
+
+
+def _is_torn(content: bytes) -> bool:
+    """Tell whether the last line of a file of JSON was not finished; one without an end may be, by a user's editor."""
+    last = content.rpartition(b"\n")[2]
+    try:
+        return bool(last) and not isinstance(json.loads(last), dict)
+    except ValueError:
+        return True
 
 
 def make_result(

@@ -8,7 +8,7 @@ from pathlib import Path
 from threading import Lock
 from typing import Any
 
-from mixlm.comparison.results import append_line, lines_of
+from mixlm.comparison.results import append_line, whole_lines
 from mixlm.errors import InputError
 
 
@@ -28,7 +28,7 @@ class Attempts:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._writing = Lock()
-        lines = lines_of(path) if path.is_file() else []
+        lines = whole_lines(path) if path.is_file() else []
         self._records = [_read(path, number, line) for number, line in enumerate(lines, 1)]
 
     def identity(self, part: str) -> str | None:

@@ -85,6 +85,20 @@ def test_an_added_line_is_whole_even_between_threads(tmp_path):
     assert sorted(read, key=lambda line: line["number"]) == lines
 
 
+@pytest.mark.parametrize("cut", [1, 5, -1])
+def test_a_line_that_a_killed_process_has_not_finished_is_none_and_makes_room(tmp_path, cut):
+    path = tmp_path / "results.jsonl"
+    append_line(path, LEAST)
+    whole = path.read_bytes()
+    path.write_bytes(whole + whole[:cut].removesuffix(b"}"))
+    assert read_results(path) == [LEAST]
+    append_line(path, LEAST | {"seed": 1})
+    assert [one["seed"] for one in read_results(path)] == [0, 1]
+    path.write_bytes(whole.removesuffix(b"\n"))  # of an editor that ends the last line with the file
+    append_line(path, LEAST | {"seed": 2})
+    assert [one["seed"] for one in read_results(path)] == [0, 2]
+
+
 def test_results_are_read_as_they_were_added(tmp_path):
     path = tmp_path / "results.jsonl"
     assert read_results(path) == []
@@ -129,7 +143,7 @@ def test_a_result_joins_cell_figures_answers_stage_1_and_seconds(tmp_path):
     lines = answers({"free": [[1, 1], [0, 0], [1, 0]]})
     (tmp_path / "a.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     codebook = {"codebook_size": 4, "codes_used": 3, "code_gap": 0.987654321, "unigram_accuracy": 0.1}
-    (tmp_path / "manifest.json").write_text(json.dumps({"codebook": codebook}))
+    (tmp_path / "manifest.json").write_text(json.dumps({"format_version": 1, "codebook": codebook}))
     seconds = {"train": {"wall": 3.0, "cpu": 2.0}}
     result = make_result({"label": "x", "seed": 1}, tmp_path / "a.json", tmp_path / "manifest.json", seconds)
     assert (result["label"], result["seed"], result["seconds"]) == ("x", 1, seconds)
@@ -143,7 +157,7 @@ def test_a_result_joins_cell_figures_answers_stage_1_and_seconds(tmp_path):
     assert (result["objective"], result["align"]) == ("reconstruction", "fixed")  # of a manifest that does not say it
     json.dumps(result)
     told = {"objective": "predictive", "align": "step", "codebook": {"prior_top1": 0.5, "other": 1}}
-    (tmp_path / "manifest.json").write_text(json.dumps(told))
+    (tmp_path / "manifest.json").write_text(json.dumps({"format_version": 1, **told}))
     result = make_result({}, tmp_path / "a.json", tmp_path / "manifest.json", seconds)
     assert (result["objective"], result["align"], result["stage1"]) == ("predictive", "step", {"prior_top1": 0.5})
     (tmp_path / "a.json").write_text(json.dumps({**MEASURED, "decoding": "kind"}))
