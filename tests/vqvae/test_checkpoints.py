@@ -153,7 +153,7 @@ def test_the_curve_goes_on_across_interruptions(tmp_path: Path) -> None:
         trained(tmp_path / "out", options, interrupt_at(110))
     cut = read_curve(tmp_path / "out" / "curve.jsonl")
     with (tmp_path / "out" / "curve.jsonl").open("a") as file:
-        file.write('{"step": 105, "loss": 1.0}\n{"step": 1')
+        file.write('{"step": 105, "loss": 1.0}\n\0\0\0\n[1]\n{"step": 1')
     trained(tmp_path / "out", options)
     curve = read_curve(tmp_path / "out" / "curve.jsonl")
     assert [line["step"] for line in cut] == [50, 100] and [line["step"] for line in curve] == [50, 100]

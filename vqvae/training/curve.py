@@ -8,16 +8,24 @@ from typing import Any
 
 from transformers import TrainerCallback, TrainerState, TrainingArguments
 
-from vqvae.atomic_files import whole_file
+from vqvae.atomic_files import to_disk, whole_file
 
 
 CURVE = "curve.jsonl"  # in the folder of the model
 
 
 def read_curve(path: Path) -> list[dict[str, Any]]:
-    """Read a curve; a last line that a killed process has not finished is left out."""
-    lines = path.read_text(encoding="utf-8").split("\n")[:-1] if path.is_file() else []
-    return [json.loads(line) for line in lines]
+    """Read a curve; lines that a killed process has not finished, or a power cut not left, are passed over."""
+    lines = path.read_bytes().split(b"\n")[:-1] if path.is_file() else []
+    return [line for line in map(_read, lines) if line is not None]
+
+
+def _read(line: bytes) -> dict[str, Any] | None:
+    try:
+        point = json.loads(line)
+        return point if isinstance(point, dict) and "step" in point and "seconds" in point else None
+    except ValueError:
+        return None
 
 
 class Curve(TrainerCallback):
@@ -53,3 +61,7 @@ class Curve(TrainerCallback):
         line = {"step": state.global_step, "seconds": round(self.clock() - self.start, 3), **logs}
         with open(self.path, "a", encoding="utf-8") as file:
             file.write(json.dumps(line, default=float) + "\n")
+
+    def keep(self) -> None:
+        """Wait until what was logged is on disk."""
+        to_disk(self.path)

@@ -106,8 +106,8 @@ class QuietTrainer(Trainer):
     ) -> None:
         self.keeping, self.say = Keeping(pace), say
         self.folder = Path(settings["args"].output_dir)
-        curve = Curve(self.folder.parent / CURVE)
-        super().__init__(callbacks=[*callbacks, _AdvanceCallback(advance), curve, self.keeping], **settings)
+        self.curve = Curve(self.folder.parent / CURVE)
+        super().__init__(callbacks=[*callbacks, _AdvanceCallback(advance), self.curve, self.keeping], **settings)
         self.remove_callback(PrinterCallback)
         self.losses: list[torch.Tensor] = []  # of the step that is being made
         self.tokens, self.logged = 0, time.monotonic()
@@ -201,6 +201,7 @@ class QuietTrainer(Trainer):
             super()._save_checkpoint(*args, **kwargs)
             self.accelerator.wait_for_everyone()
             if self.is_world_process_zero():
+                self.curve.keep()  # a checkpoint that is there has the curve that led to it
                 seal_checkpoint(draft / path.name)
                 settle(draft / path.name, path)
                 remove(draft)
