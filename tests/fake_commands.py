@@ -47,7 +47,9 @@ def write_data(out: Path, arguments: list[str]) -> None:
 def write_encoding(out: Path, arguments: list[str]) -> None:
     """Write a manifest."""
     out.mkdir(exist_ok=True)
-    (out / "manifest.json").write_text(json.dumps({"complete": True, "codebook": {"codes_used": 3}}))
+    (out / "manifest.json").write_text(
+        json.dumps({"format_version": 1, "complete": True, "codebook": {"codes_used": 3}})
+    )
 
 
 def write_run(out: Path, arguments: list[str]) -> None:

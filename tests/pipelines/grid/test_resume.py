@@ -1,3 +1,4 @@
+import json
 import os
 import signal
 import subprocess
@@ -181,8 +182,17 @@ def test_a_broken_line_is_named_and_nothing_is_run(bench, name):
     bench.compare("--only", "cot")
     bench.log()
     with open(f"out/{name}", "a") as file:
-        file.write('{"label": "dro')
+        file.write('{"label": "dro\n')
     count = len(Path(f"out/{name}").read_text().splitlines())
     refused = bench.compare()
     assert refused.exit_code == 1 and bench.log() == []
     assert refused.stderr.startswith(f"Error: out/{name}:{count}: is no ")
+
+
+def test_a_line_that_was_not_finished_when_the_power_went_is_no_obstacle(bench):
+    bench.compare("--only", "cot")
+    for name in ("results.jsonl", "parts.jsonl"):
+        with open(f"out/{name}", "a") as file:
+            file.write('{"label": "dro')
+    assert bench.compare().exit_code == 0
+    assert all(json.loads(line) for name in ("results.jsonl", "parts.jsonl") for line in open(f"out/{name}"))
