@@ -63,7 +63,7 @@ def accept(base: Path) -> list[str]:
         content = json.loads(record.read_bytes())
         listed = content[SUMS]
         lines = [f"{base / name}: {fault}" for name, fault in changes(base, listed)]
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise InputError(f"{record}: cannot be read, or lists no checksums; there is nothing to accept") from None
     lines += [f"{record}: changed"] if fault_of(record) else []
     files = [below(base, name) for name in listed if below(base, name).is_file()]

@@ -145,8 +145,12 @@ class Run:
         """Open what the run's checkpoint says of decoding, such as where an answer ends."""
         from transformers import GenerationConfig
 
-        here = (self.path / "generation_config.json").is_file()
-        return GenerationConfig.from_pretrained(self.path) if here else GenerationConfig()
+        file = self.path / "generation_config.json"
+        try:
+            return GenerationConfig.from_pretrained(self.path) if file.is_file() else GenerationConfig()
+        except Exception as error:  # of a file that somebody has edited, transformers raises anything
+            reason = " ".join(str(error).split())[:200]
+            raise InputError(f"{file}: cannot be read ({reason}); put back a whole copy, or remove it") from None
 
     def save(self) -> None:
         """Write ``mixlm.json``, the mark of a finished run, in one step, with the checksums of all that is there."""

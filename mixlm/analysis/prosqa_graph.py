@@ -1,12 +1,12 @@
 """The graph of concepts behind a row of ProsQA."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
+from mixlm.data.values import read_json
 from mixlm.errors import InputError
 from mixlm.tasks.prosqa.graphs import distances_from
 
@@ -118,7 +118,7 @@ def _column(row: Mapping[str, Any], name: str, where: str) -> Any:
     if not isinstance(value, str):
         return value
     try:
-        return json.loads(value)
+        return read_json(value)
     except ValueError:
         raise _refusal(where, f"{name} is no JSON") from None
 

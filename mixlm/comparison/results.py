@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from mixlm.data.values import read_json
 from mixlm.encoding.manifest import read_manifest
 from mixlm.errors import InputError
 from vqvae.atomic_files import checksum
@@ -51,9 +52,9 @@ def read_results(path: Path) -> list[Result]:
     results = []
     for number, line in enumerate(whole_lines(path), 1):
         try:
-            result = json.loads(line)
+            result = read_json(line)
             result["label"], result["seed"], result["identity"], result["modes"]
-        except (json.JSONDecodeError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError):
             raise InputError(
                 f"{path}:{number}: is no result of a cell; delete the line to run its cell again"
             ) from None

@@ -2,7 +2,6 @@
 
 import codecs
 import json
-from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
@@ -11,6 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mixlm.data.formats.arrow_rows import check_columns, rows_of
+from mixlm.data.formats.dataset_rows import DatasetRows
+from mixlm.data.formats.raw_rows import STRIDE, RawRow, RawRows
 from mixlm.data.values import as_row, parse_json
 from mixlm.errors import InputError
 
@@ -18,12 +19,9 @@ from mixlm.errors import InputError
 if TYPE_CHECKING:
     import numpy as np
     import pyarrow
-    from datasets import Dataset
     from pyarrow.parquet import ParquetFile
 
 
-STRIDE = 1000  # rows between two places of a .jsonl file that are remembered, and rows taken at once elsewhere
-RawRow = dict[str, Any]
 _PACKED = (".gz", ".zst", ".bz2", ".xz", ".zip")
 
 
@@ -47,22 +45,6 @@ def _raised(named: tuple[str, RawRow | InputError]) -> tuple[str, RawRow]:
     return where, row
 
 
-class RawRows(ABC):
-    """Rows numbered from 0. Objects can be sent to other processes, which open the source themselves."""
-
-    @abstractmethod
-    def __len__(self) -> int:
-        """Return the number of rows, malformed ones included."""
-
-    @abstractmethod
-    def read(self, numbers: Sequence[int]) -> Iterator[tuple[int, str, RawRow | InputError]]:
-        """Yield each row of ``numbers``, ascending: its number, its name in messages, and the row or what ails it."""
-
-    def __iter__(self) -> Iterator[tuple[str, RawRow | InputError]]:
-        """Yield every row in order: its name in messages, and the row or what ails it."""
-        return ((where, row) for _, where, row in self.read(range(len(self))))
-
-
 def open_raw(source: str | Path, split: str = "train") -> RawRows:
     """Open ``source``.
 
@@ -81,7 +63,7 @@ def open_raw(source: str | Path, split: str = "train") -> RawRows:
         raise InputError(f"{path}: cannot read '{path.suffix}' files; {unpacked}give .jsonl, .json or .parquet")
     if not path.is_file() and path.suffix in kinds:
         raise InputError(f"{path}: no such file" + (", but a folder" if path.is_dir() else ""))
-    return kinds[path.suffix](path) if path.is_file() else _DatasetRows(str(source), split)
+    return kinds[path.suffix](path) if path.is_file() else DatasetRows(str(source), split)
 
 
 class _LineRows(RawRows):
@@ -252,51 +234,3 @@ def _within(numbers: "np.ndarray", start: int, end: int) -> "np.ndarray":
     """Return those of ascending ``numbers`` from ``start`` to before ``end``."""
     first, last = numbers.searchsorted((start, end))
     return numbers[first:last]
-
-
-class _DatasetRows(RawRows):
-    """Rows of a dataset folder or a dataset of the Hub."""
-
-    def __init__(self, source: str, split: str) -> None:
-        self.source, self.data = source, _undecoded(_load_split(source, split))
-        check_columns(self.data.features.arrow_schema, source)
-
-    def __len__(self) -> int:
-        """Return the number of rows."""
-        return len(self.data)
-
-    def read(self, numbers: Sequence[int]) -> Iterator[tuple[int, str, RawRow | InputError]]:
-        """Select some rows at a time."""
-        for start in range(0, len(numbers), STRIDE):
-            chosen = [int(number) for number in numbers[start : start + STRIDE]]
-            names = [f"{self.source}:{number + 1}" for number in chosen]
-            yield from zip(chosen, names, self._rows(self.data.select(chosen), names), strict=True)
-
-    def _rows(self, part: "Dataset", names: Sequence[str]) -> list[RawRow | InputError]:
-        """Return rows as the dataset decodes them, or as they are stored where Python cannot hold what it decodes."""
-        try:
-            return [as_row(row, name) for row, name in zip(part, names, strict=True)]
-        except (ValueError, OverflowError, LookupError):
-            batches = part.with_format("arrow")[:].combine_chunks().to_batches()
-            return [row for batch in batches for row in rows_of(batch, names)]
-
-
-def _undecoded(data: "Dataset") -> "Dataset":
-    """Leave pictures and sounds as they are stored: nobody looks at them, and to open them takes other libraries."""
-    for name, feature in data.features.items():
-        if hasattr(feature, "decode"):
-            data = data.cast_column(name, type(feature)(decode=False))
-    return data
-
-
-def _load_split(source: str, split: str) -> "Dataset":
-    from datasets import load_dataset
-
-    name, _, configuration = (source, "", "") if Path(source).is_dir() else source.partition(":")
-    try:
-        return load_dataset(name, configuration or None, split=split)
-    except Exception as error:  # datasets raises a dozen unrelated classes for "not there"
-        reason = " ".join(str(error).split())[:200]
-        raise InputError(
-            f"{source}: no such file, dataset folder or Hub dataset with a split '{split}': {reason}"
-        ) from None

@@ -74,6 +74,16 @@ def _cut_below(text: str, depth: int) -> str:
     return "".join([*kept, text[start:] if within <= depth else ""])
 
 
+def depth_of(text: str) -> int:
+    """Return how many lists and objects of JSON are within each other."""
+    deepest = within = 0
+    for mark in _MARKS.finditer(text):
+        letter = text[mark.start()]
+        within += (letter in "[{") - (letter in "]}")
+        deepest = max(deepest, within)
+    return deepest
+
+
 def _integer(text: str) -> int | Unreadable:
     digits = len(text.removeprefix("-"))
     if digits <= _MOST_DIGITS:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mixlm.data.tables import lists_of
+from mixlm.data.values import read_json
 from mixlm.encoding import USAGE, VQVAE
 from mixlm.encoding.shard_files import read_shard
 from mixlm.errors import InputError
@@ -89,7 +90,7 @@ def read_usage(path: Path) -> dict[int, tuple[tuple[str, float], ...]]:
     if not path.is_file():
         return {}
     try:
-        usage = json.loads(path.read_text(encoding="utf-8"))
+        usage = read_json(path.read_text(encoding="utf-8"))
         totals = usage["totals"]
         return {
             int(code): tuple((text, count / totals[code]) for text, count in chunks)

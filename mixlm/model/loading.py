@@ -125,7 +125,7 @@ def _explained(where: str) -> Iterator[None]:
 
 def _reason(error: Exception) -> str:
     """Return what an error of transformers says in one line, without its list of all that would have been right."""
-    return " ".join(str(error).partition("Model type should be one of")[0].split())[:300]
+    return " ".join(str(error).partition("Model type should be one of")[0].split())[:300] or type(error).__name__
 
 
 def _set_attention(lm: "PreTrainedModel", attention: str) -> None:
@@ -279,10 +279,14 @@ def open_pretrained(auto_class: type, model: str, **options: Any) -> Any:
         raise InputError(f"{model}: {str(error).strip().splitlines()[0]}") from None
     except UnpicklingError:
         raise InputError(f"{model}: its weights hold more than numbers, as only pickled ones can; {_SAFE}") from None
-    except (OSError, ValueError, AssertionError) as error:
+    except MemoryError:
+        raise
+    except Exception as error:  # of a file that somebody has edited, transformers raises anything
         if "trust_remote_code" in str(error):
             raise InputError(
                 f"{model}: needs Python code that comes with it, which is never run; {_ANOTHER}"
             ) from None
+        if "OutOfMemory" in type(error).__name__:
+            raise
         reason = _reason(error)
         raise InputError(f"{model}: cannot be opened as a model folder, Hub id or .gguf file: {reason}") from None

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from mixlm.data.template import Template
+from mixlm.data.values import read_json
 from mixlm.encoding.manifest import changed_arguments
 from mixlm.errors import InputError
 from mixlm.processes import Processes
@@ -201,7 +202,7 @@ def _decisive(arguments: Mapping[str, Any]) -> dict[str, Any]:
 def _read(path: Path) -> dict[str, Any]:
     """Read what ``_write`` wrote; an ``InputError`` if it is damaged."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return read_json(path.read_text(encoding="utf-8"))
     except ValueError:
         raise InputError(f"{path}: damaged; choose another --out, or remove the folder to train again") from None
 

@@ -1,6 +1,5 @@
 """What was tried: a line for every attempt at a part of a comparison, with its settings and how long it took."""
 
-import json
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -9,6 +8,7 @@ from threading import Lock
 from typing import Any
 
 from mixlm.comparison.results import append_line, whole_lines
+from mixlm.data.values import read_json
 from mixlm.errors import InputError
 
 
@@ -82,8 +82,8 @@ class Attempts:
 
 def _read(path: Path, number: int, line: str) -> dict[str, Any]:
     try:
-        record = json.loads(line)
+        record = read_json(line)
         record["part"], record["seconds"] + record["cpu_seconds"]
-    except (json.JSONDecodeError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError):
         raise InputError(f"{path}:{number}: is no attempt of mixlm compare; delete this line") from None
     return record

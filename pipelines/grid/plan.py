@@ -1,12 +1,12 @@
 """The commands of a grid: what each cell needs, in which order, and when it is done."""
 
-import json
 import os
 import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
 from mixlm.encoding import MANIFEST
+from mixlm.encoding.manifest import read_manifest
 from mixlm.errors import InputError
 from mixlm.run import INFO_NAME
 from mixlm.tasks.splits import SPLITS
@@ -36,7 +36,7 @@ class Part:
         """Tell whether the part need not be run; an encoding says so itself in its manifest."""
         if self.kind != "encode" or not self.finished.is_file():
             return self.finished.is_file()
-        return bool(json.loads(self.finished.read_text(encoding="utf-8")).get("complete"))
+        return bool(read_manifest(self.finished.parent).get("complete"))
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """Commands called in forks of this process: what each said, and in what way it went wrong."""
 
 import contextlib
+import gc
 import os
 import resource
 import select
@@ -9,10 +10,15 @@ import sys
 import tempfile
 import traceback
 from collections.abc import Callable, Sequence
+from importlib import import_module
 from pathlib import Path
 from typing import NamedTuple
 
+from pipelines.shared.command import _QUIET
 
+
+# what commands set for libraries that are imported after it, and these are imported before
+os.environ |= _QUIET | {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
 SECONDS = 60  # a call that takes longer hangs
 MEMORY = 12 << 30  # bytes of addresses: what asks for more is refused by the system, and takes nobody else's
 _BUG = 70  # how a fork ends whose call ended in a traceback
@@ -36,7 +42,7 @@ class Ending(NamedTuple):
     @property
     def error(self) -> str:
         """The line that tells what was wrong; "" if there is not exactly one."""
-        lines = [line for line in self.err.splitlines() if line.strip() and not line.startswith(_AROUND)]
+        lines = [line for line in self.err.split("\n") if line.strip() and not line.startswith(_AROUND)]
         return lines[0].removeprefix("Error: ") if len(lines) == 1 and lines[0].startswith("Error: ") else ""
 
     @property
@@ -53,10 +59,6 @@ class Ending(NamedTuple):
 
 def load_libraries() -> None:
     """Import what commands import, once for all forks."""
-    import gc
-    from importlib import import_module
-
-    os.environ |= {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
     for name in ("torch", "datasets", "peft", "pyarrow.parquet", "transformers.trainer", "matplotlib.pyplot", "yaml"):
         import_module(name)
     for name in ("encoding.encode", "training.train", "evaluation.evaluate", "evaluation.inputs", "generation.engine"):

@@ -55,12 +55,13 @@ def run_try(given: Try, base: Path, folder: Path, report: Report) -> None:
     for name, content in given.files.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(content)
+    told = call(*given.first, folder=folder).fault if given.first else None
     before = _contents(folder)
     ending = call(*given.command, folder=folder)
     what = f"{given.kind}: {' '.join(given.command)}\n   {ending.code} {(ending.err or ending.out)[-700:]!r}"
     named = given.named or next(iter(given.files))
-    if ending.fault:
-        report(ending.fault, what)
+    if told or ending.fault:
+        report(told or ending.fault, what)
     elif ending.code and given.wanted == "fine":
         report("refused what is right", what)
     elif not ending.code and given.wanted == "refused":

@@ -6,12 +6,13 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from tests.faults.tries import Try, flipped
+from tests.faults.tries import OUT, Try, flipped
 
 
 VALUES = (None, True, False, -1, 0, 1.5, 10**30, "text", "", "../x", [], {}, [None], {"a": 1}, [[[]]], 2**31, 7)
 RAW = ("1e999", "NaN", "9" * 5000, r'"\ud800"', "[" * 100_000 + "]" * 100_000, '{"a": 1, "a": 2}', r'"\u0000"')
 _MARK = "@raw@"
+TRAIN = ("train", "encoded", "--method", "cot", "--model", "model.yaml", "--steps", "1", "--batch-size", "4", *OUT)
 ASK = ("generate", "run", "2 + 2 = ?", "--max-new-tokens", "2")
 EDITED = {  # the file, by its path from the folder of all, and calls that read it
     "run/mixlm.json": (
@@ -26,17 +27,56 @@ EDITED = {  # the file, by its path from the folder of all, and calls that read 
     "run/vqvae/config.json": ((*ASK, "--explain"),),
     "run/vqvae/usage.json": ((*ASK, "--explain"),),
     "encoded/manifest.json": (
-        ("train", "encoded", "--method", "cot", "--model", "model.yaml", "--steps", "1", "--out", "rows.out"),
+        (
+            "train",
+            "encoded",
+            "--method",
+            "cot",
+            "--model",
+            "model.yaml",
+            "--steps",
+            "1",
+            "--batch-size",
+            "4",
+            "--out",
+            "rows.out",
+        ),
         ("evaluate", "run", "encoded", "--limit", "1", "--max-new-tokens", "1"),
     ),
     "encoded/vqvae/config.json": (
         ("encode", "raw.jsonl", "--model", "model.yaml", "--vqvae", "encoded/vqvae", "--out", "rows.out"),
     ),
     "encoded/vqvae/usage.json": (
-        ("train", "encoded", "--method", "assorted", "--model", "model.yaml", "--steps", "1", "--out", "rows.out"),
+        (
+            "train",
+            "encoded",
+            "--method",
+            "assorted",
+            "--model",
+            "model.yaml",
+            "--steps",
+            "1",
+            "--batch-size",
+            "4",
+            "--out",
+            "rows.out",
+        ),
     ),
     "encoded/tokenizer/tokenizer.json": (
-        ("train", "encoded", "--method", "cot", "--model", "model.yaml", "--steps", "1", "--out", "rows.out"),
+        (
+            "train",
+            "encoded",
+            "--method",
+            "cot",
+            "--model",
+            "model.yaml",
+            "--steps",
+            "1",
+            "--batch-size",
+            "4",
+            "--out",
+            "rows.out",
+        ),
     ),
 }
 
@@ -70,10 +110,15 @@ def _without(value: Any, path: tuple[Any, ...]) -> Any:
 
 
 def json_tries(folder: Path, draw: random.Random, count: int) -> Iterator[Try]:
-    """Yield ``count`` calls, each with a file of those in ``folder`` that is edited, chosen at random."""
-    for _ in range(count):
+    """Yield ``count`` calls, each with a file of those in ``folder`` that is edited, chosen at random.
+
+    Before every other call it is said that the file was changed on purpose, so that its checksum does not tell.
+    """
+    for number in range(count):
         name = draw.choice([*EDITED])
-        yield _edited(name, (folder / name).read_bytes(), draw.choice(EDITED[name]), draw)
+        accept = ("check", name.partition("/")[0], "--accept") if number % 2 else ()
+        made = _edited(name, (folder / name).read_bytes(), draw.choice(EDITED[name]), draw)
+        yield made._replace(first=accept, kind=f"{made.kind}{' on purpose' * bool(accept)}")
 
 
 def _edited(name: str, content: bytes, command: tuple[str, ...], draw: random.Random) -> Try:

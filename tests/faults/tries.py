@@ -14,6 +14,7 @@ class Try(NamedTuple):
         command: The call.
         wanted: "refused" in one line that names ``named``; "fine"; "either": one or the other.
         named: What the line must name; "" in the place of the first file.
+        first: A call before it, which may be refused.
         rows: How many rows ``rows.out`` must have where all is fine; None: no matter.
     """
 
@@ -23,6 +24,7 @@ class Try(NamedTuple):
     wanted: Literal["refused", "fine", "either"]
     named: str = ""
     rows: int | None = None
+    first: tuple[str, ...] = ()
 
 
 CONVERT = ("data", "convert")

@@ -15,7 +15,7 @@ _UNFIT = (ValueError, OverflowError, LookupError, ArithmeticError)  # what Arrow
 
 
 def check_columns(schema: "pyarrow.Schema", source: str) -> None:
-    """Raise an ``InputError`` if a table has columns that rows cannot have: two of a name, or one that is no text."""
+    """Raise an ``InputError`` if a table has columns that rows cannot have: two of a name, say."""
     try:
         names = schema.names
     except UnicodeDecodeError:
@@ -24,21 +24,29 @@ def check_columns(schema: "pyarrow.Schema", source: str) -> None:
     if twice:
         raise InputError(f"{source}: has {twice[0]!a} as the name of two columns; rename or remove one of them")
     reason = ailment(dict.fromkeys(names))
-    deep = next((field.name for field in schema if _depth(field.type) > DEEPEST), None)
-    if deep is not None:
-        reason = f"column '{deep}' is nested too deep; {DEEPEST} lists and objects within each other are the most"
+    for field in schema:
+        depth, twin = _form(field.type)
+        if depth > DEEPEST:
+            reason = (
+                f"column '{field.name}' is nested too deep; {DEEPEST} lists and objects within each other are the most"
+            )
+        elif twin is not None:
+            reason = f"column '{field.name}' has two fields of the name {twin!a}; rename or remove one of them"
     if reason:
         raise InputError(f"{source}: {reason}")
 
 
-def _depth(kind: "pyarrow.DataType") -> int:
-    """Return how many lists and objects a type has within each other."""
-    deepest, waiting = 0, [(kind, 0)]
+def _form(kind: "pyarrow.DataType") -> tuple[int, str | None]:
+    """Return how many lists and objects a type has within each other, and a name that an object of it has twice."""
+    deepest, twin, waiting = 0, None, [(kind, 0)]
     while waiting:
         kind, depth = waiting.pop()
         deepest = max(deepest, depth)
-        waiting += [(kind.field(place).type, depth + 1) for place in range(kind.num_fields)]
-    return deepest
+        inner = [kind.field(place) for place in range(kind.num_fields)]
+        names = Counter(field.name for field in inner)
+        twin = next((name for name, count in names.items() if count > 1), twin)
+        waiting += [(field.type, depth + 1) for field in inner]
+    return deepest, twin
 
 
 def rows_of(batch: "pyarrow.RecordBatch", where: Sequence[str]) -> list[dict[str, Any] | InputError]:

@@ -16,12 +16,12 @@ it a JSON file for each problem. On the Hub they are ``EleutherAI/hendrycks_math
 are the smallest, and "train" the others. The 500 test problems known as MATH-500 are the task math500.
 """
 
-import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
 
 from mixlm.data.reading import RawRow
+from mixlm.data.values import read_json
 from mixlm.errors import InputError
 from mixlm.tasks.mathematics.answer_marks import last_boxed
 from mixlm.tasks.sources import Source, text_of
@@ -75,7 +75,7 @@ def _read(split: str, given: str | Path | None) -> Iterator[tuple[str, RawRow]]:
 
 def _problem(path: Path) -> RawRow:
     try:
-        row = json.loads(path.read_text(encoding="utf-8"))
+        row = read_json(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise InputError(f"{path}: not valid JSON ({error}); unpack MATH again") from None
     if not isinstance(row, dict):
