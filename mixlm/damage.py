@@ -61,6 +61,7 @@ def accept(base: Path) -> list[str]:
     record = record_of(base)
     try:
         content = json.loads(record.read_bytes())
+        json.dumps(content, ensure_ascii=False).encode()  # which half of a character could not be written as
         listed = content[SUMS]
         lines = [f"{base / name}: {fault}" for name, fault in changes(base, listed)]
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):

@@ -20,6 +20,7 @@ from mixlm.model.tokenizers import INFO_NAME
 from vqvae.atomic_files import whole_file
 from vqvae.checksums import SUMS, sealed, unsealed
 from vqvae.model.cutting import Cutting
+from vqvae.option_types import misfit
 
 
 if TYPE_CHECKING:
@@ -147,7 +148,11 @@ class Run:
 
         file = self.path / "generation_config.json"
         try:
-            return GenerationConfig.from_pretrained(self.path) if file.is_file() else GenerationConfig()
+            config = GenerationConfig.from_pretrained(self.path) if file.is_file() else GenerationConfig()
+            ends = config.eos_token_id
+            if not all(type(end) is int for end in (ends if isinstance(ends, list) else [ends or 0])):
+                raise ValueError(f"eos_token_id {ends!a} is no id")
+            return config
         except Exception as error:  # of a file that somebody has edited, transformers raises anything
             reason = " ".join(str(error).split())[:200]
             raise InputError(f"{file}: cannot be read ({reason}); put back a whole copy, or remove it") from None
@@ -196,7 +201,10 @@ def _read_info(path: Path, info: Path) -> Run:
         values.pop(SUMS, None)
         if written <= FORMAT_VERSION:
             template, ids = Template.from_dict(values.pop("template")), SpecialIds(**values.pop("ids"))
-            return Run(path=path, template=template, ids=ids, **values)
+            run = Run(path=path, template=template, ids=ids, **values)
+            if found := misfit(ids) or misfit(run):
+                raise ValueError("{}: {} in place of {}".format(*found))
+            return run
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise InputError(f"{info}: damaged ({error}); {remedy(path)}") from None
     raise InputError(f"{info}: written by a newer mixlm (format {written}); update mixlm")

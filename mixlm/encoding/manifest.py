@@ -24,6 +24,12 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
 MANIFEST_VERSION = 1
+_KINDS = {  # of values that are there
+    **dict.fromkeys(("template", "arguments", "codebook", "counts", "shards"), dict),
+    **dict.fromkeys(("chunk_length", "compression_rate", "codebook_size"), int),
+    **dict.fromkeys(("fingerprint", "model", "align", "objective", "check"), str),
+    "complete": bool,
+}
 TOKENS = ".mixlm-tokens"  # folder of what is tokenised already, until the end
 
 
@@ -38,6 +44,11 @@ def read_manifest(path: str | Path) -> dict[str, Any]:
     try:
         manifest = unsealed(file.read_bytes())
         version = int(manifest["format_version"])
+        for name, kind in _KINDS.items():
+            if not isinstance(manifest.get(name, kind()), kind):
+                raise ValueError(f"{name} is no {kind.__name__}")
+        if "template" in manifest:
+            Template.from_dict(manifest["template"])
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise InputError(f"{file}: damaged ({error}); {remedy(Path(path))}") from None
     if version > MANIFEST_VERSION:

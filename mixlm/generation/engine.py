@@ -23,6 +23,7 @@ from mixlm.generation.options import GenerationOptions
 from mixlm.generation.plan import Answerer, Pending, Wanted, batches, every
 from mixlm.generation.prefill import change_latents, is_thought, prefill, think
 from mixlm.model.abilities import answer_batches, context_length, embeddings_forwarded, own_settings_hidden
+from mixlm.model.loading import open_pretrained
 from mixlm.model.special_tokens import SpecialIds
 from mixlm.processes import pick_device
 from mixlm.run import Run, base_run, load_run
@@ -96,7 +97,7 @@ class Engine(Answerer):
     def _config(self) -> PreTrainedConfig:
         """The model's configuration, for which the model itself is loaded only where it was not trained here."""
         loaded = "model" in vars(self) or self.run.untrained
-        return self.model.config if loaded else AutoConfig.from_pretrained(self.run.path)
+        return self.model.config if loaded else open_pretrained(AutoConfig, str(self.run.path))
 
     def decoded(
         self, pending: Sequence[Pending], options: GenerationOptions, wanted: Wanted = every
