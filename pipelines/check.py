@@ -31,8 +31,8 @@ class Found(NamedTuple):
 def main(path: Path, accepted: bool) -> None:
     """Tell whether PATH is as it was written.
 
-    PATH is a run or an encoded dataset, finished or not, or a folder of such, as mixlm compare makes it. A line tells
-    of each file that has changed or is missing; the exit status is then 1.
+    PATH is a run or an encoded dataset, finished or not, answers in a file, or a folder of such, as mixlm compare
+    makes it. A line tells of each file that has changed or is missing; the exit status is then 1.
     """
     from mixlm.damage import accept
     from mixlm.errors import InputError
@@ -67,7 +67,7 @@ def examine(path: Path) -> Iterator[Found]:
             return
     if path.is_dir():
         for below in sorted(path.iterdir()):
-            if not below.is_symlink():
+            if not below.is_symlink() and _output_of(below) != below:  # what says that it is whole is there, too
                 yield from examine(below)
 
 
@@ -99,6 +99,20 @@ def _look_at_encoded(path: Path) -> Found:
     return Found(f"encoded dataset, {len(shards)} shards, {whole}", faults)
 
 
+def _output_of(path: Path) -> Path | None:
+    from mixlm.generation.kept.finished import output_of
+
+    return output_of(path) if path.is_file() else None
+
+
+def _look_at_answers(path: Path) -> Found:
+    from mixlm.generation.kept.finished import faults_of, read_finished
+
+    output = _output_of(path)
+    faults = faults_of(output)
+    return Found("answers" if faults else f"answers, {read_finished(output).lines} as they were written", faults)
+
+
 def _changed(path: Path, name: str) -> tuple[list[str], str]:
     """Return what is wrong with what a record lists, and in words how many files that are."""
     from mixlm.damage import fault_of, listed_sums
@@ -124,4 +138,5 @@ def _tried(function: Callable[[], Value], faults: list[str]) -> Value | None:
 KINDS: tuple[tuple[Callable[[Path], bool], Callable[[Path], Found]], ...] = (
     (lambda path: (path / "mixlm.json").is_file(), _look_at_run),
     (lambda path: (path / "manifest.json").is_file(), _look_at_encoded),
+    (lambda path: _output_of(path) is not None, _look_at_answers),
 )

@@ -5,10 +5,13 @@ import shutil
 
 import pytest
 
+from mixlm.generation.kept.finished import Finished, write_seal
 from pipelines.cli import main
+from pipelines.reports.evaluation import write_figures
 from tests.calling import call_command
 from tests.tiny_data import write_encoded
 from tests.tiny_runs import saved_run
+from vqvae.atomic_files import checksum
 
 
 @pytest.fixture(scope="module")
@@ -80,3 +83,38 @@ def test_what_is_nothing_of_ours_is_refused(tmp_path):
     for path in (tmp_path, tmp_path / "none"):
         assert str(path) in check(path, code=1)[1]
     assert "nothing lists checksums" in check(tmp_path, "--accept", code=1)[1]
+
+
+@pytest.fixture
+def answers(tmp_path):
+    """The answers of a command, and those of an evaluation, which are the same lines."""
+    generated, evaluated = tmp_path / "answers.jsonl", tmp_path / "figures.jsonl"
+    for output in (generated, evaluated):
+        output.write_text("{}\n{}\n")
+    finished = Finished({"run": "x"}, 2, checksum(generated), {"seed": 1})
+    write_seal(generated, finished)
+    write_figures(tmp_path / "figures.json", {"rows": 2}, finished)
+    return tmp_path
+
+
+@pytest.mark.parametrize("name", ["answers.jsonl", "answers.jsonl.mixlm", "figures.jsonl", "figures.json"])
+def test_answers_are_looked_at_by_any_of_their_files(answers, name):
+    assert check(answers / name)[0] == [f"{answers / name}: whole (answers, 2 as they were written)"]
+
+
+def test_of_a_folder_answers_are_looked_at_once_and_changed_ones_have_a_line(answers):
+    (answers / "other.jsonl").write_text("{}")
+    (answers / "other.json").write_text("[" * 5000)
+    assert check(answers)[0] == [f"{answers}: whole (2 x answers)"]
+    generated, evaluated, figures = (answers / name for name in ("answers.jsonl", "figures.jsonl", "figures.json"))
+    generated.unlink()
+    evaluated.write_text("{}\n{]\n")
+    lines = [f"{generated}: missing", f"{evaluated}: changed since it was written"]
+    assert check(answers, code=1)[0] == lines
+    figures.write_text(figures.read_text().replace('"rows": 2', '"rows": 3'))
+    damaged = (
+        f"{figures}: damaged (its content has changed since it was written); give the command again that wrote it"
+    )
+    assert check(answers, code=1)[0] == [lines[0], damaged]
+    figures.unlink()
+    assert check(answers, code=1)[0] == lines[:1]

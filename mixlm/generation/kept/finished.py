@@ -54,11 +54,25 @@ def write_seal(output: Path, finished: Finished) -> None:
         file.write(json.dumps(sealed(asdict(finished)), indent=2, ensure_ascii=False) + "\n")
 
 
+def output_of(path: Path) -> Path | None:
+    """Return the output that a file is, or of which it says that it is whole; None if nothing says so."""
+    if path.name.endswith(ENDING):
+        return path.with_name(path.name.removesuffix(ENDING))
+    if path.suffix != ".json":
+        said = seal_of(path).is_file() or (path.suffix == ".jsonl" and output_of(path.with_suffix(".json")))
+        return path if said else None
+    try:
+        figures = json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return None
+    return path.with_suffix(".jsonl") if isinstance(figures, dict) and KEY in figures else None
+
+
 def read_finished(output: str | Path) -> Finished | None:
     """Return what stands beside an output of ``mixlm-generate`` or ``mixlm evaluate`` of its being whole.
 
     Args:
-        output: The lines, a ``.jsonl``.
+        output: The lines.
 
     Returns:
         None if nothing does: nobody finished it, or an earlier version wrote it.
@@ -67,22 +81,23 @@ def read_finished(output: str | Path) -> Finished | None:
         InputError: If what stands there is damaged.
     """
     output = Path(output)
-    beside, figures = seal_of(output), output.with_suffix(".json")
-    for file in (beside, figures):
-        try:
-            found = unsealed(file.read_bytes()) if file.is_file() else {}
-            said = found if file == beside else found.get(KEY)
-            if said:
-                return Finished(said["identity"], said["lines"], said["sha256"], said["arguments"])
-        except (ValueError, KeyError, TypeError, RecursionError) as error:
-            if file == beside:
-                raise InputError(f"{file}: damaged ({error}); remove it, and give the command again") from None
-    return None
+    beside = seal_of(output)
+    file = beside if beside.is_file() else output.with_suffix(".json")
+    if file != beside and output_of(file) != output:
+        return None
+    try:
+        found = unsealed(file.read_bytes())
+        return Finished(**(found if file == beside else found[KEY]))
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        raise InputError(f"{file}: damaged ({error}); give the command again that wrote it") from None
 
 
 def faults_of(output: str | Path) -> list[str]:
     """Return what is wrong with an output that says it is whole, a line each; an ``InputError`` if it says nothing."""
-    finished = read_finished(output)
+    try:
+        finished = read_finished(output)
+    except InputError as error:
+        return [str(error)]
     if finished is None:
         raise InputError(f"{output}: says nowhere whether it is whole")
     return finished.faults(Path(output))
