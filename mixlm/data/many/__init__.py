@@ -1,0 +1,1 @@
+"""What keeps many rows quick to tokenise and small in memory."""
