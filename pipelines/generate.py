@@ -1,5 +1,6 @@
 """mixlm-generate: answer questions with a trained run."""
 
+import os
 from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
@@ -114,5 +115,7 @@ def _check_usage(question: str | None, source: str | None, output: str | None) -
     """Refuse a call without one thing to answer, or without a place for the answers."""
     if (question is None) == (source is None):
         raise click.UsageError("give either a QUESTION or --input FILE")
-    if source and output and Path(source).resolve() == Path(output).resolve():
+    if output and not Path(output).name:
+        raise click.UsageError(f"--output {output}: is a folder; give the name of a file")
+    if source and output and os.path.realpath(source) == os.path.realpath(output):
         raise click.UsageError(f"--output {output}: is the file of questions; choose another name")

@@ -31,6 +31,8 @@ def whole_path(path: str | Path) -> Iterator[Path]:
         InputError: If nothing can be written there, or another process writes there all the while.
     """
     path = Path(path)
+    if not path.name:
+        raise InputError(f"{path}: cannot be written (is a folder); choose another")
     draft = draft_of(path)
     with _held(path, draft):
         try:

@@ -1,6 +1,7 @@
 """Writing rows to files: of a task, of another layout, of the two parts of a file."""
 
 import json
+import os
 import random
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
@@ -106,10 +107,10 @@ def split(source: str, train: str | Path, valid: str | Path, share: float = 0.1,
     Raises:
         InputError: If ``source`` has fewer than two questions, a row has no question, or two files are the same.
     """
-    if Path(train).resolve() == Path(valid).resolve():
+    if os.path.realpath(train) == os.path.realpath(valid):
         raise InputError(f"{valid}: is also the file of the rows kept; give two files")
     for path in (train, valid):
-        if Path(source).exists() and Path(path).resolve() == Path(source).resolve():
+        if Path(source).exists() and os.path.realpath(path) == os.path.realpath(source):
             raise InputError(f"{path}: is the file to be split, which would be lost; give another")
     rows = [(read_question(row, where).question, row) for where, row in read_rows(source)]
     questions = sorted({question for question, _ in rows})

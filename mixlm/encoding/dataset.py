@@ -1,5 +1,6 @@
 """The encoded dataset: what mixlm-encode writes and mixlm-train reads."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -147,6 +148,8 @@ def open_vqvae(folder: str | Path, dtype: "torch.dtype | None" = None) -> ChunkC
     if not (Path(folder) / "config.json").is_file():
         raise InputError(f"{folder}: no trained VQ-VAE; give the vqvae/ folder of an encoded dataset")
     try:
+        if json.loads((Path(folder) / "config.json").read_bytes()).get("model_type") != ChunkVQVAEConfig.model_type:
+            raise InputError("it is a model of another type")
         config = ChunkVQVAEConfig.from_pretrained(folder)
         model = model_class(config).from_pretrained(folder, dtype=dtype).eval()
     except MemoryError:

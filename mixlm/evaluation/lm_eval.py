@@ -7,6 +7,7 @@ out of the text.
 """
 
 import json
+import os
 import re
 import shlex
 from collections.abc import Sequence
@@ -79,7 +80,7 @@ def export_lm_eval(
         raise InputError(f"{run.path}: the harness cannot run the continuous thoughts of method '{run.method_name}'")
     documents = [_document(row, engine) for row in rows]
     most = _room(run, rows, max_new_tokens or longest_answer(rows))
-    out = Path(out).resolve()
+    out = Path(os.path.realpath(out))
     out.mkdir(parents=True, exist_ok=True)
     questions, config = out / f"{name}.jsonl", out / f"{name}.yaml"
     settings = task_config(run, name, questions, engine.tokenizer.eos_token, most)
@@ -94,7 +95,7 @@ def task_name(run: str | Path, data: str | Path) -> str:
     >>> task_name("out/cot", "rows/test.jsonl")
     'mixlm_cot_test'
     """
-    return re.sub(r"[^\w.-]+", "_", f"mixlm_{Path(run).resolve().name}_{Path(data).stem}")
+    return re.sub(r"[^\w.-]+", "_", f"mixlm_{Path(os.path.realpath(run)).name}_{Path(data).stem}")
 
 
 def task_config(run: Run, name: str, questions: Path, end: str, max_new_tokens: int) -> dict[str, Any]:

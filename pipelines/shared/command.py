@@ -1,5 +1,6 @@
 """A command of this project: options from a YAML file, errors in one line, quiet libraries."""
 
+import errno
 import os
 import signal
 import sys
@@ -33,6 +34,8 @@ _QUIET = {
     "TOKENIZERS_PARALLELISM": "false",
     "TRANSFORMERS_VERBOSITY": "error",
 }
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_UNWRITTEN = ("Error while serializing: I/O error", "inline_container.cc", "PytorchStreamWriter")  # in what is said
 
 
 def say(line: str) -> None:
@@ -70,7 +73,7 @@ class Group(click.Group):
 
     def make_context(self, *args: Any, **settings: Any) -> click.Context:
         """Parse the command line up to the name of a command."""
-        with shown_errors():
+        with shown_errors(), one_line_errors():
             return super().make_context(*args, **settings)
 
     def invoke(self, ctx: click.Context) -> Any:
@@ -83,8 +86,8 @@ class Command(click.Command):
     """A command whose options can come from a YAML file and whose errors are one line."""
 
     def make_context(self, *args: Any, **settings: Any) -> click.Context:
-        """Parse the command line; what is wrong with it is ``shown``."""
-        with shown_errors():
+        """Parse the command line; what is wrong with it is ``shown``, also what the system says of the YAML file."""
+        with shown_errors(), one_line_errors():
             return super().make_context(*args, **settings)
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
@@ -101,12 +104,14 @@ class Command(click.Command):
         return rest
 
     def _require_text(self, ctx: click.Context) -> None:
-        """Refuse bytes that are no text, which could be written to no file and given to no tokenizer."""
+        """Refuse bytes that are no text, which could be written to no file and given to no tokenizer, and no path."""
         for param in self.params:
             value = ctx.params.get(param.name)
             for text in map(str, value if isinstance(value, tuple) else (value,)):
                 if not is_text(text):
                     raise click.BadParameter(f"{text!a} holds what is no UTF-8 text; write it in UTF-8", ctx, param)
+                if not text and isinstance(param.type, click.Path):
+                    raise click.BadParameter("is empty; give a path, or leave it out", ctx, param)
 
     def _join_lists(self, ctx: click.Context) -> None:
         """Put the values of an option that takes several after the file's, so that one more does not drop those."""
@@ -195,8 +200,14 @@ def one_line_errors(options: Iterable[str] = ()) -> Iterator[None]:
         raise
     except OSError as error:
         what = f"{error.filename}: {error.strerror}" if error.filename and error.strerror else str(error)
-        raise Failure(what) from None
-    except (MemoryError, RuntimeError) as error:
-        if not is_out_of_memory(error):
-            raise
-        raise Failure(f"out of memory; {remedy}") from None
+        full = "; make room there, and give the command again" if error.errno in _FULL else ""
+        raise Failure(f"{what}{full}") from None
+    except Exception as error:  # some of torch's and safetensors' are of no class of their own
+        if is_out_of_memory(error):
+            raise Failure(f"out of memory; {remedy}") from None
+        if any(sign in str(error) for sign in _UNWRITTEN):
+            reason = str(error).partition("I/O error: ")[2].partition(" (os error")[0] or "perhaps it is full"
+            raise Failure(
+                f"the disk does not take a file ({reason}); make room there, and give the command again"
+            ) from None
+        raise

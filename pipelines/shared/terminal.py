@@ -51,9 +51,9 @@ def echo_json(value: object) -> None:
 
 @contextmanager
 def shown_errors() -> Iterator[None]:
-    """Let what click says about a wrong call be ``shown``."""
+    """Let what click says about a wrong call be ``shown``, in one line."""
     try:
         yield
     except click.ClickException as error:
-        error.message = shown(error.message)
+        error.message = shown(" ".join(error.message.split()))
         raise

@@ -176,11 +176,11 @@ class Trial:
         ending = call(*line.split(), folder=self.place)
         pattern = READERS[folder][line]
         files = sorted(self.place.glob(pattern)) if pattern else []
-        result = {path.name: _steady(path.read_bytes()) for path in files}
+        result = {path.name: steady(path.read_bytes()) for path in files}
         return ending, result or {"printed": ending.out.encode()}
 
 
-def _steady(content: bytes) -> bytes:
+def steady(content: bytes) -> bytes:
     """Return the content of a result without the seconds that it took."""
     return re.sub(rb'"seconds": [\d.e-]+', b"", content)
 
