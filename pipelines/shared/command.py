@@ -35,6 +35,7 @@ _QUIET = {
     "TRANSFORMERS_VERBOSITY": "error",
 }
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_ROOM = "make room there, and give the command again"
 _UNWRITTEN = ("Error while serializing: I/O error", "inline_container.cc", "PytorchStreamWriter")  # in what is said
 
 
@@ -200,14 +201,12 @@ def one_line_errors(options: Iterable[str] = ()) -> Iterator[None]:
         raise
     except OSError as error:
         what = f"{error.filename}: {error.strerror}" if error.filename and error.strerror else str(error)
-        full = "; make room there, and give the command again" if error.errno in _FULL else ""
+        full = f"; {_ROOM}" if error.errno in _FULL else ""
         raise Failure(f"{what}{full}") from None
     except Exception as error:  # some of torch's and safetensors' are of no class of their own
         if is_out_of_memory(error):
             raise Failure(f"out of memory; {remedy}") from None
         if any(sign in str(error) for sign in _UNWRITTEN):
             reason = str(error).partition("I/O error: ")[2].partition(" (os error")[0] or "perhaps it is full"
-            raise Failure(
-                f"the disk does not take a file ({reason}); make room there, and give the command again"
-            ) from None
+            raise Failure(f"the disk takes no file ({reason}); {_ROOM}") from None
         raise

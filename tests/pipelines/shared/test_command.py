@@ -153,11 +153,24 @@ def failing(error: BaseException):
     return CliRunner().invoke(fail, [])
 
 
+ROOM = "make room there, and give the command again"
+
+
 @pytest.mark.parametrize(
     ("error", "status", "line"),
     [
         (InputError("a.jsonl:3: wrong; do this\ninstead"), 1, "Error: a.jsonl:3: wrong; do this instead"),
-        (OSError(28, "No space left on device", "out/x"), 1, "Error: out/x: No space left on device"),
+        (
+            RuntimeError("inline_container.cc:672] . unexpected pos"),
+            1,
+            f"Error: the disk takes no file (perhaps it is full); {ROOM}",
+        ),
+        (OSError(28, "No space left on device", "out/x"), 1, f"Error: out/x: No space left on device; {ROOM}"),
+        (
+            Exception("Error while serializing: I/O error: File too large (os error 27)"),
+            1,
+            f"Error: the disk takes no file (File too large); {ROOM}",
+        ),
         (OSError("no model there\nand more"), 1, "Error: no model there and more"),
         (KeyboardInterrupt(), 130, "Error: interrupted"),
         (MemoryError(), 1, "Error: out of memory; close other programs, or use a machine with more"),
@@ -212,3 +225,17 @@ def test_log_levels_are_set_where_the_user_has_not(monkeypatch):
     monkeypatch.setenv("DATASETS_VERBOSITY", "")  # so that it is removed again afterwards
     monkeypatch.delenv("DATASETS_VERBOSITY")
     assert CliRunner().invoke(levels, []).output == "info error\n"
+
+
+def test_an_empty_path_is_no_path(tmp_path):
+    @command("given")
+    @click.argument("data", type=click.Path())
+    @click.option("--more", type=click.Path(), multiple=True)
+    @click.option("--name", default="x")
+    def given(data, more, name):
+        click.echo(f"{data} {more} {name}")
+
+    assert CliRunner().invoke(given, ["a", "--name", ""]).output == "a () \n"
+    for arguments in ([""], ["a", "--more", ""], ["a", "--more", "b", "--more", ""]):
+        result = CliRunner().invoke(given, arguments)
+        assert result.exit_code == 2 and "is empty; give a path, or leave it out" in result.stderr
