@@ -177,7 +177,8 @@ def _from_question(columns: Mapping[str, Any], where: str) -> Sample:
 
 def _asked(turns: list[dict[str, Any]], columns: Mapping[str, Any], where: str) -> Sample:
     """Return the question of a chat, given its turns before the answer."""
-    return Sample(question_turn(turns, where), (), "", tuple(turns), columns)
+    question = question_turn(turns, f"{where}: column '{chat_columns(columns)[0]}'")
+    return Sample(question, (), "", tuple(turns), columns)
 
 
 def _from_chat(columns: Mapping[str, Any], where: str, pattern: Pattern) -> Sample:
@@ -187,10 +188,11 @@ def _from_chat(columns: Mapping[str, Any], where: str, pattern: Pattern) -> Samp
         found = "" if not before else f"; its role is {last['role']!r}"
         raise InputError(f"{where}: {names} must be turns with role and content, the last one the assistant's{found}")
     asked, thought, content = _asked(before, columns, where), thought_of(last, where), last["content"] or ""
+    end = f"{where}: column '{chat_columns(columns)[-1]}': the last turn of the chat"
     if not content.strip() and last.get("tool_calls"):
-        raise InputError(f"{where}: the last turn of the chat calls a tool and answers nothing; end it with an answer")
+        raise InputError(f"{end} calls a tool and answers nothing; end it with an answer")
     given = None if {*chat_columns(columns)} & {*ANSWERS} else _given(columns, where)
-    return _with(asked, _found(content, f"{where}: the last turn of the chat", pattern, given, thought))
+    return _with(asked, _found(content, end, pattern, given, thought))
 
 
 def _with(asked: Sample, found: Found) -> Sample:

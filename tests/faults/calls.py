@@ -98,6 +98,7 @@ def _be_child(function: Callable[[], None], folder: Path, streams: Sequence[int]
         resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
         for stream, given in enumerate(streams, 1):
             os.dup2(given, stream)
+        sys.stdout, sys.stderr = (open(stream, "w", closefd=False) for stream in (1, 2))  # where a test holds them
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
         os.chdir(folder)
         function()

@@ -1,26 +1,29 @@
-"""``python -m tests.faults.files``: files of every kind that commands read, malformed or odd, through the commands.
+"""``python -m tests.faults files``: files of every kind that commands read, malformed or odd, through the commands.
 
 Counted is what no command may do: end in a traceback, hang, crash, tell a mistake in other than one line that names
 the file, use what is malformed, refuse what is right, or change or leave files when it refuses.
 """
 
-import argparse
 import os
 import random
 import shutil
-import sys
 import tempfile
+import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import chain
 from pathlib import Path
 
 from tests.faults.calls import call, load_libraries
 from tests.faults.data_kinds import damaged_data, data_tries
 from tests.faults.json_kinds import json_tries
-from tests.faults.rows import SHOWN, Report
+from tests.faults.rows import WRONG, Report, main, reporting
 from tests.faults.tries import Try
 from tests.faults.yaml_kinds import damaged_yaml, yaml_tries
+
+
+__all__ = ["WRONG", "run"]  # as every module of ``tests.faults`` has them
+FILES = 1500
 
 
 def prepare(folder: Path) -> None:
@@ -63,15 +66,15 @@ def run_try(given: Try, base: Path, folder: Path, report: Report) -> None:
     if told or ending.fault:
         report(told or ending.fault, what)
     elif ending.code and given.wanted == "fine":
-        report("refused what is right", what)
+        report("refused wrongly", what)
     elif not ending.code and given.wanted == "refused":
-        report("used what is malformed", what)
+        report("malformed used", what)
     elif ending.code and Path(named).name not in ending.error and Path(named).parts[0] not in ending.error:
-        report("file not named", what)
+        report("not named", what)
     elif given.rows and not ending.code and (folder / "rows.out").read_bytes().count(b"\n") != given.rows:
-        report("rows lost or made up", what)
+        report("lost or made up", what)
     elif ending.code and _contents(folder) != before:
-        report("something left behind", f"{what} {_contents(folder).keys() ^ before.keys()}")
+        report("strays", f"{what} {_contents(folder).keys() ^ before.keys()}")
     shutil.rmtree(folder)
 
 
@@ -81,39 +84,29 @@ def _contents(folder: Path) -> dict[str, int]:
     return {str(path.relative_to(folder)): path.stat().st_mtime_ns for path in files}
 
 
-def try_files(count: int, seed: int, folder: Path, report: Report) -> Counter:
-    """Run files through the commands; returns how many calls were made of each."""
-    base, made = folder / "base", Counter()
-    base.mkdir()
-    prepare(base)
-    for given in all_tries(count, seed, base):
-        made[given.command[0]] += 1
-        run_try(given, base, folder / "try", report)
+def try_files(given: Iterable[Try], folder: Path, report: Report, budget: float | None = None) -> Counter:
+    """Run files through the commands for at most ``budget`` minutes; returns how many calls were made of each."""
+    made, ends = Counter(), time.monotonic() + 60 * (budget or 1e9)
+    for one in given:
+        made["files"] += 1
+        run_try(one, folder / "base", folder / "try", report)
+        if time.monotonic() > ends:
+            break
     return made
 
 
-def main() -> None:
-    """Run it and print the counts; the exit status is 1 if there is any fault."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--files", type=int, default=1500)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--show", type=int, default=SHOWN, help="of each fault")
-    given = parser.parse_args()
-    faults: Counter = Counter()
-
-    def report(fault: str, what: str) -> None:
-        faults[fault] += 1
-        if faults[fault] <= given.show:
-            print(f"{fault}: {what}", flush=True)
-
+def run(budget: float | None, count: int = FILES, seed: int = 0) -> dict[str, int]:
+    """Try ``count`` files for at most ``budget`` minutes; returns the counts of files and of faults."""
+    faults, report = reporting()
     with tempfile.TemporaryDirectory() as folder:
         os.environ["HF_HOME"] = f"{folder}/hub"
         load_libraries()
-        made = try_files(given.files, given.seed, Path(folder), report)
-    print(f"files: {given.files} files, calls: " + ", ".join(f"{count} {name}" for name, count in made.items()))
-    print("files: " + (", ".join(f"{count} {name}" for name, count in faults.items()) or "0 faults"))
-    sys.exit(bool(faults))
+        base = Path(folder, "base")
+        base.mkdir()
+        prepare(base)
+        made = try_files(all_tries(count, seed, base), Path(folder), report, budget)
+    return {**made, **faults}
 
 
 if __name__ == "__main__":
-    main()
+    main(run, FILES)

@@ -1,4 +1,4 @@
-"""``python -m tests.faults.rows``: rows of which some are malformed, through the commands that read rows.
+"""``python -m tests.faults rows``: rows of which some are malformed, through the commands that read rows.
 
 Counted is what no command may do: end in a traceback, hang, tell a mistake in other than one line that names row and
 column, use a malformed row, leave out a good one with ``--skip-bad-rows``, or leave something behind when it refuses.
@@ -8,6 +8,7 @@ import argparse
 import json
 import sys
 import tempfile
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -18,30 +19,31 @@ from tests.tiny_data import write_scratch
 from tests.tiny_runs import saved_run
 
 
+ROWS = 10_000
+WRONG = ("tracebacks", "hangs", "crashes", "not one line", "not named", "malformed used", "lost or made up")
+WRONG += ("refused wrongly", "strays")
 AT_ONCE = 100  # rows of a file
 SHOWN = 3  # of each fault
 Report = Callable[[str, str], None]  # the name of a fault, and what was given with what came of it
 
 
-def try_rows(count: int, seed: int, folder: Path, report: Report, thorough: bool = True) -> Counter:
-    """Run rows through the commands; returns how many calls were made of each."""
+def try_rows(drawn: Sequence[Row], folder: Path, report: Report, budget: float | None = None) -> Counter:
+    """Run rows through the commands for at most ``budget`` minutes; returns how many rows and calls there were."""
     made: Counter = Counter()
-    drawn = [*rows(count, seed)]
+    ends = time.monotonic() + 60 * (budget or 1e9)
     run = saved_run(folder / "run")
     write_scratch(folder)
-    for start in range(0, count, AT_ONCE):
+    for start in range(0, len(drawn), AT_ONCE):
         part = drawn[start : start + AT_ONCE]
-        made["convert"] += len(part)
+        made["rows"] += len(part)
         _alone(part, folder, report)
-        made["convert --skip-bad-rows"] += 1
         _skip(part, folder, report)
-        if thorough:
-            for command in _commands(start, run.path):
-                made[command[0]] += 1
-                _first_bad(part, command, folder, report)
-    if thorough:
-        made["encode --skip-bad-rows"] += 1
-        _encode(drawn[:1000], folder, report)
+        for command in _commands(start, run.path):
+            made["calls"] += 1
+            _first_bad(part, command, folder, report)
+        if time.monotonic() > ends:
+            break
+    made["rows encoded"] = _encode(drawn[: min(1000, made["rows"])], folder, report)
     return made
 
 
@@ -56,10 +58,10 @@ def _skip(part: Sequence[Row], folder: Path, report: Report) -> None:
     out.unlink(missing_ok=True)
     ending = call("data", "convert", "rows.jsonl", "--skip-bad-rows", "--out", "plain.jsonl", folder=folder)
     if ending.fault or ending.code:
-        return report(ending.fault or "refused", f"{len(part)} rows: {ending}")
+        return report(ending.fault or "refused wrongly", f"{len(part)} rows: {ending}")
     alone = [folder / f"one-{number}.out" for number in range(len(part))]
     if out.read_bytes() != b"".join(path.read_bytes() for path in alone if path.exists()):
-        report("good rows left out or malformed ones used", f"convert --skip-bad-rows: {ending}")
+        report("lost or made up", f"convert --skip-bad-rows: {ending}")
 
 
 def _alone(part: Sequence[Row], folder: Path, report: Report) -> None:
@@ -86,9 +88,9 @@ def _alone(part: Sequence[Row], folder: Path, report: Report) -> None:
         _judge(row, Ending(code, out, err), bug, report, what)
         wrote = folder / f"one-{number}.out"
         if code and wrote.exists():
-            report("something left behind", what)
+            report("strays", what)
         elif not code and row.plain and _said(wrote) != [row.plain]:
-            report("rows read wrongly", f"{what} {_said(wrote)}")
+            report("lost or made up", f"{what} {_said(wrote)}")
     if ending.fault or len(said) < len(part):
         report(ending.fault or "crashes", f"{part[len(said)] if len(said) < len(part) else ending}")
 
@@ -104,11 +106,11 @@ def _judge(row: Row, ending: Ending, bug: str, report: Report, what: str) -> Non
     elif ending.fault:
         report(ending.fault, what)
     elif row.told and bool(ending.code) != (row.plain is None):
-        report("malformed rows used" if row.plain is None else "good rows refused", what)
+        report("malformed used" if row.plain is None else "refused wrongly", what)
     elif ending.code and not ending.error.startswith("one.jsonl:1"):
-        report("row not named", what)
+        report("not named", what)
     elif ending.code and row.told and row.field not in ending.error:
-        report("column not named", f"{row.field}: {what}")
+        report("not named", f"{row.field}: {what}")
 
 
 def _commands(start: int, run: Path) -> Iterator[tuple[str, ...]]:
@@ -132,19 +134,19 @@ def _first_bad(part: Sequence[Row], command: tuple[str, ...], folder: Path, repo
     if ending.fault:
         report(ending.fault, what)
     elif not ending.code:
-        report("malformed rows used", what)
+        report("malformed used", what)
     elif not ending.error.startswith(f"rows.jsonl:{len(good) + 2}") or bad.field not in ending.error:
-        report("row or column not named", what)
+        report("not named", what)
     for left in ("trained", "encoded", "kept.jsonl", "drawn.jsonl"):
         if (folder / left).exists():
-            report("something left behind", f"{left}: {what}")
+            report("strays", f"{left}: {what}")
 
 
 _ANYWHERE = ("half of a character", "digits", "brackets", "a name twice", "name: NUL", "name: half of a character")
 
 
-def _encode(part: Sequence[Row], folder: Path, report: Report) -> None:
-    """Encode rows, malformed ones left out: those that are kept must be the others."""
+def _encode(part: Sequence[Row], folder: Path, report: Report) -> int:
+    """Encode rows, malformed ones left out: those that are kept must be the others. Returns how many were given."""
     from pyarrow import parquet
 
     chosen = [row for row in part if row.told and b"messages" not in row.line]
@@ -153,34 +155,48 @@ def _encode(part: Sequence[Row], folder: Path, report: Report) -> None:
     given = ("encode", "rows.jsonl", "--model", "model.yaml", "--out", "encoded", "--valid-fraction", "0")
     ending = call(*given, *options, folder=folder, seconds=300)
     if ending.fault or ending.code:
-        return report(ending.fault or "refused", f"encode: {ending}")
+        report(ending.fault or "refused wrongly", f"encode: {ending}")
+        return len(chosen)
     tables = [parquet.read_table(path) for path in sorted((folder / "encoded").glob("train-*.parquet"))]
     found = [question for table in tables for question in table["question"].to_pylist()]
     wanted = [row.plain[0] for row in chosen if row.plain]
     if found != wanted:
-        report("good rows left out or malformed ones used", f"encode: {len(found)} rows in place of {len(wanted)}")
+        report("lost or made up", f"encode: {len(found)} rows in place of {len(wanted)}")
+    return len(chosen)
 
 
-def main() -> None:
-    """Run it and print the counts; the exit status is 1 if there is any fault."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--rows", type=int, default=10_000)
-    parser.add_argument("--seed", type=int, default=0)
-    given = parser.parse_args()
+def run(budget: float | None, count: int = ROWS, seed: int = 0) -> dict[str, int]:
+    """Try ``count`` rows for at most ``budget`` minutes; returns the counts of calls and of faults."""
+    faults, report = reporting()
+    load_libraries()
+    with tempfile.TemporaryDirectory() as folder:
+        made = try_rows([*rows(count, seed)], Path(folder), report, budget)
+    return {**made, **faults}
+
+
+def reporting() -> tuple[Counter, Report]:
+    """Return a counter of faults, and what counts one and shows the first few of each."""
     faults: Counter = Counter()
 
     def report(fault: str, what: str) -> None:
+        """Count a fault."""
         faults[fault] += 1
         if faults[fault] <= SHOWN:
             print(f"{fault}: {what}", flush=True)
 
-    load_libraries()
-    with tempfile.TemporaryDirectory() as folder:
-        made = try_rows(given.rows, given.seed, Path(folder), report)
-    print(f"rows: {given.rows} rows, calls: " + ", ".join(f"{count} {name}" for name, count in made.items()))
-    print("rows: " + (", ".join(f"{count} {name}" for name, count in faults.items()) or "0 faults"))
-    sys.exit(bool(faults))
+    return faults, report
+
+
+def main(tried: Callable[[float | None, int, int], dict[str, int]], most: int) -> None:
+    """Take options from the command line, try so many, print the counts; exit status 1 if there is any fault."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--count", type=int, default=most)
+    parser.add_argument("--seed", type=int, default=0)
+    given = parser.parse_args()
+    counts = tried(None, given.count, given.seed)
+    print(", ".join(f"{count} {name}" for name, count in counts.items()))
+    sys.exit(any(counts.get(name) for name in WRONG))
 
 
 if __name__ == "__main__":
-    main()
+    main(run, ROWS)
