@@ -1,5 +1,6 @@
 """mixlm evaluate: accuracy and length of a run's answers, with latents decoded freely or in given numbers."""
 
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -8,7 +9,7 @@ import click
 
 from mixlm.data.samples import CheckName
 from mixlm.errors import InputError
-from pipelines.shared.command import command
+from pipelines.shared.command import command, say
 from pipelines.shared.options import (
     answer_pattern_option,
     answerer_of,
@@ -87,6 +88,7 @@ def main(
     from mixlm.evaluation.measuring.requests import read_modes
     from mixlm.generation.engine import Engine
     from mixlm.generation.options import GenerationOptions
+    from mixlm.processes import Processes
     from pipelines.reports.evaluation import print_evaluation
 
     template = template_of(settings)
@@ -94,7 +96,8 @@ def main(
         raise InputError(f"{run}: a run has the template that it was trained with; leave yours out, or add --base")
     engine = Engine.base(run, template, device) if base else Engine.load(run, device)
     modes = read_modes([latents], engine.run)
-    tell = partial(echo, err=True)
+    processes = Processes.current()
+    tell = partial(echo, err=True) if processes.first else lambda line: None
     rows = open_rows(data, engine, split, limit, answer_pattern, tell)
     if check is None:
         check, why = own_check(data, engine.run, split, limit, answer_pattern)
@@ -106,7 +109,8 @@ def main(
         with progress_bar("evaluating") as advance:
             print_evaluation(evaluate(answerer, rows, options, modes, check, advance))
         return
-    _write(Evaluation(answerer, rows, options, modes, check), out, {"run": run, "data": data, "split": split})
+    evaluation = Evaluation(answerer, rows, options, modes, check, processes)
+    _write(evaluation, out, {"run": run, "data": data, "split": split})
 
 
 def _write(evaluation: "Evaluation", out: Path, about: dict[str, Any]) -> None:
@@ -124,19 +128,23 @@ def _write(evaluation: "Evaluation", out: Path, about: dict[str, Any]) -> None:
     from vqvae.stopping import stop_when_asked
 
     evaluation.look()
-    answers, identity = out.with_suffix(".jsonl"), evaluation.identity(**about)
-    tell, header = partial(echo, err=True), {"identity": identity, "arguments": given_values(evaluation.answerer)}
-    kept = KeptLines(answers, header, evaluation.count, evaluation.batches, say=tell)
+    answers, identity, processes = out.with_suffix(".jsonl"), evaluation.identity(**about), evaluation.processes
+    header = {"identity": identity, "arguments": given_values(evaluation.answerer)}
+    notes, tell = evaluation.batches, partial(echo, err=True)
+    kept = KeptLines(answers, header, evaluation.count, notes, processes, tell)
     if is_finished(answers, identity):
         kept.clear()
-        print_evaluation(read_figures(out))
-        echo(f"{out}: already evaluated, {evaluation.count} answers in {answers}; nothing to do")
+        if processes.first:
+            print_evaluation(read_figures(out))
+        say(f"{out}: already evaluated, {evaluation.count} answers in {answers}; nothing to do")
         return
     require_place(out)
     with stop_when_asked() as stop, kept:
-        with progress_bar("evaluating") as advance, telling(kept):
+        with progress_bar("evaluating") if processes.first else nullcontext() as advance, telling(kept):
             evaluation.run(Keeping(kept, evaluation.total, advance, stop))
-        figures = about | evaluation.figures(kept)
+            if not kept.complete():  # others are still at work, and the last one writes
+                return
+            figures = about | evaluation.figures(kept)
         out.unlink(missing_ok=True)  # it says of the answers that it is theirs
         write_figures(out, figures, Finished(identity, evaluation.count, kept.join(), header["arguments"]))
         kept.discard()

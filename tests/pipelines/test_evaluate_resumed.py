@@ -14,6 +14,7 @@ from mixlm.generation.kept.part_file import PartFile
 from mixlm.generation.options import GenerationOptions
 from pipelines.evaluate import main
 from tests.calling import call_command, lines_of
+from tests.launching import launch
 from tests.tiny_runs import saved_run, write_encoded_for
 
 
@@ -117,3 +118,22 @@ def test_changed_answers_are_told_and_measured_again(run, encoded, tmp_path):
     assert answers.read_bytes() == whole
     for more in (("--limit", 1), ("--latents", "text"), ("--check", "number"), ("--split", "train")):
         assert f"wrote {out}" in call(run.path, encoded, "--out", out, *more).stdout
+
+
+SHARED = """
+from pipelines.evaluate import main
+main()
+"""
+
+
+def test_processes_share_the_work_and_the_last_one_writes(run, encoded, tmp_path, warm, monkeypatch):
+    monkeypatch.undo()  # windows as they are
+    one, two = tmp_path / "one.json", tmp_path / "two.json"
+    call(run.path, encoded, *OPTIONS, "--out", one)
+    for shown in (f"wrote {two}", "nothing to do"):
+        done = launch(warm, tmp_path, SHARED, [str(run.path), str(encoded), *map(str, OPTIONS), "--out", str(two)])
+        assert done.returncode == 0, done.stderr[-2000:]
+        assert done.stdout.count(shown) == 1 and done.stdout.count("exact:50%") == 1
+    assert two.with_suffix(".jsonl").read_bytes() == one.with_suffix(".jsonl").read_bytes()
+    assert figures_of(one) == figures_of(two)
+    assert not [path for path in tmp_path.iterdir() if "part" in path.name]

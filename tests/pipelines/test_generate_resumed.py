@@ -7,6 +7,7 @@ import pytest
 
 from mixlm.generation.kept.lines import KeptLines
 from mixlm.generation.kept.part_file import PartFile
+from mixlm.generation.questions import Questions
 from pipelines.generate import main
 from tests.calling import call_command, lines_of
 from tests.launching import launch
@@ -158,6 +159,30 @@ def test_a_bad_question_at_the_end_is_found_before_the_first_answer(run, options
         source.write_text(before + bad + "\n")
         assert message in call(run.path, *options, "--output", tmp_path / "out.jsonl", code=1).stderr
         assert names(tmp_path) == {"questions.jsonl"}
+
+
+@pytest.mark.parametrize("change", ["fewer", "another", "more"])
+def test_questions_that_change_meanwhile_are_told(run, options, change, tmp_path, monkeypatch):
+    windows, passes = Questions.__iter__, []
+
+    def changing(self):
+        passes.append(1)
+        read = [*windows(self)]
+        later = {"fewer": read[:-1], "another": [*read[:-1], read[-1][:1]], "more": [*read, read[0]]}
+        return iter(read if len(passes) == 1 else later[change])
+
+    monkeypatch.setattr(Questions, "__iter__", changing)
+    result = call(run.path, *options, "--output", tmp_path / "out.jsonl", code=1)
+    kept = 10 if change == "more" else 8
+    assert f"the questions have changed meanwhile; give the command again; {kept} of 10 answers" in result.stderr
+    assert not (tmp_path / "out.jsonl").exists()
+
+
+def test_a_part_that_somebody_removes_meanwhile_costs_nothing(run, options, tmp_path, monkeypatch):
+    append, part = PartFile.append, tmp_path / ".out.jsonl.part"
+    monkeypatch.setattr(PartFile, "append", lambda *given: (append(*given), part.unlink(missing_ok=True))[0])
+    assert "10 answers" in call(run.path, *options, "--output", tmp_path / "out.jsonl").stdout
+    assert len(lines_of(tmp_path / "out.jsonl")) == 10
 
 
 SHARED = """

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from mixlm.data.tables import Row
@@ -37,6 +37,7 @@ class Evaluation:
         options: How to decode, but for the latents.
         modes: How latents are decoded.
         check: How an answer is compared with the right one.
+        processes: Who share the work.
     """
 
     answerer: Answerer
@@ -44,6 +45,7 @@ class Evaluation:
     options: GenerationOptions
     modes: Sequence[LatentMode]
     check: CheckName
+    processes: Processes = field(default_factory=Processes)
 
     def __post_init__(self) -> None:
         """Give the rows the codes that the run's method has for them, and answers a length.
@@ -69,7 +71,7 @@ class Evaluation:
             for mode in self.modes:
                 self._plan(rows, mode, first)
             for _, batch in self._references(rows, first):
-                self.references += len(batch)
+                self.references += len(batch) if self._own(self.batches) else 0
                 self.batches += 1
             digest.update(json.dumps(rows, default=str).encode())
         self.digest = digest.hexdigest()
@@ -86,22 +88,23 @@ class Evaluation:
 
     @property
     def total(self) -> int:
-        """Number of answers and of reference answers."""
-        return self.count + self.references
+        """Number of answers and of reference answers of this process."""
+        rows = len(self.processes.share(range(len(self.rows))))
+        return len(self.modes) * rows * self.options.samples + self.references
 
     def identity(self, **more: Any) -> dict[str, Any]:
         """Return what decides answers and losses, as JSON values."""
         modes = [str(mode) for mode in self.modes]
         more |= {"rows": self.digest, "modes": modes, "check": self.check}
         more["template"] = self.answerer.run.template.to_dict()
-        return identity_of(self.answerer, self.options, Processes(), **more)
+        return identity_of(self.answerer, self.options, self.processes, **more)
 
     def run(self, keeping: Keeping) -> None:
-        """Measure what is not there yet.
+        """Measure what is not there yet of this process's share.
 
         Raises:
             Stopped: If an end was asked for.
-            InputError: If a server is gone or leaves out an answer, or the disk is full.
+            InputError: If a server is gone, or the disk is full.
         """
         self._measure_losses(keeping)
         for number, mode in enumerate(self.modes):
@@ -109,11 +112,18 @@ class Evaluation:
                 asked = replace(self.options, latents=mode)
                 lines = _Records(self, rows, str(mode), first)
                 before = number * self.answers
-                keeping.decode(self.answerer, self._plan(rows, mode, first), asked, lines.line, before)
-        self._require_all(keeping.lines)
+                pending = [
+                    one for one in self._plan(rows, mode, first) if self._own(one.place // self.options.samples)
+                ]
+                keeping.decode(self.answerer, pending, asked, lines.line, before)
 
     def figures(self, lines: Lines) -> dict[str, Any]:
-        """Return what was measured, as ``evaluate`` does, but for the records."""
+        """Return what was measured, as ``evaluate`` does, but for the records.
+
+        Raises:
+            InputError: If a server has left out an answer.
+        """
+        self._require_all(lines)
         modes = {}
         for number, mode in enumerate(self.modes):
             own = range(number * self.answers, (number + 1) * self.answers)
@@ -129,14 +139,14 @@ class Evaluation:
         return result | {"modes": modes, "loss": added_losses(sums)}
 
     def _measure_losses(self, keeping: Keeping) -> None:
-        number = self.count
-        for first, rows in self._windows():
-            for name, batch in self._references(rows, first):
+        batches = (found for first, rows in self._windows() for found in self._references(rows, first))
+        for number, (name, batch) in enumerate(batches):
+            if self._own(number):
                 keeping.look()
-                if not keeping.lines.has(number):
-                    keeping.lines.keep([Line(number, json.dumps(loss_of(self.answerer.model, name, batch)))])
+                if not keeping.lines.has(self.count + number):
+                    loss = loss_of(self.answerer.model, name, batch)
+                    keeping.lines.keep([Line(self.count + number, json.dumps(loss))])
                 keeping.told(len(batch))
-                number += 1
 
     def _require_all(self, lines: Lines) -> None:
         """Raise an ``InputError`` if an answer is missing: figures without some of them would mislead."""
@@ -147,6 +157,10 @@ class Evaluation:
                 f"{len(missing)} of {self.count} answers are missing, the first for row {row['row']}: "
                 f"{lines.read(missing[0])['error']}"
             )
+
+    def _own(self, number: int) -> bool:
+        """Tell whether a row, or a batch of reference answers, is this process's."""
+        return number % self.processes.count == self.processes.rank
 
     def _windows(self) -> Iterator[tuple[int, list[Row]]]:
         """Yield the rows, some at a time, with the number of the first answer to them in a mode."""

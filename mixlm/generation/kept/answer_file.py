@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -96,9 +97,9 @@ class AnswerFile:
             Stopped: If an end was asked for.
             InputError: If the questions have changed since they were checked, a server is gone, or the disk is full.
         """
-        for number, window in enumerate(self.questions):
-            if self.windows[number : number + 1] != [_digest(window)]:
-                raise InputError(f"{window[0].name}: the questions have changed meanwhile; give the command again")
+        for window, digest in zip_longest(self.questions, self.windows):
+            if window is None or _digest(window) != digest:
+                raise InputError(f"{self.path}: the questions have changed meanwhile; give the command again")
             keeping.decode(self.answerer, self._share(window), self.options, _Lines(self, window).line)
 
     def finish(self, kept: KeptLines) -> bool:
@@ -115,6 +116,7 @@ class AnswerFile:
         missing = [number for number in range(self.count) if not kept.has(number)]
         why = "" if not missing else kept.read(missing[0])
         if len(missing) == self.count:
+            kept.discard()
             raise InputError(f"none of {self.count} answers was given: {why['error']}")
         seal_of(self.path).unlink(missing_ok=True)
         finished = Finished(self.identity, self.count, kept.join(), kept.header.get("arguments", {}))

@@ -73,6 +73,8 @@ def test_notes_are_kept_and_stand_in_no_output(tmp_path):
         lines.keep([*map(line, range(4)), Line(5, "[0.1]", seconds=1.5)])
     with kept(path, notes=2) as lines:
         assert lines.has(5) and not lines.has(4) and lines.read(5) == [0.1] and lines.seconds([0, 5]) == 1.5
+        assert not lines.complete()
+        lines.keep([Line(4, "[]")])
         finish(lines)
     assert path.read_text() == WHOLE
 
