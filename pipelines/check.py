@@ -92,11 +92,38 @@ def _look_at_encoded(path: Path) -> Found:
         return Found("encoded dataset", faults)
     manifest = _tried(lambda: read_manifest(path), faults) or {}
     if not manifest.get("complete"):
-        return Found("unfinished encoding, which the command that began it goes on with", faults)
+        return _look_at_unfinished_encoding(path, faults)
     shards = [name for names in manifest["shards"].values() for name in names]
     for name in shards:
         _tried(lambda name=name: read_shard(below(path, name)), faults)
     return Found(f"encoded dataset, {len(shards)} shards, {whole}", faults)
+
+
+def _look_at_unfinished_encoding(path: Path, faults: list[str]) -> Found:
+    from mixlm.encoding import VQVAE
+    from mixlm.encoding.manifest import TOKENS
+    from mixlm.encoding.shard_files import is_noted
+
+    shards = sorted(path.glob("*.parquet"))
+    damaged = [file for file in shards if not is_noted(file, path / TOKENS)]
+    faults = [*faults, *(f"{file}: changed; the mixlm-encode command of it writes it again" for file in damaged)]
+    whole, broken = _checkpoints(path / VQVAE)
+    told = f"{len(shards) - len(damaged)} shards and {whole} whole; the mixlm-encode command of it goes on"
+    return Found(f"unfinished encoding, {told}", [*faults, *broken])
+
+
+def _look_at_unfinished_run(path: Path) -> Found:
+    whole, faults = _checkpoints(path)
+    return Found(f"unfinished run, {whole} whole; the mixlm-train command of it goes on", faults)
+
+
+def _checkpoints(path: Path) -> tuple[str, list[str]]:
+    """Return in words which checkpoints of a training are whole, and a line for each that is not."""
+    from vqvae.training.checkpoints import CHECKPOINTS, fault_in, step_of
+
+    found = {one: fault_in(one) for one in sorted((path / CHECKPOINTS).glob("checkpoint-*"), key=step_of)}
+    whole = " and ".join(one.name for one, fault in found.items() if not fault) or "no checkpoint"
+    return whole, [f"{one / fault}: damaged; training goes on from another" for one, fault in found.items() if fault]
 
 
 def _output_of(path: Path) -> Path | None:
@@ -138,5 +165,6 @@ def _tried(function: Callable[[], Value], faults: list[str]) -> Value | None:
 KINDS: tuple[tuple[Callable[[Path], bool], Callable[[Path], Found]], ...] = (
     (lambda path: (path / "mixlm.json").is_file(), _look_at_run),
     (lambda path: (path / "manifest.json").is_file(), _look_at_encoded),
+    (lambda path: (path / "checkpoints" / "arguments.json").is_file(), _look_at_unfinished_run),
     (lambda path: _output_of(path) is not None, _look_at_answers),
 )

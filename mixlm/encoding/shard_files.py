@@ -114,11 +114,12 @@ def read_shard(path: str | Path, columns: Sequence[str] | None = None) -> pyarro
 def remove_damaged(paths: Iterable[Path], notes: Path) -> None:
     """Remove those files that are not as ``write_shard`` noted them, so that they are written again."""
     for path in paths:
-        if not _is_noted(path, notes):
+        if not is_noted(path, notes):
             path.unlink(missing_ok=True)
 
 
-def _is_noted(path: Path, notes: Path) -> bool:
+def is_noted(path: Path, notes: Path) -> bool:
+    """Tell whether a file is there and as ``write_shard`` noted it."""
     try:
         return file_sum(path) == _note_of(path, notes).read_text(encoding="ascii")
     except (OSError, ValueError):

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 import signal
 import sys
 import threading
@@ -36,7 +37,7 @@ _QUIET = {
 }
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _ROOM = "make room there, and give the command again"
-_UNWRITTEN = ("Error while serializing: I/O error", "inline_container.cc", "PytorchStreamWriter")  # in what is said
+_UNWRITTEN = ("inline_container.cc", "PytorchStreamWriter")  # in what torch says
 
 
 def say(line: str) -> None:
@@ -206,7 +207,14 @@ def one_line_errors(options: Iterable[str] = ()) -> Iterator[None]:
     except Exception as error:  # some of torch's and safetensors' are of no class of their own
         if is_out_of_memory(error):
             raise Failure(f"out of memory; {remedy}") from None
-        if any(sign in str(error) for sign in _UNWRITTEN):
-            reason = str(error).partition("I/O error: ")[2].partition(" (os error")[0] or "perhaps it is full"
-            raise Failure(f"the disk takes no file ({reason}); {_ROOM}") from None
-        raise
+        if (refused := _refusal(str(error))) is None:
+            raise
+        raise Failure(f"the system refuses a file ({refused}); {_ROOM}") from None
+
+
+def _refusal(text: str) -> str | None:
+    """Return what the system said, if an error of a library that is no ``OSError`` passes it on; else None."""
+    said = re.search(r"([^:]+) \(os error \d+\)", text)  # as what is written in Rust does
+    if said:
+        return said[1].strip()
+    return "perhaps its disk is full" if any(sign in text for sign in _UNWRITTEN) else None

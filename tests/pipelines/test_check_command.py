@@ -6,10 +6,14 @@ import shutil
 import pytest
 
 from mixlm.generation.kept.finished import Finished, write_seal
+from mixlm.training.options import TrainingOptions
+from mixlm.training.train import train
 from pipelines.cli import main
 from pipelines.reports.evaluation import write_figures
 from tests.calling import call_command
-from tests.tiny_data import write_encoded
+from tests.encoding_work import Work, cut
+from tests.interruption import Interrupted, interrupt_at
+from tests.tiny_data import raw_rows, write_encoded, write_scratch
 from tests.tiny_runs import saved_run
 from vqvae.atomic_files import checksum
 
@@ -118,3 +122,28 @@ def test_of_a_folder_answers_are_looked_at_once_and_changed_ones_have_a_line(ans
     assert check(answers, code=1)[0] == [lines[0], damaged]
     figures.unlink()
     assert check(answers, code=1)[0] == lines[:1]
+
+
+def test_an_unfinished_run_tells_which_checkpoints_are_whole(tmp_path):
+    (tmp_path / "raw.jsonl").write_text("".join(json.dumps(row) + "\n" for row in raw_rows(8)))
+    with pytest.raises(Interrupted):
+        options = TrainingOptions(method="cot", batch_size=4, steps=6, save_every=2)
+        train(tmp_path / "raw.jsonl", write_scratch(tmp_path), tmp_path / "run", options, interrupt_at(5))
+    run = tmp_path / "run"
+    going_on = "the mixlm-train command of it goes on"
+    assert check(run)[0] == [f"{run}: whole (unfinished run, checkpoint-4 whole; {going_on})"]
+    weights = run / "checkpoints" / "checkpoint-4" / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-1])
+    assert check(run, code=1)[0] == [f"{weights}: damaged; training goes on from another"]
+
+
+def test_an_unfinished_encoding_tells_which_shards_are_whole(tmp_path):
+    work = Work(tmp_path)
+    with pytest.raises(Interrupted):
+        work.encode(advance_of=cut("encoding train", 27))
+    out = tmp_path / "encoded"
+    (line,), _ = check(out)
+    assert line.startswith(f"{out}: whole (unfinished encoding, ") and " shards and checkpoint-6 whole; " in line
+    shard = out / "train-00000.parquet"
+    shard.write_bytes(shard.read_bytes()[1:])
+    assert check(out, code=1)[0] == [f"{shard}: changed; the mixlm-encode command of it writes it again"]

@@ -32,7 +32,7 @@ def last_checkpoint(folder: str | Path, say: Callable[[str], None] = lambda line
     A checkpoint that is damaged is passed over, and told; the one before it may be there.
     """
     for path in sorted(Path(folder).glob("checkpoint-*"), key=step_of, reverse=True):
-        if not (fault := _fault(path)):
+        if not (fault := fault_in(path)):
             return str(path)
         say(f"note: {path / fault} is damaged, so {path.name} is passed over")
     return None
@@ -44,7 +44,7 @@ def step_of(checkpoint: str | Path) -> int:
     return int(number[1]) if number else -1
 
 
-def _fault(path: Path) -> str | None:
+def fault_in(path: Path) -> str | None:
     """Return the name of a file that is not as it was written, if any; of checkpoints of before, that is less sure."""
     read: dict[str, dict[str, Any]] = {}
     for name in (LAST_FILE, SUMS_FILE):

@@ -163,13 +163,13 @@ ROOM = "make room there, and give the command again"
         (
             RuntimeError("inline_container.cc:672] . unexpected pos"),
             1,
-            f"Error: the disk takes no file (perhaps it is full); {ROOM}",
+            f"Error: the system refuses a file (perhaps its disk is full); {ROOM}",
         ),
         (OSError(28, "No space left on device", "out/x"), 1, f"Error: out/x: No space left on device; {ROOM}"),
         (
             Exception("Error while serializing: I/O error: File too large (os error 27)"),
             1,
-            f"Error: the disk takes no file (File too large); {ROOM}",
+            f"Error: the system refuses a file (File too large); {ROOM}",
         ),
         (OSError("no model there\nand more"), 1, "Error: no model there and more"),
         (KeyboardInterrupt(), 130, "Error: interrupted"),
