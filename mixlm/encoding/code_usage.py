@@ -1,9 +1,9 @@
 """Which chunks each code stands for in the training traces: the dictionary by which latents are read back."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
 MOST_LISTED = 5  # chunks of a code
+GROUPS = 16  # in which they are sorted
 MOST_COUNTED = 500_000  # codes; more of them would not make the dictionary better, only fill the memory
 
 
@@ -36,19 +37,33 @@ def write_usage(out: Path, shards: Sequence[str], compression_rate: int, tokeniz
         tokenizer: Makes text of ids.
     """
     most = MOST_COUNTED // max(len(shards), 1)
-    found = [_counted(out / name, compression_rate, most) for name in shards]
-    pairs, counts = _unique(*map(np.concatenate, zip(*found, strict=True)))
-    texts: dict[str, list[tuple[str, int]]] = {}
-    totals: dict[str, int] = {}
-    codes, starts = np.unique(pairs[:, 0], return_index=True)
-    split = (np.split(array, starts[1:]) for array in (pairs[:, 1:], counts))
-    for code, chunks, times in zip(codes.tolist(), *split, strict=False):  # of nothing a split is one part
-        often = np.argsort(-times, kind="stable")[:MOST_LISTED]
-        totals[str(code)] = int(times.sum())
-        texts[str(code)] = [(tokenizer.decode(_ids(chunks[place])), int(times[place])) for place in often]
-    content = {"totals": totals, "distinct_chunks": len(np.unique(pairs[:, 1:], axis=0)), "chunks": texts}
+    found = (_counted(out / name, compression_rate, most) for name in shards)
+    pairs, counts = map(np.concatenate, zip(*found, strict=True))
+    texts: dict[int, list[tuple[str, int]]] = {}
+    totals: dict[int, int] = {}
+    for mine in _parts(pairs[:, 0]):
+        for code, chunks, times in _by_code(pairs[mine], counts[mine]):
+            often = np.argsort(-times, kind="stable")[:MOST_LISTED]
+            totals[code] = int(times.sum())
+            texts[code] = [(tokenizer.decode(_ids(chunks[place])), int(times[place])) for place in often]
+    distinct = sum(len(np.unique(pairs[mine, 1:], axis=0)) for mine in _parts(pairs[:, 1:].sum(1)))
+    content = {"totals": _in_order(totals), "distinct_chunks": distinct, "chunks": _in_order(texts)}
     with whole_file(out / VQVAE / USAGE) as file:
         file.write(json.dumps(content, ensure_ascii=False, indent=1) + "\n")
+
+
+def _parts(values: np.ndarray) -> Iterator[np.ndarray]:
+    """Yield the places of values, some at a time, equal ones together: to sort all at once takes much memory."""
+    group = values % GROUPS
+    return (np.flatnonzero(group == part) for part in range(GROUPS))
+
+
+def _by_code(pairs: np.ndarray, counts: np.ndarray) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
+    """Yield each code of pairs with its different chunks, ascending, and how often each is."""
+    pairs, counts = _unique(pairs, counts)
+    codes, starts = np.unique(pairs[:, 0], return_index=True)
+    split = (np.split(array, starts[1:]) for array in (pairs[:, 1:], counts))
+    yield from zip(codes.tolist(), *split, strict=False)  # of nothing a split is one part
 
 
 def _counted(path: Path, rate: int, most: int) -> tuple[np.ndarray, np.ndarray]:
@@ -66,8 +81,12 @@ def _counted(path: Path, rate: int, most: int) -> tuple[np.ndarray, np.ndarray]:
     inside = place < ends[:, None]
     first = (np.cumsum(lengths) - lengths)[owner, None]
     chunks = np.where(inside, ids[np.where(inside, first + place, 0)], -1)
-    pairs = np.concatenate([codes[: len(owner), None], chunks], axis=1)
+    pairs = np.concatenate([codes[: len(owner), None], chunks], axis=1, dtype=np.int32)
     return _unique(pairs, np.ones(len(pairs), dtype=np.int64))
+
+
+def _in_order(values: Mapping[int, Any]) -> dict[str, Any]:
+    return {str(code): values[code] for code in sorted(values)}
 
 
 def _ids(chunk: np.ndarray) -> list[int]:
