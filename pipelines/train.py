@@ -79,7 +79,7 @@ def _typed(value: Any) -> str:
 @_option("epochs", "Passes over the training rows.", type=_rate)
 @_option("steps", "Optimizer steps; 0: as --epochs says.")
 @_option("batch_size", "Samples of one optimizer step, over all devices.")
-@_option("micro_batch_size", "Samples of one forward pass on one device; 0: all that fall to it.")
+@_option("micro_batch_size", "Samples of one forward pass on one device; 0: as many as its memory has room for.")
 @_option("warmup_steps", "Steps of linear warm-up.")
 @_option("scheduler", "Schedule after it.")
 @_option("weight_decay", "Weight decay of AdamW.")

@@ -52,7 +52,8 @@ class TrainingOptions:
         epochs: Passes over the training rows, where ``steps`` is 0.
         steps: Optimizer steps; 0: as ``epochs`` says.
         batch_size: Samples of one optimizer step over all devices, whatever their lengths.
-        micro_batch_size: Samples of one forward pass on one device; 0: all of the batch that fall to the device.
+        micro_batch_size: Samples of one forward pass on one device; 0: as many of the batch as its memory has room for
+            (``mixlm.training.memory``).
         warmup_steps: Steps of linear warm-up.
         scheduler: Schedule of the rate after it, by transformers' name.
         weight_decay: Of AdamW.
