@@ -48,6 +48,7 @@ from mixlm.training.rows.mixed_dataset import MeasuredDataset, MixedDataset
 from mixlm.training.schedule import Schedule
 from mixlm.training.trainer import MixedTrainer, trainer_arguments
 from vqvae.advance import Advance
+from vqvae.atomic_files import whole_folder
 from vqvae.options import SaveEvery
 from vqvae.training.checkpoints import CHECKPOINTS, step_of, written
 
@@ -288,7 +289,8 @@ class _Finetuning:
         """Write a plain checkpoint, its tokenizer, and stage 1's model."""
         run = self.run
         if self.options.lora_rank:
-            lm.save_pretrained(run.path / ADAPTER)
+            with whole_folder(run.path / ADAPTER) as draft:  # PEFT adds to a card that it finds
+                lm.save_pretrained(draft)
             lm = merge_adapter(lm)
         if self.method.learns_stop:
             save_stop(lm, run.path)
