@@ -26,7 +26,9 @@ from pipelines.shared.terminal import echo
 
 
 if TYPE_CHECKING:
+    from mixlm.data.template import Template
     from mixlm.evaluation.measuring.evaluation import Evaluation
+    from mixlm.generation.engine import Engine
 
 
 def _told(path: Path) -> dict[str, Any]:
@@ -81,20 +83,15 @@ def main(
     """
     if out and out.suffix != ".json":
         raise click.UsageError(f"--out {out}: give a name that ends in .json")
-    from mixlm.data.template import Template
     from mixlm.evaluation.evaluate import evaluate
     from mixlm.evaluation.inputs import open_rows, own_check, tell_unread
     from mixlm.evaluation.measuring.evaluation import Evaluation
     from mixlm.evaluation.measuring.requests import read_modes
-    from mixlm.generation.engine import Engine
     from mixlm.generation.options import GenerationOptions
     from mixlm.processes import Processes
     from pipelines.reports.evaluation import print_evaluation
 
-    template = template_of(settings)
-    if not base and template != Template():
-        raise InputError(f"{run}: a run has the template that it was trained with; leave yours out, or add --base")
-    engine = Engine.base(run, template, device) if base else Engine.load(run, device)
+    engine = _opened(run, template_of(settings), base, device)
     modes = read_modes([latents], engine.run)
     processes = Processes.current()
     tell = partial(echo, err=True) if processes.first else lambda line: None
@@ -111,6 +108,16 @@ def main(
         return
     evaluation = Evaluation(answerer, rows, options, modes, check, processes)
     _write(evaluation, out, {"run": run, "data": data, "split": split})
+
+
+def _opened(run: str, template: "Template", base: bool, device: str) -> "Engine":
+    """Open the run, or the model that was not trained here, which alone may be asked by a template."""
+    from mixlm.data.template import Template
+    from mixlm.generation.engine import Engine
+
+    if not base and template != Template():
+        raise InputError(f"{run}: a run has the template that it was trained with; leave yours out, or add --base")
+    return Engine.base(run, template, device) if base else Engine.load(run, device)
 
 
 def _write(evaluation: "Evaluation", out: Path, about: dict[str, Any]) -> None:

@@ -3,6 +3,7 @@
 import os
 from contextlib import nullcontext
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -60,14 +61,16 @@ def main(
     from mixlm.generation.answers import require_answers
     from mixlm.generation.engine import Engine
     from mixlm.generation.explain import Reader
+    from mixlm.generation.kept.answer_file import AnswerFile
     from mixlm.generation.options import GenerationOptions
-    from mixlm.generation.questions import Questions, answer_questions, prompt_notes, read_questions, single_question
+    from mixlm.generation.questions import Questions, answer_questions, prompt_notes, single_question
     from mixlm.processes import Processes
     from pipelines.reports.answers import print_answers, print_prompt_ids
 
     engine = Engine.load(run, device)
+    windows = Questions(source, engine) if source else [[single_question(question, engine)]]
     if print_prompt:
-        questions = read_questions(source, engine) if source else [single_question(question, engine)]
+        questions = [*chain.from_iterable(windows)]
         print_prompt_ids(questions, engine, settings["thoughts"])
         for note in prompt_notes([one.prompt_ids for one in questions], engine):
             echo(note, err=True)
@@ -79,12 +82,9 @@ def main(
     if processes.count > 1 and not (source and output):
         raise InputError("several processes answer a file together; give --input FILE and --output FILE")
     if output:
-        from mixlm.generation.kept.answer_file import AnswerFile
-
-        windows = Questions(source, engine) if source else [[single_question(question, engine)]]
         _write(AnswerFile(Path(output), windows, answerer, options, reader, processes))
         return
-    questions = read_questions(source, engine) if source else [single_question(question, engine)]
+    questions = [*chain.from_iterable(windows)]
     with progress_bar("answering") if source else nullcontext() as advance:
         answered = answer_questions(answerer, questions, options, reader, advance)
     print_answers(answered)

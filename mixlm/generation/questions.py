@@ -78,11 +78,6 @@ class Questions:
         ]
 
 
-def read_questions(source: str | Path, answerer: Answerer) -> list[Question]:
-    """Return all ``Questions`` of a file, whose errors this raises."""
-    return [question for window in Questions(source, answerer) for question in window]
-
-
 def prompt_notes(prompts: Sequence[Sequence[int]], answerer: Answerer) -> list[str]:
     """Return lines about prompts which they do not show: their date, and what closes the thoughts that they open."""
     tokenizer, template = answerer.tokenizer, answerer.run.template

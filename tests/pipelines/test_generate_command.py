@@ -66,8 +66,8 @@ def test_a_file_is_answered_in_its_order(run, questions, tmp_path):
 
 @pytest.mark.parametrize("value", ["nan", "inf"])
 def test_a_temperature_is_a_number(run, value):
-    message = call(run.path, "1?", "--temperature", value, code=1).stderr
-    assert message == f"Error: --temperature {value}: give a number from 0 up\n"
+    message = call(run.path, "1?", "--temperature", value, code=2).stderr
+    assert f"Invalid value for '--temperature': {value} is no number that can be computed with" in message
 
 
 def test_sampling_with_explanations_into_a_file(run, questions, tmp_path):

@@ -16,7 +16,7 @@ from mixlm.evaluation.inputs import open_rows
 from mixlm.evaluation.lm_eval import answer_pattern, export_lm_eval, task_name
 from mixlm.generation.engine import Engine
 from mixlm.generation.options import GenerationOptions
-from mixlm.generation.questions import read_questions
+from mixlm.generation.questions import Questions
 from mixlm.run import Run
 from mixlm.training.options import TrainingOptions
 from mixlm.training.train import train
@@ -130,7 +130,7 @@ def test_files_say_everything_that_the_harness_needs(run, source, tmp_path):
 
 def given_ids(run: Run, source, tokenizer) -> list[list[int]]:
     """What the model is given for each question of a file, as ``mixlm generate --print-prompt`` shows it."""
-    questions = read_questions(source, Engine(run, tokenizer=tokenizer))
+    (questions,) = Questions(source, Engine(run, tokenizer=tokenizer))
     return [run.prompt(question.prompt_ids) for question in questions]
 
 

@@ -8,7 +8,7 @@ from mixlm.generation.answers import read_answer
 from mixlm.generation.engine import Engine
 from mixlm.generation.explain import Reading
 from mixlm.generation.options import parse_latent_mode
-from mixlm.generation.questions import Answered, Question, read_questions, readable_ids, single_question
+from mixlm.generation.questions import Answered, Question, Questions, readable_ids, single_question
 from mixlm.model.special_tokens import special_ids
 from tests.tiny_runs import byte_tokenizer, tiny_run
 
@@ -16,6 +16,24 @@ from tests.tiny_runs import byte_tokenizer, tiny_run
 TOKENIZER = byte_tokenizer()
 RUN = tiny_run(ids=special_ids(TOKENIZER))
 ENGINE = Engine(RUN, tokenizer=TOKENIZER)
+
+
+def read_questions(path, answerer) -> list[Question]:
+    return [question for window in Questions(path, answerer) for question in window]
+
+
+@pytest.mark.parametrize("window", [1, 3, 4, 9])
+def test_windows_are_all_questions_in_their_order_whenever_they_are_gone_through(tmp_path, window, monkeypatch):
+    monkeypatch.setattr("mixlm.generation.questions.WINDOW", window)
+    path = tmp_path / "questions.jsonl"
+    path.write_text("".join(json.dumps({"question": f"{n} + {n}?"}) + "\n" for n in range(4)))
+    questions = Questions(path, ENGINE)
+    for _ in range(2):
+        windows = [*questions]
+        assert [len(one) for one in windows[:-1]] == [window] * (len(windows) - 1) and 1 <= len(windows[-1]) <= window
+        assert [question.row for one in windows for question in one] == [0, 1, 2, 3]
+        for question in (question for one in windows for question in one):
+            assert question.prompt_ids == single_question(question.text, ENGINE).prompt_ids
 
 
 def test_questions_need_neither_trace_nor_answer(tmp_path):
