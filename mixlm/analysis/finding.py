@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mixlm.errors import InputError
+from mixlm.shown import escaped
 
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ class Finding:
         """Return the plot as a matplotlib figure, as ``new_figure`` makes one."""
         figure, axes = new_figure(7, 4.5)
         self.draw(axes)
-        axes.set_title(self.title, fontsize=10, wrap=True)
+        axes.set_title(self.title, fontsize=10, wrap=True, parse_math=False)
         return figure
 
 
@@ -64,6 +65,11 @@ def error_bars(rows: Sequence[Mapping[str, Any]], name: str) -> np.ndarray:
     """
     low, middle, high = (np.array([row[column] for row in rows], dtype=float) for column in ("low", name, "high"))
     return np.maximum(0, [middle - low, high - middle])
+
+
+def in_a_plot(name: str) -> str:
+    """Return a name as a label that matplotlib draws as it is, without formulas in it or signs that steer."""
+    return escaped(name).replace("$", r"\$").lstrip("_")  # what begins so is left out of legends
 
 
 def new_figure(width: float, height: float) -> "tuple[Figure, Axes]":

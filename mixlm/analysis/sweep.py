@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from mixlm.analysis.finding import Finding
+from mixlm.analysis.finding import Finding, in_a_plot
 from mixlm.data.tables import Row
 from mixlm.errors import InputError
 from mixlm.evaluation.checks import CheckName
@@ -106,7 +106,9 @@ def sweep_finding(rows: Sequence[dict[str, Any]], samples: int) -> Finding:
         for run in dict.fromkeys(row["run"] for row in rows):
             own = sorted((row for row in rows if row["run"] == run), key=lambda row: row["latents"])
             places, accuracy = [row["latents"] for row in own], [row["accuracy"] * 100 for row in own]
-            (line,) = axes.plot(places, accuracy, marker="o", label=f"{run} ({own[0]['unit']}: {own[0]['per_step']})")
+            (line,) = axes.plot(
+                places, accuracy, marker="o", label=f"{in_a_plot(run)} ({own[0]['unit']}: {own[0]['per_step']})"
+            )
             low, high = ([row[name] * 100 for row in own] for name in ("low", "high"))
             axes.fill_between(places, low, high, color=line.get_color(), alpha=0.15)
         axes.set_xlabel("latents or thoughts of an answer, mean")

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from mixlm.analysis.finding import new_figure
 from mixlm.comparison.summary import FREE, Point, Summary, pareto_front
+from mixlm.shown import escaped
 
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ def draw_pareto(summaries: Sequence[Summary], title: str, stem: Path) -> list[Pa
         _draw_method(axes, summary, f"C{place % _COLOURS}", marker)
     _draw_front(axes, summaries)
     _set_axes(axes, [point.tokens for one in summaries for point in one.points.values()])
-    axes.set_title(title, fontsize=10, wrap=True)
+    axes.set_title(escaped(title), fontsize=10, wrap=True, parse_math=False)
     _add_legend(figure, axes)
     paths = [stem.with_name(f"{stem.name}{suffix}") for suffix in (".png", ".svg")]
     for path in paths:

@@ -6,6 +6,7 @@ a colon is no mark where numbers follow its sentence: then the reasoning goes on
 """
 
 import re
+from functools import lru_cache
 from typing import NamedTuple
 
 from mixlm.data.sentences import split_sentences
@@ -17,6 +18,7 @@ _SAID = r"(?:\*\*)?\b{}he (?:final |correct )?answer is\b[ \t]*:?"
 _LABEL = r"^[ \t>#*_]*(?:final )?answer[ \t]*(?:[*_]*:[*_]*|[*_]*[ \t]*$)"
 _PLAIN = re.compile(f"{_SAID.format('T')}|(?i:{_LABEL})", re.MULTILINE)
 _LOOSE = re.compile(f"{_SAID.format('[Tt]')}|(?i:{_LABEL})", re.MULTILINE)
+_BRACE = re.compile(r"[{}]")
 _BOX = re.compile(r"\\(?:boxed|fbox)\s*")
 _BARE = re.compile(r"[^\s$]+")
 _BOLD = re.compile(r"(?<![A-Za-z0-9_)\]}])\*\*(?!\s)([^*\n]+?)(?<!\s)\*\*(?![A-Za-z0-9_(])")  # and no powers
@@ -147,13 +149,22 @@ def _end_of_box(text: str, start: int) -> int:
     if text[start : start + 1] != "{":
         word = _BARE.match(text, start)
         return word.end() if word else start
-    depth = 0
-    for place in range(start, len(text)):
-        escaped = text[place - 1] == "\\" and text[place - 2] != "\\"
-        depth += 0 if escaped else {"{": 1, "}": -1}.get(text[place], 0)
-        if not depth:
-            return place + 1
-    return start
+    return _closings(text).get(start, start)
+
+
+@lru_cache(maxsize=4)
+def _closings(text: str) -> dict[int, int]:
+    """Return behind which place each brace of a text is closed, found in one pass however many boxes there are."""
+    opened, closed = [], {}
+    for brace in _BRACE.finditer(text):
+        place = brace.start()
+        if text[place - 1] == "\\" and text[place - 2] != "\\":
+            continue
+        if brace[0] == "{":
+            opened.append(place)
+        elif opened:
+            closed[opened.pop()] = place + 1
+    return closed
 
 
 def last_bold(text: str) -> Mark | None:

@@ -11,7 +11,7 @@ _ALIKE = {"-": "−–‐‑", "/": "⁄∕", "$": "＄", "%": "％", "=": "＝"
 SIGNS = str.maketrans({sign: plain for plain, signs in _ALIKE.items() for sign in signs})
 _RAISED, _LOWERED = re.compile("[⁰¹²³⁴⁵⁶⁷⁸⁹⁻]+"), str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁻", "0123456789-")
 _STYLES = r"\\(?:text[a-z]*|math(?:rm|bf|it|sf|tt|normal)|mbox|boxed|fbox|left|right|displaystyle|bf|rm)(?![a-zA-Z])"
-_STRESSED = re.compile(r"(\*{1,3}|_{2}|`+)(\S|\S.*?\S)\1", re.DOTALL)
+_STRESSED = re.compile(r"(\*{1,3}|_{2}|`++)(\S|\S.*?\S)\1", re.DOTALL)
 _FRACTION = re.compile(
     r"\\[dtc]?frac\s*(?:\{\s*(?P<minus>-?)\s*(?P<top>[\d.,]+)\s*\}|\s*(?P<short>\d))"
     r"\s*(?:\{\s*(?P<bottom>\d+)\s*\}|(?P<brief>\d))"

@@ -20,7 +20,7 @@ from urllib3.util import Url, parse_url
 
 from mixlm.data.values import parse_json
 from mixlm.errors import InputError
-from mixlm.secrets import LEAST, redacted, without
+from mixlm.shown import LEAST, redacted, without
 
 
 if TYPE_CHECKING:

@@ -1,9 +1,12 @@
 """The model card that a run writes about itself."""
 
+import json
+import re
 from pathlib import Path
 from typing import Any
 
 from mixlm.run import Run, package_versions
+from mixlm.shown import escaped, redacted
 
 
 _CARD = """---
@@ -21,8 +24,8 @@ A causal language model fine-tuned with mixlm by the method `{method}` ({source}
 
 | | |
 |---|---|
-| base model | `{model}` |
-| training data | `{data}` |
+| base model | {model} |
+| training data | {data} |
 {latents}| seed | {seed} |
 | versions | {versions} |
 
@@ -31,11 +34,9 @@ A causal language model fine-tuned with mixlm by the method `{method}` ({source}
 {use} Give it prompts of this form, tokenised without
 added special tokens (`mixlm-generate RUN --print-prompt` shows the exact ids, with what the method adds):
 
-```
 {prompt}
-```
 
-The solution follows the text `{solution}`.{reading}
+The solution follows the text {solution}.{reading}
 
 ## Training
 
@@ -70,23 +71,51 @@ def write_card(run: Run, history: list[dict[str, Any]]) -> None:
     latents = f"| codebook | {run.codebook_size} codes, one for {text} |\n"
     has_latents = run.ids.codebook_size > 0
     text = _CARD.format(
-        base=f"base_model: {model}\n" if on_hub else "",
+        base=f"base_model: {json.dumps(model)}\n" if on_hub else "",  # JSON is YAML too
         method=run.method_name,
-        title=run.path.resolve().name,
+        title=_as_text(run.path.resolve().name),
         source=run.method.source,
-        model=model if on_hub else Path(model).name,
-        data=Path(str(run.arguments.get("data", ""))).name,
+        model=_as_cell(model if on_hub else Path(model).name),
+        data=_as_cell(Path(str(run.arguments.get("data", ""))).name),
         latents=latents if has_latents else "",
         seed=run.seed,
         use=_THOUGHTS if run.method.uses_thoughts else _PLAIN,
         versions=", ".join(f"{name} {number}" for name, number in package_versions().items()),
-        prompt="the tokenizer's chat template" if run.template.chat else run.template.prompt.rstrip("\n"),
-        solution=run.template.marker.strip(),
+        prompt=_as_block("the tokenizer's chat template" if run.template.chat else run.template.prompt.rstrip("\n")),
+        solution=_as_code(run.template.marker.strip()),
         reading=_READING if has_latents else "",
         figures=_figures(history),
-        arguments="\n".join(f"- `{name}`: `{value}`" for name, value in run.arguments.items()),
+        arguments="\n".join(f"- {_as_code(name)}: {_as_code(value)}" for name, value in run.arguments.items()),
     )
     (run.path / "README.md").write_text(text, encoding="utf-8")
+
+
+def _as_code(value: Any) -> str:
+    """Return a value as code in a line of Markdown, whatever it holds; nothing where there is none."""
+    text = escaped(redacted(str(value))).replace("\n", "\\n").replace("\t", "\\t")
+    ticks = "`" * (_longest_ticks(text) + 1)
+    room = " " if text.startswith("`") or text.endswith("`") else ""
+    return f"{ticks}{room}{text}{room}{ticks}" if text else ""
+
+
+def _as_cell(value: Any) -> str:
+    """Return a value as code in a cell of a table."""
+    return _as_code(value).replace("|", "\\|")
+
+
+def _as_text(value: str) -> str:
+    """Return a value as text of Markdown in which no sign means anything but itself."""
+    return re.sub(r"([\\`*_{}\[\]<>()#!|&~])", r"\\\1", escaped(" ".join(value.split())))
+
+
+def _as_block(text: str) -> str:
+    """Return lines as a block of code."""
+    fence = "`" * max(_longest_ticks(text) + 1, 3)
+    return f"{fence}\n{escaped(text)}\n{fence}"
+
+
+def _longest_ticks(text: str) -> int:
+    return max(map(len, re.findall("`+", text)), default=0)
 
 
 def _figures(history: list[dict[str, Any]]) -> str:

@@ -8,6 +8,7 @@ from rich.table import Table
 
 from mixlm.comparison.plot import draw_pareto
 from mixlm.comparison.summary import FREE, Pair, Summary, compare_all, summarize_results
+from mixlm.shown import escaped
 from pipelines.grid.plan import Plan
 from pipelines.grid.run import finished_results
 from pipelines.shared.console import PlainConsole
@@ -42,7 +43,7 @@ def print_results(plan: Plan, against: str | None = None) -> None:
     if against and against not in (one.label for one in summaries):
         echo(f"--against {against}: none of its cells is finished yet")
     with whole_file(plan.out / "table.md") as file:
-        file.write(f"{title}\n\n{markdown(table)}")
+        file.write(f"{escaped(title)}\n\n{markdown(table)}")
     _write_pairs(plan.out / "pairs.csv", pairs)
     pictures = draw_pareto(summaries, title, plan.out / "pareto")
     echo(f"wrote {', '.join(['table.md', 'pairs.csv', *(path.name for path in pictures)])} in {plan.out}")

@@ -5,7 +5,7 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
-from pipelines.shared.terminal import escaped
+from mixlm.shown import escaped
 
 
 class PlainConsole(Console):

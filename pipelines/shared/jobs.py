@@ -13,8 +13,9 @@ from dataclasses import dataclass, field
 from typing import TextIO
 
 from mixlm.errors import InputError
+from mixlm.shown import escaped
 from pipelines.shared.progress import AS_JSON, PlainProgress, Reached, read_reached
-from pipelines.shared.terminal import echo, escaped
+from pipelines.shared.terminal import echo
 
 
 _OWN_SCRIPTS = {"encode": "mixlm-encode", "train": "mixlm-train", "generate": "mixlm-generate"}

@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
-from pipelines.shared.terminal import echo, escaped
+from mixlm.shown import escaped
+from pipelines.shared.terminal import echo
 
 
 if TYPE_CHECKING:

@@ -10,11 +10,12 @@ from pathlib import Path
 import pytest
 from rich.table import Table
 
+from mixlm.shown import escaped
 from pipelines.cli import main
 from pipelines.shared import jobs, progress
 from pipelines.shared.command import Failure
 from pipelines.shared.console import PlainConsole
-from pipelines.shared.terminal import echo, echo_json, escaped, shown
+from pipelines.shared.terminal import echo, echo_json, shown
 from tests.calling import call_command
 from tests.hostile_server import hostile, sending
 from tests.tiny_runs import saved_run
