@@ -166,14 +166,19 @@ def _goes_on_from(model: "PreTrainedModel", embeds: torch.Tensor, expected: torc
 
 def _attention_alone(model: "PreTrainedModel") -> bool:
     """Tell whether all that a model's cache holds are keys and values that grow."""
-    from transformers.cache_utils import DummyLayer, DynamicIndexedLayer, DynamicLayer, DynamicSlidingWindowLayer
+    from transformers import cache_utils
 
     try:
         layers = new_cache(model).layers
     except Exception:  # the library has no cache for such layers
         return False
-    growing = (DynamicLayer, DynamicSlidingWindowLayer, DynamicIndexedLayer, DummyLayer)
-    return all(type(layer) in growing for layer in layers)
+    growing = (
+        "DynamicLayer",
+        "DynamicSlidingWindowLayer",
+        "DynamicIndexedLayer",
+        "DummyLayer",
+    )  # not all in each version
+    return all(type(layer) in {getattr(cache_utils, name, None) for name in growing} for layer in layers)
 
 
 def _widest(config: "PreTrainedConfig") -> Reach:

@@ -2,7 +2,6 @@
 
 import pytest
 import torch
-from peft import LoraConfig, get_peft_model
 
 from mixlm.model.abilities import (
     agree,
@@ -108,7 +107,8 @@ def test_trying_costs_at_most_five_passes_of_32_tokens_and_changes_nothing() -> 
     assert model.training and torch.equal(before, torch.get_rng_state())
     assert all(torch.equal(state[name], value) for name, value in model.state_dict().items())
     places.clear()
-    wrapped = get_peft_model(model, LoraConfig(target_modules=["q_proj"]))
+    peft = pytest.importorskip("peft")
+    wrapped = peft.get_peft_model(model, peft.LoraConfig(target_modules=["q_proj"]))
     assert packs(wrapped) and answer_batches(wrapped) and not places  # known, whatever wraps the model
     other = tiny_type("llama")
     other.register_forward_pre_hook(note, with_kwargs=True)

@@ -27,6 +27,8 @@ CONFIGS = {
 def random_reader(family: str = "llama", rank: int = 0) -> LanguageModelReader:
     """A reader whose every weight matters; an adapter would start as nothing, so it is moved."""
     torch.manual_seed(0)
+    if rank:
+        pytest.importorskip("peft")
     reader = LanguageModelReader(AutoModelForCausalLM.from_config(CONFIGS[family]()).eval(), CODE, rank)
     for parameter in reader.learned().values():
         parameter.data.normal_(std=0.3)
@@ -137,6 +139,7 @@ def test_a_model_whose_cache_is_not_plain_attention_is_refused(config, tmp_path:
 
 
 def test_a_trained_model_is_opened(tmp_path: Path) -> None:
+    pytest.importorskip("peft")
     AutoModelForCausalLM.from_config(CONFIGS["llama"]()).save_pretrained(tmp_path)
     one, other = (open_reader(str(tmp_path), None, CODE, rank=2, seed=3).learned() for _ in range(2))
     assert all(torch.equal(one[name], other[name]) for name in one)

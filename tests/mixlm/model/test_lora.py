@@ -153,6 +153,7 @@ def test_a_layer_that_does_more_or_is_not_called_is_left_out() -> None:
 
 
 def test_a_model_of_which_nothing_can_be_adapted_is_refused() -> None:
+    pytest.importorskip("peft")
     model = random_lm("llama")
     for layer in model.modules():
         if isinstance(layer, nn.Linear) and layer is not model.get_output_embeddings():
@@ -168,6 +169,7 @@ def test_a_missing_peft_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_matrix_of_several_layers_is_left_out() -> None:
+    pytest.importorskip("peft")
     """Merged, it would have the adapters of all its layers."""
     model = tiny_type("zamba2")
     adapted = add_adapter(model, 2, []).eval()
