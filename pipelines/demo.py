@@ -97,6 +97,7 @@ def own_names() -> list[str]:
     """Return the files and folders that a demo writes, but the script, which marks its folder."""
     data = ["train.jsonl", "valid.jsonl", "test.jsonl", QUESTIONS, MODEL_FILE, "encoded"]
     results = [f"evaluation-{name}{suffix}" for name in MODELS for suffix in (".json", ".jsonl")]
+    results += [f".evaluation-{name}.jsonl.part" for name in MODELS]  # of a demo that was interrupted
     return [*data, *MODELS, *results, SUMMARY]
 
 

@@ -143,10 +143,11 @@ class Evaluation:
         for number, (name, batch) in enumerate(batches):
             if self._own(number):
                 keeping.look()
-                if not keeping.lines.has(self.count + number):
+                if keeping.lines.has(self.count + number):
+                    keeping.done += len(batch)
+                else:
                     loss = loss_of(self.answerer.model, name, batch)
-                    keeping.lines.keep([Line(self.count + number, json.dumps(loss))])
-                keeping.told(len(batch))
+                    keeping.keep([Line(self.count + number, json.dumps(loss))], len(batch))
 
     def _require_all(self, lines: Lines) -> None:
         """Raise an ``InputError`` if an answer is missing: figures without some of them would mislead."""

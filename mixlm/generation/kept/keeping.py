@@ -21,10 +21,10 @@ class Keeping:
 
     Attributes:
         lines: Where they go.
-        total: How many lines there are to make.
+        total: How much there is to do.
         advance: Called with (done, total).
         stop: Asked before each batch.
-        done: How many lines were made or found.
+        done: How many lines were made or found; of those that were found alone ``advance`` is not told.
     """
 
     lines: Lines
@@ -62,7 +62,7 @@ class Keeping:
             if self.stop.asked:
                 return False
             missing = not all(self.lines.has(before + one.place) for one in batch)
-            self.told(0 if missing else len(batch))
+            self.done += 0 if missing else len(batch)
             return missing
 
         if not all(self.lines.has(before + one.place) for one in pending):
@@ -73,24 +73,25 @@ class Keeping:
                 made = zip(batch, texts, strict=True)
                 self.keep([Line(before + one.place, text, not answer.error, seconds) for (one, answer), text in made])
         else:
-            self.told(len(pending))
+            self.done += len(pending)
         self.look()
 
-    def keep(self, lines: Sequence[Line]) -> None:
-        """Take lines that were made together."""
+    def keep(self, lines: Sequence[Line], work: int | None = None) -> None:
+        """Take lines that were made together.
+
+        Args:
+            lines: The lines.
+            work: How much they count; None: their number.
+        """
         self.lines.keep(lines)
-        self.told(len(lines))
+        self.done += len(lines) if work is None else work
+        if self.advance:
+            self.advance(self.done, self.total)
 
     def look(self) -> None:
         """Raise ``Stopped`` if an end was asked for."""
         if self.stop.asked:
             raise self.stop.error("interrupted")
-
-    def told(self, more: int) -> None:
-        """Take note that more lines were made or found."""
-        self.done += more
-        if self.advance and more:
-            self.advance(self.done, self.total)
 
 
 @contextmanager
