@@ -27,7 +27,7 @@ def pick_device(name: str = "auto") -> str:
             return Processes.current().device()
         return "mps" if torch.backends.mps.is_available() else "cpu"
     try:
-        torch.empty(1, device=name)
+        torch.zeros(1, device=name).item()  # which a device that holds no values refuses
     except (RuntimeError, AssertionError, ValueError, NotImplementedError):
         raise InputError(f"--device {name}: there is no such device here; use --device auto or cpu") from None
     return name

@@ -3,7 +3,7 @@
 import re
 from dataclasses import dataclass
 
-from vqvae.errors import MOST_SEEDS, InputError, require_between, require_rate
+from vqvae.errors import MOST_SEEDS, MOST_WORKERS, InputError, require_between, require_rate
 from vqvae.option_types import require_types
 
 
@@ -148,7 +148,8 @@ class VQVAETrainingOptions:
         """Raise an ``InputError`` if a number is out of its range."""
         require_types(self)
         require_between("vectors_per_code", self.vectors_per_code, 1)
-        for name, least in {"steps": 1, "batch_size": 1, "workers": 0}.items():
+        require_between("workers", self.workers, 0, MOST_WORKERS)
+        for name, least in {"steps": 1, "batch_size": 1}.items():
             require_between(name, getattr(self, name), least)
         require_between("seed", self.seed, 0, MOST_SEEDS)
         require_rate("learning_rate", self.learning_rate)

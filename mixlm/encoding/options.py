@@ -9,7 +9,7 @@ from mixlm.errors import InputError
 from mixlm.model.loading import is_scratch
 from mixlm.processes import Processes
 from vqvae import VQVAETrainingOptions
-from vqvae.errors import require_between
+from vqvae.errors import MOST_WORKERS, require_between
 from vqvae.option_types import require_types
 from vqvae.options import VQVAEModelOptions
 
@@ -64,9 +64,9 @@ class EncodingOptions:
             raise InputError(f"--dtype {self.dtype}: not known; give {' or '.join(DTYPES)}")
         if not self.valid_fraction <= MOST_VALID:
             raise InputError(f"--valid-fraction {self.valid_fraction}: give a share from 0 to {MOST_VALID}")
-        for name, least in {"shard_rows": 1, "processes": 0}.items():
-            if getattr(self, name) is not None:
-                require_between(name, getattr(self, name), least)
+        require_between("shard_rows", self.shard_rows, 1)
+        if self.processes is not None:
+            require_between("workers", self.processes, 0, MOST_WORKERS)
         known = [field.name for field in fields(VQVAEModelOptions)]
         for name in self.shape:
             if name not in known:

@@ -15,7 +15,9 @@ _REMEDY = "choose free, text, max:N, exact:N or direct"
 _KINDS = ("free", "text", "max", "exact", "direct")
 MOST_NEW_TOKENS = 512
 MOST_LATENTS = 10**9
-MOST_THOUGHTS = 10_000
+MOST_THOUGHTS = 10_001
+MOST_SAMPLES = 10_001
+LEAST_TEMPERATURE = 1e-6  # logits divided by less are no numbers
 Decoding = Literal["plain", "kind"]
 DECODING: Decoding = "plain"  # what a model here does unless told otherwise; a server decodes plainly
 
@@ -116,6 +118,11 @@ class GenerationOptions:
                 require_between(name, getattr(self, name), bound)
         if self.thoughts is not None:
             require_between("thoughts", self.thoughts, 0, MOST_THOUGHTS)
+        require_between("samples", self.samples, 1, MOST_SAMPLES)
+        if self.temperature and self.temperature < LEAST_TEMPERATURE:
+            raise InputError(
+                f"--temperature {self.temperature}: give 0, that is greedy, or {LEAST_TEMPERATURE} and up"
+            )
         if not 0 < self.top_p <= 1:
             raise InputError(f"top_p {self.top_p}: must be above 0 and at most 1")
         if self.samples > 1 and not self.sampling:

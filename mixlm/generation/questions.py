@@ -91,7 +91,9 @@ def prompt_notes(prompts: Sequence[Sequence[int]], answerer: Answerer) -> list[s
 
 
 def single_question(text: str, answerer: Answerer) -> Question:
-    """Return a question that was typed."""
+    """Return a question that was typed; an ``InputError`` if it is blank."""
+    if not text.strip():
+        raise InputError("the question is empty; write one")
     asked = answerer.request(text)
     return Question(asked.name, 0, text, asked.prompt_ids)
 

@@ -10,7 +10,7 @@ from mixlm.data.samples import CHECK_NAMES
 from mixlm.data.template import Template
 from mixlm.errors import InputError
 from mixlm.evaluation.checks import require_check
-from vqvae.errors import MOST_SEEDS, require_between, require_rate
+from vqvae.errors import MOST_WORKERS, require_between, require_rate
 from vqvae.option_types import require_types
 from vqvae.options import SAVE_EVERY, SaveEvery
 
@@ -26,8 +26,10 @@ CHOICES = {
 MOST_EPOCHS = 1e6  # more than anyone trains
 _COUNTS = ("steps", "micro_batch_size", "warmup_steps", "lora_rank", "max_row_tokens", "max_length", "workers")
 LEAST = {"batch_size": 1, "log_every": 1, **dict.fromkeys((*_COUNTS, "eval_every"), 0)}
-_RANGES = {"seed": (0, MOST_SEEDS), "adam_beta2": (0, 1)} | {
-    name: (least,) for name, least in {**LEAST, "weight_decay": 0, "max_grad_norm": 0, "new_token_noise": 0}.items()
+_RANGES = {name: (least,) for name, least in LEAST.items()} | {
+    "adam_beta2": (0, 1),
+    "lora_rank": (0, 2**14),
+    "workers": (0, MOST_WORKERS),
 }
 
 

@@ -123,7 +123,7 @@ UNREADABLE: dict[str, Callable[[random.Random], Raw]] = {  # in any place of a r
 }
 NO_TEXT: dict[str, Callable[[random.Random], Raw]] = {  # where a text is read
     "no number": lambda draw: Raw(draw.choice(("Infinity", "-Infinity", "1e999", "-1e999"))),
-    "an object": lambda draw: Raw(draw.choice(('{"a": "b"}', "[[1]]", "[{}]", "[null, [3]]"))),
+    "an object": lambda draw: Raw(draw.choice(('{"a": "b"}', "[[1]]", "[[{}]]", "[null, [3]]"))),
     "a blank": lambda draw: Raw(draw.choice(('""', '" "', r'"\n\t"', r'"\u00a0"'))),
 }
 HARMLESS: dict[str, Callable[[random.Random], Raw]] = {  # in a column of its own

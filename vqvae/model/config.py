@@ -15,12 +15,13 @@ FIXED_LENGTH = 16  # tokens of a chunk, where nobody says
 LONGEST_STEP = 64  # tokens of a chunk that ends with its step, likewise; longer steps are cut
 FEWEST_CODES = 2  # fewer cannot tell chunks apart
 _BOUNDS = {  # from the first up to below the second, which is more than any machine holds
-    **dict.fromkeys(("chunk_length", "compression_rate", "max_length"), (1, 2**20)),
+    **dict.fromkeys(("chunk_length", "compression_rate"), (1, 2**14)),
     **dict.fromkeys(("hidden_size", "code_dim"), (1, 2**16)),
-    **dict.fromkeys(("num_layers", "num_heads"), (1, 2**10)),
+    **dict.fromkeys(("num_layers", "num_heads"), (1, 2**8)),
     **dict.fromkeys(("ema_decay", "code_dropout"), (0, 1 + 1e-9)),
     "codebook_size": (0, 2**24),
     "max_prompt_length": (0, 2**20),
+    "max_length": (1, 2**20),
 }
 CHOICES = {
     "objective": ("reconstruction", "predictive", "language-model"),
