@@ -151,9 +151,7 @@ class KeptLines:
         """Rename the parts of other commands, and this one's back; tell whether a name means another file now."""
         moved, mine = False, f".{self.mark}"
         for part in self._found():
-            header = PartFile(part)
-            mark, kept = identity_mark(header.header() or {}), any(header.lines())
-            header.close()
+            mark, kept = _told_by(part)
             if kept and mark != self.mark:
                 aside = part.with_name(f"{part.name}.{mark}")
                 os.replace(part, aside)
@@ -233,7 +231,7 @@ class KeptLines:
 
     def clear(self) -> None:
         """Remove the parts of a command that was killed when it had written the output."""
-        if parts_of(self.path):
+        if any(_told_by(part)[0] == self.mark for part in self._found()):
             with self:
                 self.discard()
 
@@ -274,6 +272,15 @@ def identity_mark(header: Mapping[str, Any]) -> str:
     """Return a short digest of what decides the lines of a part."""
     identity = json.dumps(header.get("identity"), sort_keys=True)
     return hashlib.sha256(identity.encode()).hexdigest()[:8]
+
+
+def _told_by(part: Path) -> tuple[str, bool]:
+    """Return the mark of whose part a file is, and whether it holds lines."""
+    file = PartFile(part)
+    try:
+        return identity_mark(file.header() or {}), any(file.lines())
+    finally:
+        file.close()
 
 
 def _opened(part: Path, path: Path) -> int:
