@@ -47,6 +47,7 @@ READERS = {  # of the files in a folder: commands, each with the files of its re
 }
 NEEDED = ("raw.jsonl", "model.yaml", "run", "encoded")
 UNREAD = re.compile(r"README\.md|.*\.jsonl|\..*\.tmp")  # names of files that decide nothing
+MINUTES = 8.0  # of a call without a budget
 WRONG = ("different", "tracebacks", "hangs", "crashes", "not one line", "file not named")
 
 
@@ -198,7 +199,7 @@ def run(budget: float | None, most: int | None = None) -> dict[str, int]:
         trial = Trial(Path(folder), report)
         todo = trial.all()
         random.Random(0).shuffle(todo)
-        until = time.monotonic() + 60 * (budget or 1e6)
+        until = time.monotonic() + 60 * (budget or MINUTES)
         for one in todo[:most]:
             if time.monotonic() > until:
                 break

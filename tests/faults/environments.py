@@ -77,6 +77,7 @@ AS_EVER = {  # commands in odd surroundings, and the files of their result
     "check run": "",
     "--help": "",
 }
+MINUTES = 10.0  # of a call without a budget
 WRONG = ("different", "changed what was there", "tracebacks", "hangs", "crashes", "not one line")
 
 
@@ -155,14 +156,15 @@ class Trial:
         ending, result = self.call(odd)
         if ending.code == SKIPPED:
             return "skipped"
-        came = ending.fault or self._verdict(odd, ending, result)
+        came = ending.fault or self.verdict(odd, ending, result)
         if came == "not one line" and (_is_mute(odd.kind) or _ends_in_one(ending.err)):
-            came = self._verdict(odd, ending, result)
+            came = self.verdict(odd, ending, result)
         if came not in ("told", "worked"):
             self.report(came, f"{odd.kind}: {odd.line}\n   {ending.code} {(ending.err or ending.out)[-1500:]!r}")
         return came
 
-    def _verdict(self, odd: Odd, ending: Ending, result: dict[str, bytes]) -> str:
+    def verdict(self, odd: Odd, ending: Ending, result: dict[str, bytes]) -> str:
+        """What came of a call that ended in order: "worked", "told", or what is wrong with it."""
         if ending.code:
             return "changed what was there" if self.changed() else "told"
         if odd.line in AS_EVER and result != self.whole[odd.line][1] and not _is_mute(odd.kind) and _seen(odd):
@@ -251,7 +253,7 @@ def run(budget: float | None, most: int | None = None, only: str = "") -> dict[s
         trial = Trial(Path(folder), report)
         todo = [odd for odd in all_calls() if re.search(only, f"{odd.kind}: {odd.line}")]
         random.Random(0).shuffle(todo)
-        until = time.monotonic() + 60 * (budget or 1e6)
+        until = time.monotonic() + 60 * (budget or MINUTES)
         for odd in todo[:most]:
             if time.monotonic() > until:
                 break
