@@ -14,7 +14,15 @@ from collections.abc import Mapping, Sequence
 from importlib import import_module
 
 
-MODULES = ("crash_points", "kills", "races", "damages", "rows", "files")  # in the order in which they run
+MODULES = (
+    "crash_points",
+    "kills",
+    "races",
+    "damages",
+    "environments",
+    "rows",
+    "files",
+)  # in the order in which they run
 
 
 def table(found: Mapping[str, Mapping[str, int]], wrong: Mapping[str, Sequence[str]]) -> str:
