@@ -80,7 +80,7 @@ class Group(click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:
         """Find the command and run it."""
-        with shown_errors():
+        with shown_errors(), one_line_errors():
             return super().invoke(ctx)
 
 
@@ -192,6 +192,8 @@ def one_line_errors(options: Iterable[str] = ()) -> Iterator[None]:
     remedy = f"give a smaller {less}" if less else "close other programs, or use a machine with more"
     try:
         yield
+    except (click.ClickException, click.Abort, click.exceptions.Exit):  # of a command in a group, told already
+        raise
     except InputError as error:
         raise Failure(str(error)) from None
     except Stopped as ended:

@@ -244,7 +244,7 @@ VARIABLES: dict[str, dict[str, str | None]] = {  # None: not set
     "no column": {"COLUMNS": "0"},
     "columns that are no number": {"COLUMNS": "many"},
     "a dumb terminal": {"TERM": "dumb"},
-    "a terminal of no kind": {"TERM": "nothing-like-it", "FORCE_COLOR": "1"},
+    "a terminal of no kind": {"TERM": "nothing-like-it"},
     "threads that are no number": {"OMP_NUM_THREADS": "many"},
     "a rank that is no number": {"RANK": "first", "WORLD_SIZE": "2"},
     "no other processes": {"WORLD_SIZE": "0"},
