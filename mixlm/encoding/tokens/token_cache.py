@@ -3,11 +3,13 @@
 import fcntl
 import hashlib
 import json
+import multiprocessing
 import os
 import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from errno import EWOULDBLOCK
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -115,13 +117,25 @@ def _alone(entry: Path) -> Iterator[None]:
         entry.mkdir(exist_ok=True)
         descriptor = os.open(entry, os.O_RDONLY)
         try:
-            with suppress(OSError):  # a file system without locks
-                fcntl.flock(descriptor, fcntl.LOCK_EX)
+            _wait_for(descriptor)
             if is_at(descriptor, entry):
                 yield
                 return
         finally:
             os.close(descriptor)
+
+
+def _wait_for(descriptor: int) -> None:
+    """Lock a folder, once nobody else has it.
+
+    Raises:
+        OSError: If this process was started by another one of Python, which may have it, and wait for this one.
+    """
+    if multiprocessing.parent_process() is None:
+        with suppress(OSError):  # a file system without locks
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+    elif not lock(descriptor):
+        raise BlockingIOError(EWOULDBLOCK, "another process fills it")
 
 
 def remove_old(folder: Path, used: Path) -> None:

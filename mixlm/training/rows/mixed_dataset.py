@@ -133,4 +133,4 @@ class EpochSampler(Sampler[int]):
 
     def __iter__(self) -> Iterator[int]:
         """Yield row numbers."""
-        return iter(self.dataset.order()[: len(self)].tolist())
+        return map(int, self.dataset.order()[: len(self)])

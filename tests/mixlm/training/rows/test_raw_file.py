@@ -184,6 +184,19 @@ def test_two_that_begin_at_once_tokenise_once(case):
     assert case.tokenised == []
 
 
+def test_a_process_of_ours_does_not_wait_for_the_one_that_waits_for_it(case, monkeypatch):
+    """As where a program starts processes at its top, and each of those runs it from the beginning."""
+    first = case.read()
+    descriptor = os.open(case.kept[0].parent, os.O_RDONLY)
+    token_cache.lock(descriptor)
+    monkeypatch.setattr(token_cache.multiprocessing, "parent_process", lambda: "parent")
+    assert case.read().train.to_list() == first.train.to_list() and len(case.tokenised) == 4
+    assert case.said[0] == "note: tokenized rows are not kept for the next run (another process fills it)"
+    os.close(descriptor)
+    case.read()
+    assert case.tokenised == []
+
+
 def test_if_a_process_dies_this_one_goes_on(case, monkeypatch):
     first, dead = case.read(), []
     tables = TokenizerPool.tables
