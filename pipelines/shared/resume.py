@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mixlm.errors import InputError
+from pipelines.shared.command import quiet_libraries
 
 
 if TYPE_CHECKING:
@@ -37,7 +38,8 @@ def resume_option(what: str, told: Callable[[Path], Mapping[str, Any]]) -> Calla
         if path is None:
             return
         try:
-            values = {name: value for name, value in told(path).items() if value is not None}
+            with quiet_libraries():
+                values = {name: value for name, value in told(path).items() if value is not None}
         except InputError as error:
             raise click.UsageError(f"--resume {error}", ctx) from None
         ctx.default_map = {**(ctx.default_map or {}), **values}
