@@ -114,6 +114,9 @@ def test_a_run_of_before_its_tokenizer_was_marked_tells_its_tokens_itself(tmp_pa
     values = json.loads(settings.read_text())
     assert SpecialIds(run.ids.eos, **values.pop("mixlm_tokens")) == run.ids
     settings.write_text(json.dumps(values))
+    info = json.loads((tmp_path / "run" / "mixlm.json").read_text())
+    of_before = {name: value for name, value in info.items() if name not in ("checksums", "digest")}
+    (tmp_path / "run" / "mixlm.json").write_text(json.dumps(of_before))
     assert special_ids(AutoTokenizer.from_pretrained(run.path)).present() == []
     tokenizer = open_tokenizer(str(run.path))
     assert special_ids(tokenizer) == run.ids and tokenizer_fingerprint(tokenizer) == run.fingerprint
@@ -204,7 +207,7 @@ def test_a_tokenizer_that_cannot_read_a_text_is_refused(tmp_path):
     make().save_pretrained(tmp_path)
     settings = json.loads((tmp_path / "tokenizer_config.json").read_text())
     (tmp_path / "tokenizer_config.json").write_text(json.dumps({**settings, "tokenizer_class": "T5Tokenizer"}))
-    with pytest.raises(InputError, match="its tokenizer cannot be used"):
+    with pytest.raises(InputError, match="cannot be (used|opened)"):
         open_tokenizer(str(tmp_path))
 
 
