@@ -47,7 +47,8 @@ def serve(address: str) -> dict | None:
     """Fork a process for each call until stdin is closed; returns in each fork what it is to run."""
     atexit.register(leave)  # before all others, so that it is called after them
     for name in LIBRARIES:
-        import_module(name)
+        with contextlib.suppress(ModuleNotFoundError):  # PEFT is an extra
+            import_module(name)
     gc.collect()
     gc.freeze()
     multiprocessing.set_executable(sys.executable)  # passes more than three streams to what it starts
