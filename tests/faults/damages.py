@@ -26,7 +26,7 @@ SHORT = "--max-new-tokens 6"
 READERS = {  # of the files in a folder: commands, each with the files of its result
     "encoded": {
         f"train encoded --model model.yaml --method assorted {TRAIN}": "out/model.safetensors",
-        f"evaluate run encoded --limit 2 {SHORT} --out out.json": "out.json",
+        f"evaluate run encoded --limit 2 {SHORT} --out out.json": "out.jsonl",
         "analyze run encoded --only codes --out out": "out/*.csv",
         "export lm-eval run encoded --out out": "out/*",
         "encode raw.jsonl --model encoded/tokenizer --vqvae encoded/vqvae --shard-rows 16 --out out": "out/*.parquet",
@@ -34,7 +34,7 @@ READERS = {  # of the files in a folder: commands, each with the files of its re
     },
     "run": {
         f"generate run 1+1? --explain {SHORT}": "",
-        f"evaluate run raw.jsonl --limit 2 {SHORT} --out out.json": "out.json",
+        f"evaluate run raw.jsonl --limit 2 {SHORT} --out out.json": "out.jsonl",
         "analyze run encoded --only codes --out out": "out/*.csv",
         "export lm-eval run raw.jsonl --limit 2 --out out": "out/*",
         f"train raw.jsonl --model run --method cot {TRAIN}": "out/model.safetensors",
