@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import pyarrow
 
 
-READS = 64  # of rows in any order, until what they have touched is given back
+READS = 16  # of rows in any order, until what they touched is given back: each maps a dozen pieces of 64 KiB
 _MAPS = Path("/proc/self/maps")
 
 
