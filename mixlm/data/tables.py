@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mixlm.data.many.mapped import Mapped
+from mixlm.data.mapped import Mapped
 from mixlm.errors import InputError
 from vqvae import PARTS
 

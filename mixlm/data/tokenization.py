@@ -1,16 +1,14 @@
 """From samples to token ids. Nothing else calls a tokenizer on user text."""
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import partial
 from itertools import accumulate, count, islice
 from typing import TYPE_CHECKING, Any
 
 from mixlm.data.chat.prompts import chat_prompts, closing_ids
 from mixlm.data.chat.rendering import render_chat, short, where_of
 from mixlm.data.layouts.columns import KNOWN
-from mixlm.data.many.words import Placed
 from mixlm.data.samples import Sample
 from mixlm.data.sentences import split_sentences
 from mixlm.data.tables import COLUMNS, ID_COLUMNS
@@ -19,10 +17,9 @@ from mixlm.errors import InputError
 
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerBase
+    from transformers import BatchEncoding, PreTrainedTokenizerBase
 
 
-Placing = Callable[..., list[Placed]]  # ``place_texts`` of a tokenizer
 _SAMPLES_AT_ONCE = 1000  # of one call of the tokenizer: a call costs as much as many short texts
 _TAKEN = {*COLUMNS, *ID_COLUMNS, *KNOWN}
 
@@ -97,71 +94,64 @@ def _tokenize_apart(tokenizer: "PreTrainedTokenizerBase", sample: Sample) -> lis
 
 
 def _tokenize_block(
-    tokenizer: "PreTrainedTokenizerBase", template: Template, block: Sequence[Sample], place: Placing
+    tokenizer: "PreTrainedTokenizerBase", template: Template, block: Sequence[Sample]
 ) -> Iterator[dict[str, list[int]]]:
     """Yield the ids of the parts of each sample, with end of sequence, and its ``step_lengths``.
 
     P, C and S are tokenised separately, and so is what closes a thought that P opens, at the beginning of S; the step
     lengths sum to the length of C. One call of the tokenizer serves all of a kind.
     """
-    prompts = tokenize_prompts(tokenizer, template, block, place)
+    prompts = tokenize_prompts(tokenizer, template, block)
     closings = [closing_ids(tokenizer, template, prompt) for prompt in prompts]
-    traces = place([template.render_trace(sample) for sample in block])
+    traces = _tokenize_texts(tokenizer, map(template.render_trace, block), return_offsets_mapping=True)
     solving = [template.after_thought if closing else template for closing in closings]
-    solutions = place([own.render_solution(sample) for own, sample in zip(solving, block, strict=True)], False)
-    parts = zip(block, prompts, traces, closings, solutions, strict=True)
-    for sample, prompt, trace, closing, solution in parts:
+    texts = (own.render_solution(sample) for own, sample in zip(solving, block, strict=True))
+    solutions = _tokenize_texts(tokenizer, texts)["input_ids"]
+    ids, offsets = traces["input_ids"], traces["offset_mapping"]
+    parts = zip(block, prompts, ids, offsets, closings, solutions, strict=True)
+    for sample, prompt, trace, places, closing, solution in parts:
         yield {
             "prompt_ids": prompt,
-            "trace_ids": trace.ids,
-            "solution_ids": [*closing, *solution.ids, tokenizer.eos_token_id],
-            "step_lengths": _count_starts(trace.starts, _step_sizes(sample, template.separator)),
+            "trace_ids": trace,
+            "solution_ids": [*closing, *solution, tokenizer.eos_token_id],
+            "step_lengths": _step_lengths(sample, template.separator, places),
         }
 
 
 def tokenize_prompts(
-    tokenizer: "PreTrainedTokenizerBase", template: Template, block: Sequence[Sample], place: Placing | None = None
+    tokenizer: "PreTrainedTokenizerBase", template: Template, block: Sequence[Sample]
 ) -> list[list[int]]:
     """Return what ``tokenize_prompt`` returns for each sample."""
     if template.chat and not template.apart:
         return chat_prompts(tokenizer, template, block)
     if template.chat or any(sample.needs_chat for sample in block):
         return [tokenize_prompt(tokenizer, template, sample) for sample in block]
-    start, texts = starting_ids(tokenizer), [template.render_prompt(sample.question) for sample in block]
-    placed = place(texts, False) if place else place_texts(tokenizer, texts, False)
-    return [[*start, *own.ids] for own in placed]
+    start = starting_ids(tokenizer)
+    texts = (template.render_prompt(sample.question) for sample in block)
+    return [[*start, *ids] for ids in _tokenize_texts(tokenizer, texts)["input_ids"]]
 
 
-def place_texts(tokenizer: "PreTrainedTokenizerBase", texts: Sequence[str], begun: bool = True) -> list[Placed]:
-    """Return the ids of texts, as ``tokenize_text`` has them, and where in its text each begins if ``begun``.
-
-    White space before a word is no beginning: where a token is a space and a word, it begins with the word.
-    """
-    settings = {"add_special_tokens": False, "split_special_tokens": True, "return_attention_mask": False}
-    if not texts:
-        return []
+def _tokenize_texts(tokenizer: "PreTrainedTokenizerBase", texts: Iterable[str], **settings: Any) -> "BatchEncoding":
+    """Return what the tokenizer says of each text, as ``tokenize_text`` has it."""
+    settings |= {"add_special_tokens": False, "split_special_tokens": True, "return_attention_mask": False}
     with _refusing():
-        found = tokenizer([*texts], return_token_type_ids=False, return_offsets_mapping=begun, **settings)
-    if not begun:
-        return [Placed(ids, []) for ids in found["input_ids"]]
-    return [Placed(*own) for own in zip(found["input_ids"], map(_starts, texts, found["offset_mapping"]), strict=True)]
+        return tokenizer([*texts], return_token_type_ids=False, **settings)
 
 
-def _starts(text: str, offsets: Iterable[tuple[int, int]]) -> list[int]:
-    pieces = ((end, text[start:end]) for start, end in offsets)
-    return [end - len(piece.lstrip() or piece) for end, piece in pieces]
-
-
-def _step_sizes(sample: Sample, separator: str) -> list[int]:
-    """Return the characters of each step of a trace: of its list, its lines, or its sentences if it is one line.
+def _step_lengths(sample: Sample, separator: str, offsets: Iterable[tuple[int, int]]) -> list[int]:
+    """Return how many tokens each step of a trace has: of its list, its lines, or its sentences if it is one line.
 
     A token belongs to the step that its first character lies in, white space before a word apart: a token that is a
     separator stands with the step before it, one that is a separating space and a word with the step of the word. Else
     a step would hold the beginning of the next one.
     """
+    text = separator.join(sample.steps)
     if sample.from_text and len(sample.steps) == 1:
-        return [*map(len, split_sentences(separator.join(sample.steps)))]
-    return [len(step) + len(separator) for step in sample.steps]
+        sizes = [*map(len, split_sentences(text))]
+    else:
+        sizes = [len(step) + len(separator) for step in sample.steps]
+    pieces = ((end, text[start:end]) for start, end in offsets)
+    return _count_starts((end - len(piece.lstrip() or piece) for end, piece in pieces), sizes)
 
 
 def _count_starts(starts: Iterable[int], sizes: Sequence[int]) -> list[int]:
@@ -180,7 +170,6 @@ def tokenize_samples(
     template: Template,
     samples: Iterable[Sample],
     numbers: Iterable[int] | None = None,
-    place: Placing | None = None,
 ) -> list[dict[str, Any]]:
     """Return a tokenized row for each sample: its number, the ids, question, answer, and its own further columns.
 
@@ -189,12 +178,10 @@ def tokenize_samples(
         template: Renders the samples.
         samples: The samples.
         numbers: Their numbers; None: 0, 1 and so on.
-        place: A quicker ``place_texts`` of the tokenizer, for many samples.
     """
-    place = place or partial(place_texts, tokenizer)
     samples, numbers, rows = iter(samples), count() if numbers is None else iter(numbers), []
     while block := [*islice(samples, _SAMPLES_AT_ONCE)]:
-        for sample, ids in zip(block, _tokenize_block(tokenizer, template, block, place), strict=True):
+        for sample, ids in zip(block, _tokenize_block(tokenizer, template, block), strict=True):
             about = {"question": sample.question, "answer": sample.answer, **own_columns(sample)}
             rows.append({"row": next(numbers), **ids, **about})
     return rows

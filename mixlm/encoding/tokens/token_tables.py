@@ -10,7 +10,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 import pyarrow
 
-from mixlm.data.many.mapped import Mapped
+from mixlm.data.mapped import Mapped
 from mixlm.data.responses import tell_rules
 from mixlm.data.tables import PARTS, flat_lists
 from mixlm.encoding.tokens.sharding import Shard

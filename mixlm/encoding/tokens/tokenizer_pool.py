@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
-from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,12 +18,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow
 
-from mixlm.data.many.words import Words
 from mixlm.data.reading import RawRows
 from mixlm.data.responses import compile_pattern, count_rules
 from mixlm.data.samples import Sample, try_sample
 from mixlm.data.tables import COLUMNS, row_table
-from mixlm.data.tokenization import place_texts, tokenize_samples
+from mixlm.data.tokenization import tokenize_samples
 from mixlm.encoding.options import EncodingOptions
 from mixlm.encoding.survival import check_survival
 from mixlm.encoding.tokens.sharding import Shard, Sharding
@@ -157,7 +155,6 @@ class _Worker:
         options: EncodingOptions,
     ) -> None:
         self.sources, self.tokenizer, self.template = sources, tokenizer, options.template
-        self.words: Words | None = None  # of the process that tokenises, once it does
         self.skip, self.pattern = options.skip_bad_rows, compile_pattern(options.answer_pattern)
 
     def table(self, split: str, numbers: np.ndarray) -> TokenTable:
@@ -175,8 +172,7 @@ class _Worker:
 
     def _tokenized(self, kept: Sequence[NamedSample]) -> list[dict[str, Any]]:
         samples, numbers = [sample for *_, sample in kept], [number for number, *_ in kept]
-        self.words = self.words or Words(self.tokenizer, partial(place_texts, self.tokenizer))
-        return tokenize_samples(self.tokenizer, self.template, samples, numbers, self.words.of)
+        return tokenize_samples(self.tokenizer, self.template, samples, numbers)
 
     def _without_refused(self, kept: Sequence[NamedSample], error: InputError) -> list[NamedSample]:
         """Leave out the samples that cannot be tokenised, such as chats that the chat template refuses.

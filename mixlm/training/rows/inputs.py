@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mixlm.data.chat.rendering import clock_note
-from mixlm.data.many.mapped import Mapped
+from mixlm.data.mapped import Mapped
 from mixlm.data.samples import CheckName
 from mixlm.data.tables import PARTS, ROWS_AT_ONCE, Row, flat_lists, lists_of, rows_digest
 from mixlm.data.template import Template

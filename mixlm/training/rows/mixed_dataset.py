@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset, Sampler
 
-from mixlm.data.many.mapped import Mapped
+from mixlm.data.mapped import Mapped
 from mixlm.data.tables import Row
 from mixlm.errors import InputError
 from mixlm.methods.base import Method, Progress, Trainable

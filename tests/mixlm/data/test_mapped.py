@@ -7,7 +7,7 @@ import pyarrow
 import pytest
 from datasets import Dataset
 
-from mixlm.data.many.mapped import READS, Mapped
+from mixlm.data.mapped import READS, Mapped
 
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells what is mapped")

@@ -1,1 +1,0 @@
-"""What keeps many rows quick to tokenise and small in memory."""
