@@ -10,7 +10,7 @@ from mixlm.encoding.options import EncodingOptions
 from mixlm.errors import InputError
 from pipelines.shared.command import command, say
 from pipelines.shared.options import (
-    MOST,
+    Count,
     Number,
     answer_pattern_option,
     options_of,
@@ -25,7 +25,7 @@ from vqvae.options import VQVAEModelOptions, VQVAETrainingOptions
 
 
 _option = options_of(EncodingOptions, VQVAEModelOptions, VQVAETrainingOptions)
-_count = click.IntRange(0, MOST)
+_count = Count()
 _SHAPE = (
     *("chunk_length", "compression_rate", "codebook_size", "hidden_size", "num_layers", "num_heads", "code_dim"),
     *("condition_on_prompt", "context", "max_length", "quantizer", "commitment_weight", "warmup_steps"),

@@ -10,7 +10,7 @@ import click
 from mixlm.training.options import CHOICES, LEAST, TrainingOptions
 from pipelines.shared.command import command, say
 from pipelines.shared.options import (
-    MOST,
+    Count,
     Number,
     answer_pattern_option,
     options_of,
@@ -30,7 +30,7 @@ def _option(name: str, help: str, **settings: Any) -> Callable[[Callable[..., No
     if name in CHOICES:
         settings["type"] = click.Choice(CHOICES[name])
     elif name in LEAST:
-        settings["type"] = click.IntRange(LEAST[name], MOST)
+        settings["type"] = Count(LEAST[name])
     return _field(name, help, **settings)
 
 

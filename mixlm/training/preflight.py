@@ -12,6 +12,7 @@ from mixlm.data.template import Template
 from mixlm.errors import InputError
 from mixlm.methods.base import Method
 from mixlm.model.abilities import fault_in_training, packs, pads
+from mixlm.model.lora import left_out
 from mixlm.model.special_tokens import namesakes
 from mixlm.model.thoughts.passes import obstacle
 from mixlm.run import INFO_NAME, load_run
@@ -19,6 +20,7 @@ from mixlm.training.options import TrainingOptions
 
 
 if TYPE_CHECKING:
+    from peft import PeftModel
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 
@@ -123,6 +125,12 @@ def tell_namesakes(tokenizer: "PreTrainedTokenizerBase", new: Sequence[int], say
     if own:
         ours = f"; those of the method are {_listed(added)}" if added else ""
         say(f"note: tokens of the model's own keep their ids and meaning: {_listed(own)}{ours}")
+
+
+def tell_left_out(lm: "PeftModel", say: Callable[[str], None]) -> None:
+    """Tell the user what of a model its adapter does not hold."""
+    if names := left_out(lm):
+        say(f"note: no adapter holds {', '.join(names)} of this model; they stay as they are")
 
 
 def _listed(names: Sequence[str]) -> str:

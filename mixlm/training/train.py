@@ -21,7 +21,7 @@ from mixlm.methods.base import recoded
 from mixlm.model.abilities import context_length
 from mixlm.model.collator import Collator
 from mixlm.model.loading import open_model
-from mixlm.model.lora import add_adapter, left_out, merge_adapter
+from mixlm.model.lora import add_adapter, merge_adapter
 from mixlm.model.soundness import weights_digest
 from mixlm.model.special_tokens import special_ids
 from mixlm.model.thoughts.stop import add_stop, save_stop
@@ -40,6 +40,7 @@ from mixlm.training.preflight import (
     check_start,
     compiling,
     samples_share_rows,
+    tell_left_out,
     tell_namesakes,
     warn_of_schedule,
 )
@@ -146,7 +147,8 @@ class _Finetuning:
         training = self._prepare_rows(context_length(lm.config))
         self._start_latents(lm, training)
         lm = self._adapted(lm)
-        self._say_left_out(lm)
+        if options.lora_rank:
+            tell_left_out(lm, self.say)
         lm.config.use_cache = False
         if options.activation_checkpointing:
             lm.gradient_checkpointing_enable({"use_reentrant": False})
@@ -199,12 +201,6 @@ class _Finetuning:
     def _adapted(self, lm: "PreTrainedModel") -> "PreTrainedModel | PeftModel":
         """Return the model, wrapped in an adapter if one is to be trained."""
         return add_adapter(lm, self.options.lora_rank, self.new_ids) if self.options.lora_rank else lm
-
-    def _say_left_out(self, lm: "PreTrainedModel | PeftModel") -> None:
-        """Say what the adapter does not hold, if there is one."""
-        names = left_out(lm) if self.options.lora_rank else []
-        if names:
-            self.say(f"note: no adapter holds {', '.join(names)} of this model; they stay as they are")
 
     def _describe(self) -> Run:
         """Return the run as far as it is known before training."""

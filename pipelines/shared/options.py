@@ -30,7 +30,20 @@ class Number(click.FloatRange):
         return found
 
 
-MOST = 2**31 - 1  # of what is counted
+class Count(click.IntRange):
+    """A whole number that something can be counted by; help shows the least alone, for nobody asks for the most.
+
+    Args:
+        least: The least.
+    """
+
+    def __init__(self, least: int = 0) -> None:
+        super().__init__(least, 2**31 - 1)
+
+    def _describe_range(self) -> str:
+        return f"x>={self.min}"
+
+
 SEED = click.IntRange(0, MOST_SEEDS - 1)
 Option = Callable[[Callable[..., Any]], Callable[..., Any]]  # what click.option returns
 
@@ -63,7 +76,7 @@ def several(*options: Option) -> Option:
     return add
 
 
-positive, _count = click.IntRange(1, MOST), click.IntRange(0, MOST)
+positive, _count = Count(1), Count()
 _decoding = options_of(GenerationOptions)
 _SHARE = Number(0, 1, min_open=True)
 batch_options = several(

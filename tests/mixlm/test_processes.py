@@ -34,7 +34,12 @@ def advance(step, total, figures):
         os._exit(1)
 
 TRAINERS, learn = [], MixedTrainer.train
-MixedTrainer.train = lambda self, **options: TRAINERS.append(self) or learn(self, **options)
+def watched_train(self, **options):
+    TRAINERS.append(self)
+    seen.clear()  # of what was tried for the memory that it takes
+    return learn(self, **options)
+
+MixedTrainer.train = watched_train
 Collator.__call__ = watched
 data, scratch, out = sys.argv[1:4]
 options = dict(learning_rate=1e-2, steps=7, batch_size=8, scheduler="constant_with_warmup", log_every=1)
