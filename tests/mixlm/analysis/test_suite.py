@@ -86,10 +86,15 @@ def test_a_sweep_over_codes_takes_shares_of_each_samples_own() -> None:
     assert [row["latents"] for row in table] == [0, 1, 1, 2, 2]  # of 2 codes each, halves rounded up
 
 
-def test_the_sweep_holds_other_runs_too() -> None:
+def test_the_sweep_holds_other_runs_too(monkeypatch) -> None:
+    monkeypatch.setattr("mixlm.generation.engine.open_pretrained", lambda *given: model().config)
+
     class Other(type(thought_run())):
         def load_model(self, dtype="auto"):
             return model()
+
+        def tokenizer(self):
+            return TOKENIZER
 
     other = Other(**vars(thought_run()) | {"method_options": {"stages": 2, "thoughts_per_step": 1}})
     (finding,) = analyze(Case(engine(thought_run()), ROWS, OPTIONS, others=[other]), ["sweep"])
@@ -142,7 +147,7 @@ def test_a_wrong_name_is_told_before_anything_is_opened_or_made(tmp_path, argume
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--endpoint", "http://127.0.0.1:9"], "no server answers"),
+        (["--endpoint", "http://127.0.0.1:9"], "nothing to analyse; needs the model itself"),
         (["--only", "codes"], "codes: the rows have no codes; give the encoded dataset"),
         (
             ["--only", "sweep", "--endpoint", "http://127.0.0.1:9", "--served-model", "run"],

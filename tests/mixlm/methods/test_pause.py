@@ -38,5 +38,5 @@ def test_another_number_of_pauses_at_inference_is_refused() -> None:
 
 
 def test_a_negative_number_of_pauses_is_refused() -> None:
-    with pytest.raises(InputError, match="method option 'count': -1 does not fit; give 0 or more"):
+    with pytest.raises(InputError, match="method option 'count': -1 does not fit; give a whole number from 0"):
         build_method("pause", {"count": -1})

@@ -80,7 +80,7 @@ def test_a_hash_is_of_the_texts_of_the_steps() -> None:
     method = bound("hashed-codes")
     texts = [[11, 12, 13], [14, 15], [16, 17, 18, 19]]
     assert [text for _, text in method.chunks(STEPS)] == texts
-    assert method.recode([STEPS]) == [[*map(method.hash, texts)]]
+    assert [*method.recode([STEPS])] == [[*map(method.hash, texts)]]
     assert method.hash([11, 12, 13]) != method.hash([11, 12])
 
 

@@ -197,7 +197,7 @@ def test_an_encoding_is_done_when_its_manifest_says_so(plan):
     assert not part.done()
     part.finished.parent.mkdir(parents=True)
     for manifest, done in (({"complete": False}, False), ({}, False), ({"complete": True}, True)):
-        part.finished.write_text(json.dumps(manifest))
+        part.finished.write_text(json.dumps({"format_version": 1, **manifest}))
         assert part.done() is done
 
 

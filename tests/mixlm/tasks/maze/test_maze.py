@@ -133,15 +133,15 @@ def test_splits_together_hold_every_maze_once(monkeypatch):
     ("options", "message"),
     [
         ({"room_rows": 0}, "--room-rows 0: give 1 or more"),
-        ({"room_size": -1}, "--room-size -1: give 1 or more"),
+        ({"room_size": 0}, "--room-size 0: give 1 or more"),
         ({"room_size": 9}, "--room-size 9: the maze has 29 x 29 cells, at most 26 a side can be named"),
         ({"doors": 7}, "--doors 7: 9 rooms of 81 cells take 0 to 6; give more rooms"),
         ({"room_rows": 1, "room_columns": 2}, "--doors 3: 2 rooms of 18 cells take 0 to 1; give more rooms"),
         ({"room_rows": 1, "room_size": 1, "doors": 2}, "--doors 2: 3 rooms of 3 cells take 0 to 1"),
-        ({"doors": -1}, "--doors -1: 9 rooms"),
+        ({"doors": -1}, "--doors -1: give a whole number from 0"),
         ({"room_rows": 1, "room_columns": 1, "room_size": 1, "doors": 0, "needed": 0}, "one cell cannot hold"),
         ({"needed": 4}, "--needed 4: there are 3 doors; give 0 to 3"),
-        ({"needed": -1}, "--needed -1: there are 3 doors; give 0 to 3"),
+        ({"needed": -1}, "--needed -1: give a whole number from 0"),
         ({"loops": 1.5}, "--loops 1.5: a chance; give 0 to 1"),
     ],
 )

@@ -162,7 +162,7 @@ def test_rows_are_what_they_were_when_results_were_published():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"extra_edges": -1}, "--extra-edges -1: give 0 or more"),
+        ({"extra_edges": -1}, "--extra-edges -1: give a whole number from 0"),
         ({"min_path": 2}, "--min-path 2 and --max-path 6: give 3 or more"),
         ({"min_nodes": 9}, "--min-nodes 9 and --max-nodes 28: give 10 or more"),
         ({"min_nodes": 10, "max_nodes": 13}, "--max-path 6: graphs of --max-nodes 13 have room for 4; give that, or"),
