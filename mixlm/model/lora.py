@@ -57,6 +57,8 @@ def add_adapter(
         task_type="CAUSAL_LM",
     )
     adapted = get_peft_model(model, config)
+    config.target_modules = sorted(config.target_modules)  # PEFT's set is written in another order by every process
+    config.exclude_modules = sorted(without) or None
     _compute_as_the_model_does(adapted)
     return adapted
 

@@ -74,6 +74,10 @@ class Sums:
         batch = torch.stack([part.double() for part in parts])
         self.values = batch if self.values is None else self.values + batch
 
+    def so_far(self, device: torch.device) -> torch.Tensor:
+        """Return the sums, (5,)."""
+        return torch.zeros(5, dtype=torch.double, device=device) if self.values is None else self.values
+
     def figures(self, accelerator: "Accelerator | None" = None) -> dict[str, float]:
         """Return ``latent_loss``, ``latent_accuracy`` and ``text_loss`` over all processes, and start again.
 

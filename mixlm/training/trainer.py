@@ -139,6 +139,15 @@ class MixedTrainer(QuietTrainer):
         group = self.optimizer.param_groups[0]
         return rates | {self.new_rows.rate * group["lr"] / group["initial_lr"]}
 
+    def sums_so_far(self) -> torch.Tensor:
+        """Return the sums of the losses of latents and text, too."""
+        return torch.cat([super().sums_so_far(), self.mixed_loss.sums[True].so_far(self.args.device)])
+
+    def take_sums(self, sums: torch.Tensor) -> None:
+        """Go on with such sums."""
+        super().take_sums(sums)
+        self.mixed_loss.sums[True].values = sums[1:].to(self.args.device)
+
     def log(self, logs: dict[str, float], *args: Any, **kwargs: Any) -> None:
         """Add to a log line the losses of latents and text, and how far the new rows have come."""
         training = "loss" in logs

@@ -159,3 +159,4 @@ def test_the_curve_goes_on_across_interruptions(tmp_path: Path) -> None:
     assert [line["step"] for line in cut] == [50, 100] and [line["step"] for line in curve] == [50, 100]
     assert curve[0] == cut[0] and curve[1]["seconds"] > curve[0]["seconds"] > 0
     assert {"loss", "learning_rate", "tokens_per_second", "reconstruction"} <= curve[1].keys()
+    assert curve[1]["loss"] == cut[1]["loss"]  # of the 50 steps, of which 20 were made again

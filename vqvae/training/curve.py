@@ -4,14 +4,20 @@ import json
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import torch
 from transformers import TrainerCallback, TrainerState, TrainingArguments
 
 from vqvae.atomic_files import to_disk, whole_file
 
 
+if TYPE_CHECKING:
+    from vqvae.training.trainer_base import QuietTrainer
+
+
 CURVE = "curve.jsonl"  # in the folder of the model
+LINE = "line.json"  # in a checkpoint
 
 
 def read_curve(path: Path) -> list[dict[str, Any]]:
@@ -65,3 +71,27 @@ class Curve(TrainerCallback):
     def keep(self) -> None:
         """Wait until what was logged is on disk."""
         to_disk(self.path)
+
+
+class OpenLine(TrainerCallback):
+    """Keeps in checkpoints what is summed up for the next line of figures: transformers would begin it anew.
+
+    Args:
+        trainer: Who sums up.
+    """
+
+    def __init__(self, trainer: "QuietTrainer") -> None:
+        self.trainer = trainer
+
+    def on_train_begin(self, args: TrainingArguments, state: TrainerState, *rest: Any, **more: Any) -> None:
+        """Go on with the line in which the checkpoint was written; those of earlier versions kept none."""
+        path = Path(args.output_dir) / f"checkpoint-{state.global_step}" / LINE
+        if state.global_step and path.is_file():
+            line = json.loads(path.read_text(encoding="utf-8"))
+            self.trainer._globalstep_last_logged = line["begun"]
+            self.trainer.take_sums(torch.tensor(line["sums"], dtype=torch.float64))
+
+    def keep(self, checkpoint: Path, sums: torch.Tensor) -> None:
+        """Write down what each process goes on with."""
+        line = {"begun": self.trainer._globalstep_last_logged, "sums": sums.tolist()}
+        (checkpoint / LINE).write_text(json.dumps(line) + "\n", encoding="utf-8")

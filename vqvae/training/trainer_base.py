@@ -29,7 +29,7 @@ from vqvae.training.checkpoints import (
     seal_checkpoint,
     written,
 )
-from vqvae.training.curve import CURVE, Curve
+from vqvae.training.curve import CURVE, Curve, OpenLine
 
 
 def base_arguments(
@@ -106,8 +106,9 @@ class QuietTrainer(Trainer):
     ) -> None:
         self.keeping, self.say = Keeping(pace), say
         self.folder = Path(settings["args"].output_dir)
-        self.curve = Curve(self.folder.parent / CURVE)
-        super().__init__(callbacks=[*callbacks, _AdvanceCallback(advance), self.curve, self.keeping], **settings)
+        self.curve, self.line = Curve(self.folder.parent / CURVE), OpenLine(self)
+        own = [_AdvanceCallback(advance), self.curve, self.line, self.keeping]
+        super().__init__(callbacks=[*callbacks, *own], **settings)
         self.remove_callback(PrinterCallback)
         self.losses: list[torch.Tensor] = []  # of the step that is being made
         self.tokens, self.logged = 0, time.monotonic()
@@ -169,6 +170,14 @@ class QuietTrainer(Trainer):
             self.tokens, self.logged = 0, now
         super().log(logs, *args, **kwargs)
 
+    def sums_so_far(self) -> torch.Tensor:
+        """Return what this process sums up for the next line of figures, (sums,); a stage has more of them."""
+        return self._tr_loss.detach()[None]
+
+    def take_sums(self, sums: torch.Tensor) -> None:
+        """Go on with such sums."""
+        self._tr_loss = sums[0].to(self._tr_loss)
+
     def _get_grad_norm(self, model: nn.Module, grad_norm: torch.Tensor | float | None = None) -> torch.Tensor | float:
         """Look at the norm of a step's gradients, and at its losses, before the optimizer does."""
         norm = super()._get_grad_norm(model, grad_norm=grad_norm)
@@ -199,8 +208,10 @@ class QuietTrainer(Trainer):
         self.accelerator.wait_for_everyone()
         with self._drafted(), written(path):
             super()._save_checkpoint(*args, **kwargs)
+            sums = self.accelerator.reduce(self.sums_so_far(), "mean")
             self.accelerator.wait_for_everyone()
             if self.is_world_process_zero():
+                self.line.keep(draft / path.name, sums)
                 self.curve.keep()  # a checkpoint that is there has the curve that led to it
                 seal_checkpoint(draft / path.name)
                 settle(draft / path.name, path)

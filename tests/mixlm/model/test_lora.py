@@ -1,3 +1,4 @@
+import json
 import sys
 from pathlib import Path
 
@@ -87,6 +88,13 @@ def test_a_head_beside_a_nested_language_model_is_merged_as_it_was_trained(tied:
     trained = logits_of(adapted)
     assert len(adapter_rows(adapted)) == (1 if tied else 2)
     torch.testing.assert_close(logits_of(merge_adapter(adapted)), trained, rtol=1e-4, atol=1e-4)
+
+
+def test_what_an_adapter_is_of_is_written_in_one_order(tmp_path: Path) -> None:
+    pytest.importorskip("peft")
+    add_adapter(random_lm("llama"), 2, NEW).save_pretrained(tmp_path)
+    names = json.loads((tmp_path / "adapter_config.json").read_text(encoding="utf-8"))["target_modules"]
+    assert names == sorted(names) and len(names) > 7
 
 
 @pytest.mark.parametrize("tied", [True, False])

@@ -23,6 +23,7 @@ from tests.interruption import Interrupted, interrupt_at
 from tests.tiny_data import CODEBOOK, RATE, write_encoded, write_raw, write_scratch
 from vqvae import ChunkVQVAE, ChunkVQVAEConfig
 from vqvae.options import PAPERS_CODES
+from vqvae.training.curve import CURVE, read_curve
 
 
 OPTIONS = TrainingOptions(
@@ -113,12 +114,20 @@ def test_a_resumed_run_equals_an_uninterrupted_one(
     stop: int, start: str, encoded: Path, scratch: Path, tmp_path: Path
 ) -> None:
     """Five steps are an epoch: stopped within the first, at its end, and within the second."""
-    options = replace(OPTIONS, steps=9, save_every=1, new_token_start=start)
+    options = replace(OPTIONS, steps=9, save_every=1, log_every=4, new_token_start=start)
     train(encoded, scratch, tmp_path / "whole", options)
     with pytest.raises(Interrupted):
         train(encoded, scratch, tmp_path / "parts", options, advance=interrupt_at(stop + 1))
     train(encoded, scratch, tmp_path / "parts", options)
     assert_same_weights(tmp_path / "whole", tmp_path / "parts")
+    curves = [untimed(read_curve(tmp_path / name / CURVE)) for name in ("whole", "parts")]
+    assert curves[0] == curves[1] and [line["step"] for line in curves[0]] == [4, 8]
+
+
+def untimed(curve: list[dict]) -> list[dict]:
+    """Return lines of figures without what the clock tells."""
+    timed = ("seconds", "tokens_per_second")
+    return [{name: value for name, value in line.items() if name not in timed} for line in curve]
 
 
 def test_layout_and_accumulation_do_not_change_what_is_learned(encoded: Path, scratch: Path, tmp_path: Path) -> None:
