@@ -5,7 +5,6 @@ behind, and the next one that writes the same takes it over.
 """
 
 import fcntl
-import hashlib
 import os
 import shutil
 import time
@@ -14,6 +13,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TextIO
 
+from vqvae.checksums import sha256_of
 from vqvae.errors import InputError
 
 
@@ -184,7 +184,6 @@ def is_at(descriptor: int, path: Path) -> bool:
 def checksum(path: str | Path) -> str:
     """Return the SHA-256 of a file as hexadecimal digits; an ``InputError`` if it cannot be read."""
     try:
-        with open(path, "rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        return sha256_of(path)
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror}") from None

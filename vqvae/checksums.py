@@ -52,6 +52,11 @@ def file_sum(path: Path) -> str:
 
 @lru_cache(maxsize=4096)
 def _file_sum(path: str, state: tuple[int, ...]) -> str:
+    return sha256_of(path)
+
+
+def sha256_of(path: str | Path) -> str:
+    """Read a file and return its SHA-256 as hexadecimal digits; an ``OSError`` if it cannot be read."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

@@ -156,6 +156,7 @@ def kept_bytes(lm: "PreTrainedModel", batch: dict[str, torch.Tensor], bf16: bool
     held, own = {}, {weight.untyped_storage().data_ptr() for weight in (*lm.parameters(), *lm.buffers())}
 
     def keep(tensor: torch.Tensor) -> torch.Tensor:
+        """Note a tensor by its storage, which others may share."""
         storage = tensor.untyped_storage()
         if storage.data_ptr() not in own:
             held[storage.data_ptr()] = storage.nbytes()

@@ -169,6 +169,7 @@ def _ended_in_one_line() -> Iterator[None]:
     """Let the system's request to end a process end a command as Ctrl-C does: what it began to write is removed."""
 
     def end(signum: int, frame: FrameType | None) -> None:
+        """End what runs."""
         raise Stopped("ended by the system", signum)
 
     if threading.current_thread() is not threading.main_thread():

@@ -14,6 +14,7 @@ RAW = ("1e999", "NaN", "9" * 5000, r'"\ud800"', "[" * 100_000 + "]" * 100_000, '
 _MARK = "@raw@"
 TRAIN = ("train", "encoded", "--method", "cot", "--model", "model.yaml", "--steps", "1", "--batch-size", "4", *OUT)
 ASK = ("generate", "run", "2 + 2 = ?", "--max-new-tokens", "2")
+LEARN_LATENTS = tuple("assorted" if word == "cot" else word for word in TRAIN)
 EDITED = {  # the file, by its path from the folder of all, and calls that read it
     "run/mixlm.json": (
         ASK,
@@ -27,57 +28,14 @@ EDITED = {  # the file, by its path from the folder of all, and calls that read 
     "run/vqvae/config.json": ((*ASK, "--explain"),),
     "run/vqvae/usage.json": ((*ASK, "--explain"),),
     "encoded/manifest.json": (
-        (
-            "train",
-            "encoded",
-            "--method",
-            "cot",
-            "--model",
-            "model.yaml",
-            "--steps",
-            "1",
-            "--batch-size",
-            "4",
-            "--out",
-            "rows.out",
-        ),
+        TRAIN,
         ("evaluate", "run", "encoded", "--limit", "1", "--max-new-tokens", "1"),
     ),
     "encoded/vqvae/config.json": (
         ("encode", "raw.jsonl", "--model", "model.yaml", "--vqvae", "encoded/vqvae", "--out", "rows.out"),
     ),
-    "encoded/vqvae/usage.json": (
-        (
-            "train",
-            "encoded",
-            "--method",
-            "assorted",
-            "--model",
-            "model.yaml",
-            "--steps",
-            "1",
-            "--batch-size",
-            "4",
-            "--out",
-            "rows.out",
-        ),
-    ),
-    "encoded/tokenizer/tokenizer.json": (
-        (
-            "train",
-            "encoded",
-            "--method",
-            "cot",
-            "--model",
-            "model.yaml",
-            "--steps",
-            "1",
-            "--batch-size",
-            "4",
-            "--out",
-            "rows.out",
-        ),
-    ),
+    "encoded/vqvae/usage.json": (LEARN_LATENTS,),
+    "encoded/tokenizer/tokenizer.json": (TRAIN,),
 }
 
 

@@ -192,6 +192,7 @@ def _told_once(line: str, say: Callable[[str], None]) -> Advance:
     waiting = [line]
 
     def advance(*progress: object) -> None:
+        """Take note that work has begun."""
         while waiting:
             say(waiting.pop())
 
