@@ -15,6 +15,7 @@ from mixlm.data.values import read_json
 from mixlm.encoding.manifest import read_manifest
 from mixlm.errors import InputError
 from vqvae.atomic_files import checksum
+from vqvae.checksums import sealed, unsealed
 from vqvae.options import PAPERS_CODES
 
 
@@ -52,14 +53,21 @@ def read_results(path: Path) -> list[Result]:
     results = []
     for number, line in enumerate(whole_lines(path), 1):
         try:
-            result = read_json(line)
+            result = read_record(line)
             result["label"], result["seed"], result["identity"], result["modes"]
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError) as error:
             raise InputError(
-                f"{path}:{number}: is no result of a cell; delete the line to run its cell again"
+                f"{path}:{number}: is no result of a cell, or not as it was written ({error}); delete the line to run "
+                "its cell again"
             ) from None
         results.append(result)
     return results
+
+
+def read_record(line: str) -> dict[str, Any]:
+    """Return what ``append_line`` wrote; a ``ValueError`` if it is none, or has changed."""
+    read_json(line)  # refuses what no program of ours writes, such as brackets without end
+    return unsealed(line)
 
 
 def lines_of(path: Path) -> list[str]:
@@ -75,8 +83,8 @@ def whole_lines(path: Path) -> list[str]:
 
 
 def append_line(path: Path, record: Mapping[str, Any]) -> None:
-    """Add one JSON line to ``path``, in the place of one that a killed process has not finished, and on disk."""
-    line = json.dumps(record, ensure_ascii=False) + "\n"
+    """Add one JSON line with a digest to ``path``, in the place of one that a killed process has not finished, and on disk."""
+    line = json.dumps(sealed(record), ensure_ascii=False) + "\n"
     path.parent.mkdir(parents=True, exist_ok=True)
     with open(path, "ab", buffering=0) as file:
         fcntl.flock(file, fcntl.LOCK_EX)

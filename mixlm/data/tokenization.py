@@ -1,9 +1,10 @@
 """From samples to token ids. Nothing else calls a tokenizer on user text."""
 
 import json
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from itertools import accumulate, count, islice
+from itertools import accumulate, count, islice, pairwise
 from typing import TYPE_CHECKING, Any
 
 from mixlm.data.chat.prompts import chat_prompts, closing_ids
@@ -138,7 +139,7 @@ def _tokenize_texts(tokenizer: "PreTrainedTokenizerBase", texts: Iterable[str], 
         return tokenizer([*texts], return_token_type_ids=False, **settings)
 
 
-def _step_lengths(sample: Sample, separator: str, offsets: Iterable[tuple[int, int]]) -> list[int]:
+def _step_lengths(sample: Sample, separator: str, offsets: Sequence[tuple[int, int]]) -> list[int]:
     """Return how many tokens each step of a trace has: of its list, its lines, or its sentences if it is one line.
 
     A token belongs to the step that its first character lies in, white space before a word apart: a token that is a
@@ -150,19 +151,15 @@ def _step_lengths(sample: Sample, separator: str, offsets: Iterable[tuple[int, i
         sizes = [*map(len, split_sentences(text))]
     else:
         sizes = [len(step) + len(separator) for step in sample.steps]
-    pieces = ((end, text[start:end]) for start, end in offsets)
-    return _count_starts((end - len(piece.lstrip() or piece) for end, piece in pieces), sizes)
 
+    def start_of(place: tuple[int, int]) -> int:
+        """Return where a token begins, white space before its word apart."""
+        piece = text[place[0] : place[1]]
+        return place[1] - len(piece.lstrip() or piece)
 
-def _count_starts(starts: Iterable[int], sizes: Sequence[int]) -> list[int]:
-    """Return how many tokens begin within each of parts of ``sizes`` characters; those beyond are the last one's."""
-    ends = [*accumulate(sizes)]
-    lengths, step = [0] * len(ends), 0
-    for start in starts:
-        while step < len(ends) - 1 and start >= ends[step]:
-            step += 1
-        lengths[step] += 1
-    return lengths
+    # places only rise, so those where steps end are found without a look at all of them
+    ends = [bisect_left(offsets, end, key=start_of) for end in accumulate(sizes[:-1])]
+    return [end - start for start, end in pairwise([0, *ends, len(offsets)])] if sizes else []
 
 
 def tokenize_samples(

@@ -7,8 +7,7 @@ from pathlib import Path
 from threading import Lock
 from typing import Any
 
-from mixlm.comparison.results import append_line, whole_lines
-from mixlm.data.values import read_json
+from mixlm.comparison.results import append_line, read_record, whole_lines
 from mixlm.errors import InputError
 
 
@@ -82,8 +81,10 @@ class Attempts:
 
 def _read(path: Path, number: int, line: str) -> dict[str, Any]:
     try:
-        record = read_json(line)
+        record = read_record(line)
         record["part"], record["seconds"] + record["cpu_seconds"]
-    except (ValueError, KeyError, TypeError):
-        raise InputError(f"{path}:{number}: is no attempt of mixlm compare; delete this line") from None
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(
+            f"{path}:{number}: is no attempt of mixlm compare, or not as it was written ({error}); delete this line"
+        ) from None
     return record

@@ -64,9 +64,13 @@ class Curve(TrainerCallback):
         """Add a line; the summary that transformers logs in the end is no point of a curve."""
         if not state.is_world_process_zero or not logs or "train_runtime" in logs:
             return
-        line = {"step": state.global_step, "seconds": round(self.clock() - self.start, 3), **logs}
+        line = {"step": state.global_step, "seconds": round(self.seconds(), 3), **logs}
         with open(self.path, "a", encoding="utf-8") as file:
             file.write(json.dumps(line, default=float) + "\n")
+
+    def seconds(self) -> float:
+        """Return how many seconds it has trained, interruptions apart."""
+        return self.clock() - self.start
 
     def keep(self) -> None:
         """Wait until what was logged is on disk."""

@@ -162,12 +162,14 @@ class QuietTrainer(Trainer):
         return inputs["input_ids"].numel() if mask is None else int(mask.sum())
 
     def log(self, logs: dict[str, float], *args: Any, **kwargs: Any) -> None:
-        """Add to the line of a training step how many tokens there are a second."""
+        """Add to the line of a training step how many tokens there are a second, to the last one how many seconds."""
         if "loss" in logs:
             now = time.monotonic()
             seconds = max(now - self.logged, 1e-9)
             logs["tokens_per_second"] = self.tokens * self.args.world_size / seconds
             self.tokens, self.logged = 0, now
+        if "train_runtime" in logs:
+            logs["train_runtime"] = self.curve.seconds()  # transformers knows those of this call alone
         super().log(logs, *args, **kwargs)
 
     def sums_so_far(self) -> torch.Tensor:

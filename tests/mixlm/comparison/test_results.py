@@ -16,6 +16,7 @@ from mixlm.comparison.results import (
     surroundings,
 )
 from mixlm.errors import InputError
+from vqvae.checksums import unsealed
 
 
 LEAST = {"label": "cot", "seed": 0, "identity": "abc", "modes": {}}
@@ -39,6 +40,20 @@ def test_a_line_ends_where_json_ends_it(tmp_path, text):
     assert [one["label"] for one in read_results(tmp_path / "results.jsonl")] == [text, text]
     (tmp_path / "empty.jsonl").touch()
     assert read_results(tmp_path / "empty.jsonl") == []
+
+
+def test_a_digit_that_changed_is_told_with_its_line(tmp_path):
+    path = tmp_path / "results.jsonl"
+    for seed in range(2):
+        append_line(path, LEAST | {"seed": seed, "loss": seed + 0.25})
+    path.write_text(path.read_text().replace("1.25", "1.35"))
+    with pytest.raises(InputError, match=r"results.jsonl:2: .*changed since.*delete the line"):
+        read_results(path)
+
+
+def test_a_line_of_before_lines_had_digests_is_read(tmp_path):
+    (tmp_path / "results.jsonl").write_text(json.dumps(LEAST) + "\n")
+    assert read_results(tmp_path / "results.jsonl") == [LEAST]
 
 
 def test_right_answers_of_single_samples_are_a_digit_each():
@@ -81,7 +96,7 @@ def test_an_added_line_is_whole_even_between_threads(tmp_path):
     lines = [{"number": number, "text": "ä" * 5000} for number in range(40)]
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda line: append_line(path, line), lines))
-    read = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    read = [unsealed(line) for line in path.read_text(encoding="utf-8").splitlines()]
     assert sorted(read, key=lambda line: line["number"]) == lines
 
 
