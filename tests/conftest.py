@@ -105,6 +105,14 @@ def _random_model(config, seed: int):
         return AutoModelForCausalLM.from_config(config).eval()
 
 
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory):
+    """A finished run of a tiny random model with codes, which the tests of one module share."""
+    from tests.tiny_runs import saved_run
+
+    return saved_run(tmp_path_factory.mktemp("runs") / "run")
+
+
 @pytest.fixture
 def two_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
     """A machine on which transformers' trainer, started as one process, finds two GPUs."""

@@ -110,8 +110,8 @@ def saved_run(path: Path, method: str = "assorted") -> Run:
     return run
 
 
-def write_encoded_for(path: Path, tokenizer: PreTrainedTokenizerFast, train: int, valid: int) -> None:
-    """An encoded dataset of sums, with codes that nothing learned."""
+def write_encoded_for(path: Path, tokenizer: PreTrainedTokenizerFast, train: int, valid: int) -> Path:
+    """An encoded dataset of sums, with codes that nothing learned; returns its folder."""
     path.mkdir(parents=True, exist_ok=True)
     shards = {}
     for split, count in (("train", train), ("valid", valid)):
@@ -124,3 +124,4 @@ def write_encoded_for(path: Path, tokenizer: PreTrainedTokenizerFast, train: int
     shape = {"chunk_length": 2, "compression_rate": 2, "codebook_size": CODES}
     fixed = {"format_version": MANIFEST_VERSION, "complete": True, "fingerprint": tokenizer_fingerprint(tokenizer)}
     write_manifest(path, {**fixed, **shape, "template": Template().to_dict(), "shards": shards})
+    return path

@@ -83,7 +83,7 @@ def whole_lines(path: Path) -> list[str]:
 
 
 def append_line(path: Path, record: Mapping[str, Any]) -> None:
-    """Add one JSON line with a digest to ``path``, in the place of one that a killed process has not finished, and on disk."""
+    """Add one JSON line, sealed, to ``path``, in the place of one that was not finished, and bring it to disk."""
     line = json.dumps(sealed(record), ensure_ascii=False) + "\n"
     path.parent.mkdir(parents=True, exist_ok=True)
     with open(path, "ab", buffering=0) as file:

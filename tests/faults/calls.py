@@ -9,7 +9,8 @@ import signal
 import sys
 import tempfile
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
 from typing import NamedTuple
@@ -67,6 +68,20 @@ def load_libraries() -> None:
         import_module(f"pipelines.{name}")
     gc.collect()
     gc.freeze()
+
+
+@contextmanager
+def own_place() -> Iterator[Path]:
+    """Import the libraries, and yield a folder for all that commands write, their caches included."""
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ["HF_HOME"], os.environ["XDG_CACHE_HOME"] = f"{folder}/hub", f"{folder}/cache"
+        load_libraries()
+        yield Path(folder)
+
+
+def tell(wrong: str, what: str) -> None:
+    """Show what went wrong at once."""
+    print(f"{wrong}: {what}", flush=True)
 
 
 def call(*arguments: object, folder: Path, seconds: float = SECONDS) -> Ending:

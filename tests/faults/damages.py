@@ -4,19 +4,15 @@ A command must tell damage in one line that names the file, or do what it does w
 commands that do something else without a word, end in a traceback, hang, or tell damage in another way.
 """
 
-import os
-import random
 import re
 import shutil
-import tempfile
-import time
-from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 from mixlm.damage import RECORDS
-from tests.faults.calls import Ending, call, fork, load_libraries
+from tests.faults.calls import Ending, call, fork, own_place, tell
+from tests.faults.tries import try_mixed
 
 
 SHAPE = "--codebook-size 4 --hidden-size 16 --num-layers 1 --num-heads 2 --code-dim 4 --steps 4 --shard-rows 16"
@@ -188,21 +184,9 @@ def steady(content: bytes) -> bytes:
 
 def run(budget: float | None, most: int | None = None) -> dict[str, int]:
     """Try damages for at most ``budget`` minutes, or at most ``most`` of them, in an order that mixes all."""
-    counts: Counter[str] = Counter()
-
-    def report(wrong: str, what: str) -> None:
-        print(f"{wrong}: {what}", flush=True)
-
-    with tempfile.TemporaryDirectory() as folder:
-        os.environ["HF_HOME"], os.environ["XDG_CACHE_HOME"] = f"{folder}/hub", f"{folder}/cache"
-        load_libraries()
-        trial = Trial(Path(folder), report)
+    with own_place() as folder:
+        trial = Trial(folder, tell)
         todo = trial.all()
-        random.Random(0).shuffle(todo)
-        until = time.monotonic() + 60 * (budget or MINUTES)
-        for one in todo[:most]:
-            if time.monotonic() > until:
-                break
-            counts[trial.run(*one)] += 1
+        counts = try_mixed(todo, lambda one: trial.run(*one), budget or MINUTES, most)
     about = {"damages": counts.total(), "of all": len(todo), "told": counts["told"], "same result": counts["same"]}
     return about | {name: counts[name] for name in WRONG}

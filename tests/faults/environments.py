@@ -5,19 +5,15 @@ another, and those that fail and yet change what was there.
 """
 
 import os
-import random
 import re
 import shutil
 import subprocess
 import sys
-import tempfile
-import time
-from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from tests.faults.calls import SECONDS, Ending, fork, load_libraries
+from tests.faults.calls import SECONDS, Ending, fork, own_place, tell
 from tests.faults.damages import ENCODE, SHORT, steady
 from tests.faults.surroundings import (
     AROUND,
@@ -32,6 +28,7 @@ from tests.faults.surroundings import (
     place,
     reopen,
 )
+from tests.faults.tries import try_mixed
 
 
 ROOT = Path(__file__).parents[2]
@@ -242,22 +239,10 @@ def process(
 
 def run(budget: float | None, most: int | None = None, only: str = "") -> dict[str, int]:
     """Make calls for at most ``budget`` minutes, or at most ``most`` of them, in an order that mixes all."""
-    counts: Counter[str] = Counter()
-
-    def report(wrong: str, what: str) -> None:
-        print(f"{wrong}: {what}", flush=True)
-
-    with tempfile.TemporaryDirectory() as folder:
-        os.environ["HF_HOME"], os.environ["XDG_CACHE_HOME"] = f"{folder}/hub", f"{folder}/cache"
-        load_libraries()
-        trial = Trial(Path(folder), report)
-        todo = [odd for odd in all_calls() if re.search(only, f"{odd.kind}: {odd.line}")]
-        random.Random(0).shuffle(todo)
-        until = time.monotonic() + 60 * (budget or MINUTES)
-        for odd in todo[:most]:
-            if time.monotonic() > until:
-                break
-            counts[trial.run(odd)] += 1
+    todo = [odd for odd in all_calls() if re.search(only, f"{odd.kind}: {odd.line}")]
+    with own_place() as folder:
+        trial = Trial(folder, tell)
+        counts = try_mixed(todo, trial.run, budget or MINUTES, most)
         reopen(trial.place)
     about = {"calls": counts.total(), "of all": len(todo), "worked": counts["worked"], "told": counts["told"]}
     return about | {"skipped": counts["skipped"]} | {name: counts[name] for name in WRONG}

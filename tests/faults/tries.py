@@ -1,8 +1,10 @@
 """What a file of some kind is given to, and what is to come of it."""
 
 import random
-from collections.abc import Mapping
-from typing import Literal, NamedTuple
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping
+from typing import Any, Literal, NamedTuple
 
 
 class Try(NamedTuple):
@@ -25,6 +27,24 @@ class Try(NamedTuple):
     named: str = ""
     rows: int | None = None
     first: tuple[str, ...] = ()
+
+
+def try_mixed(todo: list, attempt: Callable[[Any], str], minutes: float, most: int | None = None) -> Counter[str]:
+    """Make attempts in an order that mixes all, so that a part of them is a sample; returns the counts of their ends.
+
+    Args:
+        todo: What to attempt, each.
+        attempt: Attempts one; returns what came of it.
+        minutes: When to stop.
+        most: How many at most; None: all.
+    """
+    counts: Counter[str] = Counter()
+    until = time.monotonic() + 60 * minutes
+    for one in random.Random(0).sample(todo, len(todo))[:most]:
+        if time.monotonic() > until:
+            break
+        counts[attempt(one)] += 1
+    return counts
 
 
 CONVERT = ("data", "convert")

@@ -15,19 +15,12 @@ from mixlm.run import base_run
 from pipelines.evaluate import main
 from tests.calling import call_command, lines_of
 from tests.completions_stub import LATENTS, Stub, serving
-from tests.tiny_runs import saved_run, write_encoded_for
-
-
-@pytest.fixture(scope="module")
-def run(tmp_path_factory):
-    return saved_run(tmp_path_factory.mktemp("runs") / "run")
+from tests.tiny_runs import write_encoded_for
 
 
 @pytest.fixture(scope="module")
 def encoded(run, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("data") / "encoded"
-    write_encoded_for(folder, run.tokenizer(), train=2, valid=3)
-    return folder
+    return write_encoded_for(tmp_path_factory.mktemp("data") / "encoded", run.tokenizer(), train=2, valid=3)
 
 
 call = partial(call_command, main)

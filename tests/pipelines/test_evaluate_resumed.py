@@ -15,7 +15,7 @@ from mixlm.generation.options import GenerationOptions
 from pipelines.evaluate import main
 from tests.calling import call_command, lines_of
 from tests.launching import launch
-from tests.tiny_runs import saved_run, write_encoded_for
+from tests.tiny_runs import write_encoded_for
 
 
 call = partial(call_command, main)
@@ -24,15 +24,8 @@ SAMPLED = ("--temperature", 1.5, "--samples", 2)
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory):
-    return saved_run(tmp_path_factory.mktemp("runs") / "run")
-
-
-@pytest.fixture(scope="module")
 def encoded(run, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("data") / "encoded"
-    write_encoded_for(folder, run.tokenizer(), train=2, valid=7)
-    return folder
+    return write_encoded_for(tmp_path_factory.mktemp("data") / "encoded", run.tokenizer(), train=2, valid=7)
 
 
 @pytest.fixture(autouse=True)

@@ -7,12 +7,7 @@ import yaml
 from pipelines.export import main
 from pipelines.generate import main as generate
 from tests.calling import call_command
-from tests.tiny_runs import saved_run, write_encoded_for
-
-
-@pytest.fixture(scope="module")
-def run(tmp_path_factory):
-    return saved_run(tmp_path_factory.mktemp("runs") / "run")
+from tests.tiny_runs import write_encoded_for
 
 
 @pytest.fixture

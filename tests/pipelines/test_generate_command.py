@@ -9,11 +9,6 @@ from tests.launching import launch
 from tests.tiny_runs import saved_run
 
 
-@pytest.fixture(scope="module")
-def run(tmp_path_factory):
-    return saved_run(tmp_path_factory.mktemp("runs") / "run")
-
-
 call = partial(call_command, main)
 
 

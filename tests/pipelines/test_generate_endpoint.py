@@ -12,18 +12,12 @@ from mixlm.processes import Processes
 from pipelines.generate import main
 from tests.calling import call_command, lines_of
 from tests.completions_stub import Stub, serving
-from tests.tiny_runs import saved_run
 
 
 TEXTS = ["1 + 2?", "1 + 2 + 3 + 4 + 5?", "9?", "2 + 2?"]
 
 
 call = partial(call_command, main)
-
-
-@pytest.fixture(scope="module")
-def run(tmp_path_factory):
-    return saved_run(tmp_path_factory.mktemp("runs") / "run")
 
 
 @pytest.fixture

@@ -19,11 +19,6 @@ QUESTIONS = [f"{n} + {7 * n % 11}{' + 1' * (n % 4)}?" for n in range(10)]
 GREEDY, SAMPLED = (), ("--temperature", 1.5, "--seed", 5, "--samples", 2)
 
 
-@pytest.fixture(scope="module")
-def run(tmp_path_factory):
-    return saved_run(tmp_path_factory.mktemp("runs") / "run")
-
-
 @pytest.fixture(autouse=True)
 def small_windows(monkeypatch):
     monkeypatch.setattr("mixlm.generation.questions.WINDOW", 4)

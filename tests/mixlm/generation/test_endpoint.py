@@ -17,11 +17,6 @@ TEXTS = [f"{a} + {b} ?" for a in range(1, 4) for b in range(4, 8)]
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory):
-    return saved_run(tmp_path_factory.mktemp("runs") / "run")
-
-
-@pytest.fixture(scope="module")
 def engine(run) -> Engine:
     return Engine(run)
 

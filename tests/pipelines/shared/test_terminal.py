@@ -18,7 +18,6 @@ from pipelines.shared.console import PlainConsole
 from pipelines.shared.terminal import echo, echo_json, shown
 from tests.calling import call_command
 from tests.hostile_server import hostile, sending
-from tests.tiny_runs import saved_run
 
 
 ROOT = Path(__file__).parents[3]
@@ -142,11 +141,6 @@ def test_what_is_wrong_with_a_call_is_told_without_steering(arguments, tmp_path,
     result = CliRunner().invoke(main, arguments)
     assert result.exit_code in (1, 2) and isinstance(result.exception, SystemExit), result.output
     assert "red" in result.output and not steering(result.output)
-
-
-@pytest.fixture(scope="module")
-def run(tmp_path_factory):
-    return saved_run(tmp_path_factory.mktemp("runs") / "run")
 
 
 def test_question_answer_and_reading_are_shown_and_kept(run, tmp_path):
