@@ -66,6 +66,7 @@ def examine(path: Path) -> Iterator[Found]:
             yield look(path)
             return
     if path.is_dir():
+        yield from _look_at_results(path)
         for below in sorted(path.iterdir()):
             if not below.is_symlink() and _output_of(below) != below:  # what says that it is whole is there, too
                 yield from examine(below)
@@ -138,6 +139,19 @@ def _look_at_answers(path: Path) -> Found:
     output = _output_of(path)
     faults = faults_of(output)
     return Found("answers" if faults else f"answers, {read_finished(output).lines} as they were written", faults)
+
+
+def _look_at_results(path: Path) -> Iterator[Found]:
+    """Yield the lines of a comparison, if a folder is one's; what lies below it is looked at for itself."""
+    from mixlm.comparison.results import read_results
+    from pipelines.grid.attempts import Attempts
+    from pipelines.grid.folder import ATTEMPTS, RESULTS
+
+    if (path / ATTEMPTS).is_file():
+        faults: list[str] = []
+        _tried(lambda: Attempts(path / ATTEMPTS), faults)
+        results = _tried(lambda: read_results(path / RESULTS), faults) or []
+        yield Found("comparison" if faults else f"comparison, {len(results)} results", faults)
 
 
 def _changed(path: Path, name: str) -> tuple[list[str], str]:

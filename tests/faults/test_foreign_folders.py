@@ -4,7 +4,7 @@ import json
 import os
 import pickle
 import shutil
-from contextlib import suppress
+from contextlib import nullcontext
 from functools import partial
 
 import pytest
@@ -165,7 +165,8 @@ def test_a_checkpoint_that_would_run_code_is_not_resumed(tmp_path, name):
     for checkpoint in checkpoints:
         torch.save(Planted(mark), checkpoint / name)
         seal_checkpoint(checkpoint)  # as somebody would who knows of the checksums
-    with suppress(InputError, pickle.UnpicklingError):
+    unread = name == "training_args.bin"  # nobody looks at it
+    with nullcontext() if unread else pytest.raises(InputError, match="holds more than numbers"):
         train(source, model, out, options)
     assert not mark.exists()
 

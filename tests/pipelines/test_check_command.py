@@ -5,6 +5,7 @@ import shutil
 
 import pytest
 
+from mixlm.comparison.results import append_line
 from mixlm.generation.kept.finished import Finished, write_seal
 from mixlm.training.options import TrainingOptions
 from mixlm.training.train import train
@@ -44,6 +45,17 @@ def test_what_is_whole_says_what_it_is(outputs):
     of_before = "of an earlier version, which lists no checksums"
     assert check(encoded)[0] == [f"{encoded}: whole (encoded dataset, 2 shards, {of_before})"]
     assert check(outputs)[0] == [f"{outputs}: whole (1 x encoded dataset, 1 x run)"]
+
+
+def test_the_lines_of_a_comparison_are_looked_at(outputs):
+    attempts, results = outputs / "parts.jsonl", outputs / "results.jsonl"
+    attempts.touch()
+    for seed in range(2):
+        append_line(results, {"label": "cot", "seed": seed, "identity": "", "modes": {}})
+    assert check(outputs)[0] == [f"{outputs}: whole (1 x comparison, 1 x encoded dataset, 1 x run)"]
+    results.write_text(results.read_text().replace('"seed": 1', '"seed": 2'))
+    lines, _ = check(outputs, code=1)
+    assert len(lines) == 1 and lines[0].startswith(f"{results}:2: is no result of a cell, or not as it was written")
 
 
 def test_every_damaged_file_has_a_line(outputs):

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import torch
@@ -144,6 +145,17 @@ def written(path: Path) -> Iterator[None]:
         reason = getattr(error, "strerror", None) or " ".join(str(error).split())
         raise InputError(
             f"{path}: cannot be written ({reason}); make room for it, and give the same command again"
+        ) from None
+
+
+@contextmanager
+def only_numbers(checkpoint: str | None) -> Iterator[None]:
+    """Raise an ``InputError`` if a checkpoint holds objects of Python, of which none of ours does; none is made."""
+    try:
+        yield
+    except UnpicklingError:
+        raise InputError(
+            f"{checkpoint}: holds more than numbers, so it was not written by this program; do not trust this folder"
         ) from None
 
 

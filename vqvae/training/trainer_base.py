@@ -25,6 +25,7 @@ from vqvae.training.checkpoints import (
     Keeping,
     last_checkpoint,
     name_best,
+    only_numbers,
     readable_size,
     seal_checkpoint,
     written,
@@ -119,9 +120,9 @@ class QuietTrainer(Trainer):
 
         Raises:
             Stopped: If an end was asked for; what was trained is kept.
-            InputError: If numbers end, or a checkpoint cannot be written.
+            InputError: If numbers end, a checkpoint cannot be written, or holds more than numbers.
         """
-        with stop_when_asked() as self.keeping.stop:
+        with stop_when_asked() as self.keeping.stop, only_numbers(checkpoint):
             self.train(resume_from_checkpoint=checkpoint)
         if self.keeping.ended:
             step, steps = self.state.global_step, self.state.max_steps
