@@ -8,7 +8,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "Answer": "mixlm.generation.answers",
-    "Endpoint": "mixlm.generation.endpoint",
+    "Endpoint": "mixlm.generation.server.endpoint",
     "Engine": "mixlm.generation.engine",
     "GenerationOptions": "mixlm.generation.options",
     "InputError": "mixlm.errors",

@@ -137,7 +137,7 @@ def answerer_of(engine: "Engine", values: dict[str, Any]) -> "Answerer":
     url, name, concurrency = (values.pop(option) for option in ("endpoint", "served_model", "concurrency"))
     if url is None:
         return engine
-    from mixlm.generation.endpoint import Endpoint
+    from mixlm.generation.server.endpoint import Endpoint
 
     return Endpoint(url, engine, name, concurrency, say=partial(echo, err=True))
 

@@ -10,7 +10,6 @@ from typing import Any
 
 from mixlm.errors import InputError
 from mixlm.generation.answers import Answer
-from mixlm.generation.endpoint import Endpoint
 from mixlm.generation.explain import Reader
 from mixlm.generation.kept.finished import Finished, is_finished, run_mark, seal_of, write_seal
 from mixlm.generation.kept.keeping import Keeping
@@ -18,6 +17,7 @@ from mixlm.generation.kept.lines import KeptLines
 from mixlm.generation.options import GenerationOptions
 from mixlm.generation.plan import Answerer, Pending, Request
 from mixlm.generation.questions import Question, answered
+from mixlm.generation.server.endpoint import Endpoint
 from mixlm.processes import Processes
 
 

@@ -2,7 +2,7 @@ import threading
 
 import pytest
 
-from mixlm.generation.threads import as_they_come
+from mixlm.generation.server.threads import as_they_come
 
 
 @pytest.mark.parametrize("at_once", [1, 3, 20])

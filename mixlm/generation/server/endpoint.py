@@ -19,11 +19,11 @@ from mixlm.data.tokenization import starting_ids
 from mixlm.data.values import is_text
 from mixlm.errors import InputError
 from mixlm.generation.answers import Answer, TokenCounts, read_answer
-from mixlm.generation.connection import PASSING, Connection, NoAnswer, Reply
 from mixlm.generation.engine import Engine, end_ids
 from mixlm.generation.options import GenerationOptions
 from mixlm.generation.plan import Answerer, Pending, Request, Wanted, every
-from mixlm.generation.threads import as_they_come
+from mixlm.generation.server.connection import PASSING, Connection, NoAnswer, Reply
+from mixlm.generation.server.threads import as_they_come
 from mixlm.model.abilities import context_length
 from mixlm.model.loading import open_pretrained
 from vqvae.advance import Advance

@@ -4,10 +4,10 @@ from dataclasses import replace
 import pytest
 
 from mixlm.errors import InputError
-from mixlm.generation.endpoint import Endpoint, NoServer
 from mixlm.generation.engine import Engine
 from mixlm.generation.options import GenerationOptions, LatentMode
 from mixlm.generation.plan import Request
+from mixlm.generation.server.endpoint import Endpoint, NoServer
 from tests.completions_stub import LATENTS, Stub, serving
 from tests.tiny_runs import saved_run, tiny_run, tiny_tokenizer
 
