@@ -11,9 +11,9 @@ import tracemalloc
 import pytest
 
 from mixlm.errors import InputError
-from mixlm.generation import connection
 from mixlm.generation.engine import Engine
 from mixlm.generation.options import GenerationOptions
+from mixlm.generation.server import connection
 from mixlm.generation.server.endpoint import Endpoint
 from tests.hostile_server import COMPLETION, dripping, endless, hostile, sending
 from tests.tiny_runs import saved_run
