@@ -6,8 +6,6 @@ then an answer is its text and its number of tokens. The first request that is
 answered finds out which it is.
 """
 
-import json
-import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property, partial
@@ -22,7 +20,8 @@ from mixlm.generation.answers import Answer, TokenCounts, read_answer
 from mixlm.generation.engine import Engine, end_ids
 from mixlm.generation.options import GenerationOptions
 from mixlm.generation.plan import Answerer, Pending, Request, Wanted, every
-from mixlm.generation.server.connection import PASSING, Connection, NoAnswer, Reply
+from mixlm.generation.server.connection import PASSING, NoAnswer, Reply
+from mixlm.generation.server.model_server import CLOSED, REFUSED, ModelServer, NoServer
 from mixlm.generation.server.threads import as_they_come
 from mixlm.model.abilities import context_length
 from mixlm.model.loading import open_pretrained
@@ -30,10 +29,6 @@ from vqvae.advance import Advance
 from vqvae.errors import require_between
 
 
-GONE = (502, 503, 504)  # what a server, or whatever stands before it, says when nobody is there
-REFUSED = (400, 404, 422)  # statuses of a server that does not know what it is asked for
-CLOSED = (401, 403, 404)  # statuses that no question will change
-_LONGEST_NAME = 1000  # letters of a model's
 _MOST_TOKENS = 2**31
 
 
@@ -42,10 +37,6 @@ class Form(NamedTuple):
 
     takes_ids: bool = True
     returns_ids: bool = True
-
-
-class NoServer(InputError):
-    """A server that answers nobody."""
 
 
 class UnreadableText(InputError):
@@ -85,8 +76,7 @@ class Endpoint(Answerer):
                 "leave out --endpoint"
             )
         require_between("concurrency", concurrency, 1)
-        self.say, self.heard, self.missed = say, 0.0, False
-        self.server = Connection(url, concurrency, retries, self._tell)
+        self.server = ModelServer(url, concurrency, retries, say)
         self.url = self.server.url
         self.context = context_length(open_pretrained(AutoConfig, str(self.run.path)))
         self.ends = end_ids(self.run.generation_config(), self.run.ids)
@@ -95,28 +85,8 @@ class Endpoint(Answerer):
     @cached_property
     def name(self) -> str:
         """What the server calls the model."""
-        return self.given_name or self._served_name()
-
-    def _served_name(self) -> str:
-        try:
-            found = self.server.get("/models").json()
-        except NoAnswer as error:
-            raise self._no_server(error) from None
-        try:
-            names = [model["id"] for model in found["data"]]
-        except (KeyError, TypeError):
-            names = []
-        known = len(names) == 1 and isinstance(names[0], str) and len(names[0]) <= _LONGEST_NAME
-        return names[0] if known else str(self.run.path)
-
-    def _no_server(self, why: NoAnswer | str) -> NoServer:
-        return NoServer(f"{self.url}: no server answers ({why}); start one, or check --endpoint")
-
-    def _tell(self, why: str) -> None:
-        """Say once that the server does not answer."""
-        if not self.missed:
-            self.missed = True
-            self.say(f"note: {self.url} does not answer ({why}); it is tried again for a while")
+        names = [] if self.given_name else self.server.names
+        return self.given_name or (names[0] if len(names) == 1 else str(self.run.path))
 
     def plan(self, requests: Sequence[Request], options: GenerationOptions, first: int = 0) -> list[Pending]:
         """Find out whether a server can decode as asked, and list the answers.
@@ -182,29 +152,22 @@ class Endpoint(Answerer):
         except UnreadableText as error:
             return _unanswered(str(error))
         except NoAnswer as error:
-            raise self._no_server(error) from None
+            raise self.server.gone(error) from None
         if reply.status in CLOSED or reply.status in PASSING:
-            raise InputError(f"{self.url}: refuses {one.request.name}: {self._message(reply)}")
+            raise InputError(f"{self.url}: refuses {one.request.name}: {self.server.message(reply)}")
         if not reply.ok:
-            return _unanswered(self._message(first))
+            return _unanswered(self.server.message(first))
         answer, self.form = self._read(one, reply, form), form
         return answer
 
     def _ask(self, one: Pending, options: GenerationOptions) -> Answer:
         """Answer a request; where no other has one meanwhile, the server is at fault and not the request."""
-        asked = time.monotonic()
         try:
             reply = self._post(one, options, self.form)
-            if reply.status in GONE and self.heard < asked:
-                raise self._no_server(self._message(reply))
-            return self._read(one, reply, self.form) if reply.ok else _unanswered(self._message(reply))
+            return self._read(one, reply, self.form) if reply.ok else _unanswered(self.server.message(reply))
         except NoServer:
             raise
-        except NoAnswer as error:
-            if self.heard < asked:
-                raise self._no_server(error) from None
-            return _unanswered(str(error))
-        except InputError as error:
+        except (NoAnswer, InputError) as error:
             return _unanswered(str(error))
 
     def _post(self, one: Pending, options: GenerationOptions, form: Form) -> Reply:
@@ -217,10 +180,7 @@ class Endpoint(Answerer):
             body |= {"top_k": options.top_k} if options.top_k else {}
         if form.returns_ids:
             body |= {"return_token_ids": True, "skip_special_tokens": False}
-        reply = self.server.post("/completions", json.dumps(body).encode())
-        if reply.status not in PASSING:
-            self.heard, self.missed = time.monotonic(), False
-        return reply
+        return self.server.post("/completions", body)
 
     def _as_text(self, one: Pending) -> str:
         """Return what the model is given as text of which a server makes the same ids, or refuse it."""
@@ -247,14 +207,6 @@ class Endpoint(Answerer):
             ids.append(self.run.ids.eos)  # some leave out the token at which they stopped
         answer = read_answer([*added, *ids], self.tokenizer, self.run.ids, self.ends)
         return replace(answer, text=self.server.hidden(answer.text))
-
-    def _message(self, reply: Reply) -> str:
-        """Return what a server says about its refusal, in one line."""
-        body = reply.json()
-        error = body.get("error", body) if isinstance(body, dict) else body
-        said = error.get("message") or error.get("detail") or error if isinstance(error, dict) else error
-        text = said if isinstance(said, str) else reply.body.decode(errors="replace")
-        return f"status {reply.status}, {self.server.said(text)}"
 
     def _ids(self, given: Any) -> list[int]:
         """Return token ids that a server sent, or refuse those that are none of this run's."""
