@@ -4,6 +4,7 @@
 # make test-architectures   every causal type of transformers: the table of docs/MODELS.md, some minutes
 # make test-faults   kills at every file operation, races, damage, malformed input: counts, about an hour
 # make test-lowest   the tests with the lowest versions that setup.cfg declares; some GB
+# make test-engines   the tests with vLLM for CPUs, which it installs: some GB and minutes
 # make lint           style and formatting
 # make bench          speed, as ratios within one run
 # Each does its own set-up in .venv; needs Python 3.11 or later, make and a C compiler.
@@ -13,7 +14,7 @@ WHICH ?= lowest
 BIN := .venv/bin
 READY := .venv/ready
 
-.PHONY: demo test test-latents test-architectures test-faults test-lowest lint bench clean
+.PHONY: demo test test-latents test-architectures test-faults test-lowest test-engines lint bench clean
 
 demo: $(READY)
 	$(BIN)/mixlm demo
@@ -34,6 +35,10 @@ test-faults: $(READY)
 test-lowest:
 	$(PYTHON) tests/lowest.py $(WHICH) $(PYTEST_OPTIONS)
 
+# Skipped with a message where vLLM cannot be installed. MIXLM_ENGINE=PYTHON: one that has it already.
+test-engines: $(READY)
+	$(BIN)/python -m tests.engines $(PYTEST_OPTIONS)
+
 lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -51,4 +56,4 @@ bench: $(READY)
 	$(BIN)/python -m benchmarks $(BENCH_OPTIONS)
 
 clean:
-	rm -rf .venv .venv-lowest .venv-newest build dist demo *.egg-info .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-lowest .venv-newest .venv-engines build dist demo *.egg-info .pytest_cache .ruff_cache .hypothesis

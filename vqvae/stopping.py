@@ -2,7 +2,7 @@
 
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
@@ -55,12 +55,31 @@ def stop_when_asked() -> Iterator[Stop]:
     Only the main thread of a program can take signals; in others nothing is changed, and nobody asks.
     """
     stop = Stop()
+    with _taken_by(stop._take):
+        yield stop
+
+
+@contextmanager
+def ended_at_once() -> Iterator[None]:
+    """Let Ctrl-C and SIGTERM raise ``Stopped`` at once while the block runs, which does nothing that could be kept."""
+
+    def end(signum: int, frame: FrameType | None) -> None:
+        """End what runs."""
+        raise Stopped("interrupted", signum)
+
+    with _taken_by(end):
+        yield
+
+
+@contextmanager
+def _taken_by(handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
+    """Let a function take the signals while the block runs, if this is the main thread."""
     if threading.current_thread() is not threading.main_thread():
-        yield stop
+        yield
         return
-    before = {signum: signal.signal(signum, stop._take) for signum in SIGNALS}
+    before = {signum: signal.signal(signum, handler) for signum in SIGNALS}
     try:
-        yield stop
+        yield
     finally:
-        for signum, handler in before.items():
-            signal.signal(signum, handler)
+        for signum, former in before.items():
+            signal.signal(signum, former)

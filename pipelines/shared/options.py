@@ -2,10 +2,11 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import fields
-from functools import partial
+from functools import partial, wraps
 from typing import TYPE_CHECKING, Any, get_args
 
 import click
+from click.core import ParameterSource
 
 from mixlm.data.samples import CHECK_NAMES
 from mixlm.generation.options import DECODING, Decoding, GenerationOptions
@@ -120,26 +121,68 @@ answer_pattern_option = click.option("--answer-pattern", metavar="REGEX", help=_
 _NAMED = "What the server calls RUN.  [default: its only model, or RUN]"
 _SERVER = "Let a server of completions decode, such as vLLM, that serves RUN."
 _REQUESTS = {"default": 16, "show_default": True, "type": positive, "help": "Requests under way at once."}
+_ENGINE = "Start an engine that serves RUN, use it, and stop it: vllm, or the python of the environment that has vLLM."
+
+
+def _one_server(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Let a command have one server: what is given now counts more than what a file says or was said before."""
+
+    @wraps(function)
+    def checked(**values: Any) -> Any:
+        """Call the command."""
+        context = click.get_current_context()
+        given = [name for name in ("endpoint", "engine") if values[name] is not None]
+        now = [name for name in given if context.get_parameter_source(name) is ParameterSource.COMMANDLINE]
+        if len(given) == 2 and len(now) != 1:
+            raise click.UsageError("--engine starts a server, --endpoint names one that runs; give one of them")
+        if len(given) == 2:
+            (left_out,) = {*given} - {*now}
+            values[left_out] = context.params[left_out] = None
+        return function(**values)
+
+    return checked
+
+
 endpoint_options = several(
     click.option("--endpoint", metavar="URL", help=_SERVER),
     click.option("--served-model", metavar="NAME", help=_NAMED),
+    click.option("--engine", metavar="vllm|PATH", help=_ENGINE),
     click.option("--concurrency", **_REQUESTS),
+    _one_server,
 )
 """The options of a server that answers in this command's place."""
 
 
 def answerer_of(engine: "Engine", values: dict[str, Any]) -> "Answerer":
-    """Take the values of ``endpoint_options`` out of ``values`` and return who answers: the server, or the engine."""
+    """Take the values of ``endpoint_options`` out of ``values`` and return who answers: the server, or the engine.
+
+    A server that is started for it ends with the running command.
+    """
     from mixlm.data.chat.rendering import clock_note
 
     if note := clock_note(engine.run.template, engine.tokenizer):
         echo(note, err=True)
-    url, name, concurrency = (values.pop(option) for option in ("endpoint", "served_model", "concurrency"))
+    names = ("endpoint", "served_model", "engine", "concurrency")
+    url, name, started, concurrency = (values.pop(option) for option in names)
+    say = partial(echo, err=True)
+    if started is not None:
+        return _served_here(engine, started, concurrency, say)
     if url is None:
         return engine
     from mixlm.generation.server.endpoint import Endpoint
 
-    return Endpoint(url, engine, name, concurrency, say=partial(echo, err=True))
+    return Endpoint(url, engine, name, concurrency, say=say)
+
+
+def _served_here(engine: "Engine", started: str, concurrency: int, say: Callable[[str], None]) -> "Answerer":
+    from mixlm.errors import InputError
+    from mixlm.processes import Processes
+    from pipelines.shared.engines import ServedHere, Server
+
+    if Processes.current().count > 1:
+        raise InputError("--engine: one engine answers for one process; leave out accelerate launch")
+    server = click.get_current_context().with_resource(Server(engine.run, started, say))
+    return ServedHere(server, engine, concurrency, say)
 
 
 _TEMPLATE = {

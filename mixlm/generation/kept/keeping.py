@@ -66,8 +66,9 @@ class Keeping:
             return missing
 
         if not all(self.lines.has(before + one.place) for one in pending):
+            answered = answerer.decoded(pending, options, wanted)  # which may start a server first
             began = time.perf_counter()
-            for batch in answerer.decoded(pending, options, wanted):
+            for batch in answered:
                 texts = [line(*found) for found in batch]
                 seconds, began = (time.perf_counter() - began) / len(batch), time.perf_counter()
                 made = zip(batch, texts, strict=True)

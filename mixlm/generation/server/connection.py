@@ -96,6 +96,10 @@ class Connection:
         self.headers = {"Content-Type": "application/json", "User-Agent": "mixlm", **identity, **authorization}
         self.pool = _pool(bare, connections)
 
+    def log_in(self, key: str) -> None:
+        """Send this key, and no other."""
+        self.headers["Authorization"], self.secrets = f"Bearer {key}", [key]
+
     def get(self, path: str) -> Reply:
         """Ask for ``path`` below the address, once.
 
