@@ -230,8 +230,11 @@ class KeptLines:
         return digest.hexdigest()
 
     def clear(self) -> None:
-        """Remove the parts of a command that was killed when it had written the output."""
-        if any(_told_by(part)[0] == self.mark for part in self._found()):
+        """Remove the parts of a command that was killed when it had written the output.
+
+        Of a part that was removed a loss of power may have left the name alone, or less than a line.
+        """
+        if any(mark == self.mark or not kept for mark, kept in map(_told_by, self._found())):
             with self:
                 self.discard()
 

@@ -111,6 +111,25 @@ def test_the_lines_of_another_command_are_put_aside_until_it_is_given_again(tmp_
     assert names(tmp_path) == {"out.jsonl"}
 
 
+@pytest.mark.parametrize("left", ["whole", "the name alone", "a torn header"])
+def test_a_part_that_comes_back_after_a_loss_of_power_is_cleared(tmp_path, left):
+    path, part = tmp_path / "out", tmp_path / ".out.part"
+    with kept(path) as lines:
+        lines.keep([line(number) for number in range(4)])
+        content = part.read_bytes()
+        finish(lines)
+    part.write_bytes({"whole": content, "the name alone": b"", "a torn header": content[:7]}[left])
+    kept(path).clear()
+    assert names(tmp_path) == {"out"}
+
+
+def test_the_part_of_another_command_is_not_cleared(tmp_path):
+    with kept(tmp_path / "out", "y") as lines:
+        lines.keep([line(0)])
+    kept(tmp_path / "out").clear()
+    assert names(tmp_path) == {".out.part"}
+
+
 def test_a_call_that_keeps_nothing_leaves_nothing(tmp_path):
     with kept(tmp_path / "out.jsonl"):
         assert names(tmp_path) == {".out.jsonl.part"}
