@@ -13,6 +13,8 @@ import time
 from collections.abc import Mapping, Sequence
 from importlib import import_module
 
+from tests.faults import calls  # noqa: F401  it sets what libraries read when the first of the modules imports them
+
 
 MODULES = (
     "crash_points",
