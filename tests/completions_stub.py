@@ -1,27 +1,33 @@
 """A server of completions for tests, which answers by decoding here."""
 
+import base64
+import io
 import json
 import threading
 import time
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+import torch
+
 from mixlm.generation.engine import Engine
-from mixlm.generation.options import GenerationOptions, LatentMode
-from mixlm.generation.plan import Request
 
 
-LATENTS = LatentMode("exact", 2)  # a random model would write none
+# fields of a request that a server which takes ids knows
+FULL = {"return_token_ids", "skip_special_tokens", "logprobs", "prompt_embeds"}
+FULL |= {"repetition_penalty", "presence_penalty", "frequency_penalty", "min_p"}
+FULL |= {"logit_bias", "allowed_token_ids", "stop_token_ids", "min_tokens"}
 
 
 class Stub:
-    """What the server does and has seen.
+    """What the server does and has seen. It knows nothing of spans: it takes the likeliest token, or draws one.
 
     Attributes:
         engine: The run that it serves.
         takes_ids: Whether a prompt may be a list of ids, as vLLM's may.
         returns_ids: Whether it returns ids when asked, as vLLM does.
         ends: Whether the ids hold the token at which it stopped.
+        heedless: Whether it takes no notice of what is to be left out.
         failures: Statuses to answer with first, one a request.
         refused: Text in a prompt for which it answers with status 400.
         bodies: Requests that were answered.
@@ -32,33 +38,67 @@ class Stub:
         self.engine, self.tokenizer = engine, engine.tokenizer
         self.takes_ids, self.returns_ids, self.ends = takes_ids, returns_ids, ends
         self.failures, self.bodies, self.headers = [], [], []
+        self.heedless = False
         self.refused, self.most, self.now, self.delay = None, 0, 0, 0.0
         self.lock = threading.Lock()
 
     def complete(self, body: dict) -> tuple[int, dict]:
         """Return status and body of an answer."""
         known = {"model", "prompt", "max_tokens", "temperature", "top_p", "seed", "top_k"}
-        known |= {"return_token_ids", "skip_special_tokens"} if self.takes_ids else set()
+        known |= FULL if self.takes_ids else set()
         if body.keys() - known:
             return 422, {"detail": f"Unexpected fields in the request: {body.keys() - known}"}
-        prompt = body["prompt"]
-        if isinstance(prompt, str) == self.takes_ids:
-            return 400, {"detail": "prompt must be a string."}
-        ids = self.tokenizer(prompt)["input_ids"] if isinstance(prompt, str) else prompt
+        if "prompt_embeds" in body:
+            ids, embeds = [], torch.load(io.BytesIO(base64.b64decode(body["prompt_embeds"])), weights_only=True)
+        else:
+            prompt = body["prompt"]
+            if isinstance(prompt, str) == self.takes_ids:
+                return 400, {"detail": "prompt must be a string."}
+            ids = self.tokenizer(prompt)["input_ids"] if isinstance(prompt, str) else prompt
+            embeds = self.engine.model.get_input_embeddings()(torch.tensor(ids))
         if self.refused and self.refused in self.tokenizer.decode(ids):
             return 400, {"error": {"message": "the prompt is too long", "type": "BadRequestError"}}
-        sampling = {} if body["temperature"] == 0 else {"temperature": body["temperature"], "seed": body["seed"]}
-        options = GenerationOptions(max_new_tokens=body["max_tokens"], **sampling)
-        writes_latents = self.engine.run.method.spans != "none"
-        request = Request(ids, latents=LATENTS) if writes_latents else Request(ids, opening=[])  # only what is given
-        (answer,) = self.engine.answer([request], options)
-        choice = {"index": 0, "finish_reason": "stop" if answer.finished else "length"}
+        written, logprobs, reason, at = self.write(embeds, body)
+        choice = {"index": 0, "finish_reason": reason, "stop_reason": at}
         shown = body.get("skip_special_tokens", True)
-        choice["text"] = self.tokenizer.decode(answer.ids, skip_special_tokens=shown)
+        choice["text"] = self.tokenizer.decode(written, skip_special_tokens=shown)
+        kept = written if self.ends or written[-1] != self.engine.run.ids.eos else written[:-1]
         if body.get("return_token_ids") and self.returns_ids:
-            written = answer.ids if self.ends or not answer.finished else answer.ids[:-1]
-            choice |= {"token_ids": written, "prompt_token_ids": ids}
-        return 200, {"object": "text_completion", "choices": [choice], "usage": {"completion_tokens": len(answer.ids)}}
+            choice |= {"token_ids": kept, "prompt_token_ids": ids}
+        if "logprobs" in body:
+            choice["logprobs"] = {"token_logprobs": logprobs[: len(kept)]}
+        return 200, {"object": "text_completion", "choices": [choice], "usage": {"completion_tokens": len(written)}}
+
+    @torch.no_grad()
+    def write(self, embeds: torch.Tensor, body: dict) -> tuple[list[int], list[float], str, int | None]:
+        """Decode as a plain engine does; returns ids, their log-probabilities, why it stopped, and at which token."""
+        model, eos, stops = self.engine.model.eval(), self.engine.run.ids.eos, body.get("stop_token_ids", [])
+        bias = torch.zeros(model.config.vocab_size)
+        if "allowed_token_ids" in body:
+            bias -= torch.inf
+            bias[body["allowed_token_ids"]] = 0
+        for token, value in body.get("logit_bias", {}).items():
+            bias[int(token)] += value
+        draw = torch.Generator().manual_seed(body.get("seed", 0))
+        written, logprobs = [], []
+        while len(written) < body["max_tokens"]:
+            scores = model(inputs_embeds=embeds[None]).logits[0, -1]
+            masked = scores + (0 if self.heedless else bias)
+            if len(written) < body.get("min_tokens", 0):
+                masked[[*stops, eos]] = -torch.inf
+            if body["temperature"]:
+                masked = masked / body["temperature"]
+                if body.get("top_k"):
+                    masked[masked < masked.topk(body["top_k"]).values[-1]] = -torch.inf
+                token = int(masked.softmax(-1).multinomial(1, generator=draw))
+            else:
+                token = int(masked.argmax())
+            written.append(token)
+            logprobs.append(float(scores.log_softmax(-1)[token]))
+            if token in (eos, *stops):
+                return written, logprobs, "stop", None if token == eos else token
+            embeds = torch.cat([embeds, model.get_input_embeddings()(torch.tensor([token]))])
+        return written, logprobs, "length", None
 
 
 def handler_of(stub: Stub):

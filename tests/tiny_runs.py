@@ -14,6 +14,7 @@ from mixlm.data.template import Template
 from mixlm.data.tokenization import tokenize_samples
 from mixlm.encoding.manifest import MANIFEST_VERSION, write_manifest
 from mixlm.encoding.shard_files import write_shard
+from mixlm.methods import METHODS
 from mixlm.model.special_tokens import PAUSE, SpecialIds, add_project_tokens, latent_span, special_ids
 from mixlm.model.tokenizers import build_tokenizer, tokenizer_fingerprint
 from mixlm.run import Run
@@ -97,8 +98,7 @@ def tiny_vqvae(token_ids: list[int], codes_per_chunk: int = 1) -> ChunkVQVAE:
 def saved_run(path: Path, method: str = "assorted") -> Run:
     """A finished run on disk: a random Llama with a byte-level tokenizer, and stage 1 beside it."""
     tokenizer = byte_tokenizer()
-    if method == "pause":
-        add_project_tokens(tokenizer, [PAUSE])
+    add_project_tokens(tokenizer, METHODS[method]().tokens(CODES))
     run = tiny_run(method, path, special_ids(tokenizer))
     run.fingerprint = tokenizer_fingerprint(tokenizer)
     path.mkdir(parents=True)

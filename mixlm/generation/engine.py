@@ -25,6 +25,7 @@ from mixlm.generation.prefill import change_latents, is_thought, prefill, think
 from mixlm.model.abilities import answer_batches, context_length, embeddings_forwarded, own_settings_hidden
 from mixlm.model.loading import open_pretrained
 from mixlm.model.special_tokens import SpecialIds
+from mixlm.model.thoughts.thinking import fill_thoughts
 from mixlm.processes import pick_device
 from mixlm.run import Run, base_run, load_run
 from vqvae.model.layers import evaluating
@@ -107,11 +108,15 @@ class Engine(Answerer):
         Batching changes nothing: padding is masked by place, and an answer's length limit is its own. Where a model
         reads its padding all the same, only prompts of one length share a batch, or none do.
         """
-        with self._alone, _plain_settings(self.model):
-            shared = answer_batches(self.model)
-        for batch in batches(pending, options.batch_size, shared):
+        for batch in self.batches(pending, options):
             if wanted(batch):
                 yield [*zip(batch, self._answers(batch, options), strict=True)]
+
+    def batches(self, pending: Sequence[Pending], options: GenerationOptions) -> Iterator[list[Pending]]:
+        """Group answers that are to be decoded together."""
+        with self._alone, _plain_settings(self.model):
+            shared = answer_batches(self.model)
+        return batches(pending, options.batch_size, shared)
 
     def _answers(self, batch: Sequence[Pending], options: GenerationOptions) -> list[Answer]:
         """Return the answers of a batch; of sampled ones the random numbers are of the seed and its first place."""
@@ -142,16 +147,36 @@ class Engine(Answerer):
 
     def _given(self, batch: Sequence[Pending]) -> dict[str, torch.Tensor]:
         """Return what the model's ``generate`` continues: padded prompts, thoughts computed, vectors changed."""
-        model, width = self.model, max(len(one.given) for one in batch)
-        padding = [width - len(one.given) for one in batch]
-        rows = [[self._pad_id] * pad + one.given for pad, one in zip(padding, batch, strict=True)]
-        ids = torch.tensor(rows, device=model.device)
-        mask = torch.tensor([[0] * pad + [1] * (width - pad) for pad in padding], device=model.device)
+        model, (ids, mask) = self.model, self._padded(batch)
         if any(one.request.change for one in batch):
             return change_latents(model, ids, mask, self.run.ids, [one.request.change for one in batch])
         if batch[0].thoughts:
             return think(model, ids, mask, batch[0].thoughts, self.run.ids, batch[0].budget)
         return prefill(model, ids, mask, is_thought(ids, self.run.ids) & mask.bool(), batch[0].budget)
+
+    def _padded(self, batch: Sequence[Pending]) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return what is given for each answer, padded on the left, and where it is real, (rows, length) each."""
+        width = max(len(one.given) for one in batch)
+        padding = [width - len(one.given) for one in batch]
+        rows = [[self._pad_id] * pad + one.given for pad, one in zip(padding, batch, strict=True)]
+        mask = [[0] * pad + [1] * (width - pad) for pad in padding]
+        return torch.tensor(rows, device=self.model.device), torch.tensor(mask, device=self.model.device)
+
+    @torch.no_grad()
+    def embedded(self, batch: Sequence[Pending]) -> list[tuple[list[int], torch.Tensor]]:
+        """Return what the model is given for each answer: its ids, and the vectors (length, width) that it reads.
+
+        Args:
+            batch: Answers that think alike, as ``batches`` groups them.
+        """
+        with self._alone, _plain_settings(self.model):
+            ids, mask = self._padded(batch)
+            if batch[0].thoughts:
+                given = think(self.model, ids, mask, batch[0].thoughts, self.run.ids, batch[0].budget)
+                ids, mask = given["input_ids"], given["attention_mask"]
+            real = mask.bool()
+            embeds = fill_thoughts(self.model, ids, mask, is_thought(ids, self.run.ids) & real)
+            return [(row[own].tolist(), vectors[own]) for row, vectors, own in zip(ids, embeds, real, strict=True)]
 
     @property
     def _pad_id(self) -> int:

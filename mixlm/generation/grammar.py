@@ -2,8 +2,10 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
+from torch.nn import functional as F
 from transformers import LogitsProcessor
 
 from mixlm.errors import InputError
@@ -13,6 +15,7 @@ from mixlm.model.special_tokens import SpecialIds
 
 
 UNBOUNDED = 2**31
+LIKELIER = 0.5  # the share of probability above which a token is likelier than all others together
 
 
 @dataclass(frozen=True)
@@ -53,6 +56,68 @@ def span_limits(modes: Sequence[LatentMode], spans: Spans, device: torch.device 
         most.append(0 if spans == "none" else bounded)
         required.append(exact > 0)
     return SpanLimits(*(torch.tensor(bound, device=device) for bound in (least, most, required)), spans)
+
+
+class Place(NamedTuple):
+    """What was written before a token, of many tokens at once, (places,) each.
+
+    Attributes:
+        start: Whether nothing was.
+        inside: Whether a span is open.
+        count: Latents so far.
+        opened: Whether the last token opened a span.
+        closed: Whether the last token closed one.
+    """
+
+    start: torch.Tensor
+    inside: torch.Tensor
+    count: torch.Tensor
+    opened: torch.Tensor
+    closed: torch.Tensor
+
+
+class Kinds(NamedTuple):
+    """Which kinds of tokens may come at places, (places,) each."""
+
+    text: torch.Tensor
+    latent: torch.Tensor
+    opens: torch.Tensor
+    closes: torch.Tensor
+    ends: torch.Tensor
+
+
+def kinds_at(place: Place, limits: SpanLimits) -> Kinds:
+    """Return what may come at places, with the limits of each."""
+    full = place.count >= limits.most
+    text = torch.where(place.start, ~limits.required, ~place.inside)
+    if limits.spans == "mixed":
+        text = text | (place.inside & ~full)
+    opens = ~full & ~place.inside & ~place.closed
+    if limits.spans != "anywhere":
+        opens = opens & place.start
+    closes = place.inside & ~place.opened & (place.count >= limits.least)
+    return Kinds(text, place.inside & ~full, opens, closes, text & ~place.inside)
+
+
+def place_after(written: torch.Tensor, special: SpecialIds) -> Place:
+    """Return the place after each row of what was written, (rows, any)."""
+    opens, closes, latents = _sorted(written, special)
+    start = torch.full((len(written),), written.shape[1] == 0, device=written.device)
+    opened, closed = (torch.zeros_like(start) if written.shape[1] == 0 else ids[:, -1] for ids in (opens, closes))
+    return Place(start, opens.sum(1) > closes.sum(1), latents.sum(1), opened, closed)
+
+
+def places_in(written: torch.Tensor, special: SpecialIds) -> Place:
+    """Return the places before, between and after the tokens of one answer, (length,): length + 1 of them."""
+    opened, closed, latent = (F.pad(kind, (1, 0)) for kind in _sorted(written, special))
+    start = torch.arange(len(latent)) == 0
+    return Place(start, opened.cumsum(0) > closed.cumsum(0), latent.cumsum(0), opened, closed)
+
+
+def _sorted(written: torch.Tensor, special: SpecialIds) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Return which tokens open a span, which close one, and which are latents, each in the shape of ``written``."""
+    opens, closes = (written == (-1 if token is None else token) for token in (special.bo_latent, special.eo_latent))
+    return opens, closes, (written >= special.latent_ids.start) & (written < special.latent_ids.stop)
 
 
 class LatentGrammar(LogitsProcessor):
@@ -98,26 +163,16 @@ class LatentGrammar(LogitsProcessor):
         Over the whole vocabulary minus infinities are added, ``not_text`` (vocabulary,) and one for each row: that
         takes a quarter of the time of filling by a mask, and this is done at every step.
         """
-        special, limits, latents = self.special, self.limits, self.special.latent_ids
-        opens, closes = written == special.bo_latent, written == special.eo_latent
-        inside = opens.sum(1) > closes.sum(1)
-        count = ((written >= latents.start) & (written < latents.stop)).sum(1)
-        full, start = count >= limits.most, written.shape[1] == 0
-        just_opened, just_closed = (ids[:, -1] if not start else inside for ids in (opens, closes))
-        text = ~limits.required if start else ~inside
-        if limits.spans == "mixed":
-            text = text | (inside & ~full)
-        may_open = ~full & ~inside & ~just_closed
-        if not start and limits.spans != "anywhere":
-            may_open = torch.zeros_like(may_open)
-        allowed = (scores + _penalty(text, scores)).add_(not_text)
-        for tokens, may in (
-            (slice(latents.start, latents.stop), inside & ~full),
-            (slice(special.bo_latent, special.bo_latent + 1), may_open),
-            (slice(special.eo_latent, special.eo_latent + 1), inside & ~just_opened & (count >= limits.least)),
-            (slice(special.eos, special.eos + 1), text & ~inside),
+        special, latents = self.special, self.special.latent_ids
+        may = kinds_at(place_after(written, special), self.limits)
+        allowed = (scores + _penalty(may.text, scores)).add_(not_text)
+        for tokens, own in (
+            (slice(latents.start, latents.stop), may.latent),
+            (slice(special.bo_latent, special.bo_latent + 1), may.opens),
+            (slice(special.eo_latent, special.eo_latent + 1), may.closes),
+            (slice(special.eos, special.eos + 1), may.ends),
         ):
-            allowed[:, tokens] = scores[:, tokens] + _penalty(may, scores)
+            allowed[:, tokens] = scores[:, tokens] + _penalty(own, scores)
         return allowed
 
 
@@ -149,7 +204,7 @@ class KindFirst(LogitsProcessor):
         if (delimiters == -torch.inf).all():  # text after a span, which is most of an answer
             return scores
         shares, kept = scores.softmax(1)[:, self.delimiters], scores.clone()
-        kept[:, self.delimiters] = delimiters.masked_fill(shares <= 0.5, -torch.inf)
+        kept[:, self.delimiters] = delimiters.masked_fill(shares <= LIKELIER, -torch.inf)
         return kept
 
 

@@ -19,7 +19,7 @@ MOST_THOUGHTS = 10_001
 MOST_SAMPLES = 10_001
 LEAST_TEMPERATURE = 1e-6  # logits divided by less are no numbers
 Decoding = Literal["plain", "kind"]
-DECODING: Decoding = "plain"  # what a model here does unless told otherwise; a server decodes plainly
+DECODING: Decoding = "plain"  # unless told otherwise
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,7 @@ class GenerationOptions:
         thoughts: Number of continuous thoughts, in place of the method's own.
         decoding: What greedy decoding takes. "plain": the likeliest token; "kind": the likeliest kind of token, the
             delimiter of a span or any other, and of this kind the likeliest. Sampling draws from the same distribution
-            with both. None: ``DECODING``; of a server "plain".
+            with both. None: ``DECODING``.
     """
 
     max_new_tokens: int | None = None

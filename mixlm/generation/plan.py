@@ -84,13 +84,11 @@ class Answerer:
         run: The run.
         tokenizer: Its tokenizer.
         context: Tokens that the model sees at once; None: no limit is known.
-        own_decoding: How it decodes greedily unless told otherwise.
     """
 
     run: Run
     tokenizer: PreTrainedTokenizerBase
     context: int | None = None
-    own_decoding: Decoding = DECODING
 
     def request(self, question: str) -> Request:
         """Return the request that asks ``question``, rendered as in training."""
@@ -139,7 +137,7 @@ class Answerer:
 
     def decoding(self, options: GenerationOptions) -> Decoding:
         """Return how answers with ``options`` are decoded; "plain" where they are sampled."""
-        return "plain" if options.sampling else options.decoding or self.own_decoding
+        return "plain" if options.sampling else options.decoding or DECODING
 
     def decode(
         self, pending: Sequence[Pending], options: GenerationOptions, advance: Advance | None = None

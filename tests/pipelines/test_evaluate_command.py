@@ -14,7 +14,7 @@ from mixlm.generation.options import DECODING
 from mixlm.run import base_run
 from pipelines.evaluate import main
 from tests.calling import call_command, lines_of
-from tests.completions_stub import LATENTS, Stub, serving
+from tests.completions_stub import Stub, serving
 from tests.tiny_runs import write_encoded_for
 
 
@@ -174,15 +174,17 @@ def test_missing_things_are_named(run, encoded, tmp_path):
 
 def test_a_server_of_ids_gives_the_records_of_decoding_here(run, encoded, tmp_path):
     here, there = tmp_path / "here.json", tmp_path / "there.json"
-    shown = call(run.path, encoded, "--latents", LATENTS, "--out", here).stdout
+    modes = ("--latents", "free,text,exact:50%,exact:2,max:1")
+    shown = call(run.path, encoded, *modes, "--out", here).stdout
     with serving(Stub(Engine(run))) as url:
-        remote = call(run.path, encoded, "--endpoint", url, "--concurrency", 2, "--out", there).stdout
+        remote = call(run.path, encoded, *modes, "--endpoint", url, "--concurrency", 2, "--out", there).stdout
     records, expected = lines_of(there.with_suffix(".jsonl")), lines_of(here.with_suffix(".jsonl"))
-    assert records == [{**record, "latents": "free"} for record in expected] and len(records[0]["codes"]) == 2
+    assert records == expected and {len(one["codes"]) for one in records if one["latents"] == "exact:2"} == {2}
     figures, own = json.loads(there.read_text()), json.loads(here.read_text())
     assert figures["loss"] == {} and "loss: not known, as a server answered" in remote and "loss m=0" in shown
-    del figures["modes"]["free"]["seconds"], own["modes"]["exact:2"]["seconds"]
-    assert figures["modes"]["free"] == own["modes"]["exact:2"]
+    for mode in (*figures["modes"].values(), *own["modes"].values()):
+        del mode["seconds"]
+    assert figures["modes"] == own["modes"]
 
 
 def test_of_a_server_of_text_the_kinds_of_tokens_are_not_known(run, encoded, tmp_path):
@@ -198,30 +200,28 @@ def test_of_a_server_of_text_the_kinds_of_tokens_are_not_known(run, encoded, tmp
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--latents", "free,exact:50%"], "--latents exact:50%: a server decodes freely"),
-        (["--thoughts", 1], "--thoughts 1: a server has none"),
-        (["--decoding", "kind"], "--decoding kind: a server decodes plainly"),
+        (["--latents", "exact:50%"], "takes or returns text alone, and row 0 is to have --latents exact"),
+        (["--decoding", "kind"], "takes or returns text alone, so it decodes plainly; give --decoding plain"),
     ],
 )
 def test_what_a_server_cannot_do_is_one_line(run, encoded, arguments, message):
-    stub = Stub(Engine(run))
-    with serving(stub) as url:
+    with serving(Stub(Engine(run), takes_ids=False, returns_ids=False)) as url:
         result = call(run.path, encoded, "--endpoint", url, *arguments, code=1)
-    assert message in result.stderr and result.stdout == "" and not stub.bodies
+    assert message in result.stderr and result.stdout == ""
 
 
 def test_figures_without_all_answers_are_not_written(run, encoded, tmp_path):
     stub, out = Stub(Engine(run)), tmp_path / "figures.json"
-    stub.refused = "2 + 1?"
+    stub.refused, command = "2 + 1?", (run.path, encoded, "--latents", "text", "--out", out)
     with serving(stub) as url:
-        result = call(run.path, encoded, "--endpoint", url, "--out", out, code=1)
+        result = call(*command, "--endpoint", url, code=1)
     assert (
         "Error: 1 of 3 answers are missing, the first for row 2: status 400, the prompt is too long" in result.stderr
     )
     assert [path.name for path in tmp_path.iterdir()] == [".figures.jsonl.part"]
     stub.refused, stub.bodies = None, []
     with serving(stub) as url:
-        call(run.path, encoded, "--endpoint", url, "--out", out)
+        call(*command, "--endpoint", url)
     assert len(stub.bodies) == 1 and len(lines_of(out.with_suffix(".jsonl"))) == 3
 
 

@@ -87,22 +87,23 @@ def test_transformers_serve_gives_the_texts_and_counts_of_decoding_here(transfor
 
 def test_a_server_of_ids_gives_the_records_of_decoding_here(run, questions, tmp_path):
     outs = [tmp_path / "here.jsonl", tmp_path / "there.jsonl"]
-    options = ["--input", questions, "--max-new-tokens", 12]
-    call(run.path, *options, "--output", outs[0], "--latents", "exact:2")
+    options = ["--max-new-tokens", 12, "--latents", "exact:2"]
+    call(run.path, "--input", questions, *options, "--output", outs[0])
     with serving(Stub(Engine(run))) as url:
-        result = call(run.path, *options, "--output", outs[1], "--endpoint", url, "--concurrency", 2)
-        shown = call(run.path, "1 + 2?", "--max-new-tokens", 12, "--endpoint", url, "--explain").stdout
+        told = ("--endpoint", url, "--concurrency", 2)
+        result = call(run.path, "--input", questions, *options, "--output", outs[1], *told)
+        shown = call(run.path, "1 + 2?", *options, *told, "--explain").stdout
     assert f"wrote {outs[1]}: 4 answers" in result.stdout
-    here, there = ([{**record, "latents": None} for record in lines_of(out)] for out in outs)
+    here, there = map(lines_of, outs)
     assert here == there and len(there[0]["codes"]) == 2
     assert shown.count("<latent_") >= 2 and "stood for in training" in shown
 
 
 def test_what_a_server_refuses_is_named_and_the_rest_is_written(run, questions, tmp_path):
     stub, out = Stub(Engine(run)), tmp_path / "out.jsonl"
-    stub.refused = "9?"
+    stub.refused, command = "9?", (run.path, "--input", questions, "--latents", "text", "--output", out)
     with serving(stub) as url:
-        result = call(run.path, "--input", questions, "--output", out, "--endpoint", url, code=1)
+        result = call(*command, "--endpoint", url, code=1)
     (line,) = [line for line in result.stderr.splitlines() if line.startswith("Error")]
     why = "status 400, the prompt is too long"
     assert line == (
@@ -111,7 +112,7 @@ def test_what_a_server_refuses_is_named_and_the_rest_is_written(run, questions, 
     assert [record.get("error") for record in lines_of(out)] == [None, None, why, None]
     stub.refused, stub.bodies = None, []
     with serving(stub) as url:
-        call(run.path, "--input", questions, "--output", out, "--endpoint", url)
+        call(*command, "--endpoint", url)
     assert len(stub.bodies) == 1 and not any("error" in record for record in lines_of(out))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out.jsonl", "out.jsonl.mixlm", "questions.jsonl"]
 
@@ -122,6 +123,7 @@ def test_a_server_that_dies_costs_no_answer_that_it_gave(run, tmp_path, monkeypa
     source, outs, texts = tmp_path / "many.jsonl", [tmp_path / "out.jsonl", tmp_path / "whole.jsonl"], range(9)
     source.write_text("".join(json.dumps({"question": f"{n} + 2?"}) + "\n" for n in texts))
     options = ["--input", source, "--max-new-tokens", 6, "--temperature", 1, "--seed", 3, "--concurrency", 1]
+    options += ["--latents", "text"]
     stub = Stub(Engine(run))
     with serving(stub) as url:
         call(run.path, *options, "--output", outs[1], "--endpoint", url)

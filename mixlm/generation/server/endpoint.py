@@ -1,9 +1,9 @@
 """Answers from a server of completions, as vLLM, transformers serve and others speak the protocol.
 
 Servers differ in what they take and give. vLLM takes the ids of a prompt and returns the ids of the answer: nothing is
-lost, latents are read as if the model had run here. Others take text alone, or return text without special tokens:
-then an answer is its text and its number of tokens. The first request that is
-answered finds out which it is.
+lost, latents are held to what is asked for and read as if the model had run here, and thoughts that were computed here
+are taken as vectors. Others take text alone, or return text without special tokens: then an answer is its text and its
+number of tokens. The first request that is answered finds out which it is.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -11,16 +11,19 @@ from dataclasses import replace
 from functools import cached_property, partial
 from typing import Any, NamedTuple
 
-from transformers import AutoConfig
+import torch
+from transformers import AutoConfig, PreTrainedConfig
 
 from mixlm.data.tokenization import starting_ids
-from mixlm.data.values import is_text
 from mixlm.errors import InputError
 from mixlm.generation.answers import Answer, TokenCounts, read_answer
 from mixlm.generation.engine import Engine, end_ids
+from mixlm.generation.grammar import span_limits
 from mixlm.generation.options import GenerationOptions
 from mixlm.generation.plan import Answerer, Pending, Request, Wanted, every
-from mixlm.generation.server.connection import PASSING, NoAnswer, Reply
+from mixlm.generation.server.completions import Completions, Form, NoIds, Refused, Written, as_field
+from mixlm.generation.server.connection import PASSING, NoAnswer
+from mixlm.generation.server.holding import HeldAnswer, Rules
 from mixlm.generation.server.model_server import CLOSED, REFUSED, ModelServer, NoServer
 from mixlm.generation.server.threads import as_they_come
 from mixlm.model.abilities import context_length
@@ -29,18 +32,26 @@ from vqvae.advance import Advance
 from vqvae.errors import require_between
 
 
-_MOST_TOKENS = 2**31
-
-
-class Form(NamedTuple):
-    """What passes between here and a server: ids, or text."""
-
-    takes_ids: bool = True
-    returns_ids: bool = True
+_TEXT = Form(takes_ids=False, returns_ids=False)
+_SEEDS = 2**32  # from the seed of one request for an answer to that of the next
 
 
 class UnreadableText(InputError):
     """A prompt of which a server that takes text alone would read other ids."""
+
+
+class Start(NamedTuple):
+    """What an answer goes on from.
+
+    Attributes:
+        pending: The answer.
+        ids: What the model is given.
+        embeds: The vectors that it reads for them, (length, width); None: those of the ids.
+    """
+
+    pending: Pending
+    ids: list[int]
+    embeds: torch.Tensor | None = None
 
 
 class Endpoint(Answerer):
@@ -48,17 +59,15 @@ class Endpoint(Answerer):
 
     Args:
         url: Its address, with or without ``/v1``.
-        engine: The run that it serves; its model is not loaded.
+        engine: The run that it serves; its model is loaded where thoughts are to be computed.
         name: What the server calls the model; None: the only one that it serves, or else the run's folder.
         concurrency: Requests under way at once.
         retries: How often a request is repeated, after 0.5, 1, 2 .. seconds or as long as the server says.
         say: Told in a line if the server does not answer and is tried again.
 
     Raises:
-        InputError: If the run needs generation of its own, or the server is not there.
+        InputError: If the address is none.
     """
-
-    own_decoding = "plain"
 
     def __init__(
         self,
@@ -69,24 +78,27 @@ class Endpoint(Answerer):
         retries: int = 5,
         say: Callable[[str], None] = lambda line: None,
     ) -> None:
-        self.run, self.tokenizer, self.concurrency = engine.run, engine.tokenizer, concurrency
-        if self.run.method.uses_thoughts:
-            raise InputError(
-                f"{self.run.path}: method '{self.run.method_name}' feeds hidden states back, which no server does; "
-                "leave out --endpoint"
-            )
         require_between("concurrency", concurrency, 1)
+        self.engine, self.run, self.tokenizer, self.concurrency = engine, engine.run, engine.tokenizer, concurrency
         self.server = ModelServer(url, concurrency, retries, say)
-        self.url = self.server.url
-        self.context = context_length(open_pretrained(AutoConfig, str(self.run.path)))
-        self.ends = end_ids(self.run.generation_config(), self.run.ids)
-        self.given_name, self.form = name, Form()
+        self.model = Completions(self.server, name, str(self.run.path))
+        self.url, self.given_name, self.form = self.server.url, name, Form()
+        self.reads_embeds = False
 
     @cached_property
-    def name(self) -> str:
-        """What the server calls the model."""
-        names = [] if self.given_name else self.server.names
-        return self.given_name or (names[0] if len(names) == 1 else str(self.run.path))
+    def _config(self) -> PreTrainedConfig:
+        return open_pretrained(AutoConfig, str(self.run.path))
+
+    @cached_property
+    def context(self) -> int | None:
+        """Tokens that the model sees at once; None if its architecture sets no limit."""
+        return context_length(self._config)
+
+    @cached_property
+    def rules(self) -> Rules:
+        """What answers may hold."""
+        ends, rows = end_ids(self.run.generation_config(), self.run.ids), self._config.get_text_config().vocab_size
+        return Rules(self.run.ids, ends, len(self.tokenizer), max(rows, len(self.tokenizer)))
 
     def plan(self, requests: Sequence[Request], options: GenerationOptions, first: int = 0) -> list[Pending]:
         """Find out whether a server can decode as asked, and list the answers.
@@ -94,16 +106,9 @@ class Endpoint(Answerer):
         Raises:
             InputError: If it cannot.
         """
-        for mode in (options.latents, *(one.latents for one in requests if one.latents and one.opening is None)):
-            if str(mode) != "free":
-                raise InputError(f"--latents {mode}: a server decodes freely; leave out this or --endpoint")
         for request in requests:
             if request.change is not None:
                 raise InputError(f"{request.name}: a server cannot change what the model reads; leave out --endpoint")
-        if self.decoding(options) != "plain":
-            raise InputError("--decoding kind: a server decodes plainly; leave out this or --endpoint")
-        if options.thoughts is not None:
-            raise InputError(f"--thoughts {options.thoughts}: a server has none; leave it out")
         return super().plan(requests, options, first)
 
     def decode(
@@ -127,107 +132,166 @@ class Endpoint(Answerer):
         """Yield the answers, one by one until the first that is none but a refusal, and then as they come.
 
         Raises:
-            InputError: If the server refuses whoever asks, is gone, or does not answer as one of completions.
+            InputError: If the server refuses whoever asks, is gone, does not answer as one of completions, or cannot
+                do what the options ask for.
         """
-        waiting = (one for one in pending if wanted([one]))
-        for one in waiting:
-            answer = self._find_out(one, options)
-            yield [(one, answer)]
+        starts = self._starts(pending, options, wanted)
+        for start in starts:
+            answer = self._find_out(start, options)
+            yield [(start.pending, answer)]
             if not answer.error:
                 break
-        for found in as_they_come(partial(self._ask, options=options), waiting, self.concurrency):
-            yield [found]
+        for start, answer in as_they_come(partial(self._ask, options=options), starts, self.concurrency):
+            yield [(start.pending, answer)]
 
-    def _find_out(self, one: Pending, options: GenerationOptions) -> Answer:
+    def _starts(self, pending: Sequence[Pending], options: GenerationOptions, wanted: Wanted) -> Iterator[Start]:
+        """Yield what answers go on from; thoughts are computed here, a batch at a time, while the server decodes."""
+        if not self.run.method.uses_thoughts:
+            yield from (Start(one, one.given) for one in pending if wanted([one]))
+            return
+        for batch in self.engine.batches([one for one in pending if wanted([one])], options):
+            for one, (ids, embeds) in zip(batch, self.engine.embedded(batch), strict=True):
+                yield Start(one, ids, embeds)
+
+    def _find_out(self, start: Start, options: GenerationOptions) -> Answer:
         """Answer a request in the richest form that the server understands, which is then the form of all others."""
-        form = self.form
+        name, self.form = start.pending.request.name, Form()
         try:
-            reply = first = self._post(one, options, form)
-            if reply.status in REFUSED and form.takes_ids:
-                form = Form(takes_ids=False, returns_ids=False)
-                reply = self._post(one, options, form)
-            if reply.ok and form.returns_ids and not isinstance(_choice(reply, self.url).get("token_ids"), list):
-                form = form._replace(returns_ids=False)  # and now without special tokens in the text
-                reply = first = self._post(one, options, form)
-        except UnreadableText as error:
+            return self._first(start, options)
+        except (UnreadableText, Refused) as error:
+            self.form = Form()
+            if isinstance(error, Refused) and (error.status in CLOSED or error.status in PASSING):
+                raise InputError(f"{self.url}: refuses {name}: {error.said}") from None
             return _unanswered(str(error))
         except NoAnswer as error:
             raise self.server.gone(error) from None
-        if reply.status in CLOSED or reply.status in PASSING:
-            raise InputError(f"{self.url}: refuses {one.request.name}: {self.server.message(reply)}")
-        if not reply.ok:
-            return _unanswered(self.server.message(first))
-        answer, self.form = self._read(one, reply, form), form
-        return answer
 
-    def _ask(self, one: Pending, options: GenerationOptions) -> Answer:
+    def _first(self, start: Start, options: GenerationOptions) -> Answer:
+        """Answer a request in the richest form; ``self.form`` is then what was understood."""
+        try:
+            return self._answer(start, options)
+        except NoIds:
+            self.form = Form(returns_ids=False)
+        except Refused as refused:
+            if refused.status not in REFUSED:
+                raise
+            self.form = _TEXT
+            try:
+                return self._answer(start, options)
+            except Refused as error:  # the richest request says best what is wrong, but for who may ask
+                raise error if error.status in CLOSED else refused from None
+        return self._answer(start, options)
+
+    def _ask(self, start: Start, options: GenerationOptions) -> Answer:
         """Answer a request; where no other has one meanwhile, the server is at fault and not the request."""
         try:
-            reply = self._post(one, options, self.form)
-            return self._read(one, reply, self.form) if reply.ok else _unanswered(self.server.message(reply))
+            return self._answer(start, options)
         except NoServer:
             raise
-        except (NoAnswer, InputError) as error:
+        except NoIds:
+            return _unanswered(str(self._foreign()))
+        except (Refused, NoAnswer, InputError) as error:
             return _unanswered(str(error))
 
-    def _post(self, one: Pending, options: GenerationOptions, form: Form) -> Reply:
-        """Send one request; passing failures are repeated."""
-        temperature = options.temperature if options.temperature is not None else float(options.sampling)
-        body = {"model": self.name, "max_tokens": one.budget, "temperature": temperature}
-        body["prompt"] = one.given if form.takes_ids else self._as_text(one)
-        if options.sampling:
-            body |= {"top_p": options.top_p, "seed": options.seed + one.place % options.samples}
-            body |= {"top_k": options.top_k} if options.top_k else {}
-        if form.returns_ids:
-            body |= {"return_token_ids": True, "skip_special_tokens": False}
-        return self.server.post("/completions", body)
+    def _answer(self, start: Start, options: GenerationOptions) -> Answer:
+        """Let the server write an answer, in the form that is known."""
+        if self.form != Form():
+            return self._unheld(start, options)
+        if start.embeds is not None and not self.reads_embeds:
+            self._require_same_reading(start)
+        one = start.pending
+        limits = span_limits([one.mode], self.run.method.spans)
+        kind_first = self.decoding(options) == "kind" and limits.spans != "none" and bool(limits.most > 0)
+        bound = one.mode.kind in ("text", "exact") or start.embeds is not None
+        held, turn = HeldAnswer(self.rules, limits, one.budget, kind_first, bound), 0
+        while not held.done:
+            fields = self._sampling(one, options, turn) | self._prompt(start, held.ids) | held.fields()
+            written = self.model.complete(fields, self.form)
+            held.take(self._ids(written), written.logprobs)
+            turn += 1
+        whole = [*start.ids[len(one.request.prompt_ids) :], *held.ids]
+        answer = read_answer(whole, self.tokenizer, self.run.ids, self.rules.ends)
+        return replace(answer, text=self.server.hidden(answer.text))
 
-    def _as_text(self, one: Pending) -> str:
+    def _prompt(self, start: Start, ids: Sequence[int]) -> dict[str, Any]:
+        """Return the field of what the model goes on from: what an answer starts from, and what it has so far."""
+        if start.embeds is None:
+            return {"prompt": [*start.ids, *ids]}
+        more = torch.tensor(ids, dtype=torch.long, device=start.embeds.device)
+        embed = self.engine.model.get_input_embeddings()
+        return {"prompt_embeds": as_field(torch.cat([start.embeds, embed(more)]))}
+
+    def _require_same_reading(self, start: Start) -> None:
+        """Find out whether the server makes of vectors what it makes of ids: some scale those of tokens first.
+
+        Raises:
+            InputError: If it does not.
+        """
+        ids, likely = start.pending.request.prompt_ids, []
+        embed = self.engine.model.get_input_embeddings()
+        vectors = embed(torch.tensor(ids, device=start.embeds.device))
+        for prompt in ({"prompt": [*ids]}, {"prompt_embeds": as_field(vectors)}):
+            written = self.model.complete({**prompt, "max_tokens": 1, "temperature": 0, "logprobs": 0}, Form())
+            likely.append((written.ids, written.logprobs))
+        (wanted, first), (found, second) = likely
+        if wanted != found or abs(first[0] - second[0]) > 0.05:
+            raise InputError(
+                f"{self.url}: does not read vectors as the model here does, so it would not understand thoughts; "
+                "leave out --endpoint"
+            )
+        self.reads_embeds = True
+
+    def _unheld(self, start: Start, options: GenerationOptions) -> Answer:
+        """Let a server that knows no ids write an answer, freely and plainly."""
+        one, writes = start.pending, self.run.method.spans != "none"
+        if start.embeds is not None or (writes and (one.mode.kind != "free" and one.request.opening is None)):
+            what = "needs thoughts" if start.embeds is not None else f"is to have --latents {one.mode}"
+            raise InputError(
+                f"{self.url}: takes or returns text alone, and {one.request.name} {what}; serve the run with an "
+                "engine that takes and returns ids, such as vLLM"
+            )
+        if writes and one.request.opening is None and self.decoding(options) == "kind":
+            raise InputError(
+                f"{self.url}: takes or returns text alone, so it decodes plainly; give --decoding plain, or serve the "
+                "run with an engine that takes and returns ids, such as vLLM"
+            )
+        prompt = start.ids if self.form.takes_ids else self._as_text(start)
+        fields = self._sampling(one, options, 0) | {"prompt": prompt, "max_tokens": one.budget}
+        written, added = self.model.complete(fields, self.form), start.ids[len(one.request.prompt_ids) :]
+        counts = TokenCounts(unsorted=len(added) + written.tokens)
+        return Answer(self.server.hidden(written.text), counts, written.stopped)
+
+    def _sampling(self, one: Pending, options: GenerationOptions, turn: int) -> dict[str, Any]:
+        """Return the fields that say how tokens are drawn, in one of the requests for an answer."""
+        temperature = options.temperature if options.temperature is not None else float(options.sampling)
+        if not options.sampling:
+            return {"temperature": temperature, "top_p": 1.0}
+        seed = options.seed + one.place % options.samples + turn * _SEEDS
+        top_k = {"top_k": options.top_k} if options.top_k else {}
+        return {"temperature": temperature, "top_p": options.top_p, "seed": seed, **top_k}
+
+    def _as_text(self, start: Start) -> str:
         """Return what the model is given as text of which a server makes the same ids, or refuse it."""
-        start, ids = starting_ids(self.tokenizer), one.given
-        bare = ids[len(start) :] if start and ids[: len(start)] == start else ids
+        begin, ids = starting_ids(self.tokenizer), start.ids
+        bare = ids[len(begin) :] if begin and ids[: len(begin)] == begin else ids
         text = self.tokenizer.decode(bare, skip_special_tokens=False, clean_up_tokenization_spaces=False)
         if self.tokenizer(text)["input_ids"] != ids:
             raise UnreadableText(
-                f"{one.request.name}: the server takes text alone, and would read other ids out of it; serve the run "
-                "with an engine that takes ids, such as vLLM"
+                f"{start.pending.request.name}: the server takes text alone, and would read other ids out of it; "
+                "serve the run with an engine that takes ids, such as vLLM"
             )
         return text
 
-    def _read(self, one: Pending, reply: Reply, form: Form) -> Answer:
-        choice, added = _choice(reply, self.url), one.given[len(one.request.prompt_ids) :]
-        stopped = choice.get("finish_reason") == "stop"
-        if not form.returns_ids:
-            used = choice["completion_tokens"]
-            if type(used) is not int or not 0 <= used < _MOST_TOKENS:
-                raise InputError(f"{self.url}: does not say how many tokens an answer has; choose another server")
-            return Answer(self.server.hidden(choice["text"]), TokenCounts(unsorted=len(added) + used), stopped)
-        ids = self._ids(choice.get("token_ids"))
-        if stopped and not (ids and ids[-1] in self.ends):
-            ids.append(self.run.ids.eos)  # some leave out the token at which they stopped
-        answer = read_answer([*added, *ids], self.tokenizer, self.run.ids, self.ends)
-        return replace(answer, text=self.server.hidden(answer.text))
+    def _ids(self, written: Written) -> list[int]:
+        """Return the ids that a server wrote, with that at which it stopped, or refuse those that no model has."""
+        ids = written.ids
+        if not all(type(token) is int and 0 <= token < self.rules.rows for token in ids):
+            raise self._foreign()
+        left_out = written.stopped and not (ids and ids[-1] in self.rules.ends)  # as some servers do with the end
+        return [*ids, self.run.ids.eos] if left_out else ids
 
-    def _ids(self, given: Any) -> list[int]:
-        """Return token ids that a server sent, or refuse those that are none of this run's."""
-        rows = len(self.tokenizer)
-        if not isinstance(given, list) or not all(type(token) is int and 0 <= token < rows for token in given):
-            raise InputError(f"{self.url}: sends token ids that the run does not have; let it serve this run")
-        return given
-
-
-def _choice(reply: Reply, url: str) -> dict[str, Any]:
-    """Return what a server wrote, a text at least, with the number of tokens where it tells one."""
-    try:
-        body = reply.json()
-        choice, usage = body["choices"][0], body.get("usage")
-        used = usage.get("completion_tokens") if isinstance(usage, dict) else None
-        choice = {**choice, "completion_tokens": used}
-    except (KeyError, IndexError, TypeError, AttributeError):
-        choice = {}
-    if not isinstance(choice.get("text"), str) or not is_text(choice["text"]):
-        raise InputError(f"{url}: its answer is none of a completions server; check --endpoint")
-    return choice
+    def _foreign(self) -> InputError:
+        return InputError(f"{self.url}: sends token ids that the run does not have; let it serve this run")
 
 
 def _unanswered(why: str) -> Answer:
