@@ -11,7 +11,18 @@ import click
 from benchmarks.measuring import Figure, processor
 
 
-PARTS = ("encoding", "stage1", "training", "packing", "generation", "compilation", "thoughts", "cost", "gpu")
+PARTS = (
+    "encoding",
+    "stage1",
+    "training",
+    "packing",
+    "generation",
+    "compilation",
+    "thoughts",
+    "engines",
+    "cost",
+    "gpu",
+)
 
 
 def measured(parts: Sequence[str], turns: int) -> Iterator[Figure]:

@@ -9,6 +9,7 @@ from typing import Any
 
 from mixlm.errors import InputError
 from vqvae.atomic_files import lock
+from vqvae.errors import launched
 from vqvae.one_writer import one_writer
 
 
@@ -47,8 +48,15 @@ class Processes:
 
     @classmethod
     def current(cls) -> "Processes":
-        """Read who this is from the environment; without a launcher it is the only one."""
-        return cls(int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1")))
+        """Read who this is from the environment; without a launcher it is the only one.
+
+        Raises:
+            InputError: If it stands there in no numbers, or not among so many.
+        """
+        rank, count = launched("RANK", 0), launched("WORLD_SIZE", 1, least=1)
+        if rank >= count:
+            raise InputError(f"RANK={rank}: there are {count} processes (WORLD_SIZE), numbered from 0; unset both")
+        return cls(rank, count)
 
     @property
     def first(self) -> bool:
@@ -102,4 +110,4 @@ class Processes:
         """Return the device of this process."""
         import torch
 
-        return f"cuda:{os.environ.get('LOCAL_RANK', '0')}" if torch.cuda.is_available() else "cpu"
+        return f"cuda:{launched('LOCAL_RANK', 0)}" if torch.cuda.is_available() else "cpu"

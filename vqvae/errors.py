@@ -1,5 +1,7 @@
 """The one error that a user's input can cause, and the bounds of numbers."""
 
+import os
+import re
 from math import inf
 
 
@@ -28,6 +30,23 @@ def require_between(option: str, value: float, least: float, most: float = inf) 
     if not least <= value < most:
         end = "up" if most == inf else f"to below {most}"
         raise InputError(f"--{option.replace('_', '-')} {value}: give a number from {least} {end}")
+
+
+def launched(name: str, default: int, least: int = 0) -> int:
+    """Return a number that a launcher such as torchrun puts into the environment.
+
+    Args:
+        name: Of the variable.
+        default: The number of a process that nobody launched.
+        least: The smallest that there is.
+
+    Raises:
+        InputError: If it is none of these.
+    """
+    value = os.environ.get(name, str(default))
+    if not re.fullmatch(r"\d{1,9}", value, re.ASCII) or int(value) < least:
+        raise InputError(f"{name}={value!r}: is no number of a launcher's, from {least} up; unset it, or start again")
+    return int(value)
 
 
 def require_rate(option: str, value: float) -> None:

@@ -31,6 +31,7 @@ from mixlm.training.options import TrainingOptions
 from mixlm.training.rows.inputs import token_counts
 from mixlm.training.rows.mixed_dataset import MixedDataset, as_feature
 from vqvae.atomic_files import whole_file
+from vqvae.errors import launched
 from vqvae.training.checkpoints import CHECKPOINTS, last_checkpoint
 
 
@@ -195,7 +196,7 @@ def memory_of(device: torch.device) -> int:
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[1]
     total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    local = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    local = launched("LOCAL_WORLD_SIZE", 1, least=1)
     return max(min([total, *_limits()]) // local - OF_PROCESS, 0)
 
 

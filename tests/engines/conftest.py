@@ -117,5 +117,7 @@ def trained(task: Path, method: str, data: Path, *options: str, name: str = "", 
 def _call(command, *arguments: object, **options: object) -> None:
     from tests.calling import call_command
 
-    flags = [word for name, value in options.items() for word in (f"--{name}", value)]
+    flags = [
+        word for name, value in options.items() for word in ((f"--{name}",) if value is True else (f"--{name}", value))
+    ]
     call_command(command, *arguments, *flags)

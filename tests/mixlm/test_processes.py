@@ -7,6 +7,7 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
+from mixlm.errors import InputError
 from mixlm.processes import Processes
 from tests.launching import launch
 from tests.tiny_data import write_encoded, write_scratch
@@ -121,3 +122,14 @@ def test_a_process_knows_itself_by_its_environment(monkeypatch) -> None:
     monkeypatch.setenv("RANK", "2")
     monkeypatch.setenv("WORLD_SIZE", "4")
     assert Processes.current() == Processes(2, 4) and not Processes.current().first
+
+
+@pytest.mark.parametrize(
+    "given",
+    [{"WORLD_SIZE": "0"}, {"WORLD_SIZE": "two"}, {"RANK": "-1"}, {"RANK": "1"}, {"RANK": "", "WORLD_SIZE": "2"}],
+)
+def test_what_no_launcher_says_is_told(monkeypatch, given) -> None:
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(InputError, match="WORLD_SIZE|RANK="):
+        Processes.current()

@@ -1,6 +1,5 @@
 """What the trainers of both stages share."""
 
-import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -16,7 +15,7 @@ from transformers.trainer_utils import rotate_checkpoints
 
 from vqvae.advance import Advance
 from vqvae.atomic_files import draft_of, remove, settle
-from vqvae.errors import InputError
+from vqvae.errors import InputError, launched
 from vqvae.finite import not_a_number
 from vqvae.options import SaveEvery
 from vqvae.stopping import stop_when_asked
@@ -49,7 +48,7 @@ def base_arguments(
     Raises:
         InputError: If the processes cannot share a batch.
     """
-    world = int(os.environ.get("WORLD_SIZE", "1"))
+    world = launched("WORLD_SIZE", 1, least=1)
     micro = micro_batch_size or max(batch_size // world, 1)
     if batch_size % (micro * world):
         raise InputError(f"--batch-size {batch_size} is no multiple of {world} processes x {micro} samples")

@@ -29,6 +29,7 @@ from mixlm.encoding.tokens.sharding import Shard, Sharding
 from mixlm.encoding.tokens.token_tables import TokenTable
 from mixlm.errors import InputError
 from mixlm.model.tokenizers import check_reopening, open_tokenizer
+from vqvae.errors import launched
 
 
 if TYPE_CHECKING:
@@ -79,7 +80,7 @@ class TokenizerPool:
         sources = sharding.sources
         self.sharding, self.tokenizer, self.template = sharding, tokenizer, options.template
         self.worker = _Worker(sources, tokenizer, options)
-        most = cores() // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+        most = cores() // launched("LOCAL_WORLD_SIZE", 1, least=1)
         useful = min(most, len(sources["train"]) // WORTH_A_PROCESS)
         self.processes = useful if options.processes is None else options.processes
         self.pool: ProcessPoolExecutor | None = None
