@@ -78,12 +78,13 @@ def served_coconut(coconut: Path, serve: Callable[[Path], "Server"]) -> "Server"
 
 @pytest.fixture(scope="session")
 def serve(engine: str) -> Iterator[Callable[[Path], "Server"]]:
-    """A function that starts a server of a run, which stays until all tests are done."""
+    """A function that starts a server of a run, which stays until all tests are done, or its context is left."""
     from contextlib import ExitStack
 
     from mixlm.run import load_run
     from pipelines.shared.engines import Server
 
+    os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", "1")  # GiB: several servers share a machine
     with ExitStack() as stack:
 
         def start(path: Path) -> "Server":

@@ -67,7 +67,7 @@ def test_sampled_answers_are_of_their_seeds(task, served_assorted):
     assert first == again != other and all(len(answer.codes) <= 2 for answer in first)
 
 
-TURNS = "{% for m in messages %}<{{ m.role }}>{{ m.content }}\n{% endfor %}{% if add_generation_prompt %}<assistant>{% endif %}"
+TURNS = "{% for m in messages %}<{{ m.role }}>{{ m.content }}\n{% endfor %}{% if add_generation_prompt %}<>{% endif %}"
 
 
 @pytest.fixture(scope="module")
@@ -91,12 +91,14 @@ def test_an_untaught_model_with_spare_rows_and_a_chat_template_is_held_all_the_s
 ):
     """It would write any token anywhere."""
     run = trained(task, method, task / data, name=f"base-{method}", model=base, steps=1, **more)
-    there, here = both(task, serve(run), replace(OPTIONS, max_new_tokens=24), 40)
+    with serve(run) as server:
+        there, here = both(task, server, replace(OPTIONS, max_new_tokens=24), 40)
     assert there == here and not all(answer.finished for answer in there)
 
 
 def test_a_run_in_bf16_is_served_in_it(task, serve):
     """Sums in another order round otherwise in it, so a few answers may differ."""
     run = trained(task, "assorted", task / "encoded", name="bf16", **{"save-dtype": "bfloat16"})
-    there, here = both(task, serve(run), OPTIONS)
+    with serve(run) as server:
+        there, here = both(task, server, OPTIONS)
     assert sum(one == other for one, other in zip(there, here, strict=True)) > 150
