@@ -9,6 +9,7 @@ from typing import Any, Literal, get_args, get_origin
 import click
 
 from mixlm.tasks import TASKS, Task, open_task
+from pipelines.sample import main as sample_traces
 from pipelines.shared.command import Group, command
 from pipelines.shared.docstrings import notes_of
 from pipelines.shared.options import SEED, Number, answer_pattern_option, positive
@@ -29,7 +30,7 @@ class TaskGroup(Group):
 
 @click.group("data", cls=TaskGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
 def main() -> None:
-    """Write the rows of a task, or convert or split a file."""
+    """Write the rows of a task, convert or split a file, or ask a served model for traces."""
 
 
 @main.add_command
@@ -71,6 +72,9 @@ def split_rows(source: str, train: str, valid: str, share: float, seed: int) -> 
 
     for count, path in zip(split(source, train, valid, share, seed), (train, valid), strict=True):
         _say(count, path)
+
+
+main.add_command(sample_traces)
 
 
 def _say(count: int, path: str) -> None:

@@ -23,6 +23,7 @@ ORDER = (  # of mixlm, top down; each imports only from those before it
     "run",
     "generation",
     "evaluation",
+    "sampling",
     "training",
     "analysis",
     "comparison",

@@ -12,9 +12,10 @@ from pipelines.shared.command import quiet_libraries
 
 if TYPE_CHECKING:
     from mixlm.generation.plan import Answerer
+    from mixlm.generation.server.model_server import ModelServer
 
 
-def given_values(answerer: "Answerer") -> dict[str, Any]:
+def given_values(answerer: "Answerer | ModelServer") -> dict[str, Any]:
     """Return the values of the running command's parameters that are JSON values, by their names.
 
     Args:

@@ -22,7 +22,7 @@ assert not heavy, heavy
 """
 
 
-@pytest.mark.parametrize("arguments", [[], *([name] for name in COMMANDS), ["data", "gsm8k"]])
+@pytest.mark.parametrize("arguments", [[], *([name] for name in COMMANDS), ["data", "gsm8k"], ["data", "sample"]])
 def test_help_imports_no_heavy_library(arguments):
     done = subprocess.run([sys.executable, "-c", HELP, *arguments, "--help"], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

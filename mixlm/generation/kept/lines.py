@@ -219,14 +219,17 @@ class KeptLines:
                 fcntl.flock(self.lock, fcntl.LOCK_EX)  # waits for whoever else is here; the first one joins the parts
         return self.processes.count == 1 or is_at(self.lock, self._part(0))
 
-    def join(self) -> str:
-        """Write the output, its lines in their order, and return its SHA-256 as hexadecimal digits."""
+    def join(self, lines: Iterable[bytes] | None = None) -> str:
+        """Write the output, and return its SHA-256 as hexadecimal digits.
+
+        Args:
+            lines: What was made of the lines that are kept; None: these, in their order.
+        """
         digest = hashlib.sha256()
         with whole_path(self.path) as draft, open(draft, "wb") as file:
-            for number in range(self.count):
-                line = self._text(number) + b"\n"
-                digest.update(line)
-                file.write(line)
+            for line in map(self._text, range(self.count)) if lines is None else lines:
+                digest.update(line + b"\n")
+                file.write(line + b"\n")
         return digest.hexdigest()
 
     def clear(self) -> None:

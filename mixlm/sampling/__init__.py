@@ -1,0 +1,1 @@
+"""Questions with answers alone, and a served model that gives them traces."""

@@ -1,0 +1,145 @@
+"""A served model that answers questions, whatever model it is."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, NamedTuple
+
+from mixlm.data.layouts.chats import THOUGHTS
+from mixlm.data.values import ailment
+from mixlm.errors import InputError
+from mixlm.generation.server.connection import PASSING, NoAnswer, Reply
+from mixlm.generation.server.model_server import CLOSED, ModelServer, NoServer
+from mixlm.generation.server.threads import as_they_come
+from mixlm.sampling.asking import Asking
+from mixlm.sampling.problems import Problem
+
+
+_READ = ("content", *THOUGHTS, "tool_calls")  # of a turn
+_PATIENT = 100  # questions one after the other that a server may refuse before it has answered one
+_RENAMED = "max_completion_tokens"  # what some call the length limit of a chat, and then take no other name
+
+
+class Wanted(NamedTuple):
+    """An answer to ask for.
+
+    Attributes:
+        place: Its number among all answers.
+        problem: The question.
+        number: Its number among those to the question.
+    """
+
+    place: int
+    problem: Problem
+    number: int
+
+
+@dataclass(frozen=True)
+class Said:
+    """What a server said.
+
+    Attributes:
+        turn: The assistant's turn, with whatever fields it has.
+        ending: Why it ends there, in the server's words.
+        error: Why there is none; None if there is one.
+    """
+
+    turn: Mapping[str, Any] = field(default_factory=dict)
+    ending: str | None = None
+    error: str | None = None
+
+
+class AnsweringModel:
+    """A model on a server.
+
+    Args:
+        server: The server.
+        asking: How it is asked.
+        given_name: What the server calls the model; None: the only one that it serves.
+        concurrency: Requests under way at once.
+    """
+
+    def __init__(self, server: ModelServer, asking: Asking, given_name: str | None, concurrency: int) -> None:
+        self.server, self.asking, self.given_name, self.concurrency = server, asking, given_name, concurrency
+        self.limit = "max_tokens"
+
+    @cached_property
+    def name(self) -> str:
+        """What the server calls the model.
+
+        Raises:
+            InputError: If it serves several and none was named, or is not there.
+        """
+        names = [] if self.given_name else self.server.names
+        if not self.given_name and len(names) != 1:
+            told = f"serves {len(names)} models ({', '.join(names)[:200]})" if names else "does not say what it serves"
+            raise InputError(f"{self.server.url}: {told}; name one by --model")
+        return self.given_name or names[0]
+
+    def answers(self, wanted: Iterable[Wanted]) -> Iterator[tuple[Wanted, Said]]:
+        """Yield what is said: one by one until the first that is no refusal, and then as it comes.
+
+        Raises:
+            InputError: If the server is gone, refuses whoever asks or one question after the other, or does not
+                answer as one of chats or completions.
+        """
+        waiting, refused = iter(wanted), set()
+        for one in waiting:
+            said = self._find_out(one)
+            yield one, said
+            if not said.error:
+                break
+            refused.add(one.problem.row)
+            if len(refused) == _PATIENT:
+                raise InputError(f"{self.server.url}: refuses the first {_PATIENT} questions: {said.error}")
+        yield from as_they_come(self._ask, waiting, self.concurrency)
+
+    def _find_out(self, one: Wanted) -> Said:
+        """Ask for the first answer, which tells what the server understands."""
+        try:
+            reply = self._post(one)
+            if reply.status == 400 and _RENAMED in self.server.message(reply):
+                self.limit = _RENAMED
+                reply = self._post(one)
+        except NoAnswer as error:
+            raise self.server.gone(error) from None
+        if reply.status in CLOSED or reply.status in PASSING:
+            raise InputError(f"{self.server.url}: refuses {one.problem.name}: {self._refusal(reply)}")
+        return self._read(reply)
+
+    def _ask(self, one: Wanted) -> Said:
+        """Ask for an answer; where the server answers others, it is missing."""
+        try:
+            return self._read(self._post(one))
+        except NoServer:
+            raise
+        except (NoAnswer, InputError) as error:
+            return Said(error=str(error))
+
+    def _post(self, one: Wanted) -> Reply:
+        body = {"model": self.name, **self.asking.body(one.problem, one.number)}
+        return self.server.post(self.asking.path, {**body, self.limit: self.asking.options.max_new_tokens})
+
+    def _read(self, reply: Reply) -> Said:
+        return self._said(reply) if reply.ok else Said(error=self._refusal(reply))
+
+    def _refusal(self, reply: Reply) -> str:
+        message = self.server.message(reply)
+        hint = "" if self.asking.completions else "; a model without a chat template is asked with --completions"
+        return message + (hint if "chat" in message and "template" in message else "")
+
+    def _said(self, reply: Reply) -> Said:
+        """Return what an answer says, without the key that the server was sent."""
+        kind = "completions" if self.asking.completions else "chats"
+        try:
+            choice = reply.json()["choices"][0]
+            turn = {"content": choice["text"]} if self.asking.completions else choice["message"]
+            said = {name: turn[name] for name in _READ if name in turn}
+            ending = choice.get("finish_reason")
+        except (KeyError, IndexError, TypeError, AttributeError):
+            raise InputError(
+                f"{self.server.url}: its answer is none of a server of {kind}; check --endpoint"
+            ) from None
+        said = {} if ailment(said) else said  # and so there is none to read
+        shown = {name: self.server.hidden(text) if isinstance(text, str) else text for name, text in said.items()}
+        return Said(shown, ending if isinstance(ending, str) else None)
