@@ -125,19 +125,21 @@ _ENGINE = "Start an engine that serves RUN, use it, and stop it: vllm, or the py
 
 
 def _one_server(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Let a command have one server: what is given now counts more than what a file says or was said before."""
+    """Let a command have one server: what is typed counts more than what a file says or an earlier call was told."""
 
     @wraps(function)
     def checked(**values: Any) -> Any:
         """Call the command."""
         context = click.get_current_context()
-        given = [name for name in ("endpoint", "engine") if values[name] is not None]
-        now = [name for name in given if context.get_parameter_source(name) is ParameterSource.COMMANDLINE]
-        if len(given) == 2 and len(now) != 1:
-            raise click.UsageError("--engine starts a server, --endpoint names one that runs; give one of them")
-        if len(given) == 2:
-            (left_out,) = {*given} - {*now}
-            values[left_out] = context.params[left_out] = None
+        typed = {name for name in values if context.get_parameter_source(name) is ParameterSource.COMMANDLINE}
+        for other in ("endpoint", "served_model"):
+            if values["engine"] is None or values[other] is None:
+                continue
+            if ("engine" in typed) == (other in typed):
+                flag = other.replace("_", "-")
+                raise click.UsageError(f"--engine starts a server of its own; give either it or --{flag}")
+            name = other if "engine" in typed else "engine"
+            values[name] = context.params[name] = None
         return function(**values)
 
     return checked
@@ -177,7 +179,7 @@ def answerer_of(engine: "Engine", values: dict[str, Any]) -> "Answerer":
 def _served_here(engine: "Engine", started: str, concurrency: int, say: Callable[[str], None]) -> "Answerer":
     from mixlm.errors import InputError
     from mixlm.processes import Processes
-    from pipelines.shared.engines import ServedHere, Server
+    from pipelines.engines.server import ServedHere, Server
 
     if Processes.current().count > 1:
         raise InputError("--engine: one engine answers for one process; leave out accelerate launch")

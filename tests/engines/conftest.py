@@ -10,7 +10,7 @@ import pytest
 
 
 if TYPE_CHECKING:
-    from pipelines.shared.engines import Server
+    from pipelines.engines.server import Server
 
 # vLLM has no heads of 16 on every processor
 MODEL = {
@@ -82,7 +82,7 @@ def serve(engine: str) -> Iterator[Callable[[Path], "Server"]]:
     from contextlib import ExitStack
 
     from mixlm.run import load_run
-    from pipelines.shared.engines import Server
+    from pipelines.engines.server import Server
 
     os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", "1")  # GiB: several servers share a machine
     with ExitStack() as stack:

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from contextlib import suppress
 
 
@@ -45,14 +46,24 @@ def _prctl(option: int, value: int) -> None:
 
 
 def _end(group: int) -> None:
-    """End all that still runs."""
-    with suppress(ProcessLookupError):
-        os.killpg(group, signal.SIGTERM)
-    asked = time.monotonic()
+    """End the program's group, and whatever else it leaves behind."""
+    asked, told = time.monotonic(), set()
+    _send(os.killpg, group, signal.SIGTERM)
     while _any_left():
-        if time.monotonic() - asked > GRACE:
-            _kill(group)
+        late = time.monotonic() - asked > GRACE
+        if late:
+            _send(os.killpg, group, signal.SIGKILL)
+        for child in _children():
+            if late or child not in told:
+                _send(os.kill, child, signal.SIGKILL if late else signal.SIGTERM)
+            told.add(child)
         time.sleep(_PAUSE)
+
+
+def _send(how: Callable[[int, int], None], to: int, signum: int) -> None:
+    """Send a signal to a process or a group, if it is still there."""
+    with suppress(ProcessLookupError):
+        how(to, signum)
 
 
 def _any_left() -> bool:
@@ -62,14 +73,6 @@ def _any_left() -> bool:
             pass
         return True
     return False
-
-
-def _kill(group: int) -> None:
-    with suppress(ProcessLookupError):
-        os.killpg(group, signal.SIGKILL)
-    for child in _children():
-        with suppress(ProcessLookupError):
-            os.kill(child, signal.SIGKILL)
 
 
 def _children() -> list[int]:

@@ -1,0 +1,1 @@
+"""An engine that a command starts to serve its run, uses, and stops."""
