@@ -12,12 +12,15 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     import psutil
 
 
@@ -56,6 +59,19 @@ class EngineStub:
     def answers(self) -> int:
         """How many answers all of them have given."""
         return len(list(self.folder.glob("answer-*")))
+
+
+def are_gone(processes: "Iterable[psutil.Process]") -> bool:
+    """Wait for processes to end; one that nobody has taken note of yet is no more, too."""
+    import psutil
+
+    alive = [*processes]
+    for _ in range(600):
+        alive = psutil.wait_procs(alive, timeout=0.1)[1]
+        with suppress(psutil.NoSuchProcess):
+            if all(one.status() == psutil.STATUS_ZOMBIE for one in alive):
+                return True
+    return False
 
 
 def serve(folder: Path, arguments: list[str]) -> None:

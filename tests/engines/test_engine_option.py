@@ -22,10 +22,10 @@ def adopting():
     ctypes.CDLL(None).prctl(adopt, 0, 0, 0, 0)
 
 
-def test_one_command_gives_the_lines_of_plain_decoding_here_and_nothing_is_left(engine, assorted, task, adopting):
+def test_one_command_gives_the_lines_of_decoding_here_and_nothing_is_left(engine, assorted, task, adopting):
     outs = [task / "here.jsonl", task / "there.jsonl"]
     options = ["--input", task / "questions.jsonl", "--max-new-tokens", 60]
-    call_command(main, assorted, *options, "--output", outs[0], "--decoding", "plain")
+    call_command(main, assorted, *options, "--output", outs[0])
     result = call_command(main, assorted, *options, "--output", outs[1], "--engine", engine)
     assert outs[0].read_text().count("\n") == 200 and outs[0].read_bytes() == outs[1].read_bytes()
     assert f"starting to serve {assorted}" in result.stderr and "ready after" in result.stderr

@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
@@ -17,11 +18,18 @@ from mixlm.run import Run
 from pipelines import evaluate, generate
 from pipelines.engines.server import Server
 from tests.calling import call_command, lines_of
-from tests.engine_stub import EngineStub
+from tests.engine_stub import EngineStub, are_gone
+from tests.tiny_runs import saved_run
 
 
 call = partial(call_command, generate.main)
 TEXTS = ["1 + 2?", "3 + 4?", "5 + 6?", "7 + 8?"]
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """A run that answers in text alone, so that a server is asked once for each answer."""
+    return saved_run(tmp_path_factory.mktemp("runs") / "run", "cot")
 
 
 @pytest.fixture
@@ -36,10 +44,6 @@ def questions(tmp_path: Path) -> Path:
     path = tmp_path / "questions.jsonl"
     path.write_text("".join(json.dumps({"question": text, "steps": [], "answer": "7"}) + "\n" for text in TEXTS))
     return path
-
-
-def are_gone(processes: list[psutil.Process]) -> bool:
-    return psutil.wait_procs(processes, timeout=60)[1] == []
 
 
 def test_a_command_starts_an_engine_and_stops_it(run, stub, questions, tmp_path):
@@ -126,9 +130,11 @@ def test_however_the_command_ends_the_engine_ends_with_it(run, stub, questions, 
         until = {"never": "start-0.json", "hang": "asked"}[asked]
         wait_for(stub.folder / until, process)
         *engines, keeper = stub.processes()
-        caller = keeper.ppid()
-        for signum in signals:
-            os.kill(caller, signum)
+        caller = keeper.parent()
+        caller.send_signal(signals[0])
+        while signals[1:] and psutil.wait_procs([caller], timeout=0.2)[1]:  # of two at once Python may miss the second
+            with suppress(psutil.NoSuchProcess):
+                caller.send_signal(signals[1])
         assert are_gone([*engines, keeper])
         lines = process.stderr.read().splitlines()
     assert lines[-1].startswith("Error: interrupted") == (signal.SIGKILL not in signals)

@@ -10,6 +10,7 @@ import psutil
 import pytest
 
 from pipelines.engines import keeper
+from tests.engine_stub import are_gone
 
 
 # a program that ignores a request to end, with a child in a session of its own that does so, too
@@ -44,10 +45,6 @@ def started(tmp_path):
         program = child.parent()
         yield [psutil.Process(caller.pid), program.parent(), program, child]
         caller.kill()
-
-
-def are_gone(processes: list[psutil.Process]) -> bool:
-    return psutil.wait_procs(processes, timeout=60)[1] == []
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="children in other sessions are found on Linux alone")
