@@ -29,7 +29,7 @@ from mixlm.model.special_tokens import special_ids
 from mixlm.model.tokenizers import build_tokenizer
 from mixlm.model.vocabulary import extend_vocabulary
 from mixlm.run import Run, load_run
-from pipelines.shared.engines import ServedHere, Server
+from pipelines.engines.server import ServedHere, Server
 
 
 AT_ONCE = 16

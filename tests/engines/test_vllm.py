@@ -12,7 +12,7 @@ from mixlm.generation.engine import Engine
 from mixlm.generation.options import GenerationOptions
 from mixlm.generation.plan import Request
 from mixlm.model.tokenizers import build_tokenizer
-from pipelines.shared.engines import ServedHere, Server
+from pipelines.engines.server import ServedHere, Server
 from tests.engines.conftest import MODEL, trained
 
 
