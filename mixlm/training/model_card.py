@@ -51,8 +51,8 @@ The solution follows the text {solution}.{reading}
 
 _PLAIN = "It is a plain checkpoint of transformers: any engine that serves the architecture serves it."
 _THOUGHTS = """It reasons in continuous thoughts: hidden states in place of input embeddings, which engines do not feed
-back. Answer with `mixlm-generate`, whose `--engine vllm` lets vLLM write the text after them; used as a plain language model the checkpoint reads placeholders, and its answers
-mean nothing."""
+back. Answer with `mixlm-generate`, which computes them; with `--engine vllm` the text after them is vLLM's. Used as a
+plain language model the checkpoint reads placeholders, and its answers mean nothing."""
 _READING = """ Latents and delimiters are special tokens: decoding with `skip_special_tokens=True` leaves plain
 text. `mixlm-generate RUN "question" --explain` shows what each latent stands for."""
 
