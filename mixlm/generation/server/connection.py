@@ -32,7 +32,6 @@ LONGEST_WAIT = 60  # seconds before a request is repeated, whatever the server s
 MOST_BYTES = 2**23  # of an answer; one of 100,000 tokens has a fifth
 MOST_SAID = 2**16  # bytes that are looked at of what a server says about its refusal
 _SHOWN = 200  # letters of it that a message has
-_REDIRECTS = range(300, 400)
 _MOST_DOUBLINGS = 7
 _MISSED = 3  # failures of a request, about two seconds after the first, before anybody is told
 
@@ -161,7 +160,7 @@ class Connection:
 
     def _usable(self, status: int, headers: Mapping[str, str], body: bytes) -> Reply:
         """Return what was sent, or refuse what leads elsewhere, is packed or has no end."""
-        if status in _REDIRECTS:
+        if status in range(300, 400):
             raise InputError(
                 f"{self.url}: sends on to {self.said(headers.get('Location', 'nowhere'))} (status {status}), where no "
                 "key is sent; if you trust that address, give it as --endpoint"

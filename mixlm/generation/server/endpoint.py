@@ -9,23 +9,23 @@ number of tokens. The first request that is answered finds out which it is.
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property, partial
-from typing import Any, NamedTuple
+from typing import Any
 
-import torch
 from transformers import AutoConfig, PreTrainedConfig
 
-from mixlm.data.tokenization import starting_ids
 from mixlm.errors import InputError
 from mixlm.generation.answers import Answer, TokenCounts, read_answer
 from mixlm.generation.engine import Engine, end_ids
 from mixlm.generation.grammar import span_limits
 from mixlm.generation.options import GenerationOptions
 from mixlm.generation.plan import Answerer, Pending, Request, Wanted, every
-from mixlm.generation.server.completions import Completions, Form, NoIds, Refused, Written, as_field
+from mixlm.generation.server.completions import Completions, Form, NoIds, Refused, Written
 from mixlm.generation.server.connection import PASSING, NoAnswer
 from mixlm.generation.server.holding import HeldAnswer, Rules
 from mixlm.generation.server.model_server import CLOSED, REFUSED, ModelServer, NoServer
+from mixlm.generation.server.start import Start, UnreadableText
 from mixlm.generation.server.threads import as_they_come
+from mixlm.generation.server.understanding import require_same_tokens, require_same_vectors
 from mixlm.model.abilities import context_length
 from mixlm.model.loading import open_pretrained
 from vqvae.advance import Advance
@@ -34,24 +34,6 @@ from vqvae.errors import require_between
 
 _TEXT = Form(takes_ids=False, returns_ids=False)
 _SEEDS = 2**32  # from the seed of one request for an answer to that of the next
-
-
-class UnreadableText(InputError):
-    """A prompt of which a server that takes text alone would read other ids."""
-
-
-class Start(NamedTuple):
-    """What an answer goes on from.
-
-    Attributes:
-        pending: The answer.
-        ids: What the model is given.
-        embeds: The vectors that it reads for them, (length, width); None: those of the ids.
-    """
-
-    pending: Pending
-    ids: list[int]
-    embeds: torch.Tensor | None = None
 
 
 class Endpoint(Answerer):
@@ -83,7 +65,7 @@ class Endpoint(Answerer):
         self.server = ModelServer(url, concurrency, retries, say)
         self.model = Completions(self.server, name, str(self.run.path))
         self.url, self.given_name, self.form = self.server.url, name, Form()
-        self.reads_embeds = False
+        self.understood = False  # whether it was seen that it means the run's tokens
 
     @cached_property
     def _config(self) -> PreTrainedConfig:
@@ -197,49 +179,25 @@ class Endpoint(Answerer):
         """Let the server write an answer, in the form that is known."""
         if self.form != Form():
             return self._unheld(start, options)
-        if start.embeds is not None and not self.reads_embeds:
-            self._require_same_reading(start)
         one = start.pending
+        if start.embeds is not None and not self.understood:
+            require_same_vectors(self.model, self.engine, one.request.prompt_ids)
         limits = span_limits([one.mode], self.run.method.spans)
         kind_first = self.decoding(options) == "kind" and limits.spans != "none" and bool(limits.most > 0)
         bound = one.mode.kind in ("text", "exact") or start.embeds is not None
         held, turn = HeldAnswer(self.rules, limits, one.budget, kind_first, bound), 0
         while not held.done:
-            fields = self._sampling(one, options, turn) | self._prompt(start, held.ids) | held.fields()
+            fields = self._sampling(one, options, turn) | start.field(held.ids, self.engine) | held.fields()
             written = self.model.complete(fields, self.form)
-            held.take(self._ids(written), written.logprobs)
+            ids = self._ids(written)
+            if not self.understood:
+                require_same_tokens(self.model, self.tokenizer, written)
+                self.understood = True
+            held.take(ids, written.logprobs)
             turn += 1
         whole = [*start.ids[len(one.request.prompt_ids) :], *held.ids]
         answer = read_answer(whole, self.tokenizer, self.run.ids, self.rules.ends)
         return replace(answer, text=self.server.hidden(answer.text))
-
-    def _prompt(self, start: Start, ids: Sequence[int]) -> dict[str, Any]:
-        """Return the field of what the model goes on from: what an answer starts from, and what it has so far."""
-        if start.embeds is None:
-            return {"prompt": [*start.ids, *ids]}
-        more = torch.tensor(ids, dtype=torch.long, device=start.embeds.device)
-        embed = self.engine.model.get_input_embeddings()
-        return {"prompt_embeds": as_field(torch.cat([start.embeds, embed(more)]))}
-
-    def _require_same_reading(self, start: Start) -> None:
-        """Find out whether the server makes of vectors what it makes of ids: some scale those of tokens first.
-
-        Raises:
-            InputError: If it does not.
-        """
-        ids, likely = start.pending.request.prompt_ids, []
-        embed = self.engine.model.get_input_embeddings()
-        vectors = embed(torch.tensor(ids, device=start.embeds.device))
-        for prompt in ({"prompt": [*ids]}, {"prompt_embeds": as_field(vectors)}):
-            written = self.model.complete({**prompt, "max_tokens": 1, "temperature": 0, "logprobs": 0}, Form())
-            likely.append((written.ids, written.logprobs))
-        (wanted, first), (found, second) = likely
-        if wanted != found or abs(first[0] - second[0]) > 0.05:
-            raise InputError(
-                f"{self.url}: does not read vectors as the model here does, so it would not understand thoughts; "
-                "leave out --endpoint"
-            )
-        self.reads_embeds = True
 
     def _unheld(self, start: Start, options: GenerationOptions) -> Answer:
         """Let a server that knows no ids write an answer, freely and plainly."""
@@ -255,7 +213,7 @@ class Endpoint(Answerer):
                 f"{self.url}: takes or returns text alone, so it decodes plainly; give --decoding plain, or serve the "
                 "run with an engine that takes and returns ids, such as vLLM"
             )
-        prompt = start.ids if self.form.takes_ids else self._as_text(start)
+        prompt = start.ids if self.form.takes_ids else start.as_text(self.tokenizer)
         fields = self._sampling(one, options, 0) | {"prompt": prompt, "max_tokens": one.budget}
         written, added = self.model.complete(fields, self.form), start.ids[len(one.request.prompt_ids) :]
         counts = TokenCounts(unsorted=len(added) + written.tokens)
@@ -269,18 +227,6 @@ class Endpoint(Answerer):
         seed = options.seed + one.place % options.samples + turn * _SEEDS
         top_k = {"top_k": options.top_k} if options.top_k else {}
         return {"temperature": temperature, "top_p": options.top_p, "seed": seed, **top_k}
-
-    def _as_text(self, start: Start) -> str:
-        """Return what the model is given as text of which a server makes the same ids, or refuse it."""
-        begin, ids = starting_ids(self.tokenizer), start.ids
-        bare = ids[len(begin) :] if begin and ids[: len(begin)] == begin else ids
-        text = self.tokenizer.decode(bare, skip_special_tokens=False, clean_up_tokenization_spaces=False)
-        if self.tokenizer(text)["input_ids"] != ids:
-            raise UnreadableText(
-                f"{start.pending.request.name}: the server takes text alone, and would read other ids out of it; "
-                "serve the run with an engine that takes ids, such as vLLM"
-            )
-        return text
 
     def _ids(self, written: Written) -> list[int]:
         """Return the ids that a server wrote, with that at which it stopped, or refuse those that no model has."""

@@ -100,6 +100,19 @@ def test_a_server_that_scales_vectors_is_not_given_thoughts(thinker):
         both(stub, replace(OPTIONS, thoughts=2))
 
 
+def test_a_server_of_other_tokens_is_told_by_its_text(engine):
+    stub = Stub(engine)
+    complete = stub.complete
+
+    def other(body: dict) -> tuple[int, dict]:
+        status, reply = complete(body)
+        return status, {**reply, "choices": [{**reply["choices"][0], "text": "something else"}]}
+
+    stub.complete = other
+    with pytest.raises(InputError, match="writes other text for token ids than the run's tokenizer does"):
+        both(stub, OPTIONS)
+
+
 @pytest.mark.parametrize(("takes", "message"), [(True, "to have --latents exact:2"), (False, "to have --latents ex")])
 def test_a_server_of_text_is_not_asked_for_a_number_of_latents(engine, takes, message):
     stub = Stub(engine, takes_ids=takes, returns_ids=False)
