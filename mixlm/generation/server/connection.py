@@ -32,7 +32,7 @@ LONGEST_WAIT = 60  # seconds before a request is repeated, whatever the server s
 MOST_BYTES = 2**23  # of an answer; one of 100,000 tokens has a fifth
 MOST_SAID = 2**16  # bytes that are looked at of what a server says about its refusal
 _SHOWN = 200  # letters of it that a message has
-_MOST_DOUBLINGS = 7
+_REDIRECT, _MOST_DOUBLINGS = 300, 7
 _MISSED = 3  # failures of a request, about two seconds after the first, before anybody is told
 
 
@@ -146,7 +146,7 @@ class Connection:
         with _Deadline() as deadline:
             try:
                 reply = self._sent(method, path, content)
-                body = _read(reply, MOST_BYTES if reply.status < _REDIRECTS.start else MOST_SAID)
+                body = _read(reply, MOST_BYTES if reply.status < _REDIRECT else MOST_SAID)
                 reply.release_conn()
             except (HTTPError, HTTPException, OSError, ValueError) as error:
                 raise NoAnswer(self.said(_too_late() if deadline.passed else _reason(error))) from None
@@ -160,7 +160,7 @@ class Connection:
 
     def _usable(self, status: int, headers: Mapping[str, str], body: bytes) -> Reply:
         """Return what was sent, or refuse what leads elsewhere, is packed or has no end."""
-        if status in range(300, 400):
+        if status in range(_REDIRECT, 400):
             raise InputError(
                 f"{self.url}: sends on to {self.said(headers.get('Location', 'nowhere'))} (status {status}), where no "
                 "key is sent; if you trust that address, give it as --endpoint"
@@ -168,7 +168,7 @@ class Connection:
         packed = headers.get("Content-Encoding", "identity")
         if packed.lower() != "identity":
             raise InputError(f"{self.url}: its answer is packed ({self.said(packed)}), which it was asked not to do")
-        if status < _REDIRECTS.start and len(body) > MOST_BYTES:
+        if status < _REDIRECT and len(body) > MOST_BYTES:
             raise InputError(f"{self.url}: its answer is longer than {MOST_BYTES} bytes, so none to a question")
         after = re.fullmatch(r"\d{1,6}", headers.get("Retry-After", "").strip(), re.ASCII)
         return Reply(status, body[:MOST_BYTES], int(after[0]) if after else None)
