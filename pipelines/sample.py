@@ -141,9 +141,14 @@ def _write(file: "TraceFile", model: "AnsweringModel") -> None:
     header = {"identity": file.identity(model.name), "arguments": given_values(model.server)}
     kept = KeptLines(file.path, header, file.count, say=partial(echo, err=True))
     with stop_when_asked() as stop, kept:
-        with telling(kept, "answers"), progress_bar("sampling") as advance:
-            file.sample(model, Keeping(kept, file.count, advance, stop))
-        _tell(file, file.finish(kept))
+        try:
+            with telling(kept, "answers"), progress_bar("sampling") as advance:
+                file.sample(model, Keeping(kept, file.count, advance, stop))
+            counts = file.finish(kept)
+        finally:
+            if not kept.done:  # refusals alone are nothing to go on with
+                kept.discard()
+    _tell(file, counts)
 
 
 def _tell(file: "TraceFile", counts: "Counts") -> None:

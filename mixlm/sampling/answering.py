@@ -17,6 +17,7 @@ from mixlm.sampling.problems import Problem
 
 _READ = ("content", *THOUGHTS, "tool_calls")  # of a turn
 _PATIENT = 100  # questions one after the other that a server may refuse before it has answered one
+_FAILING = 3  # questions that it may fail at meanwhile, however often they are repeated
 _RENAMED = "max_completion_tokens"  # what some call the length limit of a chat, and then take no other name
 
 
@@ -61,7 +62,7 @@ class AnsweringModel:
 
     def __init__(self, server: ModelServer, asking: Asking, given_name: str | None, concurrency: int) -> None:
         self.server, self.asking, self.given_name, self.concurrency = server, asking, given_name, concurrency
-        self.limit = "max_tokens"
+        self.limit, self.failures = "max_tokens", 0
 
     @cached_property
     def name(self) -> str:
@@ -79,17 +80,20 @@ class AnsweringModel:
     def answers(self, wanted: Iterable[Wanted]) -> Iterator[tuple[Wanted, Said]]:
         """Yield what is said: one by one until the first that is no refusal, and then as it comes.
 
+        Until then a question that is refused is not asked again.
+
         Raises:
             InputError: If the server is gone, refuses whoever asks or one question after the other, or does not
                 answer as one of chats or completions.
         """
-        waiting, refused = iter(wanted), set()
+        waiting, refused = iter(wanted), {}
         for one in waiting:
-            said = self._find_out(one)
+            row = one.problem.row
+            said = Said(error=refused[row]) if row in refused else self._find_out(one)
             yield one, said
             if not said.error:
                 break
-            refused.add(one.problem.row)
+            refused[row] = said.error
             if len(refused) == _PATIENT:
                 raise InputError(f"{self.server.url}: refuses the first {_PATIENT} questions: {said.error}")
         yield from as_they_come(self._ask, waiting, self.concurrency)
@@ -103,7 +107,8 @@ class AnsweringModel:
                 reply = self._post(one)
         except NoAnswer as error:
             raise self.server.gone(error) from None
-        if reply.status in CLOSED or reply.status in PASSING:
+        self.failures += reply.status in PASSING
+        if reply.status in CLOSED or self.failures == _FAILING:
             raise InputError(f"{self.server.url}: refuses {one.problem.name}: {self._refusal(reply)}")
         return self._read(reply)
 
@@ -124,9 +129,11 @@ class AnsweringModel:
         return self._said(reply) if reply.ok else Said(error=self._refusal(reply))
 
     def _refusal(self, reply: Reply) -> str:
+        """Return what the server says about a refusal, and the remedy where we know one."""
         message = self.server.message(reply)
-        hint = "" if self.asking.completions else "; a model without a chat template is asked with --completions"
-        return message + (hint if "chat" in message and "template" in message else "")
+        if not self.asking.completions and "chat" in message and "template" in message:
+            return f"{message}; ask a model without a chat template with --completions"
+        return f"{message}; give a smaller --max-new-tokens" if self.limit in message else message
 
     def _said(self, reply: Reply) -> Said:
         """Return what an answer says, without the key that the server was sent."""

@@ -130,7 +130,7 @@ class TraceFile:
         """Write the file and the counts beside it, and say that it is whole if no answer is missing.
 
         Returns:
-            What became of the answers; if none was kept, nothing is written, and if none was given, nothing is left.
+            What became of the answers; if none is kept, nothing is written.
 
         Raises:
             InputError: If the questions have changed since they were checked.
@@ -144,8 +144,6 @@ class TraceFile:
             own.append(json.dumps(counts.add(problem, lines, fates), ensure_ascii=False))
         if rows:
             self._write(kept, rows, own, whole=not counts.fates[MISSING])
-        elif counts.fates[MISSING] == self.count:
-            kept.discard()
         return counts
 
     def _write(self, kept: KeptLines, rows: list[int], counts: list[str], whole: bool) -> None:
