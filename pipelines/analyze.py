@@ -59,10 +59,11 @@ def main(
     Interventions change latents at inference; steer gives a question those of another one, and tells whose answer
     comes out; a sweep varies their number; codes shows what each stands for; places shows which are learned, beside
     their text; attention compares what latents and text attend to; outcomes and values need rows of ProsQA's form. A
-    server (--endpoint) can give the answers of outcomes; the others look into the model.
+    server (--endpoint or --engine) gives the answers of interventions, but for those of other vectors, and of steer,
+    sweep and outcomes; places, attention and values look into the model. A further run of the sweep is decoded here.
     """
     from mixlm.analysis.finding import require_matplotlib
-    from mixlm.analysis.interventions import DEFAULT, parse_interventions
+    from mixlm.analysis.interventions import parse_interventions
     from mixlm.analysis.suite import Case, analyze, check_comparable, read_names
     from mixlm.evaluation.inputs import open_rows, own_check
     from mixlm.evaluation.measuring.requests import with_length
@@ -73,7 +74,7 @@ def main(
 
     require_matplotlib()
     names = None if only is None else read_names(only)
-    kinds = DEFAULT if interventions is None else parse_interventions(interventions)
+    kinds = None if interventions is None else parse_interventions(interventions)
     place = next(folder for folder in (out, *out.parents) if folder.exists())
     if not place.is_dir() or not os.access(place, os.W_OK):  # nothing is computed for a place that cannot be written
         raise InputError(f"{place}: no folder that can be written to; choose another --out")
@@ -86,8 +87,8 @@ def main(
         echo(f"answers are compared by --check {check}, {why}", err=True)
     answerer = answerer_of(engine, settings)
     options = with_length(GenerationOptions(**settings), rows)
-    case = Case(answerer, rows, options, check, kinds, others)
-    for finding in analyze(case, names, say=echo):
+    case = Case(answerer, rows, options, check, kinds, others, say=echo)
+    for finding in analyze(case, names):
         print_finding(finding)
         table, picture = finding.write(out)
         echo(f"wrote {table} and {picture}")

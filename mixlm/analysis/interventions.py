@@ -12,12 +12,15 @@ one, sample by sample. Where accuracy stays, the answer does not depend on what 
     fewer      the first half of them, rounded down
     more       half as many again, at least one more
     none       no latents at all; a thought's delimiters stay, as in the first stage of training
+
+Codes in another order, or of another sample, are written as such, and so are other numbers of latents or thoughts: a
+server can answer after them. The others, and those of thoughts, give the model vectors that no token stands for.
 """
 
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -27,13 +30,14 @@ from mixlm.analysis.finding import Finding, error_bars
 from mixlm.data.tables import Row
 from mixlm.errors import InputError
 from mixlm.evaluation.checks import CheckName
+from mixlm.evaluation.evaluate import answer_all
 from mixlm.evaluation.measuring.records import score
 from mixlm.evaluation.statistics import mcnemar, paired_bootstrap_difference, wilson_interval
 from mixlm.generation.answers import Answer
-from mixlm.generation.engine import Engine
 from mixlm.generation.options import GenerationOptions, LatentMode
-from mixlm.generation.plan import Request
+from mixlm.generation.plan import Answerer, Request
 from mixlm.model.special_tokens import SpecialIds
+from mixlm.run import Run
 
 
 if TYPE_CHECKING:
@@ -43,6 +47,7 @@ if TYPE_CHECKING:
 DEFAULT = ("noise:1x", "noise:100", "zeros", "shuffled", "other", "fewer", "more", "none")
 UNTOUCHED = "untouched"
 _VECTORS = ("zeros", "shuffled", "other")
+_EXCHANGED = ("shuffled", "other")
 _COUNTS = ("fewer", "more", "none")
 _NOISE = re.compile(r"noise:(\d+(?:\.\d+)?)(x?)")
 
@@ -59,6 +64,12 @@ def parse_interventions(text: str) -> list[str]:
     return kinds
 
 
+def needs_model(kind: str, run: Run) -> bool:
+    """Tell whether an intervention gives the model vectors that no token stands for, which a server cannot read."""
+    written = (UNTOUCHED, *_COUNTS) if run.method.uses_thoughts else (UNTOUCHED, *_COUNTS, *_EXCHANGED)
+    return kind not in written
+
+
 @dataclass
 class Untouched:
     """The untouched answers that interventions start from.
@@ -66,19 +77,22 @@ class Untouched:
     Attributes:
         answers: One for each row.
         openings: The span of latents or thoughts that each begins with; empty if it has none.
-        vectors: The vectors of each span, (latents, width).
     """
 
     answers: list[Answer]
     openings: list[list[int]]
-    vectors: list[torch.Tensor]
+
+    @property
+    def counts(self) -> list[int]:
+        """Number of latents or thoughts of each span, which has two delimiters."""
+        return [max(len(opening) - 2, 0) for opening in self.openings]
 
 
 class Intervener:
     """Answers the same rows again and again, with other latents each time.
 
     Args:
-        engine: The run.
+        answerer: The run; a server has the interventions that do not need the model itself.
         rows: Tokenized rows.
         options: How to decode; greedy.
         seed: Seed of noise, orders and the choice of other samples.
@@ -87,65 +101,89 @@ class Intervener:
         InputError: If the run's method has neither latents nor thoughts, or decoding is not greedy.
     """
 
-    def __init__(self, engine: Engine, rows: Sequence[Row], options: GenerationOptions, seed: int = 0) -> None:
-        run = engine.run
+    def __init__(self, answerer: Answerer, rows: Sequence[Row], options: GenerationOptions, seed: int = 0) -> None:
+        run = answerer.run
         if run.method.spans in ("none", "mixed") and not run.method.uses_thoughts:
             raise InputError(f"{run.path}: method '{run.method_name}' has no latents or thoughts of its own to change")
         if options.sampling or options.samples > 1:
             raise InputError("interventions compare greedy answers; leave out --temperature, --top-k and --top-p")
-        self.engine, self.rows, self.options, self.seed = engine, list(rows), options, seed
-        self.untouched = self._observe()
+        self.answerer, self.rows, self.options, self.seed = answerer, list(rows), options, seed
 
     def _answer(self, options: GenerationOptions | None = None, **fields: Sequence[Any]) -> list[Answer]:
         """Answer every row; ``fields`` are those of the requests, a value for each row."""
         requests = [Request(row["prompt_ids"], f"row {row['row']}") for row in self.rows]
         for name, values in fields.items():
             requests = [replace(request, **{name: value}) for request, value in zip(requests, values, strict=True)]
-        return self.engine.answer(requests, options or self.options)
+        return answer_all(self.answerer, requests, options or self.options)
 
-    def _observe(self) -> Untouched:
-        """Answer every row untouched, and look at the vectors of its latents."""
+    @cached_property
+    def untouched(self) -> Untouched:
+        """The answers to every row."""
         answers = self._answer()
-        openings = [opening_of(answer.ids, self.engine.run.ids) for answer in answers]
-        vectors: dict[int, torch.Tensor] = {}
+        return Untouched(answers, openings_of(answers, self.answerer.run))
+
+    @cached_property
+    def vectors(self) -> list[torch.Tensor]:
+        """The vectors of the untouched latents or thoughts of every row, (latents, width)."""
+        openings, vectors = self.untouched.openings, {}
 
         def keep(place: int, own: torch.Tensor) -> torch.Tensor:
             """Keep the vectors of one row; change nothing."""
             return vectors.setdefault(place, own)
 
-        keepers = [partial(keep, place) for place in range(len(answers))]
+        keepers = [partial(keep, place) for place in range(len(openings))]
         self._answer(replace(self.options, max_new_tokens=1), opening=openings, change=keepers)
-        return Untouched(answers, openings, [vectors[place] for place in range(len(answers))])
+        return [vectors[place] for place in range(len(openings))]
 
     def answers(self, kind: str) -> list[Answer]:
         """Answer every row under the intervention ``kind``."""
-        before = self.untouched
         if kind == UNTOUCHED:
-            return before.answers
+            return self.untouched.answers
         if kind in _COUNTS:
             return self._with_count(kind)
-        openings, vectors = before.openings, before.vectors
+        if not needs_model(kind, self.answerer.run):
+            return self._answer(opening=self._openings(kind))
+        changes = [lambda own, other=other: other for other in self._changed_vectors(kind)]
+        return self._answer(opening=self._openings(kind), change=changes)
+
+    def _openings(self, kind: str) -> list[list[int]]:
+        """Return the tokens that stand where the changed latents or thoughts are."""
+        own = self.untouched.openings
         if kind == "other":
-            donors = self._donors()
-            openings, vectors = [openings[donor] for donor in donors], [vectors[donor] for donor in donors]
-        else:
-            vectors = [self._changed(kind, place, own) for place, own in enumerate(vectors)]
-        return self._answer(opening=openings, change=[lambda own, other=other: other for other in vectors])
+            return [own[donor] for donor in self._donors()]
+        return [self._reordered(place, opening) for place, opening in enumerate(own)] if kind == "shuffled" else own
+
+    def _reordered(self, place: int, opening: list[int]) -> list[int]:
+        """Return a span whose latents stand in another order."""
+        inner = opening[1:-1]
+        return [*opening[:1], *(inner[number] for number in self._order(place, len(inner))), *opening[-1:]]
+
+    def _changed_vectors(self, kind: str) -> list[torch.Tensor]:
+        """Return other vectors for those of all samples."""
+        if kind == "other":
+            return [self.vectors[donor] for donor in self._donors()]
+        return [self._changed(kind, place, own) for place, own in enumerate(self.vectors)]
 
     def _changed(self, kind: str, place: int, own: torch.Tensor) -> torch.Tensor:
         """Return other vectors for those of one sample, (latents, width)."""
-        rng = torch.Generator().manual_seed(hash((self.seed, place)) % 2**63)
         if kind == "zeros":
             return torch.zeros_like(own)
         if kind == "shuffled":
-            return own[torch.randperm(len(own), generator=rng).to(own.device)]
+            return own[self._order(place, len(own))]
         size, relative = _NOISE.fullmatch(kind).groups()
         scale = float(size) * (own.square().mean().sqrt() if relative and len(own) else 1.0)
-        return own + scale * torch.randn(own.shape, generator=rng, dtype=own.dtype).to(own.device)
+        return own + scale * torch.randn(own.shape, generator=self._random(place), dtype=own.dtype).to(own.device)
+
+    def _order(self, place: int, count: int) -> list[int]:
+        """Return the order in which a sample's latents stand when shuffled."""
+        return torch.randperm(count, generator=self._random(place)).tolist()
+
+    def _random(self, place: int) -> torch.Generator:
+        return torch.Generator().manual_seed(hash((self.seed, place)) % 2**63)
 
     def _donors(self) -> list[int]:
         """Return for each sample another one that has latents, of which there must be two; one without has itself."""
-        having = [place for place, vectors in enumerate(self.untouched.vectors) if len(vectors)]
+        having = [place for place, count in enumerate(self.untouched.counts) if count]
         if len(having) < 2:
             raise InputError("intervention 'other' needs two samples with latents; take more rows or leave it out")
         order = np.random.default_rng(self.seed).permutation(having).tolist()
@@ -154,8 +192,7 @@ class Intervener:
 
     def _with_count(self, kind: str) -> list[Answer]:
         """Answer with another number of latents or thoughts."""
-        counts = [len(vectors) for vectors in self.untouched.vectors]
-        method, wanted = self.engine.run.method, [new_count(kind, count) for count in counts]
+        method, wanted = self.answerer.run.method, [new_count(kind, count) for count in self.untouched.counts]
         if method.uses_thoughts:
             return self._answer(opening=[method.span(count) for count in wanted])
         if kind == "more":
@@ -164,7 +201,7 @@ class Intervener:
 
     def _shortened(self, kind: str, opening: list[int]) -> list[int]:
         """Return a span of codes cut to its first half, or to nothing."""
-        ids = self.engine.run.ids
+        ids = self.answerer.run.ids
         latents = [token for token in opening if ids.is_latent(token)]
         kept = latents[: new_count(kind, len(latents))]
         return [ids.bo_latent, *kept, ids.eo_latent] if kept else []
@@ -187,6 +224,20 @@ def opening_of(ids: Sequence[int], special: SpecialIds) -> list[int]:
     return list(ids[: list(ids).index(end) + 1]) if end is not None and end in ids else []
 
 
+def openings_of(answers: Sequence[Answer], run: Run) -> list[list[int]]:
+    """Return the span that each answer begins with, as ``opening_of``.
+
+    Raises:
+        InputError: If a server sent text alone, of which nobody knows what latents it had.
+    """
+    if any(answer.ids is None for answer in answers):
+        raise InputError(
+            "the server returns text alone, without latents; serve the run with an engine that takes and returns ids, "
+            "such as vLLM"
+        )
+    return [opening_of(answer.ids, run.ids) for answer in answers]
+
+
 def intervention_finding(
     intervener: Intervener, kinds: Sequence[str] = DEFAULT, check: CheckName = "exact"
 ) -> Finding:
@@ -204,7 +255,7 @@ def intervention_finding(
     rows, first = [], None
     for kind in (UNTOUCHED, *kinds):
         answers = intervener.answers(kind)
-        records = score(intervener.engine, answers, intervener.rows, kind, check)
+        records = score(intervener.answerer, answers, intervener.rows, kind, check)
         right, found = np.array([record["right"] for record in records]), [record["answer"] for record in records]
         first = (right, found) if first is None else first
         accuracy = wilson_interval(right.sum(), len(right))
@@ -224,7 +275,7 @@ def intervention_finding(
                 "tokens": float(np.mean([answer.counts.total for answer in answers])),
             }
         )
-    title = f"{intervener.engine.run.method_name}: accuracy with changed latents, {len(intervener.rows)} samples"
+    title = f"{intervener.answerer.run.method_name}: accuracy with changed latents, {len(intervener.rows)} samples"
     return Finding("interventions", title, rows, lambda axes: _draw(axes, rows))
 
 

@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mixlm.analysis.finding import Finding, error_bars
-from mixlm.analysis.interventions import opening_of
+from mixlm.analysis.interventions import openings_of
 from mixlm.data.tables import Row
 from mixlm.errors import InputError
 from mixlm.evaluation.checks import CheckName, same_answer
+from mixlm.evaluation.evaluate import answer_all
 from mixlm.evaluation.measuring.records import score
 from mixlm.evaluation.measuring.requests import requests_of
 from mixlm.evaluation.statistics import wilson_interval
@@ -100,8 +101,8 @@ class Steering:
     def _write(self, mode: LatentMode) -> Written:
         """Let the model write its own latents, and answer after them."""
         run, options = self.answerer.run, replace(self.options, latents=mode)
-        answers = self.answerer.answer(requests_of(self.answerer, self.rows, mode), options)
-        openings = [opening_of(answer.ids, run.ids) for answer in answers]
+        answers = answer_all(self.answerer, requests_of(self.answerer, self.rows, mode), options)
+        openings = openings_of(answers, run)
         if run.method.spans == "anywhere":  # the first span alone is exchanged, so no other may decide the answer
             answers = self._after(openings, range(len(self.rows)))
         records = score(self.answerer, answers, self.rows, str(mode), self.check)
@@ -113,7 +114,7 @@ class Steering:
             Request(self.rows[place]["prompt_ids"], f"row {self.rows[place]['row']}", opening=opening)
             for place, opening in zip(places, openings, strict=True)
         ]
-        return self.answerer.answer(asked, self.options)
+        return answer_all(self.answerer, asked, self.options)
 
     def _exchanged(self, written: Written, pairs: Sequence[tuple[int, int]]) -> list[str]:
         """Answer the first of each pair with the latents of the second; return which of ``_OUTCOMES`` each is."""

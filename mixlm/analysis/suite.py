@@ -8,7 +8,7 @@ import torch
 from mixlm.analysis.attention import PromptAttention, attention_finding, attention_to_prompt, prompt_classes
 from mixlm.analysis.codes import code_finding, count_pairs, information_finding
 from mixlm.analysis.finding import Finding
-from mixlm.analysis.interventions import DEFAULT, Intervener, intervention_finding
+from mixlm.analysis.interventions import DEFAULT, Intervener, intervention_finding, needs_model
 from mixlm.analysis.outcomes import outcome_finding
 from mixlm.analysis.places import as_latents, as_text, place_finding, place_rows, score_chunks
 from mixlm.analysis.prosqa_graph import ConceptGraph
@@ -23,10 +23,14 @@ from mixlm.generation.engine import Engine
 from mixlm.generation.options import GenerationOptions
 from mixlm.generation.plan import Answerer
 from mixlm.generation.prefill import is_thought
+from mixlm.generation.server.model_server import NoServer
 from mixlm.methods.base import recoded
 from mixlm.model.special_tokens import text_only
 from mixlm.model.thoughts.thinking import fill_thoughts
 from mixlm.run import Run
+
+
+NEEDS_MODEL = "needs the model itself; leave out --endpoint and --engine"
 
 
 @dataclass
@@ -34,20 +38,23 @@ class Case:
     """What is analysed.
 
     Attributes:
-        answerer: The run; a server of it answers, and knows no more.
+        answerer: The run; a server of it answers, also after latents that it is given, and knows no more.
         rows: Tokenized rows; some analyses need codes or further columns.
         options: How answers are decoded.
         check: How they are compared with the right ones.
-        kinds: Interventions.
-        others: Further runs of the same tokenizer and template, to be swept over beside this one.
+        kinds: Interventions; None: of ``DEFAULT`` those that the answerer can do.
+        others: Further runs of the same tokenizer and template, to be swept over beside this one; they are decoded
+            here.
+        say: Told of every analysis that begins, and of what is left out with the reason.
     """
 
     answerer: Answerer
     rows: Sequence[Row]
     options: GenerationOptions
     check: CheckName = "exact"
-    kinds: Sequence[str] = DEFAULT
+    kinds: Sequence[str] | None = None
     others: Sequence[Run] = ()
+    say: Callable[[str], None] = lambda line: None
 
     def __post_init__(self) -> None:
         """Give the rows the codes that the run's method has for them."""
@@ -62,34 +69,31 @@ class Case:
     def engine(self) -> Engine:
         """The run with its model; an ``InputError`` if a server has it."""
         if not isinstance(self.answerer, Engine):
-            raise InputError("needs the model itself; leave out --endpoint")
+            raise InputError(NEEDS_MODEL)
         return self.answerer
 
 
-def analyze(
-    case: Case, names: Sequence[str] | None = None, say: Callable[[str], None] = lambda line: None
-) -> list[Finding]:
+def analyze(case: Case, names: Sequence[str] | None = None) -> list[Finding]:
     """Carry out analyses.
 
     Args:
         case: What is analysed.
-        names: Keys of ``ANALYSES``; None: all that can be had of this run and these rows.
-        say: Told of every analysis that begins, and why one is left out.
+        names: Keys of ``ANALYSES``; None: all that can be had of this run, these rows and the answerer.
 
     Raises:
-        InputError: If an analysis that is named cannot be had, or none can.
+        InputError: If an analysis that is named cannot be had, or none can, or a server is gone.
     """
     findings: list[Finding] = []
     reasons: dict[str, None] = {}
     for name in names or ANALYSES:
-        say(f"{name} ..")
+        case.say(f"{name} ..")
         try:
             findings += ANALYSES[name](case)
         except InputError as error:
-            if names:
+            if names or isinstance(error, NoServer):
                 raise InputError(f"{name}: {error}") from None
             reasons[str(error)] = None
-            say(f"left out {name}: {error}")
+            case.say(f"left out {name}: {error}")
     if not findings:
         raise InputError(f"{case.run.path}: nothing to analyse; {'; '.join(reasons)}")
     return findings
@@ -106,22 +110,35 @@ def read_names(text: str) -> list[str]:
 
 def interventions(case: Case) -> list[Finding]:
     """Change latents or thoughts and compare the answers."""
-    intervener = Intervener(case.engine, case.rows, case.options)
-    return [intervention_finding(intervener, case.kinds, case.check)]
+    intervener = Intervener(case.answerer, case.rows, case.options)
+    return [intervention_finding(intervener, _kinds(case), case.check)]
+
+
+def _kinds(case: Case) -> Sequence[str]:
+    """Return the interventions that are asked for, or of those that nobody named the ones that can be had."""
+    asked = DEFAULT if case.kinds is None else case.kinds
+    here = isinstance(case.answerer, Engine)
+    lacking = [kind for kind in asked if not here and needs_model(kind, case.run)]
+    if lacking and case.kinds is not None:
+        raise InputError(f"{lacking[0]} {NEEDS_MODEL}")
+    if lacking:
+        case.say(f"left out of interventions {', '.join(lacking)}: {NEEDS_MODEL}")
+    return [kind for kind in asked if kind not in lacking]
 
 
 def steer(case: Case) -> list[Finding]:
     """Give questions the latents of others, and see whose answer comes out."""
-    return [steering_finding(Steering(case.engine, case.rows, case.options, case.check))]
+    return [steering_finding(Steering(case.answerer, case.rows, case.options, case.check))]
 
 
 def sweep(case: Case) -> list[Finding]:
     """Vary the number of latents or thoughts, for several runs if there are any."""
-    engine = case.engine
-    table = sweep_rows(engine, case.rows, case.options, case.check)
+    answerer, local = case.answerer, isinstance(case.answerer, Engine)
+    table = sweep_rows(answerer, case.rows, case.options, case.check)
     for other in case.others:
         check_comparable(case.run, other)
-        further = Engine(other, tokenizer=engine.tokenizer, device=str(engine.model.device))
+        device = str(answerer.model.device) if local else answerer.engine.device
+        further = Engine(other, tokenizer=answerer.tokenizer, device=device)
         table += sweep_rows(further, case.rows, case.options, case.check)
     return [sweep_finding(table, len(case.rows))]
 

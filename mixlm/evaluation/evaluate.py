@@ -14,7 +14,7 @@ from mixlm.generation.answers import Answer, require_answers
 from mixlm.generation.kept.keeping import Keeping
 from mixlm.generation.kept.lines import HeldLines
 from mixlm.generation.options import GenerationOptions, LatentMode
-from mixlm.generation.plan import Answerer, Pending
+from mixlm.generation.plan import Answerer, Request
 from mixlm.processes import Processes
 from vqvae.advance import Advance
 from vqvae.stopping import Stop
@@ -65,8 +65,20 @@ def answer_rows(
     Raises:
         InputError: As ``Answerer.answer``.
     """
-    pending = answerer.plan(requests_of(answerer, rows, options.latents), options)
-    return score(answerer, _decoded(answerer, pending, options), rows, str(options.latents), check)
+    answers = answer_all(answerer, requests_of(answerer, rows, options.latents), options)
+    return score(answerer, answers, rows, str(options.latents), check)
+
+
+def answer_all(answerer: Answerer, requests: Sequence[Request], options: GenerationOptions) -> list[Answer]:
+    """Answer requests; figures without some of the answers would mislead, so none may be missing.
+
+    Raises:
+        InputError: As ``Answerer.answer``, or if a server leaves one out.
+    """
+    pending = answerer.plan(requests, options)
+    answers = answerer.decode(pending, options)
+    require_answers(answers, [one.request.name for one in pending])
+    return answers
 
 
 def accuracy(
@@ -83,10 +95,3 @@ def accuracy(
     records = answer_rows(answerer, processes.share(rows), with_length(GenerationOptions(), rows), check)
     right = gather_object([record["right"] for record in records])
     return sum(right) / len(right)
-
-
-def _decoded(answerer: Answerer, pending: Sequence[Pending], options: GenerationOptions) -> list[Answer]:
-    """Decode answers; figures without some of them would mislead, so none may be missing."""
-    answers = answerer.decode(pending, options)
-    require_answers(answers, [one.request.name for one in pending])
-    return answers

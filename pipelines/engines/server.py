@@ -16,7 +16,6 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-from mixlm.errors import InputError
 from mixlm.generation.plan import Pending, Wanted, every
 from mixlm.generation.server.connection import Connection, NoAnswer
 from mixlm.generation.server.endpoint import Endpoint
@@ -104,19 +103,17 @@ class Server:
             self.keeper.wait()
             self.output.close()
 
-    def error(self, when: str = "") -> InputError:
+    def error(self, when: str = "") -> NoServer:
         """Return what to raise where it ended by itself; its output is kept, with the reasons."""
         size = self.output.seek(0, os.SEEK_END)
         self.output.seek(max(0, size - _LAST))
         words = last_words(self.output.read().decode(errors="replace"))
         if NOT_THERE in words:
-            return InputError(f"--engine {self.engine}: has no vLLM; {INSTALL}")
+            return NoServer(f"--engine {self.engine}: has no vLLM; {INSTALL}")
         self.output.seek(0)
         with tempfile.NamedTemporaryFile(prefix="mixlm-vllm-", suffix=".log", delete=False) as log:
             shutil.copyfileobj(self.output, log)
-        return InputError(
-            f"--engine {self.engine}: ended{when}: {words.rstrip('.')}; all that it said is in {log.name}"
-        )
+        return NoServer(f"--engine {self.engine}: ended{when}: {words.rstrip('.')}; all that it said is in {log.name}")
 
     def _launch(self) -> None:
         self.output = tempfile.TemporaryFile()

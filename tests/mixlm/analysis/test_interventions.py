@@ -58,16 +58,16 @@ def ids(answers) -> list[list[int]]:
 
 def test_the_untouched_answers_are_those_of_generate(intervener) -> None:
     requests = [Request(row["prompt_ids"]) for row in ROWS]
-    written = intervener.engine.answer(requests, intervener.options)
+    written = intervener.answerer.answer(requests, intervener.options)
     assert ids(intervener.answers("untouched")) == ids(written)
 
 
 def test_vectors_are_the_embeddings_of_the_latents(intervener) -> None:
     before = intervener.untouched
-    for row, answer, opening, vectors in zip(ROWS, before.answers, before.openings, before.vectors, strict=True):
+    for row, answer, opening, vectors in zip(ROWS, before.answers, before.openings, intervener.vectors, strict=True):
         given = torch.tensor([[*row["prompt_ids"], *opening]])
         thoughts = given == IDS.thought
-        embeds = fill_thoughts(intervener.engine.model, given, torch.ones_like(given), thoughts)[0]
+        embeds = fill_thoughts(intervener.answerer.model, given, torch.ones_like(given), thoughts)[0]
         start = len(row["prompt_ids"]) + 1
         assert answer.ids[: len(opening)] == opening
         torch.testing.assert_close(vectors, embeds[start : start + len(opening) - 2], rtol=1e-9, atol=1e-9)
@@ -108,12 +108,24 @@ def test_the_vectors_that_the_model_reads_are_the_changed_ones(intervener) -> No
     before = intervener.untouched
     for row, answer, opening in zip(ROWS, intervener.answers("zeros"), before.openings, strict=True):
         given = torch.tensor([[*row["prompt_ids"], *opening]])
-        embeds = intervener.engine.model.get_input_embeddings()(given).clone()
+        embeds = intervener.answerer.model.get_input_embeddings()(given).clone()
         embeds[0, len(row["prompt_ids"]) + 1 : -1] = 0
-        logits = intervener.engine.model(inputs_embeds=embeds).logits[0, -1]
+        logits = intervener.answerer.model(inputs_embeds=embeds).logits[0, -1]
         logits[IDS.present()] = -torch.inf
         logits[len(TOKENIZER) :] = -torch.inf
         assert answer.ids[len(opening)] == logits.argmax().item()
+
+
+@pytest.mark.parametrize("kind", ["shuffled", "other"])
+def test_codes_that_are_exchanged_are_as_their_vectors_in_place_of_the_own(kind: str) -> None:
+    intervener = Intervener(Engine(tiny_run(ids=IDS), model(), TOKENIZER), ROWS, CODE_OPTIONS)
+    answers, openings = intervener.answers(kind), intervener.untouched.openings
+    changes = [lambda own, other=other: other for other in intervener._changed_vectors(kind)]
+    by_vectors = intervener._answer(opening=openings, change=changes)
+    for now, other, opening in zip(answers, by_vectors, openings, strict=True):
+        assert now.ids[len(opening) :] == other.ids[len(opening) :]
+        assert kind == "other" or sorted(now.codes) == sorted(other.codes)
+    assert [now.codes for now in answers] != [other.codes for other in by_vectors]
 
 
 @pytest.mark.parametrize(("kind", "latents"), [("fewer", 1), ("more", 4), ("none", 0)])
@@ -123,7 +135,7 @@ def test_other_numbers_of_codes(kind: str, latents: int) -> None:
     assert [answer.counts.latent for answer in answers] == [latents] * len(ROWS)
     mode = LatentMode("exact", latents) if latents else LatentMode("text")
     requests = [Request(row["prompt_ids"]) for row in ROWS]
-    exact = intervener.engine.answer(requests, replace(OPTIONS, latents=mode))
+    exact = intervener.answerer.answer(requests, replace(OPTIONS, latents=mode))
     assert [answer.codes for answer in answers] == [answer.codes for answer in exact]
 
 
@@ -132,7 +144,7 @@ def test_other_numbers_of_thoughts(kind: str, thoughts: int) -> None:
     intervener = Intervener(Engine(thought_run(), model("gpt2"), TOKENIZER), ROWS, OPTIONS)
     requests = [Request(row["prompt_ids"]) for row in ROWS]
     asked = replace(OPTIONS, thoughts=thoughts)
-    assert ids(intervener.answers(kind)) == ids(intervener.engine.answer(requests, asked))
+    assert ids(intervener.answers(kind)) == ids(intervener.answerer.answer(requests, asked))
 
 
 def test_counts_by_hand() -> None:
@@ -154,7 +166,7 @@ def test_the_table_and_its_plot(intervener, tmp_path) -> None:
     assert [row["intervention"] for row in finding.rows] == ["untouched", *DEFAULT]
     first, none = finding.rows[0], finding.rows[-1]
     assert (first["difference"], first["changed"], first["p"]) == (0, 0, 1)
-    assert first["latents"] == (3 if intervener.engine.run.method_name == "assorted" else 4) and none["latents"] == 0
+    assert first["latents"] == (3 if intervener.answerer.run.method_name == "assorted" else 4) and none["latents"] == 0
     for row in finding.rows:
         assert row["low"] <= row["accuracy"] <= row["high"]
         assert row["difference"] == pytest.approx(row["accuracy"] - first["accuracy"])

@@ -6,16 +6,20 @@ import pytest
 from click.testing import CliRunner
 
 from mixlm.analysis import suite
+from mixlm.analysis.interventions import DEFAULT
 from mixlm.analysis.suite import ANALYSES, Case, analyze, read_names
 from mixlm.analysis.sweep import SHARES, counts_to_try, sweep_rows
 from mixlm.data.template import Template
 from mixlm.errors import InputError
+from mixlm.evaluation.inputs import open_rows
 from mixlm.evaluation.statistics import wilson_interval
 from mixlm.generation.engine import Engine
 from mixlm.generation.options import GenerationOptions
+from mixlm.generation.server.endpoint import Endpoint
 from pipelines.analyze import main
 from tests.coded_rows import coded
 from tests.completions_stub import Stub, serving
+from tests.engine_stub import EngineStub
 from tests.mixlm.analysis.test_interventions import IDS, OPTIONS, ROWS, TOKENIZER, model, thought_run
 from tests.tiny_runs import saved_run, tiny_run, write_encoded_for
 
@@ -37,8 +41,8 @@ def names(findings) -> list[str]:
 
 def test_a_thought_run_on_graph_rows_has_all_but_codes() -> None:
     said: list[str] = []
-    case = Case(engine(thought_run()), GRAPH_ROWS, OPTIONS, kinds=["zeros"])
-    found = analyze(case, say=said.append)
+    case = Case(engine(thought_run()), GRAPH_ROWS, OPTIONS, kinds=["zeros"], say=said.append)
+    found = analyze(case)
     assert names(found) == ["interventions", "sweep", "attention", "outcomes", "values", "parallelism"]
     steer = "left out steer: run: method 'coconut' writes no latents that could be exchanged"
     missing = [f"left out {name}: run: method 'coconut' has no codes" for name in ("codes", "places")]
@@ -147,11 +151,11 @@ def test_a_wrong_name_is_told_before_anything_is_opened_or_made(tmp_path, argume
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--endpoint", "http://127.0.0.1:9"], "nothing to analyse; needs the model itself"),
         (["--only", "codes"], "codes: the rows have no codes; give the encoded dataset"),
+        (["--only", "places", "--endpoint", "http://127.0.0.1:9"], "places: the rows have no codes"),
         (
-            ["--only", "sweep", "--endpoint", "http://127.0.0.1:9", "--served-model", "run"],
-            "sweep: needs the model itself",
+            ["--only", "interventions", "--interventions", "none,zeros", "--endpoint", "http://127.0.0.1:9"],
+            "interventions: zeros needs the model itself; leave out --endpoint and --engine",
         ),
     ],
 )
@@ -168,20 +172,86 @@ def test_a_place_that_cannot_be_written_is_told_before_anything_is_opened(tmp_pa
     assert result.exit_code == 1 and "file: no folder that can be written to; choose another --out" in result.output
 
 
-def test_a_server_gives_the_answers_of_outcomes_and_no_more(tmp_path) -> None:
-    run, source = saved_run(tmp_path / "run"), tmp_path / "rows.jsonl"
-    rows = [{"question": f"{n}?", "steps": ["1"], "answer": "1", **GRAPH, **ENDS} for n in range(3)]
-    source.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    arguments = [str(run.path), str(source), "--out", str(tmp_path / "out"), "--max-new-tokens", "12"]
+NEEDED = "needs the model itself; leave out --endpoint and --engine"
+
+
+def graph_rows(path):
+    """A file of rows with a graph."""
+    rows = [{"question": f"{n}?", "steps": ["1"], "answer": "1", **GRAPH, **ENDS} for n in range(4)]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+@pytest.mark.parametrize("method", ["assorted", "coconut"])
+def test_a_server_gives_what_needs_answers_alone_with_the_figures_of_decoding_here(tmp_path, method) -> None:
+    run = replace(saved_run(tmp_path / "run", method), template=Template(solution="{answer}"))  # whatever it writes
+    if method == "coconut":
+        run = replace(run, method_options=thought_run().method_options, step=100)
+    engine, said, options = Engine(run), [], replace(OPTIONS, latents="exact:3" if method == "assorted" else "free")
+    rows = open_rows(str(graph_rows(tmp_path / "rows.jsonl")), engine)
+    rows = [coded(row, [row["row"] % 5, 1]) for row in rows] if method == "assorted" else rows
+    with serving(Stub(engine)) as url:
+        server = Endpoint(url, engine)
+        there = analyze(Case(server, rows, options, say=said.append))
+        with pytest.raises(InputError, match=f"^interventions: noise:1 {NEEDED}$"):
+            analyze(Case(server, rows, options, kinds=["none", "noise:1"]), ["interventions"])
+        with pytest.raises(InputError, match=f"^{'places' if method == 'assorted' else 'values'}: {NEEDED}$"):
+            analyze(Case(server, rows, options), ["places" if method == "assorted" else "values"])
+    written = ["fewer", "more", "none"] if method == "coconut" else ["shuffled", "other", "fewer", "more", "none"]
+    names_here = ["interventions", "sweep", "outcomes"]
+    if method == "assorted":
+        names_here = ["interventions", "steer", "sweep", "codes", "outcomes"]
+    here = analyze(Case(engine, rows, options, kinds=written), names_here)
+    assert [(one.name, one.title, one.rows) for one in there] == [(one.name, one.title, one.rows) for one in here]
+    vectors = ", ".join(kind for kind in DEFAULT if kind not in written)
+    assert f"left out of interventions {vectors}: {NEEDED}" in said
+    assert f"left out attention: {NEEDED}" in said
+
+
+def test_a_further_run_of_a_sweep_is_decoded_here_beside_a_server(tmp_path) -> None:
+    run, other = saved_run(tmp_path / "run"), saved_run(tmp_path / "other")
+    source, outs = graph_rows(tmp_path / "rows.jsonl"), [tmp_path / "here", tmp_path / "there"]
+    arguments = [str(run.path), str(source), "--max-new-tokens", "12", "--also", str(other.path), "--only", "sweep"]
     with serving(Stub(Engine(run))) as url:
-        result = CliRunner().invoke(main, [*arguments, "--endpoint", url])
-        named = CliRunner().invoke(main, [*arguments, "--endpoint", url, "--only", "sweep"])
-    assert result.exit_code == 0, result.output
-    assert [path.name for path in sorted((tmp_path / "out").iterdir())] == ["outcomes.csv", "outcomes.png"]
-    assert "left out interventions: needs the model itself; leave out --endpoint" in result.output
-    assert named.exit_code == 1 and named.output.endswith(
-        "Error: sweep: needs the model itself; leave out --endpoint\n"
+        for out, more in zip(outs, ([], ["--endpoint", url]), strict=True):
+            result = CliRunner().invoke(main, [*arguments, "--out", str(out), *more])
+            assert result.exit_code == 0, result.output
+    here, there = ((out / "sweep.csv").read_text() for out in outs)
+    assert here == there and here.count(str(other.path)) == 5
+
+
+def test_of_a_server_of_text_nobody_knows_what_latents_there_were(tmp_path) -> None:
+    run = saved_run(tmp_path / "run")
+    engine = Engine(run)
+    rows = open_rows(str(graph_rows(tmp_path / "rows.jsonl")), engine)
+    with serving(Stub(engine, takes_ids=False, returns_ids=False)) as url:
+        for name in ("interventions", "steer", "sweep"):
+            with pytest.raises(InputError, match=f"^{name}: .*text alone.* an engine that takes and returns ids"):
+                analyze(Case(Endpoint(url, engine), rows, OPTIONS), [name])
+
+
+def test_a_server_that_is_gone_ends_the_analysis(tmp_path, monkeypatch) -> None:
+    """What could be had without it would else look like all that there is."""
+    monkeypatch.setattr("time.sleep", lambda seconds: None)
+    run = saved_run(tmp_path / "run")
+    write_encoded_for(tmp_path / "encoded", run.tokenizer(), train=2, valid=3)
+    arguments = [str(run.path), str(tmp_path / "encoded"), "--out", str(tmp_path / "out")]
+    result = CliRunner().invoke(main, [*arguments, "--endpoint", "http://127.0.0.1:9"])
+    assert result.exit_code == 1 and not (tmp_path / "out").exists()
+    assert result.output.splitlines()[-1].startswith("Error: interventions: http://127.0.0.1:9/v1: no server answers")
+
+
+def test_an_engine_is_started_for_answers_and_for_nothing_else(tmp_path) -> None:
+    run, source = saved_run(tmp_path / "run", "cot"), graph_rows(tmp_path / "rows.jsonl")
+    (tmp_path / "stub").mkdir()
+    stub = EngineStub(tmp_path / "stub", [*run.tokenizer()("\n### 7")["input_ids"], run.ids.eos])
+    arguments = [run.path, source, "--out", tmp_path / "out", "--engine", stub.python]
+    refused, done = (
+        CliRunner().invoke(main, [*map(str, arguments), "--only", name]) for name in ("steer", "outcomes")
     )
+    assert refused.exit_code == 1 and "writes no latents that could be exchanged" in refused.output
+    assert done.exit_code == 0 and "incorrect label" in done.output, done.output
+    assert len(stub.starts()) == 1 and stub.answers() == 4 and stub.processes() == []
 
 
 def test_several_answers_to_a_row_count_by_their_mean() -> None:
