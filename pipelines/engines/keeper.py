@@ -1,6 +1,7 @@
 """Runs a program for as long as its caller lives: ``python keeper.py CALLER PROGRAM ..``, CALLER its process id.
 
 However the caller ends, the program ends, with all that it has started: first they are asked to, then they are killed.
+Temporary files that it leaves behind go with it.
 It is a process of its own since the caller may be killed, and needs nothing but Python, so that it starts at once.
 """
 
@@ -9,6 +10,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -23,14 +25,16 @@ def keep(caller: int, command: list[str]) -> int:
     """Run a program until it or the caller ends, and return the program's exit status as a shell has it."""
     signal.signal(signal.SIGTERM, lambda signum, frame: sys.exit(128 + signum))
     _prctl(_ADOPT, 1)
-    program = subprocess.Popen(command, process_group=0, preexec_fn=_end_with_parent)
-    try:
-        while os.getppid() == caller and program.poll() is None:
-            time.sleep(_PAUSE)
-    finally:
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
-        status = program.poll()
-        _end(program.pid)
+    with tempfile.TemporaryDirectory(prefix="mixlm-", ignore_cleanup_errors=True) as folder:
+        environment = {**os.environ, "TMPDIR": folder}
+        program = subprocess.Popen(command, env=environment, process_group=0, preexec_fn=_end_with_parent)
+        try:
+            while os.getppid() == caller and program.poll() is None:
+                time.sleep(_PAUSE)
+        finally:
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
+            status = program.poll()
+            _end(program.pid)
     return 1 if status is None else status if status >= 0 else 128 - status
 
 

@@ -31,6 +31,7 @@ _MOST_CACHE = 4  # GiB for keys and values on a machine without a GPU
 _PLACE = re.compile(r"^(\(\w+ pid=\d+\) )?((INFO|WARNING|ERROR|CRITICAL) \d\d-\d\d \d\d:\d\d:\d\d \[[^\]]*\] ?)?")
 _ERROR = re.compile(r"[\w.]*(Error|Exception|Exit|Interrupt): |[\w.-]+: error: ")
 _LEVEL = re.compile(r"^(\(\w+ pid=\d+\) )?ERROR ")
+_DEATH = "died unexpectedly"
 _CONSEQUENCE = "root cause"  # stands in what those say that were told of it
 _LONGEST = 300  # letters of what is said of its end
 
@@ -108,9 +109,10 @@ def last_words(output: str) -> str:
     """Return what tells best why an engine ended: its last error that is no consequence, or at least its last line."""
     lines = [line for line in output.splitlines() if any(sign.isalnum() for sign in _said(line))]
     known = [place for place, line in enumerate(lines) if _CONSEQUENCE not in line]
+    died = [place for place in known if _DEATH in lines[place]]  # killed, as for lack of memory
     raised = [place for place in known if _ERROR.match(_said(lines[place]))]
     logged = [place for place in known if _LEVEL.match(lines[place])]
-    (place,) = (raised or logged or known or [len(lines) - 1])[-1:]
+    (place,) = (died or raised or logged or known or [len(lines) - 1])[-1:]
     more = takewhile(lambda line: line.startswith(" "), map(_said, lines[place + 1 :]))  # as pydantic's reasons are
     return " ".join(" ".join([_said(lines[place]), *more]).split())[:_LONGEST] if lines else "it said nothing"
 

@@ -28,5 +28,5 @@ def test_one_command_gives_the_lines_of_decoding_here_and_nothing_is_left(engine
     call_command(main, assorted, *options, "--output", outs[0])
     result = call_command(main, assorted, *options, "--output", outs[1], "--engine", engine)
     assert outs[0].read_text().count("\n") == 200 and outs[0].read_bytes() == outs[1].read_bytes()
-    assert f"starting to serve {assorted}" in result.stderr and "ready after" in result.stderr
+    assert f"starting vLLM ({engine}) to serve {assorted}\n" in result.stderr and "ready after" in result.stderr
     assert adopting() == []

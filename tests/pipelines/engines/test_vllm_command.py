@@ -115,7 +115,8 @@ TOLD = [
         "usage: api_server.py\napi_server.py: error: argument --dtype: no\n",
         "api_server.py: error: argument --dtype: no",
     ),
-    (f"{WORKER}a worker died\nINFO the end\n", "a worker died"),
+    (f"{ENGINE}Worker-0 died unexpectedly\n{ENGINE}RuntimeError: cancelled\n", "Worker-0 died unexpectedly"),
+    (f"{WORKER}no error of Python's\nINFO the end\n", "no error of Python's"),
     ("first\nlast\n---\n\n", "last"),
     ("", "it said nothing"),
 ]
