@@ -79,6 +79,7 @@ def main(
     the right answer are written, equal ones once, in rows that mixlm-encode and mixlm-train read. Answers are kept as
     they come: an interrupted call goes on after them when the same command is given again, or --resume OUT.
     """
+    from mixlm.data.responses import tell_rules
     from mixlm.generation.server.model_server import ModelServer
     from mixlm.sampling.answering import AnsweringModel
     from mixlm.sampling.problems import Problems
@@ -89,6 +90,8 @@ def main(
     _refuse_same(questions, file)
     server = ModelServer(endpoint, concurrency, 5, partial(echo, err=True))
     file.check(partial(echo, err=True))
+    if told := tell_rules(file.rules, len(file.digests)).partition(";")[0]:
+        echo(f"right answers: {told}", err=True)
     if problems.skipped:
         rows = "row that is malformed or has" if problems.skipped == 1 else "rows that are malformed or have"
         echo(f"left out {problems.skipped} {rows} no answer")

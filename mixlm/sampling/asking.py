@@ -1,9 +1,10 @@
 r"""How a question is put to a model that was not trained here: as a chat, or as a text to go on with.
 
 It is asked for its reasoning, and for an answer that is marked so that it can be read: in ``\boxed{}`` where answers
-are mathematics, else after "The answer is:".
+are mathematics, after "The answer is:" where they are numbers, and else after "####", of which nothing is taken off.
 """
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
@@ -17,8 +18,11 @@ from mixlm.sampling.problems import Problem
 
 
 QUESTION = "{question}"
-_SAID = 'Reason step by step. End with a line that says "The answer is: " and then nothing but the answer.'
-_BOXED = r"Reason step by step. Put the final answer into \boxed{}."
+_MARKS: dict[CheckName, str] = {
+    "number": 'End with a line that says "The answer is: " and then nothing but the answer.',
+    "math": r"Put the final answer into \boxed{}.",
+}
+_LAST_LINE = 'End with a line that has "#### " and then nothing but the answer.'
 _CHAT, _TEXT, _NEXT = "{question}\n\n%s", "Question: {question}\n\n%s\n\nSolution:", "\nQuestion:"
 
 
@@ -78,11 +82,12 @@ class Asking:
         return body | ({"stop": [stop]} if stop else {})
 
     def question(self, problem: Problem) -> dict[str, Any]:
-        """Return the question as a server reads it; an ``InputError`` if it cannot be asked so."""
+        """Return the question as a server reads it, in values of JSON; an ``InputError`` if it cannot be asked so."""
         sample = problem.sample
         if not self.completions:
             tools = tools_of(sample) if sample.messages else None
-            return {"messages": self._messages(problem)} | ({"tools": tools} if tools else {})
+            chat = {"messages": self._messages(problem)} | ({"tools": tools} if tools else {})
+            return json.loads(json.dumps(chat, default=str))  # Parquet has dates
         if sample.needs_chat:
             raise InputError(
                 f"{problem.name}: a chat of several turns, or with tools, is no text to go on with; leave out "
@@ -99,8 +104,8 @@ class Asking:
         return turns
 
     def _put(self, question: str, default: str) -> str:
-        prompt = self.prompt if self.prompt is not None else default % (_BOXED if self.check == "math" else _SAID)
-        return prompt.replace(QUESTION, question)
+        asked = f"Reason step by step. {_MARKS.get(self.check, _LAST_LINE)}"
+        return (default % asked if self.prompt is None else self.prompt).replace(QUESTION, question)
 
 
 def _is_lone(turns: Sequence[Mapping[str, Any]], columns: Mapping[str, Any]) -> bool:

@@ -3,7 +3,7 @@
 import re
 from typing import Any
 
-from mixlm.data.samples import CheckName, to_sample
+from mixlm.data.samples import CheckName, Sample, to_sample
 from mixlm.errors import InputError
 from mixlm.evaluation.checks import check_answer
 from mixlm.sampling.answering import Said, Wanted
@@ -37,12 +37,17 @@ def judged(one: Wanted, said: Said, check: CheckName, pattern: re.Pattern[str] |
         read = None
     if read is None:
         return {"outcome": UNREADABLE, "said": _end_of(said.turn.get("content"))}
-    asked = one.problem.sample
-    if not check_answer(asked.answer, read.answer, check, asked.question):
+    if not _is_right(one.problem.sample, read.answer, check):
         return {"outcome": WRONG, "answer": read.answer[:_SHOWN]}
     if not read.steps:
         return {"outcome": NO_TRACE}
     return {"outcome": RIGHT, "row": one.problem.solved("\n".join(read.steps), one.number, check)}
+
+
+def _is_right(asked: Sample, answer: str, check: CheckName) -> bool:
+    """Tell whether an answer is right; a full stop that was taken off behind it may be missing."""
+    golds = (asked.answer, asked.answer.removesuffix("."))
+    return any(check_answer(gold, answer, check, asked.question) for gold in dict.fromkeys(golds) if gold)
 
 
 def _end_of(content: Any) -> str:

@@ -53,9 +53,9 @@ class Problem:
             return {"messages": [*turns, answer]}
         return {"question": self.sample.question, "reasoning": trace}
 
-    def require_readable(self, check: CheckName) -> None:
+    def require_readable(self) -> None:
         """Raise an ``InputError`` if a row with a trace would not be read as this question with this answer."""
-        asked, read = self.sample, to_sample(self.solved("a trace", 0, check), self.name)
+        asked, read = self.sample, to_sample(self.solved("a trace", 0, "exact"), self.name)
         if (read.question, read.answer, read.messages) != (asked.question, asked.answer, asked.messages):
             what = "answer" if read.answer != asked.answer else "question"
             raise InputError(
@@ -85,11 +85,14 @@ class Problems:
         self.skipped = 0
         for number, (where, row) in enumerate(islice(open_raw(self.source), self.limit)):
             try:
-                yield Problem(number, _read(row, where))
+                problem = Problem(number, _read(row, where))
+                problem.require_readable()
             except InputError as error:
                 if not self.skip_bad_rows:
                     raise InputError(f"{error}, or leave such rows out with --skip-bad-rows") from None
                 self.skipped += 1
+            else:
+                yield problem
 
 
 def _read(row: RawRow | InputError, where: str) -> Sample:

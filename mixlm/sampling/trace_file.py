@@ -2,6 +2,7 @@
 
 import json
 from array import array
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from hashlib import sha256
@@ -9,13 +10,13 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from mixlm.data.responses import compile_pattern
+from mixlm.data.responses import compile_pattern, count_rules
 from mixlm.data.samples import CHECKED_ROWS, CheckName, widest_check
 from mixlm.errors import InputError
 from mixlm.evaluation.checks import require_check, unread_answers
 from mixlm.generation.kept.finished import Finished, read_finished, seal_of, write_seal
 from mixlm.generation.kept.keeping import Keeping
-from mixlm.generation.kept.lines import KeptLines
+from mixlm.generation.kept.lines import KeptLines, require_place
 from mixlm.generation.kept.part_file import Line
 from mixlm.sampling.answering import AnsweringModel, Wanted
 from mixlm.sampling.asking import Asking
@@ -43,6 +44,7 @@ class TraceFile:
         asking: How they are asked.
         answer_pattern: Regular expression that finds the answer in what the model writes, in place of the marks.
         digests: Tells each question from others, once they are checked.
+        rules: How many right answers were found by each rule, as ``mixlm.data.responses.count_rules`` has it.
     """
 
     path: Path
@@ -50,6 +52,7 @@ class TraceFile:
     asking: Asking
     answer_pattern: str | None = None
     digests: array = field(default_factory=lambda: array("Q"))
+    rules: Counter[str] = field(default_factory=Counter)
 
     @property
     def samples(self) -> int:
@@ -77,11 +80,12 @@ class TraceFile:
         """
         self.pattern, check = compile_pattern(self.answer_pattern), self.asking.check
         require_check(check)
+        require_place(self.counts_path)
         golds: list[tuple[str, str]] = []
         for problem in self.problems:
             require_check(check, [problem.sample.question])
-            problem.require_readable(check)
             self.digests.append(self._digest(problem))
+            self.rules += count_rules([problem.sample.rule])
             golds += [(problem.sample.answer, problem.name)][: CHECKED_ROWS - len(golds)]
         if not self.digests:
             raise InputError(f"{self.problems.source}: holds no questions with answers")

@@ -190,6 +190,8 @@ def test_what_is_finished_needs_no_server(sample, stub, questions, tmp_path, mon
     sample(out)
     before, asked = out.read_bytes(), len(stub.asked)
     gone = ["data", "sample", questions, "--endpoint", "http://127.0.0.1:1", "--out", out, "--samples", SAMPLES]
+    shown = call_command(main, "data", "sample", "--resume", out).stdout
+    assert shown == f"{out}: already sampled, 3 traces; nothing to do\n"
     for more in ([], ["--model", "served"], ["--concurrency", 2]):
         shown = call_command(main, *gone, *more).stdout
         assert shown == f"{out}: already sampled, 3 traces; nothing to do\n"
@@ -258,6 +260,7 @@ def test_where_nothing_is_kept_nothing_is_written(sample, stub, questions, tmp_p
 
 def test_mistakes_are_one_line_before_anybody_is_asked(sample, stub, questions, tmp_path):
     out = tmp_path / "out.jsonl"
+    (tmp_path / "taken.counts.jsonl").mkdir()
     for more, code, told in (
         (["--temperature", 0], 2, "--temperature 0: all answers to a question would be equal; add --samples 1"),
         (["--prompt", "Why?"], 1, "--prompt 'Why?': must hold {question} exactly once"),
@@ -265,6 +268,7 @@ def test_mistakes_are_one_line_before_anybody_is_asked(sample, stub, questions, 
         (["--out", questions], 2, "is the file of questions; choose another name"),
         (["--out", tmp_path / "no" / "out.jsonl"], 1, "cannot be written"),
         (["--check", "maze"], 1, "maze"),
+        (["--out", tmp_path / "taken.jsonl"], 1, "taken.counts.jsonl: cannot be written (is no file)"),
         (["--endpoint", "nowhere"], 1, "--endpoint nowhere: is no address of a server"),
     ):
         shown = sample(out, *more, code=code).stderr.splitlines()[-1]
@@ -272,9 +276,22 @@ def test_mistakes_are_one_line_before_anybody_is_asked(sample, stub, questions, 
     with questions.open("a") as file:
         file.write('{"question": "5 + 5?"}\n')
     assert "q.jsonl:5: has no answer" in sample(out, code=1).stderr
-    assert not stub.asked and names(tmp_path) == {"q.jsonl"}
+    assert not stub.asked and names(tmp_path) == {"q.jsonl", "taken.counts.jsonl"}
     assert "left out 1 row that is malformed or has no answer" in sample(out, "--skip-bad-rows").stdout
     assert lines_of(out) == ROWS
+
+
+def test_rows_with_traces_are_questions_too_and_the_rules_of_their_answers_are_told(sample, questions, stub, tmp_path):
+    rows = [{"question": f"{row}?", "answer": f"old\n#### {row}"} for row in range(2)]
+    questions.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    stub.reply = lambda body: message(f"new\nThe answer is: {question_in(body)[0]}.0")
+    shown = sample(tmp_path / "o.jsonl", "--samples", 1).stderr.splitlines()
+    assert shown[0] == f"answers are compared by --check number, as {questions} means it"
+    assert shown[1] == "right answers: 2 after '####'"
+    assert [(row["reasoning"], row["answer"]) for row in lines_of(tmp_path / "o.jsonl")] == [
+        ("new", "0"),
+        ("new", "1"),
+    ]
 
 
 def test_answers_that_another_check_reads_better_are_told(sample, questions, tmp_path):

@@ -1,3 +1,5 @@
+from datetime import date
+
 import pytest
 
 from mixlm.errors import InputError
@@ -6,9 +8,10 @@ from mixlm.sampling.asking import Asking, seed_of
 from mixlm.sampling.problems import Problem, read_problem
 
 
-STEPS = 'Reason step by step. End with a line that says "The answer is: " and then nothing but the answer.'
+LAST = 'Reason step by step. End with a line that has "#### " and then nothing but the answer.'
+SAID = 'Reason step by step. End with a line that says "The answer is: " and then nothing but the answer.'
 BOXED = "Reason step by step. Put the final answer into \\boxed{}."
-SYSTEM, USER, SAID = ({"role": role, "content": role} for role in ("system", "user", "assistant"))
+SYSTEM, USER, REPLY = ({"role": role, "content": role} for role in ("system", "user", "assistant"))
 SAMPLING = GenerationOptions(temperature=0.8, samples=2, seed=3, max_new_tokens=9)
 
 
@@ -16,7 +19,7 @@ def asked(row, check="exact", **settings):
     return Asking(check, **settings).question(Problem(0, read_problem({"answer": "4", **row})))
 
 
-@pytest.mark.parametrize(("check", "words"), [("exact", STEPS), ("number", STEPS), ("math", BOXED), ("maze", STEPS)])
+@pytest.mark.parametrize(("check", "words"), [("exact", LAST), ("number", SAID), ("math", BOXED), ("maze", LAST)])
 def test_a_lone_question_is_asked_for_steps_and_an_answer_that_is_marked(check, words):
     for row in ({"question": "user"}, {"messages": [USER]}):
         assert asked(row, check) == {"messages": [{"role": "user", "content": f"user\n\n{words}"}]}
@@ -26,7 +29,7 @@ def test_a_lone_question_is_asked_for_steps_and_an_answer_that_is_marked(check, 
 
 def test_a_chat_goes_as_it_is_unless_a_prompt_is_given():
     tools = [{"type": "function", "function": {"name": "add"}}]
-    for turns in ([SYSTEM, USER], [USER, SAID, USER]):
+    for turns in ([SYSTEM, USER], [USER, REPLY, USER]):
         assert asked({"messages": turns}) == {"messages": turns}
         prompted = [*turns[:-1], {"role": "user", "content": "Now user!"}]
         assert asked({"messages": turns}, prompt="Now {question}!") == {"messages": prompted}
@@ -73,3 +76,8 @@ def test_seeds_are_of_31_bits_and_differ_by_seed_row_and_number():
     seeds = {seed_of(*place) for place in places}
     assert len(seeds) == len(places) and 0 <= min(seeds) and max(seeds) < 2**31
     assert (seed_of(0, 0, 0), seed_of(1, 2, 3)) == (622393769, 1044883500)  # so that kept answers stay the same
+
+
+def test_dates_of_parquet_are_asked_as_texts():
+    tools = [{"type": "function", "function": {"name": "today", "since": date(2026, 11, 29)}}]
+    assert asked({"messages": [USER], "tools": tools})["tools"][0]["function"]["since"] == "2026-11-29"

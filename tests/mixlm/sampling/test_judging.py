@@ -47,6 +47,13 @@ def test_the_answer_is_compared_by_the_check_and_written_as_it_was_given():
     assert outcome(turn, check="number")["row"]["answer"] == "12"
 
 
+@pytest.mark.parametrize("mark", ["The answer is: ", "#### "])
+def test_a_full_stop_may_be_missing_behind_the_right_answer(mark):
+    tom = Wanted(0, Problem(0, read_problem({"question": "Is Tom?", "answer": "Tom is a lempus."})), 0)
+    for said, found in (("Tom is a lempus.", "right"), ("Tom is a lempus", "right"), ("Tom is a wumpus.", "wrong")):
+        assert judged(tom, Said({"content": f"x\n{mark}{said}"}), "exact")["outcome"] == found
+
+
 @pytest.mark.parametrize("ending", ["length", "max_tokens"])
 def test_what_was_cut_off_is_not_looked_at(ending):
     assert outcome(RIGHT["said"], ending) == {"outcome": "cut_off"}

@@ -76,7 +76,7 @@ def test_a_row_with_a_trace_is_read_as_the_question_with_the_trace_and_the_check
     assert read.steps == ("one", "two") and (made["sample"], made["id"], read.check) == (5, 7, "math")
     assert (read.question, read.answer, read.messages) == (asked.question, asked.answer, asked.messages)
     assert (read.whole, read.needs_chat) == (asked.whole, asked.needs_chat)
-    Problem(3, asked).require_readable("math")
+    Problem(3, asked).require_readable()
 
 
 def test_a_row_of_columns_becomes_one_of_columns():
@@ -88,7 +88,7 @@ def test_a_row_of_columns_becomes_one_of_columns():
 def test_an_answer_that_would_be_another_one_beside_a_trace_is_refused():
     sample = replace(read_problem({"messages": ASKED, "answer": "4"}), answer="a\nis **b** here", where="q.jsonl:1")
     with pytest.raises(InputError, match=r"q.jsonl:1: its answer 'a.nis ..b.. here' would be read as 'b' beside a"):
-        Problem(0, sample).require_readable("exact")
+        Problem(0, sample).require_readable()
 
 
 def test_bad_rows_are_refused_or_left_out_and_rows_keep_their_numbers(tmp_path):
