@@ -73,8 +73,10 @@ class AnsweringModel:
         """
         names = [] if self.given_name else self.server.names
         if not self.given_name and len(names) != 1:
-            told = f"serves {len(names)} models ({', '.join(names)[:200]})" if names else "does not say what it serves"
-            raise InputError(f"{self.server.url}: {told}; name one by --model")
+            several = f"serves {len(names)} models ({', '.join(names)[:200]}); name one by --model"
+            said = f" ({self.server.unlisted})" if self.server.unlisted else ""
+            none = f"does not say what it serves{said}; name a model by --model"
+            raise InputError(f"{self.server.url}: {several if names else none}")
         return self.given_name or names[0]
 
     def answers(self, wanted: Iterable[Wanted]) -> Iterator[tuple[Wanted, Said]]:

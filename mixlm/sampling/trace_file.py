@@ -88,7 +88,9 @@ class TraceFile:
             self.rules += count_rules([problem.sample.rule])
             golds += [(problem.sample.answer, problem.name)][: CHECKED_ROWS - len(golds)]
         if not self.digests:
-            raise InputError(f"{self.problems.source}: holds no questions with answers")
+            left = self.problems.skipped
+            left_out = f"; {left} left out, malformed or without an answer" if left else ""
+            raise InputError(f"{self.problems.source}: holds no questions with answers{left_out}")
         _tell_about(golds, check, say)
 
     def identity(self, model: str | None) -> dict[str, Any]:

@@ -225,6 +225,17 @@ def test_a_server_that_ends_in_the_middle_loses_nothing(sample, stub, tmp_path, 
     assert out.read_bytes() == whole.read_bytes()
 
 
+def test_questions_that_change_meanwhile_are_told(sample, stub, questions, tmp_path):
+    def changing(body):
+        questions.write_text(questions.read_text().replace("eight", "8"))
+        return reply(body)
+
+    stub.reply = changing
+    told = sample(tmp_path / "out.jsonl", code=1).stderr.splitlines()[-1]
+    assert told == f"Error: {questions}: the questions have changed meanwhile; give the command again"
+    assert names(tmp_path) == {"q.jsonl", ".out.jsonl.part"}
+
+
 def test_a_question_that_is_refused_is_missing_and_asked_again(sample, stub, questions, tmp_path):
     out = tmp_path / "out.jsonl"
     stub.reply = lambda body: reply(body) if "2 + 2" not in question_in(body) else (400, {"error": "too long"})
@@ -277,6 +288,9 @@ def test_mistakes_are_one_line_before_anybody_is_asked(sample, stub, questions, 
         file.write('{"question": "5 + 5?"}\n')
     assert "q.jsonl:5: has no answer" in sample(out, code=1).stderr
     assert not stub.asked and names(tmp_path) == {"q.jsonl", "taken.counts.jsonl"}
+    (tmp_path / "bad.jsonl").write_text('{"question": "5?"}\n')
+    none = ["data", "sample", tmp_path / "bad.jsonl", "--endpoint", stub.url, "--out", out, "--skip-bad-rows"]
+    assert "no questions with answers; 1 left out, malformed or" in call_command(main, *none, code=1).stderr
     assert "left out 1 row that is malformed or has no answer" in sample(out, "--skip-bad-rows").stdout
     assert lines_of(out) == ROWS
 

@@ -31,13 +31,14 @@ class ModelServer:
 
     Attributes:
         heard: When it last answered anybody, by the clock of ``time.monotonic``.
+        unlisted: What it said if it refused to list its models; "" if it did not.
 
     Raises:
         InputError: If the address is none.
     """
 
     def __init__(self, url: str, concurrency: int, retries: int, say: Callable[[str], None]) -> None:
-        self.say, self.heard, self.missed = say, 0.0, False
+        self.say, self.heard, self.missed, self.unlisted = say, 0.0, False, ""
         self.connection = Connection(url, concurrency, retries, self._tell)
         self.url = self.connection.url
 
@@ -49,9 +50,10 @@ class ModelServer:
             NoServer: If it does not answer.
         """
         try:
-            found = self.connection.get("/models").json()
+            reply = self.connection.get("/models")
         except NoAnswer as error:
             raise self.gone(error) from None
+        self.unlisted, found = "" if reply.ok else self.message(reply), reply.json()
         try:
             names = [model["id"] for model in found["data"]]
         except (KeyError, TypeError):

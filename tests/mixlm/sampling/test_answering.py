@@ -155,7 +155,16 @@ def test_the_key_stays_out_of_what_is_said(monkeypatch):
 
 
 def test_one_of_several_models_is_to_be_named():
-    for models, told in ((["a", "b"], r"serves 2 models \(a, b\)"), ([], "does not say what it serves")):
-        with pytest.raises(InputError, match=f"{told}; name one by --model"):
+    for models, told in ((["a", "b"], r"2 models \(a, b\); name one"), ([], "not say what it serves; name a model")):
+        with pytest.raises(InputError, match=f"{told} by --model"):
             answers(lambda body: message(""), models=models)
         assert answers(lambda body: message(body["model"]), name="b", models=models)[0][0].turn == {"content": "b"}
+
+
+def test_a_server_that_lists_no_models_says_why():
+    with hostile(sending(b'{"error": {"message": "wrong key"}}', "401 Unauthorized")) as server:
+        model = AnsweringModel(ModelServer(server.url, 1, 0, lambda line: None), CHAT, None, 1)
+        with pytest.raises(
+            InputError, match=r"not say what it serves \(status 401, wrong key\); name a model by --model"
+        ):
+            assert model.name
