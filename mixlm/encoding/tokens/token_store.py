@@ -1,6 +1,5 @@
 """Tokenized rows on disk, for training on more of them than fit into memory."""
 
-import hashlib
 import json
 import shutil
 from collections.abc import Iterable, Iterator
@@ -9,13 +8,11 @@ from typing import Any
 
 import pyarrow
 
+from mixlm.encoding.tokens.arrow_files import find_rows, write_rows
 from mixlm.encoding.tokens.sharding import Shard
 from mixlm.encoding.tokens.token_tables import TokenTable, TokenTables
 from vqvae.advance import Advance
-from vqvae.atomic_files import checksum, whole_file, whole_path
-
-
-_DIGITS = 16  # of the checksum in the name of a file
+from vqvae.atomic_files import whole_file
 
 
 class TokenStore:
@@ -42,7 +39,7 @@ class TokenStore:
             sizes: Rows of each shard to take.
             advance: Called with (rows taken, rows to take) after each shard; None: nothing is called.
         """
-        missing = [shard for shard in sizes if not self._is_whole(shard)]
+        missing = [shard for shard in sizes if not self.file(shard)]
         total, done = sum(sizes[shard] for shard in missing), 0
         for shard, table in zip(missing, source.tables(missing), strict=True):
             self._write(shard, table)
@@ -50,28 +47,13 @@ class TokenStore:
             if advance:
                 advance(done, total)
 
-    def _is_whole(self, shard: Shard) -> bool:
-        """Tell whether a shard is there; what is not as it was written is removed."""
-        for file in self._files(shard):
-            if checksum(file)[:_DIGITS] == file.suffixes[0][1:]:
-                return True
-            file.unlink()
-        return False
-
     def _write(self, shard: Shard, table: TokenTable) -> None:
-        """Write a shard; its name tells its checksum, so that damage is noticed."""
         about = {"skipped": str(table.skipped), "rules": json.dumps(dict(table.rules))}
-        rows, content = table.rows.replace_schema_metadata(about), pyarrow.BufferOutputStream()
-        with pyarrow.ipc.new_stream(content, rows.schema) as stream:
-            stream.write_table(rows)
-        content = content.getvalue()
-        name = f"{_stem(shard)}.{hashlib.sha256(content).hexdigest()[:_DIGITS]}.arrow"
-        with whole_path(self.folder / name) as draft:
-            draft.write_bytes(content)
+        write_rows(self.folder, Path(shard.name).stem, table.rows.replace_schema_metadata(about))
 
-    def file(self, shard: Shard) -> Path:
-        """Return the file of a shard that is there."""
-        return next(iter(self._files(shard)))
+    def file(self, shard: Shard) -> Path | None:
+        """Return the file of a shard, if it is there as it was written."""
+        return find_rows(self.folder, Path(shard.name).stem)
 
     def tables(self, shards: Iterable[Shard]) -> Iterator[TokenTable]:
         """Yield the rows of each shard, mapped into memory."""
@@ -83,10 +65,3 @@ class TokenStore:
     def discard(self) -> None:
         """Remove the folder."""
         shutil.rmtree(self.folder, ignore_errors=True)
-
-    def _files(self, shard: Shard) -> list[Path]:
-        return sorted(self.folder.glob(f"{_stem(shard)}.*.arrow"))
-
-
-def _stem(shard: Shard) -> str:
-    return Path(shard.name).stem
