@@ -1,11 +1,12 @@
 """What an answer is worth: a trace to learn from, or why it is none."""
 
 import re
+from dataclasses import replace
 from typing import Any
 
 from mixlm.data.samples import CheckName, Sample, to_sample
 from mixlm.errors import InputError
-from mixlm.evaluation.checks import check_answer
+from mixlm.evaluation.checks import check_answer, same_answer
 from mixlm.sampling.answering import Said, Wanted
 
 
@@ -37,17 +38,24 @@ def judged(one: Wanted, said: Said, check: CheckName, pattern: re.Pattern[str] |
         read = None
     if read is None:
         return {"outcome": UNREADABLE, "said": _end_of(said.turn.get("content"))}
-    if not _is_right(one.problem.sample, read.answer, check):
+    answer = _right_answer(one.problem.sample, read.answer, check)
+    if answer is None:
         return {"outcome": WRONG, "answer": read.answer[:_SHOWN]}
     if not read.steps:
         return {"outcome": NO_TRACE}
-    return {"outcome": RIGHT, "row": one.problem.solved("\n".join(read.steps), one.number, check)}
+    problem = replace(one.problem, sample=replace(one.problem.sample, answer=answer))
+    return {"outcome": RIGHT, "row": problem.solved("\n".join(read.steps), one.number, check)}
 
 
-def _is_right(asked: Sample, answer: str, check: CheckName) -> bool:
-    """Tell whether an answer is right; a full stop that was taken off behind it may be missing."""
-    golds = (asked.answer, asked.answer.removesuffix("."))
-    return any(check_answer(gold, answer, check, asked.question) for gold in dict.fromkeys(golds) if gold)
+def _right_answer(asked: Sample, answer: str, check: CheckName) -> str | None:
+    """Return the right answer as it was given, or another right one where the trace leads there; None if it is wrong.
+
+    A full stop may be missing behind the given one, for some marks take it off.
+    """
+    golds = [gold for gold in dict.fromkeys((asked.answer, asked.answer.removesuffix("."))) if gold]
+    if any(same_answer(gold, answer, check) for gold in golds):
+        return asked.answer
+    return answer if check_answer(asked.answer, answer, check, asked.question) else None
 
 
 def _end_of(content: Any) -> str:

@@ -5,6 +5,7 @@ import pytest
 from mixlm.sampling.answering import Said, Wanted
 from mixlm.sampling.judging import judged
 from mixlm.sampling.problems import Problem, read_problem
+from mixlm.tasks.maze import task as maze
 
 
 CATS = Problem(0, read_problem({"question": "How many legs have 3 cats?", "answer": "12"}))
@@ -52,6 +53,17 @@ def test_a_full_stop_may_be_missing_behind_the_right_answer(mark):
     tom = Wanted(0, Problem(0, read_problem({"question": "Is Tom?", "answer": "Tom is a lempus."})), 0)
     for said, found in (("Tom is a lempus.", "right"), ("Tom is a lempus", "right"), ("Tom is a wumpus.", "wrong")):
         assert judged(tom, Said({"content": f"x\n{mark}{said}"}), "exact")["outcome"] == found
+
+
+def test_a_trace_that_leads_to_another_right_answer_has_that_one():
+    row = next(maze.generate(1, "train", 0, maze.Options(room_rows=1, room_columns=1, room_size=4, doors=0, needed=0)))
+    plan = row["answer"].split()
+    longer = " ".join([plan[0], plan[1], plan[0], *plan[1:]])  # there, back, and there again
+    asked = Wanted(0, Problem(0, read_problem({**row, "check": "maze"})), 0)
+    for answer in (row["answer"], longer):
+        found = judged(asked, Said({"content": f"x\n#### {answer}"}), "maze")
+        assert found["outcome"] == "right" and found["row"]["answer"] == answer
+    assert judged(asked, Said({"content": f"x\n#### {plan[0]}"}), "maze")["outcome"] == "wrong"
 
 
 @pytest.mark.parametrize("ending", ["length", "max_tokens"])
