@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from pipelines.shared.command import command
-from pipelines.shared.options import SEED, positive
+from pipelines.shared.options import SEED, engine_option, positive
 
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -17,6 +17,7 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 @click.option("--only", multiple=True, metavar="METHOD", help="Only this method of the grid; may be given repeatedly.")
 @click.option("--seed", "seeds", multiple=True, type=SEED, help="Only this seed; may be given repeatedly.")
 @click.option("--jobs", default=1, show_default=True, type=positive, help="Commands at a time.")
+@engine_option
 @click.option("--against", metavar="METHOD", help="Whom differences are printed against.  [default: the first method]")
 @click.option("--run/--no-run", "runs", default=True, help="Run what is not done yet, or show what is.")
 def main(
@@ -25,6 +26,7 @@ def main(
     only: tuple[str, ...],
     seeds: tuple[int, ...],
     jobs: int,
+    engine: str | None,
     against: str | None,
     runs: bool,
 ) -> None:
@@ -32,6 +34,7 @@ def main(
 
     Writes results.jsonl, a line for each cell, then the table, the paired tests and a plot of accuracy over tokens. A
     finished cell is never run again, and an interrupted one goes on where it stopped when the command is given again.
+    With --engine each evaluation starts an engine of its run: greedy answers are the same, and the table tells it.
     """
     from mixlm.analysis.finding import require_matplotlib
     from pipelines.grid.parse import read_grid
@@ -40,9 +43,13 @@ def main(
     from pipelines.reports.comparison import print_results
 
     require_matplotlib()
-    plan = Plan(read_grid(grid), out or Path(grid.stem))
+    plan = Plan(read_grid(grid), out or Path(grid.stem), engine)
     if against and against not in plan.grid.entries:
         raise click.UsageError(f"--against {against}: not in {grid}; it has {', '.join(plan.grid.entries)}")
+    if engine is not None and runs:  # of one that is not there each cell would say it after its training
+        from pipelines.engines.vllm import interpreter
+
+        interpreter(engine)
     failed = run_cells(plan, plan.cells(only, seeds), jobs) if runs else []
     print_results(plan, against)
     if failed:

@@ -19,6 +19,9 @@ FULL |= {"repetition_penalty", "presence_penalty", "frequency_penalty", "min_p"}
 FULL |= {"logit_bias", "allowed_token_ids", "stop_token_ids", "min_tokens"}
 
 
+VERSION = "0.99.1+cpu"
+
+
 class Stub:
     """What the server does and has seen. It knows nothing of spans: it takes the likeliest token, or draws one.
 
@@ -67,7 +70,9 @@ class Stub:
             choice |= {"token_ids": kept, "prompt_token_ids": ids}
         if "logprobs" in body:
             choice["logprobs"] = {"token_logprobs": logprobs[: len(kept)]}
-        return 200, {"object": "text_completion", "choices": [choice], "usage": {"completion_tokens": len(written)}}
+        told = {"usage": {"completion_tokens": len(written)}}
+        told |= {"system_fingerprint": f"vllm-{VERSION}-tp1-0123abcd"} if self.takes_ids else {}
+        return 200, {"object": "text_completion", "choices": [choice], **told}
 
     @torch.no_grad()
     def write(self, embeds: torch.Tensor, body: dict) -> tuple[list[int], list[float], str, int | None]:

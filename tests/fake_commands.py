@@ -66,6 +66,7 @@ def write_answers(out: Path, arguments: list[str]) -> None:
     figures = {m: {"accuracy": RIGHT[m].count("1") / 4, "tokens": tokens, "seconds": 0.1} for m in modes}
     out.with_suffix(".jsonl").write_text("".join(json.dumps(answer) + "\n" for answer in answers))
     settings = {"check": "exact", "samples": 1, "rows": 4, "loss": {}}
+    settings |= {"engine": "vllm 1.0" if "--engine" in arguments else None}
     out.write_text(json.dumps({**settings, "modes": figures}))
 
 

@@ -127,6 +127,7 @@ def make_result(
     codes, stage_1 = _of_codes(manifest) if manifest else ({}, {})
     settings = {"check": measured["check"], "samples": measured["samples"], "rows": measured["rows"]}
     settings |= {"decoding": measured.get("decoding", "plain")}  # all that there was while evaluations did not say it
+    settings |= {"engine": measured.get("engine")}
     figures = {"modes": modes, "loss": _rounded(measured["loss"]), "stage1": stage_1 or None}
     return {**cell, **codes, **settings, **figures, "seconds": _rounded(seconds), **surroundings()}
 

@@ -18,6 +18,7 @@ from mixlm.evaluation.statistics import (
 )
 
 
+HERE = "here"
 FREE, DIRECT, FULL = "free", "direct", "exact:100%"
 
 
@@ -55,6 +56,7 @@ class Summary:
         shares: By mode: share of right answers of each seed to each row, (seeds, rows).
         seconds: Mean wall-clock and processor seconds over seeds, by kind of part.
         stage1: Mean figures of stage 1 over seeds; empty without.
+        engines: What has decoded the answers of any seed; "here" of the model itself.
     """
 
     label: str
@@ -65,6 +67,7 @@ class Summary:
     shares: Mapping[str, np.ndarray]
     seconds: Mapping[str, Mapping[str, float]]
     stage1: Mapping[str, float]
+    engines: tuple[str, ...]
 
 
 class Pair(NamedTuple):
@@ -111,7 +114,8 @@ def _summary(label: str, group: Sequence[Result]) -> Summary:
     figures = [one["stage1"] for one in group if one.get("stage1")]
     stage1 = {name: _mean(one[name] for one in figures) for name in (figures[0] if figures else {})}
     seeds = tuple(one["seed"] for one in group)
-    return Summary(label, group[0]["method"], seeds, group[0]["samples"], points, matrices, seconds, stage1)
+    engines = tuple(sorted({one.get("engine") or HERE for one in group}))
+    return Summary(label, group[0]["method"], seeds, group[0]["samples"], points, matrices, seconds, stage1, engines)
 
 
 def _point(matrix: np.ndarray, figures: Sequence[Mapping[str, Any]]) -> Point:

@@ -42,7 +42,8 @@ def evaluate(
         advance: Called with (done, total) after every batch; all modes and the loss count.
 
     Returns:
-        ``method``, ``rows``, ``samples``, ``check``, ``max_new_tokens``, ``decoding`` ("plain" of sampled answers);
+        ``method``, ``rows``, ``samples``, ``check``, ``max_new_tokens``, ``decoding`` ("plain" of sampled answers),
+        ``engine``: what has decoded, None of the model here;
         ``loss``: as ``added_losses``, empty of a server; ``modes``: for each mode what ``summarize`` returns;
         ``records``: one for each answer; those of two runs join by ``row``, ``latents`` and ``sample``.
 

@@ -20,7 +20,7 @@ from mixlm.generation.plan import Pending, Wanted, every
 from mixlm.generation.server.connection import Connection, NoAnswer
 from mixlm.generation.server.endpoint import Endpoint
 from mixlm.generation.server.model_server import NoServer
-from pipelines.engines.vllm import INSTALL, NOT_THERE, command_for, environment_for, last_words
+from pipelines.engines.vllm import INSTALL, NAME, NOT_THERE, command_for, environment_for, last_words
 from vqvae.stopping import ended_at_once
 
 
@@ -149,7 +149,7 @@ class ServedHere(Endpoint):
     def __init__(self, server: Server, engine: "Engine", concurrency: int, say: Callable[[str], None]) -> None:
         super().__init__(server.url, engine, concurrency=concurrency, say=say)
         self.server.connection.log_in(server.key)
-        self.own = server
+        self.own, self.model.software = server, NAME
 
     def decoded(
         self, pending: Sequence[Pending], options: "GenerationOptions", wanted: Wanted = every

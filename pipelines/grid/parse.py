@@ -45,9 +45,8 @@ _ELSEWHERE = {  # options that compare sets itself, with the place of what decid
     "evaluate": {
         **_IN_ALL,
         "split": "write the file as 'test' into the section 'data'",
-        **dict.fromkeys(
-            ("endpoint", "served-model", "engine", "concurrency"), "a server serves one run; evaluate it by itself"
-        ),
+        **dict.fromkeys(("endpoint", "served-model"), "a server serves one run; evaluate it by itself"),
+        **dict.fromkeys(("engine", "concurrency"), "give --engine to mixlm compare"),
         **dict.fromkeys(TEMPLATE_OPTIONS, _TEMPLATE),
         "base": f"write an entry '{BASE}' into the section 'methods'",
     },

@@ -66,11 +66,13 @@ class Plan:
         grid: The grid.
         out: The folder of everything that is written; relative to the current one if it lies in there, however it is
             given, since a command goes on only where it is given the same paths again.
+        engine: What evaluations start to decode, as ``--engine``; it decides no answer, and so no cell's identity.
     """
 
-    def __init__(self, grid: Grid, out: Path) -> None:
+    def __init__(self, grid: Grid, out: Path, engine: str | None = None) -> None:
         near = Path(os.path.relpath(out))
         self.grid, self.out = grid, out.absolute() if ".." in near.parts else near
+        self.served = () if engine is None else ("--engine", engine)
         self.model = grid.model if isinstance(grid.model, str) else str(self.out / MODEL)
         self.files = {split: self._file(split) for split in SPLITS}
 
@@ -96,19 +98,20 @@ class Plan:
         if entry.untrained:
             options, run = ("--base", *as_typed("evaluate", self.grid.template), *options), self.model
         arguments = ("evaluate", run, self.files["test"], *options)
-        evaluation = self._part(f"evaluate {label}-{seed}", (*arguments, "--out", str(answers)), answers)
+        arguments = (*arguments, "--out", str(answers))
+        evaluation = self._part(f"evaluate {label}-{seed}", arguments, answers, self.served)
         return Cell(entry, seed, (*self._data(), *self._training(label, seed), evaluation))
 
     def command(self, cell: Cell) -> str:
         """Return the command that makes one cell again, as a user types it."""
-        chosen = ("--only", cell.entry.label, "--seed", str(cell.seed))
+        chosen = ("--only", cell.entry.label, "--seed", str(cell.seed), *self.served)
         return shlex.join(["mixlm", "compare", str(self.grid.path), "--out", str(self.out), *chosen])
 
-    def _part(self, name: str, arguments: tuple[str, ...], finished: Path) -> Part:
-        """Return a part; the first word of its name is the command."""
+    def _part(self, name: str, arguments: tuple[str, ...], finished: Path, more: tuple[str, ...] = ()) -> Part:
+        """Return a part; the first word of its name is the command, and ``more`` are options that decide nothing."""
         told = [argument.removeprefix(f"{self.out}{os.sep}") for argument in arguments]
         described = self.grid.model if self.model in arguments else None
-        return Part(Job(name, arguments), name.partition(" ")[0], finished, short_hash([told, described]))
+        return Part(Job(name, (*arguments, *more)), name.partition(" ")[0], finished, short_hash([told, described]))
 
     def _file(self, split: str) -> str:
         return str(self.out / "data" / f"{split}.jsonl") if "task" in self.grid.data else self.grid.data[split]

@@ -7,7 +7,7 @@ from pathlib import Path
 from rich.table import Table
 
 from mixlm.comparison.plot import draw_pareto
-from mixlm.comparison.summary import FREE, Pair, Summary, compare_all, summarize_results
+from mixlm.comparison.summary import FREE, HERE, Pair, Summary, compare_all, summarize_results
 from mixlm.shown import escaped
 from pipelines.grid.plan import Plan
 from pipelines.grid.run import finished_results
@@ -54,16 +54,20 @@ def method_table(summaries: Sequence[Summary]) -> list[list[str]]:
 
     Accuracy with its interval, tokens, latents and the time to answer are of free decoding; the accuracy in every
     other mode has a column of its own. Time before is processor time, which what else runs on a machine changes
-    little. Where a row was answered several times, "solved" is the share of rows with a right answer among them.
+    little. Where a row was answered several times, "solved" is the share of rows with a right answer among them. Where
+    an engine has decoded any answers, the last column tells which.
     """
     modes = list(dict.fromkeys(mode for one in summaries for mode in one.points if mode != FREE))
     solved = ["solved"] if any(one.samples > 1 for one in summaries) else []
     rows = [["method", "seeds", "accuracy", "95 % interval", *solved, "tokens", "latents"]]
     rows[0] += [mode.removeprefix("exact:") for mode in modes] + ["stage 1, CPU s", "training, CPU s", "answer, ms"]
+    told = {engine for one in summaries for engine in one.engines} - {HERE}
+    rows[0] += ["decoded by"] if told else []
     for one in summaries:
         free, times = _free_cells(one, bool(solved)), [_seconds(one, "encode"), _seconds(one, "train")]
         others = [_percent(one.points[mode].accuracy.estimate) if mode in one.points else "" for mode in modes]
-        rows.append([one.label, str(len(one.seeds)), *free[:-1], *others, *times, free[-1]])
+        engines = [", ".join(one.engines)] if told else []
+        rows.append([one.label, str(len(one.seeds)), *free[:-1], *others, *times, free[-1], *engines])
     return rows
 
 

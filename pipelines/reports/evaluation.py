@@ -37,7 +37,8 @@ def print_evaluation(result: dict[str, Any]) -> None:
     console = PlainConsole(LEAST_WIDTH)
     answers = f"{result['rows']} rows" + (f" x {result['samples']} samples" if result["samples"] > 1 else "")
     limit = f"at most {result['max_new_tokens']} tokens" + (", kind first" if result["decoding"] == "kind" else "")
-    console.print(f"{result['method']}: {answers}, check {result['check']}, {limit}")
+    by = f", decoded by {result['engine']}" if result.get("engine") else ""
+    console.print(f"{result['method']}: {answers}, check {result['check']}, {limit}{by}")
     console.print(modes_table(result["modes"], result["samples"]))
     if not result["loss"]:
         echo("loss: not known, as a server answered")

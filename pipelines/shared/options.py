@@ -145,10 +145,12 @@ def _one_server(function: Callable[..., Any]) -> Callable[..., Any]:
     return checked
 
 
+engine_option = click.option("--engine", metavar="vllm|PATH", help=_ENGINE)
+
 endpoint_options = several(
     click.option("--endpoint", metavar="URL", help=_SERVER),
     click.option("--served-model", metavar="NAME", help=_NAMED),
-    click.option("--engine", metavar="vllm|PATH", help=_ENGINE),
+    engine_option,
     click.option("--concurrency", **_REQUESTS),
     _one_server,
 )

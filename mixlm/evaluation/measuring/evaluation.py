@@ -21,6 +21,7 @@ from mixlm.generation.kept.part_file import Line
 from mixlm.generation.options import GenerationOptions, LatentMode
 from mixlm.generation.plan import Answerer, Pending
 from mixlm.generation.questions import WINDOW
+from mixlm.generation.server.endpoint import Endpoint
 from mixlm.methods.base import Trainable, recoded
 from mixlm.processes import Processes
 
@@ -134,6 +135,7 @@ class Evaluation:
             "max_new_tokens": self.options.max_new_tokens,
         }
         settings |= {"decoding": self.answerer.decoding(self.options)}
+        settings |= {"engine": self.answerer.model.software if isinstance(self.answerer, Endpoint) else None}
         sums = [LossSum(*lines.read(self.count + number)) for number in range(self.batches)]
         result = {"method": self.answerer.run.method_name, "rows": len(self.rows), **settings}
         return result | {"modes": modes, "loss": added_losses(sums)}

@@ -2,6 +2,7 @@
 
 import base64
 import io
+import re
 from collections.abc import Mapping
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -17,6 +18,7 @@ from mixlm.generation.server.model_server import ModelServer
 # settings of a checkpoint's own that vLLM else puts where a request has none; decoding here hides them as well
 _NEUTRAL = {"repetition_penalty": 1.0, "presence_penalty": 0.0, "frequency_penalty": 0.0, "min_p": 0.0}
 _MOST_TOKENS = 2**31
+_VLLM = re.compile(r"vllm-([0-9][0-9A-Za-z.+]{0,40})")  # what a server of it begins to say of itself
 
 
 class Form(NamedTuple):
@@ -68,10 +70,13 @@ class Completions:
         server: The server.
         name: What it calls the model; None: the only one that it serves, or else ``otherwise``.
         otherwise: What the model is called where the server does not tell.
+
+    Attributes:
+        software: What answers, with its version where the server has told it.
     """
 
     def __init__(self, server: ModelServer, name: str | None, otherwise: str) -> None:
-        self.server, self.given_name, self.otherwise = server, name, otherwise
+        self.server, self.given_name, self.otherwise, self.software = server, name, otherwise, "a server"
 
     @cached_property
     def name(self) -> str:
@@ -98,7 +103,10 @@ class Completions:
         reply = self.server.post("/completions", body)
         if not reply.ok:
             raise Refused(reply.status, self.server.message(reply))
-        return self._read(_choice(reply, self.server.url), form, "logprobs" in fields)
+        choice = _choice(reply, self.server.url)
+        if known := isinstance(choice["system"], str) and _VLLM.match(choice["system"]):
+            self.software = f"vllm {known[1]}"
+        return self._read(choice, form, "logprobs" in fields)
 
     def _read(self, choice: Mapping[str, Any], form: Form, scored: bool) -> Written:
         stopped, tokens = choice.get("finish_reason") == "stop", choice["completion_tokens"]
@@ -143,7 +151,7 @@ def _choice(reply: Reply, url: str) -> dict[str, Any]:
         body = reply.json()
         choice, usage = body["choices"][0], body.get("usage")
         used = usage.get("completion_tokens") if isinstance(usage, dict) else None
-        choice = {**choice, "completion_tokens": used}
+        choice = {**choice, "completion_tokens": used, "system": body.get("system_fingerprint")}
     except (KeyError, IndexError, TypeError, AttributeError):
         choice = {}
     if not isinstance(choice.get("text"), str) or not is_text(choice["text"]):

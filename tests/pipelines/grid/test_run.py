@@ -51,6 +51,31 @@ def test_the_model_itself_is_a_row_as_any_other(bench):
     assert "3 of 3 cells" in done.stdout and "base minus each other method" in done.stdout
 
 
+def test_evaluations_have_an_engine_which_is_no_setting_of_a_cell(bench, tmp_path):
+    (engine := tmp_path / "its python").touch(0o755)
+    bench.compare("--only", "cot")
+    before, _ = bench.results(), bench.log()
+    done = bench.compare("--engine", str(engine))
+    assert done.exit_code == 0 and "4 cells, 1 done" in done.stdout, done.output
+    assert bench.log() == [*DROPPED, *TWIN, "train late-0", "evaluate late-0"]
+    assert bench.results()[:1] == before and before[0]["engine"] is None
+    dropped, told = bench.results()[1], f"--engine '{engine}'"
+    assert [told in line for line in dropped["commands"]] == [False] * 5 + [True] and told in dropped["command"]
+    assert told not in before[0]["commands"][-1] and "engine" not in json.dumps(dropped["settings"])
+    titles, *rows = [line.split(" | ") for line in Path("out/table.md").read_text().splitlines()[2:]]
+    assert "decoded by |" in titles[-1] and [row[-1] for row in rows[1:]] == ["here |", *["vllm 1.0 |"] * 3]
+    again = bench.compare()
+    assert "4 cells, 4 done" in again.stdout and bench.log() == []
+
+
+def test_an_engine_that_is_not_there_is_told_before_anything_runs(bench):
+    done = bench.compare("--engine", "none/python")
+    assert done.exit_code == 1 and done.output == (
+        "Error: --engine none/python: no python is there; give that of the environment in which vLLM is\n"
+    )
+    assert bench.log() == [] and not Path("out").exists()
+
+
 def test_only_what_is_named_is_run(bench):
     assert bench.compare("--only", "late").exit_code == 0
     assert bench.log() == [*DATA, "train cot-0", *LATE]
