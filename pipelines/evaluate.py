@@ -75,11 +75,11 @@ def main(
     """Measure the run in the folder RUN on DATA, an encoded dataset or a file of samples.
 
     Each mode of --latents is a row of the table; with exact:0%,25%,50%,100% they are a curve of accuracy over length.
-    With several --samples, "solved" is the share of rows with a right answer among theirs. A server (--endpoint)
-    decodes freely, and knows no losses. With --base an untrained model is asked by the template; if its text
-    lacks the answer's marker, its last number is the answer where the check is number, and for math what it marks
-    otherwise. What is measured is kept beside --out as it comes: an interrupted call goes on after it when the same
-    command is given again, or --resume OUT.
+    With several --samples, "solved" is the share of rows with a right answer among theirs. A server (--endpoint), or
+    an engine that is started (--engine), gives the same figures where it is greedy, but for the seconds. With --base
+    an untrained model is asked by the template; if its text lacks the answer's marker, its last number is the answer
+    where the check is number, and for math what it marks otherwise. What is measured is kept beside --out as it comes:
+    an interrupted call goes on after it when the same command is given again, or --resume OUT.
     """
     if out and out.suffix != ".json":
         raise click.UsageError(f"--out {out}: give a name that ends in .json")

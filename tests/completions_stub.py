@@ -14,7 +14,7 @@ from mixlm.generation.engine import Engine
 
 
 # fields of a request that a server which takes ids knows
-FULL = {"return_token_ids", "skip_special_tokens", "logprobs", "prompt_embeds"}
+FULL = {"return_token_ids", "skip_special_tokens", "logprobs", "prompt_embeds", "prompt_logprobs"}
 FULL |= {"repetition_penalty", "presence_penalty", "frequency_penalty", "min_p"}
 FULL |= {"logit_bias", "allowed_token_ids", "stop_token_ids", "min_tokens"}
 
@@ -30,6 +30,7 @@ class Stub:
         takes_ids: Whether a prompt may be a list of ids, as vLLM's may.
         returns_ids: Whether it returns ids when asked, as vLLM does.
         ends: Whether the ids hold the token at which it stopped.
+        tells: Whether it tells how likely the tokens of a prompt are.
         heedless: Whether it takes no notice of what is to be left out.
         failures: Statuses to answer with first, one a request.
         refused: Text in a prompt for which it answers with status 400.
@@ -41,7 +42,7 @@ class Stub:
         self.engine, self.tokenizer = engine, engine.tokenizer
         self.takes_ids, self.returns_ids, self.ends = takes_ids, returns_ids, ends
         self.failures, self.bodies, self.headers = [], [], []
-        self.heedless = False
+        self.heedless, self.tells = False, True
         self.refused, self.most, self.now, self.delay = None, 0, 0, 0.0
         self.lock = threading.Lock()
 
@@ -70,9 +71,17 @@ class Stub:
             choice |= {"token_ids": kept, "prompt_token_ids": ids}
         if "logprobs" in body:
             choice["logprobs"] = {"token_logprobs": logprobs[: len(kept)]}
+        if "prompt_logprobs" in body and self.tells:
+            choice["prompt_logprobs"] = [None, *self.likely(embeds, ids)]
         told = {"usage": {"completion_tokens": len(written)}}
         told |= {"system_fingerprint": f"vllm-{VERSION}-tp1-0123abcd"} if self.takes_ids else {}
         return 200, {"object": "text_completion", "choices": [choice], **told}
+
+    @torch.no_grad()
+    def likely(self, embeds: torch.Tensor, ids: list[int]) -> list[dict]:
+        """Return what it tells of each token of a prompt but the first."""
+        logprobs = self.engine.model(inputs_embeds=embeds[None]).logits[0].log_softmax(-1)
+        return [{str(token): {"logprob": float(logprobs[place, token])}} for place, token in enumerate(ids[1:])]
 
     @torch.no_grad()
     def write(self, embeds: torch.Tensor, body: dict) -> tuple[list[int], list[float], str, int | None]:

@@ -34,7 +34,7 @@ def evaluate(
     """Answer every row once per mode, check the answers, and measure the loss on the reference answers.
 
     Args:
-        answerer: An engine, or a server, which knows no losses.
+        answerer: An engine, or a server; one that does not tell how likely given tokens are leaves losses out.
         rows: Tokenized rows; with ``codes``, or without them for a raw file.
         options: How to decode, but for the latents. By default ``max_new_tokens`` is ``longest_answer``.
         latents: Modes of decoding; a share such as ``exact:50%`` is of the row's own number of codes.
@@ -43,8 +43,8 @@ def evaluate(
 
     Returns:
         ``method``, ``rows``, ``samples``, ``check``, ``max_new_tokens``, ``decoding`` ("plain" of sampled answers),
-        ``engine``: what has decoded, None of the model here;
-        ``loss``: as ``added_losses``, empty of a server; ``modes``: for each mode what ``summarize`` returns;
+        ``engine``: what has decoded, None of the model here; ``loss``: as ``added_losses``, empty where a server does
+        not tell it; ``modes``: for each mode what ``summarize`` returns;
         ``records``: one for each answer; those of two runs join by ``row``, ``latents`` and ``sample``.
 
     Raises:

@@ -1,6 +1,7 @@
 """Teacher-forced losses of a run on given traces: as text, and with every code in place of its text."""
 
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import compress
 from typing import NamedTuple
 
 import torch
@@ -8,6 +9,7 @@ from torch.nn import functional as F
 from transformers import PreTrainedModel
 
 from mixlm.data.tables import Row, tokens_of
+from mixlm.generation.server.endpoint import Endpoint
 from mixlm.methods.base import Method, Progress, Trainable
 from mixlm.methods.mixing import row_generator
 from mixlm.model.collator import pad
@@ -55,13 +57,13 @@ class LossSum(NamedTuple):
 
     Attributes:
         name: The form of the answers.
-        nats: Summed over all labels.
+        nats: Summed over all labels; None if a server does not tell.
         labels: How many there are.
         rows: How many answers.
     """
 
     name: str
-    nats: float
+    nats: float | None
     labels: int
     rows: int
 
@@ -78,14 +80,27 @@ def loss_of(model: PreTrainedModel, name: str, batch: Sequence[Trainable]) -> Lo
     return LossSum(name, summed_loss(model, batch) if batch else 0.0, labels, len(batch))
 
 
+def served_loss(endpoint: Endpoint, name: str, batch: Sequence[Trainable]) -> LossSum:
+    """Let a server measure the loss on reference answers of one form, which hold no thoughts."""
+    labels = [[label != IGNORED for label in sequence.labels[1:]] for sequence in batch]
+    found = endpoint.scored([sequence.ids for sequence in batch])
+    nats = None
+    if None not in found:
+        nats = -sum(sum(compress(logprobs, learned)) for logprobs, learned in zip(found, labels, strict=True))
+    return LossSum(name, nats, sum(map(sum, labels)), len(batch))
+
+
 def added_losses(sums: Iterable[LossSum]) -> dict[str, dict[str, float]]:
     """Return the losses of each form.
 
     Returns:
         For each name ``loss``, in nats per label, over trace and solution; ``tokens``, the number of labels; ``nats``,
         the loss of an answer as a whole, which unlike the loss per label compares across forms; ``rows``, the number
-        of answers.
+        of answers. Nothing where a part of them is not known.
     """
+    sums = [*sums]
+    if any(one.nats is None for one in sums):
+        return {}
     totals: dict[str, list[float]] = {}
     for name, *more in sums:
         totals[name] = [before + one for before, one in zip(totals.get(name, (0.0, 0, 0)), more, strict=True)]

@@ -13,6 +13,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
@@ -161,13 +162,25 @@ class ServedHere(Endpoint):
             InputError: As any endpoint, or if the server ends.
         """
         self.own.start()
-        return self._explained(super().decoded(pending, options, wanted))
+        return self._answers(pending, options, wanted)
 
-    def _explained(
-        self, answers: Iterator[list[tuple[Pending, "Answer"]]]
+    def _answers(
+        self, pending: Sequence[Pending], options: "GenerationOptions", wanted: Wanted
     ) -> Iterator[list[tuple[Pending, "Answer"]]]:
+        with self._explained():
+            yield from super().decoded(pending, options, wanted)
+
+    def scored(self, sequences: Sequence[Sequence[int]]) -> list[list[float] | None]:
+        """Start the server, and let it tell how likely tokens are as any endpoint does."""
+        self.own.start()
+        with self._explained():
+            return super().scored(sequences)
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        """Say in an error of a server that has ended why it did."""
         try:
-            yield from answers
+            yield
         except NoServer:
             if self.own.ended(_PATIENCE):
                 raise self.own.error() from None

@@ -41,7 +41,7 @@ def print_evaluation(result: dict[str, Any]) -> None:
     console.print(f"{result['method']}: {answers}, check {result['check']}, {limit}{by}")
     console.print(modes_table(result["modes"], result["samples"]))
     if not result["loss"]:
-        echo("loss: not known, as a server answered")
+        echo("loss: not known, as the server does not tell how likely given tokens are")
     for name, loss in result["loss"].items():
         echo(f"loss {name}: {loss['loss']:.4f} nats/token ({loss['nats']:.2f} an answer, {loss['rows']} rows)")
 

@@ -14,8 +14,8 @@ from mixlm.generation.options import DECODING
 from mixlm.run import base_run
 from pipelines.evaluate import main
 from tests.calling import call_command, lines_of
-from tests.completions_stub import Stub, serving
-from tests.tiny_runs import write_encoded_for
+from tests.completions_stub import VERSION, Stub, serving
+from tests.tiny_runs import saved_run, write_encoded_for
 
 
 @pytest.fixture(scope="module")
@@ -172,19 +172,85 @@ def test_missing_things_are_named(run, encoded, tmp_path):
     assert "no such file" in call(run.path, tmp_path / "nothing.jsonl", code=1).stderr
 
 
-def test_a_server_of_ids_gives_the_records_of_decoding_here(run, encoded, tmp_path):
+def require_same(here, there, engine):
+    """Answers are those of decoding here, and so are figures but for seconds, losses up to what rounding does."""
+    assert lines_of(there.with_suffix(".jsonl")) == lines_of(here.with_suffix(".jsonl"))
+    own, figures = (json.loads(path.read_text()) for path in (here, there))
+    assert own.pop("engine") is None and figures.pop("engine") == engine
+    own_loss, loss = own.pop("loss"), figures.pop("loss")
+    assert own_loss.keys() == loss.keys() and all(loss[name] == pytest.approx(own_loss[name], 1e-5) for name in loss)
+    for one in (own, figures):
+        del one["finished"], one["digest"]  # which tell who was asked, too
+        for mode in one["modes"].values():
+            del mode["seconds"]
+    assert figures == own
+
+
+def test_a_server_of_ids_gives_the_figures_of_decoding_here(run, encoded, tmp_path):
     here, there = tmp_path / "here.json", tmp_path / "there.json"
-    modes = ("--latents", "free,text,exact:50%,exact:2,max:1")
+    modes = ("--latents", "free,text,direct,exact:50%,exact:2,max:1", "--split", "train")
     shown = call(run.path, encoded, *modes, "--out", here).stdout
     with serving(Stub(Engine(run))) as url:
         remote = call(run.path, encoded, *modes, "--endpoint", url, "--concurrency", 2, "--out", there).stdout
-    records, expected = lines_of(there.with_suffix(".jsonl")), lines_of(here.with_suffix(".jsonl"))
-    assert records == expected and {len(one["codes"]) for one in records if one["latents"] == "exact:2"} == {2}
-    figures, own = json.loads(there.read_text()), json.loads(here.read_text())
-    assert figures["loss"] == {} and "loss: not known, as a server answered" in remote and "loss m=0" in shown
-    for mode in (*figures["modes"].values(), *own["modes"].values()):
-        del mode["seconds"]
-    assert figures["modes"] == own["modes"]
+    require_same(here, there, f"vllm {VERSION}")
+    assert {len(one["codes"]) for one in lines_of(there.with_suffix(".jsonl")) if one["latents"] == "exact:2"} == {2}
+    losses = [[line for line in text.splitlines() if line.startswith("loss")] for text in (shown, remote)]
+    assert losses[0] == losses[1] and len(losses[0]) == 2 and f"decoded by vllm {VERSION}" in remote
+
+
+@pytest.mark.parametrize("method", ["cot", "pause", "coconut"])
+def test_a_server_gives_the_figures_of_every_kind_of_run(method, tmp_path):
+    """Thoughts, and losses on answers that hold some, are computed here."""
+    run, source = saved_run(tmp_path / "run", method), tmp_path / "rows.jsonl"
+    if method == "coconut":
+        run.method_options, run.step = {"stages": 1, "thoughts_per_step": 2, "epochs_per_stage": 1.0}, 100
+        run.save()
+    source.write_text(
+        "".join(json.dumps({"question": f"{n}?", "steps": ["1"], "answer": "1"}) + "\n" for n in range(3))
+    )
+    here, there = tmp_path / "here.json", tmp_path / "there.json"
+    call(run.path, source, "--out", here, "--max-new-tokens", 8)
+    with serving(Stub(Engine(run))) as url:
+        call(run.path, source, "--out", there, "--max-new-tokens", 8, "--endpoint", url)
+    require_same(here, there, f"vllm {VERSION}")
+    assert list(json.loads(here.read_text())["loss"]) == ["own"]
+    assert (lines_of(here.with_suffix(".jsonl"))[0]["tokens"]["thought"] > 0) == (method == "coconut")
+
+
+def test_a_server_of_a_model_that_was_not_trained_here(plain, tmp_path):
+    source, here, there = tmp_path / "rows.jsonl", tmp_path / "here.json", tmp_path / "there.json"
+    source.write_text(
+        "".join(json.dumps({"question": f"{n}?", "steps": [], "answer": str(n)}) + "\n" for n in range(3))
+    )
+    options = (plain, source, "--base", "--check", "number", "--max-new-tokens", 8, "--out")
+    call(*options, here)
+    with serving(Stub(Engine.base(str(plain), Template(), "cpu"))) as url:
+        call(*options, there, "--endpoint", url)
+    require_same(here, there, f"vllm {VERSION}")
+
+
+def test_a_server_that_tells_no_losses_leaves_them_out(run, encoded, tmp_path):
+    stub, out = Stub(Engine(run)), tmp_path / "figures.json"
+    stub.tells = False
+    with serving(stub) as url:
+        shown = call(run.path, encoded, "--latents", "text", "--endpoint", url, "--out", out).stdout
+    assert json.loads(out.read_text())["loss"] == {}
+    assert "loss: not known, as the server does not tell how likely given tokens are" in shown
+
+
+def test_a_server_that_is_gone_before_the_losses_is_asked_for_them_again(run, encoded, tmp_path, monkeypatch):
+    monkeypatch.setattr("time.sleep", lambda seconds: None)
+    stub, here, there = Stub(Engine(run)), tmp_path / "here.json", tmp_path / "there.json"
+    command = (run.path, encoded, "--latents", "text", "--concurrency", 1, "--out")
+    call(*command[:4], "--out", here)
+    with serving(stub) as url:
+        stub.failures = [*[None] * 4, *[503] * 99]
+        error = call(*command, there, "--endpoint", url, code=1).stderr
+        assert "no server answers" in error and "3 of 3 answers are kept" in error
+        stub.failures, stub.bodies = [], []
+        call(*command, there, "--endpoint", url)
+    assert {"prompt_logprobs" in body for body in stub.bodies} == {True}
+    require_same(here, there, f"vllm {VERSION}")
 
 
 def test_of_a_server_of_text_the_kinds_of_tokens_are_not_known(run, encoded, tmp_path):
@@ -222,7 +288,8 @@ def test_figures_without_all_answers_are_not_written(run, encoded, tmp_path):
     stub.refused, stub.bodies = None, []
     with serving(stub) as url:
         call(*command, "--endpoint", url)
-    assert len(stub.bodies) == 1 and len(lines_of(out.with_suffix(".jsonl"))) == 3
+    asked = [body for body in stub.bodies if "prompt_logprobs" not in body]  # the losses are asked for again, too
+    assert len(asked) == 1 and len(lines_of(out.with_suffix(".jsonl"))) == 3
 
 
 def test_a_file_has_no_parts(run, tmp_path):

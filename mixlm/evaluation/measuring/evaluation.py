@@ -9,11 +9,10 @@ from typing import Any
 from mixlm.data.tables import Row
 from mixlm.errors import InputError
 from mixlm.evaluation.checks import CheckName, require_check
-from mixlm.evaluation.losses import LossSum, added_losses, batches_of, loss_of, reference_sequences
+from mixlm.evaluation.losses import LossSum, added_losses, batches_of, loss_of, reference_sequences, served_loss
 from mixlm.evaluation.measuring.records import record_of, summarize
 from mixlm.evaluation.measuring.requests import requests_of, with_length
 from mixlm.generation.answers import Answer
-from mixlm.generation.engine import Engine
 from mixlm.generation.kept.answer_file import identity_of
 from mixlm.generation.kept.keeping import Keeping
 from mixlm.generation.kept.lines import Lines
@@ -33,7 +32,7 @@ class Evaluation:
     Its lines are the records of all answers, mode after mode, and behind them what each batch of losses adds up to.
 
     Attributes:
-        answerer: An engine, or a server, which knows no losses.
+        answerer: An engine, or a server; one that does not tell how likely given tokens are leaves losses out.
         rows: Tokenized rows, a list or a ``datasets.Dataset``.
         options: How to decode, but for the latents.
         modes: How latents are decoded.
@@ -107,7 +106,9 @@ class Evaluation:
             Stopped: If an end was asked for.
             InputError: If a server is gone, or the disk is full.
         """
-        self._measure_losses(keeping)
+        served = isinstance(self.answerer, Endpoint)  # of which the answers tell whether it means the run's tokens
+        if not served:
+            self._measure_losses(keeping)
         for number, mode in enumerate(self.modes):
             for first, rows in self._windows():
                 asked = replace(self.options, latents=mode)
@@ -117,6 +118,8 @@ class Evaluation:
                     one for one in self._plan(rows, mode, first) if self._own(one.place // self.options.samples)
                 ]
                 keeping.decode(self.answerer, pending, asked, lines.line, before)
+        if served:
+            self._measure_losses(keeping)
 
     def figures(self, lines: Lines) -> dict[str, Any]:
         """Return what was measured, as ``evaluate`` does, but for the records.
@@ -148,8 +151,17 @@ class Evaluation:
                 if keeping.lines.has(self.count + number):
                     keeping.done += len(batch)
                 else:
-                    loss = loss_of(self.answerer.model, name, batch)
-                    keeping.keep([Line(self.count + number, json.dumps(loss))], len(batch))
+                    loss = self._loss(name, batch)
+                    keeping.keep([Line(self.count + number, json.dumps(loss), loss.nats is not None)], len(batch))
+
+    def _loss(self, name: str, batch: Sequence[Trainable]) -> LossSum:
+        """Measure a loss where answers are decoded, but with thoughts here, where they are computed in any case."""
+        answerer = self.answerer
+        if not isinstance(answerer, Endpoint):
+            return loss_of(answerer.model, name, batch)
+        if answerer.run.method.uses_thoughts:
+            return loss_of(answerer.engine.model, name, batch)
+        return served_loss(answerer, name, batch)
 
     def _require_all(self, lines: Lines) -> None:
         """Raise an ``InputError`` if an answer is missing: figures without some of them would mislead."""
@@ -177,9 +189,7 @@ class Evaluation:
         return self.answerer.plan(requests_of(self.answerer, rows, mode), asked, first)
 
     def _references(self, rows: list[Row], first: int) -> Iterator[tuple[str, Sequence[Trainable]]]:
-        """Yield the batches of reference answers to rows, each with the name of its form; none of a server."""
-        if not isinstance(self.answerer, Engine):
-            return
+        """Yield the batches of reference answers to rows, each with the name of its form."""
         run, before = self.answerer.run, first // self.options.samples
         forms = reference_sequences(run.method, rows, self.answerer.context, run.progress, before)
         for name, sequences in forms.items():

@@ -3,7 +3,7 @@
 import base64
 import io
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -37,6 +37,7 @@ class Written(NamedTuple):
         stopped: Whether the model stopped by itself.
         ids: Token ids; None where none were asked for.
         logprobs: Of each of them the logarithm of its probability; None where none were asked for.
+        prompt_logprobs: The same of each token of the prompt but the first; None also where they are not told.
     """
 
     text: str
@@ -44,6 +45,7 @@ class Written(NamedTuple):
     stopped: bool
     ids: list[int] | None
     logprobs: list[float] | None
+    prompt_logprobs: list[float] | None = None
 
 
 class Refused(Exception):
@@ -106,7 +108,9 @@ class Completions:
         choice = _choice(reply, self.server.url)
         if known := isinstance(choice["system"], str) and _VLLM.match(choice["system"]):
             self.software = f"vllm {known[1]}"
-        return self._read(choice, form, "logprobs" in fields)
+        written = self._read(choice, form, "logprobs" in fields)
+        told = "prompt_logprobs" in fields
+        return written._replace(prompt_logprobs=_of_prompt(choice, fields["prompt"])) if told else written
 
     def _read(self, choice: Mapping[str, Any], form: Form, scored: bool) -> Written:
         stopped, tokens = choice.get("finish_reason") == "stop", choice["completion_tokens"]
@@ -136,6 +140,16 @@ class Completions:
                 "give --decoding plain"
             )
         return found
+
+
+def _of_prompt(choice: Mapping[str, Any], ids: Sequence[int]) -> list[float] | None:
+    """Return what a server tells of the tokens of a prompt, each among the likeliest of its place; None if nothing."""
+    try:
+        places = zip(ids[1:], choice["prompt_logprobs"][1:], strict=True)  # before the first there is nothing
+        found = [place[str(token)]["logprob"] for token, place in places]
+    except (KeyError, TypeError, ValueError):
+        return None
+    return found if all(type(one) in (int, float) and one <= 0 for one in found) else None
 
 
 def as_field(embeds: torch.Tensor) -> str:

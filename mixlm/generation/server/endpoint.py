@@ -9,6 +9,7 @@ number of tokens. The first request that is answered finds out which it is.
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property, partial
+from operator import itemgetter
 from typing import Any
 
 from transformers import AutoConfig, PreTrainedConfig
@@ -23,6 +24,7 @@ from mixlm.generation.server.completions import Completions, Form, NoIds, Refuse
 from mixlm.generation.server.connection import PASSING, NoAnswer
 from mixlm.generation.server.holding import HeldAnswer, Rules
 from mixlm.generation.server.model_server import CLOSED, REFUSED, ModelServer, NoServer
+from mixlm.generation.server.scoring import log_probabilities
 from mixlm.generation.server.start import Start, UnreadableText
 from mixlm.generation.server.threads import as_they_come
 from mixlm.generation.server.understanding import require_same_tokens, require_same_vectors
@@ -125,6 +127,18 @@ class Endpoint(Answerer):
                 break
         for start, answer in as_they_come(partial(self._ask, options=options), starts, self.concurrency):
             yield [(start.pending, answer)]
+
+    def scored(self, sequences: Sequence[Sequence[int]]) -> list[list[float] | None]:
+        """Let the server tell how likely tokens are; of each sequence as ``log_probabilities``.
+
+        Raises:
+            NoServer: If it answers nobody.
+        """
+        if self.form != Form():
+            return [None] * len(sequences)
+        ask = partial(log_probabilities, self.model)
+        found = as_they_come(lambda place: ask(sequences[place]), range(len(sequences)), self.concurrency)
+        return [logprobs for _, logprobs in sorted(found, key=itemgetter(0))]
 
     def _starts(self, pending: Sequence[Pending], options: GenerationOptions, wanted: Wanted) -> Iterator[Start]:
         """Yield what answers go on from; thoughts are computed here, a batch at a time, while the server decodes."""
