@@ -40,7 +40,8 @@ def started(tmp_path):
     """A caller, its keeper, a stubborn program, and that one's child."""
     (tmp_path / "stubborn.py").write_text(STUBBORN)
     command = [sys.executable, "-S", "-c", CALLER, sys.executable, "-S", str(tmp_path / "stubborn.py")]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as caller:
+    environment = {**os.environ, "TMPDIR": str(tmp_path)}  # where a keeper that is killed leaves a folder
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as caller:
         child = psutil.Process(int(caller.stdout.readline()))
         program = child.parent()
         yield [psutil.Process(caller.pid), program.parent(), program, child]
@@ -83,3 +84,10 @@ def test_it_ends_as_the_program_does(code, status):
         f"import os, sys; {code}",
     ]
     assert subprocess.run(command).returncode == status
+
+
+def test_temporary_files_that_are_left_go_with_the_program():
+    code = "import tempfile; print(tempfile.mkdtemp())"
+    command = [sys.executable, "-I", "-S", keeper.__file__, str(os.getpid()), sys.executable, "-c", code]
+    folder = Path(subprocess.run(command, capture_output=True, text=True).stdout.strip())
+    assert folder.is_absolute() and not folder.exists() and not folder.parent.exists()
