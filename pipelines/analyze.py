@@ -75,9 +75,7 @@ def main(
     require_matplotlib()
     names = None if only is None else read_names(only)
     kinds = None if interventions is None else parse_interventions(interventions)
-    place = next(folder for folder in (out, *out.parents) if folder.exists())
-    if not place.is_dir() or not os.access(place, os.W_OK):  # nothing is computed for a place that cannot be written
-        raise InputError(f"{place}: no folder that can be written to; choose another --out")
+    _require_writable(out)
     engine, others = Engine.load(run, device), [load_run(other) for other in also]
     for other in others:
         check_comparable(engine.run, other)
@@ -92,3 +90,10 @@ def main(
         print_finding(finding)
         table, picture = finding.write(out)
         echo(f"wrote {table} and {picture}")
+
+
+def _require_writable(out: Path) -> None:
+    """Compute nothing for a place that cannot be written."""
+    place = next(folder for folder in (out, *out.parents) if folder.exists())
+    if not place.is_dir() or not os.access(place, os.W_OK):
+        raise InputError(f"{place}: no folder that can be written to; choose another --out")

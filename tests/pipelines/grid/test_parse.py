@@ -181,6 +181,7 @@ def method(**keys):
         (of("train", config="c.yaml"), "train cannot hold 'config'"),
         (of("evaluate", split="test"), "evaluate cannot hold 'split'"),
         (of("evaluate", endpoint="http://localhost:8000"), "evaluate cannot hold 'endpoint'; a server serves one run"),
+        (of("evaluate", engine="vllm"), "evaluate cannot hold 'engine'; give --engine to mixlm compare"),
         (method(evaluate={"served_model": "m"}), "evaluate of 'cot' cannot hold 'served-model'"),
         (of("evaluate", concurrency=4), "evaluate cannot hold 'concurrency'"),
         (method(train={"out": "x"}), "train of 'cot' cannot hold 'out'"),
