@@ -57,14 +57,15 @@ def test_tables_of_analyses_are_those_of_decoding_here(task, method, request):
 def test_a_comparison_starts_an_engine_for_each_cell(task, engine, tmp_path, monkeypatch):
     monkeypatch.setenv("VLLM_CPU_KVCACHE_SPACE", "1")
     grid = {
-        "data": {split: str(task / "train.jsonl") for split in ("train", "valid")} | {"test": str(tmp_path / "test")},
+        "data": {split: str(task / "train.jsonl") for split in ("train", "valid")}
+        | {"test": str(tmp_path / "test.jsonl")},
         "model": MODEL,
         "encode": {**CODES, "steps": 50},
         "train": {**TRAINING, "steps": 100},
         "evaluate": {"max-new-tokens": 40},
         "methods": {"cot": None, "assorted": {"evaluate": {"latents": "free,exact:50%"}}},
     }
-    (tmp_path / "test").write_text("\n".join((task / "questions.jsonl").read_text().splitlines()[:30]))
+    (tmp_path / "test.jsonl").write_text("\n".join((task / "questions.jsonl").read_text().splitlines()[:30]))
     (tmp_path / "grid.yaml").write_text(yaml.safe_dump(grid))
     out: Path = tmp_path / "out"
     result = call_command(compare, tmp_path / "grid.yaml", "--out", out, "--engine", engine)
@@ -73,6 +74,6 @@ def test_a_comparison_starts_an_engine_for_each_cell(task, engine, tmp_path, mon
     for line in lines:
         run, here = out / "runs" / f"{line['label']}-0", tmp_path / f"{line['label']}.json"
         modes = ("--latents", ",".join(line["modes"]), "--max-new-tokens", 40)
-        call_command(evaluation, run, tmp_path / "test", *modes, "--out", here)
+        call_command(evaluation, run, tmp_path / "test.jsonl", *modes, "--out", here)
         answers = out / "answers" / f"{line['label']}-0.jsonl"
         assert line["engine"].startswith("vllm 0.") and here.with_suffix(".jsonl").read_bytes() == answers.read_bytes()
