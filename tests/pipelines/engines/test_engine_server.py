@@ -65,7 +65,7 @@ def test_an_evaluation_has_an_engine_too(run, stub, questions, tmp_path):
     (tmp_path / "venv" / "bin" / "python").symlink_to(stub.python)
     call_command(evaluate.main, run.path, questions, *arguments)
     assert json.loads((tmp_path / "figures.json").read_text())["modes"]["free"]["accuracy"] == 1
-    assert stub.answers() == 4 and stub.processes() == []
+    assert stub.answers() == 8 and stub.processes() == []  # four were asked for the losses
 
 
 def test_nothing_is_started_for_what_is_refused_or_done_already(run, stub, questions, tmp_path):
