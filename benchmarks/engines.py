@@ -37,8 +37,8 @@ TEXT, LATENTS = GenerationOptions(64, "text"), GenerationOptions(20, "exact:8")
 SMALL = {"hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2, "num_attention_heads": 2}
 SMOLLM2 = {"hidden_size": 576, "intermediate_size": 1536, "num_hidden_layers": 30, "num_attention_heads": 9}
 MODELS = {  # by name: shape, tokens of the vocabulary, and how many questions are asked
-    "the demo's size": (SMALL, 512, 256),
-    "135M": (SMOLLM2 | {"num_key_value_heads": 3, "tie_word_embeddings": True}, 49_152, 64),
+    "the demo's size": (SMALL, 512, 64),
+    "135M": (SMOLLM2 | {"num_key_value_heads": 3, "tie_word_embeddings": True}, 49_152, 32),
 }
 
 
@@ -53,7 +53,8 @@ def save_run(path: Path, shape: dict[str, int], vocabulary: int) -> Run:
         model.get_output_embeddings().weight[tokenizer.eos_token_id] = 0  # never the likeliest
     model.save_pretrained(path)
     tokenizer.save_pretrained(path)
-    Run(path, "assorted", Template(), special_ids(tokenizer), 16, 16, 64).save()
+    codes = {"chunk_length": 16, "compression_rate": 16, "codebook_size": 64}
+    Run(path, "assorted", Template(), special_ids(tokenizer), **codes).save()
     return load_run(path)
 
 

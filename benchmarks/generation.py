@@ -46,7 +46,7 @@ class Bench:
             0  # never the likeliest: answers end at NEW tokens
         )
         self.model.to("cuda" if torch.cuda.is_available() else "cpu")
-        self.run = Run(Path(), "assorted", Template(), special_ids(self.tokenizer), 16, 16, 512)
+        self.run = Run(Path(), "assorted", Template(), special_ids(self.tokenizer), codebook_size=512)
 
     def ours(self, prompts: Sequence[Sequence[int]], tokens: int = NEW) -> float:
         """Return the tokens a second of our decoding, with the grammar of latents."""

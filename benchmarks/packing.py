@@ -56,7 +56,7 @@ def ours(samples: list[dict[str, list[int]]], out: Path) -> MixedTrainer:
     """Return the trainer of stage 2, on text alone."""
     data = sequences(samples, "cot")
     arguments = trainer_arguments(out, data.steps_per_epoch, TrainingOptions("cot", batch_size=BATCH))
-    schedule = Schedule(data, None, Run(out, "cot", Template(), SPECIAL, 0, 0, 0))
+    schedule = Schedule(data, None, Run(out, "cot", Template(), SPECIAL))
     model, collator = random_model(), Collator(pack=True)
     rows = NewRows(model, [], 0.0)
     return MixedTrainer(schedule, rows, model=model, args=arguments, data_collator=collator, advance=None)
