@@ -20,7 +20,7 @@ _WIDE = 10  # tokens are told apart on a linear axis up to this ratio of the lon
 
 
 def draw_pareto(summaries: Sequence[Summary], title: str, stem: Path) -> list[Path]:
-    """Write ``stem`` + ``.png`` and ``.svg``: accuracy over tokens of an answer, a point for each method.
+    """Write ``stem`` + ``.png``, ``.svg`` and ``.pdf``: accuracy over tokens of an answer, a point for each method.
 
     A large point is free decoding, with its interval; small ones on a line of the same colour are the same method held
     to given shares of latents. The dotted steps join the methods that no other beats at their length.
@@ -31,7 +31,7 @@ def draw_pareto(summaries: Sequence[Summary], title: str, stem: Path) -> list[Pa
         stem: Path of the files without suffix.
 
     Returns:
-        Both paths.
+        Their paths.
 
     Raises:
         InputError: If matplotlib is not installed.
@@ -44,7 +44,7 @@ def draw_pareto(summaries: Sequence[Summary], title: str, stem: Path) -> list[Pa
     _set_axes(axes, [point.tokens for one in summaries for point in one.points.values()])
     axes.set_title(escaped(title), fontsize=10, wrap=True, parse_math=False)
     _add_legend(figure, axes)
-    paths = [stem.with_name(f"{stem.name}{suffix}") for suffix in (".png", ".svg")]
+    paths = [stem.with_name(f"{stem.name}{suffix}") for suffix in (".png", ".svg", ".pdf")]
     for path in paths:
         figure.savefig(path, dpi=150)
     return paths

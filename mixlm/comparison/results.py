@@ -3,14 +3,14 @@
 import fcntl
 import json
 import os
-import platform
 from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from mixlm.comparison.alerts import alerts_of
+from mixlm.comparison.surroundings import surroundings
 from mixlm.data.values import read_json
 from mixlm.encoding.manifest import read_manifest
 from mixlm.errors import InputError
@@ -20,7 +20,10 @@ from vqvae.options import PAPERS_CODES
 
 
 Result = dict[str, Any]
-_FIGURES = ("accuracy", "interval", "tokens", "latents", "cut_off", "unreadable", "seconds", "solved")
+_FIGURES = (
+    *("accuracy", "interval", "tokens", "latents", "cut_off", "finished_accuracy"),
+    *("unreadable", "seconds", "solved"),
+)
 _STAGE_1 = (
     *("codebook_size", "codes_used", "perplexity", "code_gap", "ce_right", "ce_random", "ce_none"),
     *("token_accuracy", "exact_chunks", "codes_trained", "probe_steps"),
@@ -107,7 +110,11 @@ def _is_torn(content: bytes) -> bool:
 
 
 def make_result(
-    cell: Mapping[str, Any], evaluation: Path, manifest: Path | None, seconds: Mapping[str, Mapping[str, float]]
+    cell: Mapping[str, Any],
+    evaluation: Path,
+    manifest: Path | None,
+    seconds: Mapping[str, Mapping[str, float]],
+    latents_right: float | None = None,
 ) -> Result:
     """Return the line of a finished cell.
 
@@ -116,6 +123,7 @@ def make_result(
         evaluation: The ``.json`` that ``mixlm evaluate`` wrote; its answers are in the ``.jsonl`` beside it.
         manifest: That of the encoding, for a method with codes; the line tells their objective and where chunks end.
         seconds: Wall-clock ("wall") and processor ("cpu") seconds of every kind of part.
+        latents_right: Share of right latents, as training last measured it; None: not known, or without meaning.
     """
     measured = json.loads(evaluation.read_text(encoding="utf-8"))
     answers = lines_of(evaluation.with_suffix(".jsonl"))
@@ -129,7 +137,9 @@ def make_result(
     settings |= {"decoding": measured.get("decoding", "plain")}  # all that there was while evaluations did not say it
     settings |= {"engine": measured.get("engine")}
     figures = {"modes": modes, "loss": _rounded(measured["loss"]), "stage1": stage_1 or None}
-    return {**cell, **codes, **settings, **figures, "seconds": _rounded(seconds), **surroundings()}
+    figures |= {"latents_right": _rounded(latents_right)}
+    told = {"alerts": alerts_of(modes, measured["loss"], stage_1, latents_right)}
+    return {**cell, **codes, **settings, **figures, **told, "seconds": _rounded(seconds), **surroundings()}
 
 
 def _of_codes(manifest: Path) -> tuple[dict[str, str], dict[str, Any]]:
@@ -164,29 +174,6 @@ def shares_right(result: Mapping[str, Any], mode: str) -> np.ndarray:
     right, samples = result["modes"][mode]["right"], result["samples"]
     counts = right.split(",") if _separator(samples) else list(right)
     return np.asarray([int(count) for count in counts], dtype=float) / samples
-
-
-def surroundings() -> dict[str, Any]:
-    """Return when and on what the result was obtained."""
-    import torch
-    import transformers
-
-    import mixlm
-
-    device = torch.cuda.get_device_name() if torch.cuda.is_available() else _processor()
-    versions = {"mixlm": mixlm.__version__, "torch": torch.__version__, "transformers": transformers.__version__}
-    threads = os.environ.get("OMP_NUM_THREADS", "1")
-    date = datetime.now(UTC).strftime("%Y-%m-%d")
-    return {"hardware": device, "threads": threads, "versions": versions, "date": date}
-
-
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        lines = []
-    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    return f"{next(names, platform.processor() or platform.machine())}, {os.cpu_count()} cores"
 
 
 def _rounded(value: Any) -> Any:

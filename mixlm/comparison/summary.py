@@ -33,6 +33,7 @@ class Point(NamedTuple):
         paper_tokens: The same as the papers count them.
         latents: Of an answer.
         seconds: To answer all rows.
+        cut_off: Share of answers that reached the limit of tokens before their end.
     """
 
     accuracy: Interval
@@ -41,6 +42,7 @@ class Point(NamedTuple):
     paper_tokens: float
     latents: float
     seconds: float
+    cut_off: float
 
 
 @dataclass(frozen=True)
@@ -121,7 +123,8 @@ def _summary(label: str, group: Sequence[Result]) -> Summary:
 def _point(matrix: np.ndarray, figures: Sequence[Mapping[str, Any]]) -> Point:
     tokens = (_mean(one["tokens"][kind] for one in figures) for kind in ("total", "paper_tokens", "latent"))
     solved = float((matrix > 0).mean())
-    return Point(_interval(matrix), solved, *tokens, _mean(one["seconds"] for one in figures))
+    seconds, cut_off = (_mean(one.get(name, 0.0) for one in figures) for name in ("seconds", "cut_off"))
+    return Point(_interval(matrix), solved, *tokens, seconds, cut_off)
 
 
 def _interval(matrix: np.ndarray) -> Interval:

@@ -5,6 +5,8 @@ from typing import Any
 
 from transformers import TrainerCallback, TrainerState, TrainingArguments
 
+from mixlm.encoding.judging import UNLEARNED
+
 
 class LatentWarning(TrainerCallback):
     """Compares latents on held-out rows with what can be hoped for, once, after a tenth of the training.
@@ -31,7 +33,7 @@ class LatentWarning(TrainerCallback):
         right = (logs or {}).get("eval_latent_accuracy")
         if right is None or self.ceiling is None or 10 * state.global_step < state.max_steps:
             return
-        if right < self.ceiling / 2 and state.is_world_process_zero:
+        if right < UNLEARNED * self.ceiling and state.is_world_process_zero:
             self.say(
                 f"warning: at step {state.global_step} of {state.max_steps} the likeliest latent is right for "
                 f"{right:.1%} of held-out latents, and {self.ceiling:.1%} of codes can be foretold; try more "

@@ -45,7 +45,7 @@ class Attempts:
             command: As a user would type it.
 
         Yields:
-            The record; ``cpu_seconds`` is to be set.
+            The record; ``cpu_seconds`` is to be set. What it failed for is noted as well.
         """
         record = {"part": part, "identity": identity, "command": command, "seconds": 0.0, "cpu_seconds": 0.0}
         if self.identity(part) != identity:  # known even if this process never comes to the end
@@ -53,6 +53,9 @@ class Attempts:
         started = time.monotonic()
         try:
             yield record
+        except InputError as error:
+            record["error"] = str(error)
+            raise
         finally:
             record["seconds"] = time.monotonic() - started
             self._note(record)
@@ -61,6 +64,11 @@ class Attempts:
         with self._writing:
             append_line(self.path, record)
             self._records.append(record)
+
+    def failure(self, part: str) -> str | None:
+        """Return what a part failed for when it was last tried; None if it did not, or was never tried."""
+        known = [record.get("error") for record in self._records if record["part"] == part]
+        return known[-1] if known else None
 
     def seconds(self, kinds: Mapping[str, str]) -> Seconds:
         """Return the wall-clock ("wall") and processor ("cpu") seconds of each kind of part, all attempts together.

@@ -11,8 +11,10 @@ from typing import Any
 
 import yaml
 
+from mixlm.comparison.alerts import last_latents_right
 from mixlm.comparison.results import Result, append_line, checksums, make_result, read_results
 from mixlm.errors import InputError
+from mixlm.methods import METHODS
 from mixlm.model.loading import described_config
 from pipelines.grid.attempts import Attempts
 from pipelines.grid.commands import check_command
@@ -186,9 +188,21 @@ class _Work:
             "settings": plan.grid.settings(label),
             "data": checksums(plan.files, self.data),
         }
-        result = make_result(about, cell.parts[-1].finished, encoding, self.attempts.seconds(kinds))
+        seconds, right = self.attempts.seconds(kinds), self._latents_right(cell)
+        result = make_result(about, cell.parts[-1].finished, encoding, seconds, right)
         with self.writing:
             self.data = self.data or about["data"]
             append_line(plan.out / RESULTS, result)
         mode, figures = next(iter(result["modes"].items()))
         echo(f"{cell.name}: {figures['accuracy']:.1%} right, {figures['tokens']['total']:.1f} tokens ({mode})")
+        for alert in result["alerts"]:
+            echo(f"{cell.name}: alert: {alert}")
+
+    def _latents_right(self, cell: Cell) -> float | None:
+        """Return the last share of right latents of a training whose latents are the codes of stage 1."""
+        run = next((part.finished.parent for part in reversed(cell.parts) if part.kind == "train"), None)
+        if run is None or not METHODS[cell.entry.method].codes_mean_chunks:
+            return None
+        from vqvae.training.curve import CURVE, read_curve
+
+        return last_latents_right(read_curve(run / CURVE))

@@ -1,16 +1,18 @@
 """The outcome of a comparison, on a terminal and in files."""
 
 import csv
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from pathlib import Path
 
-from rich.table import Table
-
 from mixlm.comparison.plot import draw_pareto
+from mixlm.comparison.results import Result
 from mixlm.comparison.summary import FREE, HERE, Pair, Summary, compare_all, summarize_results
 from mixlm.shown import escaped
+from pipelines.grid.attempts import Attempts
+from pipelines.grid.folder import ATTEMPTS
 from pipelines.grid.plan import Plan
 from pipelines.grid.run import finished_results
+from pipelines.reports.tables import latex, markdown, text_table
 from pipelines.shared.console import PlainConsole
 from pipelines.shared.terminal import echo
 from vqvae.atomic_files import whole_file
@@ -33,7 +35,8 @@ def print_results(plan: Plan, against: str | None = None) -> None:
     if not known:
         echo(f"{plan.out}: no cell is finished yet")
         return
-    summaries = summarize_results(sorted(known, key=lambda one: labels.index(one["label"])))
+    known.sort(key=lambda one: labels.index(one["label"]))
+    summaries = summarize_results(known)
     pairs = compare_all(summaries)
     title = f"{plan.grid.path.stem}: {known[0]['rows']} test rows, {len(known)} of {cells} cells"
     table = method_table(summaries)
@@ -42,11 +45,56 @@ def print_results(plan: Plan, against: str | None = None) -> None:
     print_differences(console, pairs, against or summaries[0].label)
     if against and against not in (one.label for one in summaries):
         echo(f"--against {against}: none of its cells is finished yet")
-    with whole_file(plan.out / "table.md") as file:
-        file.write(f"{escaped(title)}\n\n{markdown(table)}")
+    alerts = [*failures_of(plan, results), *alerts_of(known)]
+    for alert in alerts:
+        echo(f"alert: {alert}")
+    _write_tables(plan.out, title, table, known, alerts)
     _write_pairs(plan.out / "pairs.csv", pairs)
     pictures = draw_pareto(summaries, title, plan.out / "pareto")
-    echo(f"wrote {', '.join(['table.md', 'pairs.csv', *(path.name for path in pictures)])} in {plan.out}")
+    names = ["table.md", "table.tex", "pairs.csv", *(path.name for path in pictures)]
+    echo(f"wrote {', '.join(names)} in {plan.out}")
+
+
+def failures_of(plan: Plan, results: Container[tuple[str, int]]) -> list[str]:
+    """Return what cells without a result failed for when they were last tried."""
+    attempts = Attempts(plan.out / ATTEMPTS)
+    waiting = (cell for cell in plan.cells() if (cell.entry.label, cell.seed) not in results)
+    parts = dict.fromkeys(part.job.name for cell in waiting for part in cell.parts)
+    return [f"{part}: failed: {why}" for part in parts if (why := attempts.failure(part))]
+
+
+def alerts_of(results: Sequence[Result]) -> list[str]:
+    """Return what went wrong in each cell, as its result tells; what two cells share, such as a codebook, once."""
+    cells: dict[str, list[str]] = {}
+    for result in results:
+        for alert in result.get("alerts", ()):
+            cells.setdefault(alert, []).append(f"{result['label']}-{result['seed']}")
+    return [f"{', '.join(names)}: {alert}" for alert, names in cells.items()]
+
+
+def basis_of(results: Sequence[Result]) -> list[str]:
+    """Return a line for everything on which results were obtained: versions and commit, hardware, with the dates."""
+    dates: dict[str, list[str]] = {}
+    for one in results:
+        if "versions" in one:
+            versions = ", ".join(f"{name} {number}" for name, number in one["versions"].items())
+            commit = f", commit {one['commit']}" if one.get("commit") else ""
+            threads = f"{one['threads']} thread{'s' * (one['threads'] != '1')}"
+            dates.setdefault(f"{versions}{commit}; {one['hardware']}, {threads}", []).append(one["date"])
+    return [f"{basis}; {' to '.join(dict.fromkeys((min(days), max(days))))}" for basis, days in dates.items()]
+
+
+def _write_tables(
+    out: Path, title: str, table: list[list[str]], results: Sequence[Result], alerts: Sequence[str]
+) -> None:
+    """Write the main table in Markdown and in LaTeX, and with it on what it was obtained, and what went wrong."""
+    notes = [*basis_of(results), *(f"alert: {alert}" for alert in alerts)]
+    with whole_file(out / "table.md") as file:
+        file.write(f"{escaped(title)}\n\n{markdown(table)}")
+        file.writelines(f"\n{escaped(note)}\n" for note in notes)
+    with whole_file(out / "table.tex") as file:
+        file.writelines(f"% {escaped(note)}\n" for note in notes)
+        file.write(latex(table, title))
 
 
 def method_table(summaries: Sequence[Summary]) -> list[list[str]]:
@@ -54,20 +102,24 @@ def method_table(summaries: Sequence[Summary]) -> list[list[str]]:
 
     Accuracy with its interval, tokens, latents and the time to answer are of free decoding; the accuracy in every
     other mode has a column of its own. Time before is processor time, which what else runs on a machine changes
-    little. Where a row was answered several times, "solved" is the share of rows with a right answer among them. Where
+    little. The share of answers that reached the limit of tokens, is told where there are any.
+    Where a row was answered several times, "solved" is the share of rows with a right answer among them. Where
     an engine has decoded any answers, the last column tells which.
     """
     modes = list(dict.fromkeys(mode for one in summaries for mode in one.points if mode != FREE))
     solved = ["solved"] if any(one.samples > 1 for one in summaries) else []
     rows = [["method", "seeds", "accuracy", "95 % interval", *solved, "tokens", "latents"]]
-    rows[0] += [mode.removeprefix("exact:") for mode in modes] + ["stage 1, CPU s", "training, CPU s", "answer, ms"]
+    cut = ["cut off"] if any(FREE in one.points and one.points[FREE].cut_off for one in summaries) else []
+    rows[0] += [*cut, *(mode.removeprefix("exact:") for mode in modes)]
+    rows[0] += ["stage 1, CPU s", "training, CPU s", "answer, ms"]
     told = {engine for one in summaries for engine in one.engines} - {HERE}
     rows[0] += ["decoded by"] if told else []
     for one in summaries:
         free, times = _free_cells(one, bool(solved)), [_seconds(one, "encode"), _seconds(one, "train")]
         others = [_percent(one.points[mode].accuracy.estimate) if mode in one.points else "" for mode in modes]
         engines = [", ".join(one.engines)] if told else []
-        rows.append([one.label, str(len(one.seeds)), *free[:-1], *others, *times, free[-1], *engines])
+        share = [_percent(one.points[FREE].cut_off) if FREE in one.points else ""] if cut else []
+        rows.append([one.label, str(len(one.seeds)), *free[:-1], *share, *others, *times, free[-1], *engines])
     return rows
 
 
@@ -97,22 +149,6 @@ def _print_wide(console: PlainConsole, title: str, rows: Sequence[Sequence[str]]
     table.width = sum(max(len(row[place]) for row in rows) + 2 for place in range(len(rows[0])))
     console.width = max(console.width, table.width)
     console.print(title, table, sep="\n")
-
-
-def text_table(rows: Sequence[Sequence[str]]) -> Table:
-    """Return rows of text as a table for the terminal."""
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    for place, title in enumerate(rows[0]):
-        table.add_column(title, justify="right" if place else "left", no_wrap=True)
-    for row in rows[1:]:
-        table.add_row(*row)
-    return table
-
-
-def markdown(rows: Sequence[Sequence[str]]) -> str:
-    """Return rows of text as a Markdown table."""
-    rule = ["---", *["---:"] * (len(rows[0]) - 1)]
-    return "".join(f"| {' | '.join(row)} |\n" for row in [rows[0], rule, *rows[1:]])
 
 
 def print_differences(console: PlainConsole, pairs: Sequence[Pair], reference: str) -> None:

@@ -9,8 +9,8 @@ from rich.table import Table
 
 from mixlm.comparison.summary import FREE
 from mixlm.encoding import MANIFEST, USAGE, VQVAE
+from mixlm.encoding.judging import carried_by
 from pipelines.demo_plan import MODELS, SUMMARY
-from pipelines.reports.encoding import carried_by
 from pipelines.shared.console import PlainConsole
 from pipelines.shared.terminal import echo
 from vqvae.atomic_files import whole_file

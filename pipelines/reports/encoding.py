@@ -5,12 +5,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from mixlm.data.responses import FIGURE, tell_rules
+from mixlm.encoding.judging import LITTLE_CARRIED, POORLY_FORETOLD, carried_by
 from pipelines.shared.terminal import echo
 from vqvae.options import PAPERS_CODES, VQVAEModelOptions
-
-
-LITTLE_CARRIED = 0.1  # nats a code
-POORLY_FORETOLD = 0.5  # share of codes
 
 
 def print_encoding(manifest: dict[str, Any], out: str, model: str) -> None:
@@ -94,11 +91,6 @@ def _merging(codes: dict[str, Any]) -> str:
         f"reader    what follows costs {codes['loss_trained']:.2f} nats a code to whom codes were trained for, "
         f"{codes['loss_without']:.2f} without codes; {became}, at {codes['loss_merged']:.2f} nats"
     )
-
-
-def carried_by(codes: Mapping[str, float]) -> float:
-    """Return what a code carries for the rest, by the probe: nats that next step and solution cost less with it."""
-    return sum(codes[f"{kind}_without"] - codes[f"{kind}_with"] for kind in ("next", "solution"))
 
 
 def _probe_lines(manifest: dict[str, Any]) -> Iterator[str]:

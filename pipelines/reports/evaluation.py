@@ -1,6 +1,7 @@
 """The figures of an evaluation, on a terminal and in files."""
 
 import json
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -40,10 +41,22 @@ def print_evaluation(result: dict[str, Any]) -> None:
     by = f", decoded by {result['engine']}" if result.get("engine") else ""
     console.print(f"{result['method']}: {answers}, check {result['check']}, {limit}{by}")
     console.print(modes_table(result["modes"], result["samples"]))
+    for line in _cut_off_lines(result):
+        echo(line)
     if not result["loss"]:
         echo("loss: not known, as the server does not tell how likely given tokens are")
     for name, loss in result["loss"].items():
         echo(f"loss {name}: {loss['loss']:.4f} nats/token ({loss['nats']:.2f} an answer, {loss['rows']} rows)")
+
+
+def _cut_off_lines(result: dict[str, Any]) -> Iterator[str]:
+    """Yield for each mode what answers that were cut off do to its accuracy."""
+    for mode, figures in result["modes"].items():
+        if figures["cut_off"]:
+            among = figures["finished_accuracy"]
+            rest = "none came to its end" if among is None else f"{among:.1%} of those that ended are right"
+            limit = f"{result['max_new_tokens']} tokens"
+            yield f"cut off: {mode}: {figures['cut_off']:.1%} of answers reached {limit}; {rest}"
 
 
 def modes_table(modes: dict[str, dict[str, Any]], samples: int) -> Table:

@@ -11,7 +11,8 @@ from mixlm.evaluation.statistics import bootstrap_interval, bootstrap_p_value, p
 from pipelines.cli import main
 from pipelines.grid.folder import RESULTS
 from pipelines.grid.parse import read_grid
-from pipelines.reports.comparison import _points, markdown, p_text
+from pipelines.reports.comparison import _points, p_text
+from pipelines.reports.tables import latex, latex_text, markdown
 from tests.made_results import figures, result
 from tests.toy_recipe import DATA, ROWS, STAGES
 
@@ -84,7 +85,7 @@ def test_table_pairs_and_pictures_are_written(toy):
     out, printed = toy
     table = (out / "table.md").read_text()
     assert table.startswith("toy: 6 test rows, 3 of 3 cells\n\n| method | seeds | accuracy | 95 % interval | solved |")
-    assert [line.split(" | ")[0] for line in table.splitlines()[4:]] == ["| cot", "| assorted", "| drop-prefix"]
+    assert [line.split(" | ")[0] for line in table.splitlines()[4:7]] == ["| cot", "| assorted", "| drop-prefix"]
     rows = list(csv.DictReader((out / "pairs.csv").open()))
     assert [(row["latents"], row["first"], row["second"]) for row in rows] == [
         ("free", "cot", "assorted"),
@@ -93,8 +94,9 @@ def test_table_pairs_and_pictures_are_written(toy):
         ("exact:100%", "assorted", "drop-prefix"),
     ]
     assert (out / "pareto.png").stat().st_size > 5000 and "</svg>" in (out / "pareto.svg").read_text()
+    assert (out / "pareto.pdf").read_bytes().startswith(b"%PDF")
     assert "cot minus each other method" in printed
-    assert printed.endswith("wrote table.md, pairs.csv, pareto.png, pareto.svg in toy\n")
+    assert printed.endswith("wrote table.md, table.tex, pairs.csv, pareto.png, pareto.svg, pareto.pdf in toy\n")
 
 
 def test_a_second_call_runs_nothing_and_says_the_same(toy, monkeypatch):
@@ -217,6 +219,51 @@ def test_p_values_have_the_digits_they_mean():
 
 def test_markdown():
     assert markdown([["a", "b"], ["1", ""]]) == "| a | b |\n| --- | ---: |\n| 1 |  |\n"
+
+
+def test_latex():
+    table = latex([["a_1", "95 % interval"], ["x & y", "1.0% - 2.0%"]], "K = 8")
+    lines = [line.strip() for line in table.splitlines()]
+    assert r"\begin{tabular}{lr}" in lines and r"\caption{K = 8}" in lines
+    at = lines.index(r"\toprule")
+    assert [*lines[at + 1 : at + 5]] == [
+        r"a\_1 & 95 \% interval \\",
+        r"\midrule",
+        r"x \& y & 1.0\%--2.0\% \\",
+        r"\bottomrule",
+    ]
+    assert latex_text(r"\a{b}~^<$#>") == r"\textbackslash{}a\{b\}\textasciitilde{}\textasciicircum{}$<$\$\#$>$"
+
+
+AROUND = {
+    "versions": {"mixlm": "0.1.0", "torch": "2.13.0"},
+    **{"hardware": "a processor", "threads": "1", "commit": None, "date": "2026-11-28"},
+}
+
+
+def test_tables_say_on_what_they_were_obtained(told):
+    one, two, cot, dropped = ({**result, **AROUND} for result in RESULTS_BY_HAND)
+    told([one, {**two, "date": "2026-11-29"}, {**cot, "commit": "abc", "threads": "2"}, RESULTS_BY_HAND[3]])
+    basis = [
+        "mixlm 0.1.0, torch 2.13.0, commit abc; a processor, 2 threads; 2026-11-28",
+        "mixlm 0.1.0, torch 2.13.0; a processor, 1 thread; 2026-11-28 to 2026-11-29",
+    ]
+    assert Path("grid/table.md").read_text().splitlines()[-4:] == ["", basis[0], "", basis[1]]
+    latexed = Path("grid/table.tex").read_text().splitlines()
+    assert latexed[:2] == [f"% {line}" for line in basis] and latexed[2] == r"\begin{table}"
+    assert r"    cot & 1 & 100.0\% & 51.0\%--100.0\% & 20.0 & 0.0 &  &  &  &  & 7 & 250.0 \\" in latexed
+
+
+def test_alerts_are_printed_and_stand_with_the_table_what_cells_share_once(told):
+    shared, own = "codebook collapsed: 1 of 8", "answers were cut off (50.0% free)"
+    one, two, *_ = RESULTS_BY_HAND
+    two = {**two, "modes": {"free": {**two["modes"]["free"], "cut_off": 0.5}}, "alerts": [shared, own]}
+    done = told([{**one, "alerts": [shared]}, two])
+    lines = [f"alert: assorted-1, assorted-0: {shared}", f"alert: assorted-0: {own}"]
+    assert [line for line in done.stdout.splitlines() if line.startswith("alert")] == lines
+    assert [line for line in Path("grid/table.md").read_text().splitlines() if line.startswith("alert")] == lines
+    titles, _, row = map(cells, Path("grid/table.md").read_text().splitlines()[2:5])
+    assert row[titles.index("cut off")] == "25.0%"  # of one seed of two
 
 
 def test_without_matplotlib_nothing_is_run(told, monkeypatch):

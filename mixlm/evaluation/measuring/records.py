@@ -102,14 +102,19 @@ def summarize(records: Iterable[Record], rows: int) -> dict[str, Any]:
         row counts by its mean, which makes the interval wide rather than narrow); ``solved``, the share of rows with a
         right answer among its samples (with ten of them "1-Feasible-10"); ``right`` and ``answers``, as numbers; mean
         ``tokens`` by kind and mean ``latents`` of an answer, None where not known; ``cut_off``, the share that did not
-        end within the length limit; ``unreadable``, the share without an answer's marker.
+        end within the length limit; ``finished_accuracy``, the share of right ones among those that did, None without
+        any; ``unreadable``, the share without an answer's marker.
     """
-    count = right = cut_off = unreadable = 0
+    count = right = finished = finished_right = unreadable = 0
     solved: set[int] = set()
     tokens: dict[str, int | None] = {}
     for record in records:
         count, right = count + 1, right + record["right"]
-        cut_off, unreadable = cut_off + (not record["finished"]), unreadable + (record["answer"] is None)
+        finished, finished_right = (
+            finished + record["finished"],
+            finished_right + (record["finished"] and record["right"]),
+        )
+        unreadable += record["answer"] is None
         solved |= {record["row"]} if record["right"] else set()
         for kind, number in record["tokens"].items():
             before = tokens.get(kind, 0)
@@ -124,6 +129,7 @@ def summarize(records: Iterable[Record], rows: int) -> dict[str, Any]:
         "answers": count,
         "tokens": means,
         "latents": means["latent"],
-        "cut_off": cut_off / count,
+        "cut_off": (count - finished) / count,
+        "finished_accuracy": finished_right / finished if finished else None,
         "unreadable": unreadable / count,
     }

@@ -16,8 +16,8 @@ SVG = "{http://www.w3.org/2000/svg}"
 
 def drawn(tmp_path, summaries, monkeypatch, name="pareto"):
     monkeypatch.setitem(__import__("matplotlib").rcParams, "svg.fonttype", "none")
-    png, svg = draw_pareto(summaries, "a title", tmp_path / name)
-    assert png.read_bytes().startswith(b"\x89PNG")
+    png, svg, pdf = draw_pareto(summaries, "a title", tmp_path / name)
+    assert png.read_bytes().startswith(b"\x89PNG") and pdf.read_bytes().startswith(b"%PDF")
     return ["".join(text.itertext()) for text in ElementTree.parse(svg).iter(f"{SVG}text")]
 
 
@@ -53,7 +53,7 @@ def test_no_two_of_thirty_methods_look_alike(tmp_path, monkeypatch):
 
 def test_files_are_called_as_asked_even_with_a_dot(tmp_path, monkeypatch):
     drawn(tmp_path, many(1), monkeypatch, "lr0.1")
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["lr0.1.png", "lr0.1.svg"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["lr0.1.pdf", "lr0.1.png", "lr0.1.svg"]
 
 
 def test_methods_that_were_never_decoded_freely_are_drawn_and_named(tmp_path, monkeypatch):

@@ -13,7 +13,6 @@ from mixlm.comparison.results import (
     read_results,
     right_by_mode,
     shares_right,
-    surroundings,
 )
 from mixlm.errors import InputError
 from vqvae.checksums import unsealed
@@ -168,19 +167,16 @@ def test_a_result_joins_cell_figures_answers_stage_1_and_seconds(tmp_path):
     assert free["right"] == "201" and free["solved"] == 0.666667 and free["interval"] == [0.111111, 0.9]
     assert free["tokens"] == MEASURED["modes"]["free"]["tokens"] and "answers" not in free
     assert result["loss"] == {"m=0": {"loss": 1.23457, "tokens": 9}}
+    assert result["alerts"] == [] and result["latents_right"] is None
     assert result["stage1"] == {"codebook_size": 4, "codes_used": 3, "code_gap": 0.987654}
     assert (result["objective"], result["align"]) == ("reconstruction", "fixed")  # of a manifest that does not say it
     json.dumps(result)
     told = {"objective": "predictive", "align": "step", "codebook": {"prior_top1": 0.5, "other": 1}}
     (tmp_path / "manifest.json").write_text(json.dumps({"format_version": 1, **told}))
-    result = make_result({}, tmp_path / "a.json", tmp_path / "manifest.json", seconds)
+    result = make_result({}, tmp_path / "a.json", tmp_path / "manifest.json", seconds, 0.123456789)
+    assert result["latents_right"] == 0.123457
+    assert [alert.split(":")[0] for alert in result["alerts"]] == ["latents not learned"]
     assert (result["objective"], result["align"], result["stage1"]) == ("predictive", "step", {"prior_top1": 0.5})
     (tmp_path / "a.json").write_text(json.dumps({**MEASURED, "decoding": "kind"}))
     result = make_result({}, tmp_path / "a.json", None, seconds)
     assert result["stage1"] is None and result["decoding"] == "kind" and "objective" not in result
-
-
-def test_surroundings_say_when_on_what_and_with_what():
-    found = surroundings()
-    assert re.fullmatch(r"\d{4}-\d\d-\d\d", found["date"])
-    assert found["hardware"] and {"mixlm", "torch", "transformers"} == found["versions"].keys()

@@ -97,6 +97,8 @@ def test_records_and_figures_by_hand():
     assert summarize(records[2:], rows=2)["solved"] == 1 and summarize(records[1:3], rows=2)["solved"] == 0
     assert summarize([records[0], records[1], records[2], records[2]], rows=2)["solved"] == 1 / 2
     assert figures["cut_off"] == 1 / 6 and figures["unreadable"] == 2 / 6
+    assert figures["finished_accuracy"] == 3 / 5
+    assert summarize(records[-1:], rows=1)["finished_accuracy"] is None  # none of one came to its end
     assert figures["latents"] == 1 and figures["tokens"]["delimiter"] == 1
     assert figures["tokens"]["total"] == figures["tokens"]["paper_tokens"] == (7 + 6 + 2 + 7 + 4 + 16) / 6
     assert figures["tokens"]["text"] == (3 + 6 + 2 + 4 + 4 + 11) / 6

@@ -36,6 +36,7 @@ def test_an_attempt_is_noted_with_its_time_whether_it_ends_well_or_not(tmp_path,
         ("train a-0", "one", "mixlm-train a")
     }
     assert [line["seconds"] for line in lines] == [0.0, 3.0, 4.5]
+    assert attempts.failure("train a-0") == "broken" and attempts.failure("train b-0") is None
     assert Attempts(tmp_path / "parts.jsonl").seconds({"train a-0": "train"})["train"]["cpu"] == 1.5
 
 
