@@ -9,6 +9,7 @@ import click
 from mixlm.data.samples import CheckName
 from mixlm.errors import InputError
 from pipelines.shared.command import command
+from pipelines.shared.help import METHOD, OUTPUT, group
 from pipelines.shared.options import (
     answerer_of,
     batch_options,
@@ -20,27 +21,36 @@ from pipelines.shared.options import (
 from pipelines.shared.terminal import echo
 
 
-@command("analyze")
+_FIRST = ("only", "interventions", "split", "limit", "check", "batch_size", "device", "engine", "out")
+
+
+@command("analyze", first=_FIRST)
 @click.argument("run", type=click.Path())
 @click.argument("data", type=click.Path())
-@click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder for a .csv and a .png each.")
-@click.option(
-    "--only",
-    metavar="NAME,..",
-    help="interventions, steer, sweep, codes, places, attention, outcomes, values.  "
-    "[default: all that run and data allow]",
+@group(
+    METHOD,
+    click.option(
+        "--only",
+        metavar="NAME,..",
+        help="interventions, steer, sweep, codes, places, attention, outcomes, values.  "
+        "[default: all that run and data allow]",
+    ),
+    click.option(
+        "--interventions",
+        metavar="KIND,..",
+        help="noise:S (standard deviation S), noise:Sx (relative), zeros, shuffled, other, fewer, more, none.",
+    ),
+    click.option("--also", multiple=True, metavar="RUN", help="Further run for the sweep, e.g. one with another c."),
 )
-@click.option(
-    "--interventions",
-    metavar="KIND,..",
-    help="noise:S (standard deviation S), noise:Sx (relative), zeros, shuffled, other, fewer, more, none.",
-)
-@click.option("--also", multiple=True, metavar="RUN", help="Further run for the sweep, e.g. one with another c.")
 @rows_options
 @check_option
 @kind_option
 @batch_options
 @endpoint_options
+@group(
+    OUTPUT,
+    click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder for a .csv and a .png each."),
+)
 def main(
     run: str,
     data: str,

@@ -9,6 +9,7 @@ from click.core import ParameterSource
 from mixlm.encoding.options import EncodingOptions
 from mixlm.errors import InputError
 from pipelines.shared.command import command, say
+from pipelines.shared.help import DATA, MEMORY, METHOD, MODEL, OPTIMISER, OUTPUT, group
 from pipelines.shared.options import (
     Count,
     Number,
@@ -31,6 +32,10 @@ _SHAPE = (
     *("condition_on_prompt", "context", "max_length", "quantizer", "commitment_weight", "warmup_steps"),
     *("code_dropout", "objective", "align", "merge"),
 )
+_FIRST = (
+    *("model", "vqvae", "valid", "objective", "align", "chunk_length", "codebook_size", "steps", "batch_size", "bf16"),
+    *("out", "resume"),
+)
 _TRAINING = ("steps", "batch_size", "learning_rate", "seed", "save_every", "bf16", "workers")
 
 
@@ -46,65 +51,94 @@ def _told(path: Path) -> dict[str, Any]:
     return told | template_values(template) | ({} if told["vqvae"] else shape | training)
 
 
-@command("encode")
+@command("encode", first=_FIRST)
 @click.argument("traces")
-@click.option(
-    "--model", required=True, help="Whose tokenizer: a folder, Hub id, .gguf file, or .yaml of a model from scratch."
+@group(
+    MODEL,
+    click.option(
+        "--model",
+        required=True,
+        help="Whose tokenizer: a folder, Hub id, .gguf file, or .yaml of a model from scratch.",
+    ),
+    _option("vqvae", "Use this trained VQ-VAE instead of training one.", type=click.Path()),
+    _option("hidden_size", "Width of the VQ-VAE.", type=positive),
+    _option("num_layers", "Blocks of encoder and of decoder.", type=positive),
+    _option("num_heads", "Attention heads.", type=positive),
 )
-@click.option("--out", required=True, type=click.Path(), help="Folder to write.")
-@_option("valid", "File of validation samples.", type=click.Path())
-@_option("valid_fraction", "Else: share held out.", type=Number(0, 0.5))
-@_option("vqvae", "Use this trained VQ-VAE instead of training one.", type=click.Path())
-@_option(
-    "objective",
-    "What codes are trained for: to reconstruct their text, to predict what comes next, or to let --model predict it.",
-    type=click.Choice(["reconstruction", "predictive", "language-model"]),
+@group(
+    DATA,
+    _option("valid", "File of validation samples.", type=click.Path()),
+    _option("valid_fraction", "Else: share held out.", type=Number(0, 0.5)),
+    click.option("--skip-bad-rows", is_flag=True, help="Leave out malformed rows instead of stopping."),
 )
-@_option("reader_lora_rank", "With language-model: LoRA rank by which --model learns beside; 0: frozen.", type=_count)
-@_option("align", "Where chunks end: every L tokens, or with the step.", type=click.Choice(["fixed", "step"]))
-@_option(
-    "chunk_length",
-    "Trace tokens of a chunk, L.  [default: 16; with --align step the longest step, at most 64]",
-    type=positive,
-    show_default=False,
-)
-@_option("compression_rate", "Trace tokens of a code, r; divides L.  [default: L]", type=positive, show_default=False)
-@_option("codebook_size", "Number of codes, K.", type=positive)
-@_option("hidden_size", "Width of the VQ-VAE.", type=positive)
-@_option("num_layers", "Blocks of encoder and of decoder.", type=positive)
-@_option("num_heads", "Attention heads.", type=positive)
-@_option("code_dim", "Width of a codebook vector.", type=positive)
-@_option("condition_on_prompt", "Whether codes are read given P.", show_default=False)
-@_option("context", "What the encoder sees.", type=click.Choice(["chunk", "trace"]))
-@_option("max_length", "How far back it sees with --context trace.", type=positive)
-@_option("quantizer", "How the codebook learns.", type=click.Choice(["ema", "gradient"]))
-@_option("commitment_weight", "Weight of the commitment loss, beta.")
-@_option(
-    "warmup_steps",
-    "Steps without quantising.  [default: a third; 0 with --quantizer gradient]",
-    type=_count,
-    show_default=False,
-)
-@_option("merge", "Make one of codes that predict the same.", show_default=False)
-@_option("code_dropout", "Share decoded without a code.", type=Number(0, 1))
-@_option("steps", "Training steps of the VQ-VAE.", type=positive)
-@_option("batch_size", "Samples of a step.", type=positive)
-@_option("learning_rate", "Of Adam.", type=Number(0, min_open=True))
-@_option("seed", "Of weights, order and the validation split.")
-@_option("save_every", "Checkpoints of the VQ-VAE: every so many steps, minutes (2m), or none.", type=str)
-@_option("bf16", "Train the VQ-VAE under bfloat16 autocast.", show_default=False)
-@click.option(
-    "--workers", type=_count, help="Processes that read ahead.  [default: one a core to tokenise, none in training]"
-)
-@_option(
-    "dtype",
-    "While encoding. The codes of one are not those of the other, so take one for all data of a model.",
-    type=click.Choice(["float32", "bfloat16"]),
-)
-@_option("shard_rows", "Rows of one output file.", type=positive)
-@click.option("--skip-bad-rows", is_flag=True, help="Leave out malformed rows instead of stopping.")
 @answer_pattern_option
 @template_options
+@group(
+    METHOD,
+    _option(
+        "objective",
+        "What codes are trained for: to reconstruct their text, to predict what comes next, or to let --model predict "
+        "it.",
+        type=click.Choice(["reconstruction", "predictive", "language-model"]),
+    ),
+    _option("align", "Where chunks end: every L tokens, or with the step.", type=click.Choice(["fixed", "step"])),
+    _option(
+        "chunk_length",
+        "Trace tokens of a chunk, L.  [default: 16; with --align step the longest step, at most 64]",
+        type=positive,
+        show_default=False,
+    ),
+    _option(
+        "compression_rate", "Trace tokens of a code, r; divides L.  [default: L]", type=positive, show_default=False
+    ),
+    _option("codebook_size", "Number of codes, K.", type=positive),
+    _option("code_dim", "Width of a codebook vector.", type=positive),
+    _option("condition_on_prompt", "Whether codes are read given P.", show_default=False),
+    _option("context", "What the encoder sees.", type=click.Choice(["chunk", "trace"])),
+    _option("max_length", "How far back it sees with --context trace.", type=positive),
+    _option("quantizer", "How the codebook learns.", type=click.Choice(["ema", "gradient"])),
+    _option("commitment_weight", "Weight of the commitment loss, beta."),
+    _option("merge", "Make one of codes that predict the same.", show_default=False),
+    _option("code_dropout", "Share decoded without a code.", type=Number(0, 1)),
+    _option(
+        "reader_lora_rank",
+        "With language-model: LoRA rank by which --model learns beside; 0: frozen.",
+        type=_count,
+    ),
+)
+@group(
+    OPTIMISER,
+    _option("steps", "Training steps of the VQ-VAE.", type=positive),
+    _option("batch_size", "Samples of a step.", type=positive),
+    _option("learning_rate", "Of Adam.", type=Number(0, min_open=True)),
+    _option(
+        "warmup_steps",
+        "Steps without quantising.  [default: a third; 0 with --quantizer gradient]",
+        type=_count,
+        show_default=False,
+    ),
+    _option("seed", "Of weights, order and the validation split."),
+)
+@group(
+    MEMORY,
+    _option("bf16", "Train the VQ-VAE under bfloat16 autocast.", show_default=False),
+    _option(
+        "dtype",
+        "While encoding. The codes of one are not those of the other, so take one for all data of a model.",
+        type=click.Choice(["float32", "bfloat16"]),
+    ),
+    click.option(
+        "--workers",
+        type=_count,
+        help="Processes that read ahead.  [default: one a core to tokenise, none in training]",
+    ),
+)
+@group(
+    OUTPUT,
+    click.option("--out", required=True, type=click.Path(), help="Folder to write."),
+    _option("save_every", "Checkpoints of the VQ-VAE: every so many steps, minutes (2m), or none.", type=str),
+    _option("shard_rows", "Rows of one output file.", type=positive),
+)
 @resume_option("OUT", _told)
 def main(traces: str, model: str, out: str, **values: Any) -> None:
     """Compress the reasoning traces of TRACES into codes.

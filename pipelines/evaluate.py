@@ -10,6 +10,7 @@ import click
 from mixlm.data.samples import CheckName
 from mixlm.errors import InputError
 from pipelines.shared.command import command, say
+from pipelines.shared.help import DECODE, MODEL, OUTPUT, group
 from pipelines.shared.options import (
     answer_pattern_option,
     answerer_of,
@@ -31,6 +32,12 @@ if TYPE_CHECKING:
     from mixlm.generation.engine import Engine
 
 
+_FIRST = (
+    *("base", "split", "limit", "check", "latents", "max_new_tokens", "samples", "batch_size", "device", "engine"),
+    *("out", "resume"),
+)
+
+
 def _told(path: Path) -> dict[str, Any]:
     """Return what the command was told whose figures go to ``path``, as values of its parameters."""
     from mixlm.generation.kept.finished import arguments_of
@@ -38,25 +45,36 @@ def _told(path: Path) -> dict[str, Any]:
     return {**arguments_of(path.with_suffix(".jsonl")), "out": str(path)}
 
 
-@command("evaluate")
+@command("evaluate", first=_FIRST)
 @click.argument("run", type=click.Path())
 @click.argument("data", type=click.Path())
-@rows_options
-@click.option(
-    "--latents",
-    default="free",
-    show_default=True,
-    help="free, text, max:N, exact:N, direct (the answer at once), or several: exact:0%,50%,100% (shares of each "
-    "sample's own codes).",
+@group(
+    MODEL,
+    click.option(
+        "--base", is_flag=True, help="RUN is a model that was not trained here: a folder, Hub id or .gguf file."
+    ),
 )
+@rows_options
 @check_option
 @answer_pattern_option
+@template_options
+@group(
+    DECODE,
+    click.option(
+        "--latents",
+        default="free",
+        show_default=True,
+        help="free, text, max:N, exact:N, direct (the answer at once), or several: exact:0%,50%,100% (shares of each "
+        "sample's own codes).",
+    ),
+)
 @decoding_options
 @endpoint_options
-@click.option("--base", is_flag=True, help="RUN is a model that was not trained here: a folder, Hub id or .gguf file.")
-@template_options
-@click.option(
-    "--out", type=click.Path(path_type=Path), help="A .json for figures; answers go to the .jsonl beside it."
+@group(
+    OUTPUT,
+    click.option(
+        "--out", type=click.Path(path_type=Path), help="A .json for figures; answers go to the .jsonl beside it."
+    ),
 )
 @resume_option("OUT", _told)
 def main(

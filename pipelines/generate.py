@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from pipelines.shared.command import command, say
+from pipelines.shared.help import DATA, DECODE, OUTPUT, group
 from pipelines.shared.options import answerer_of, decoding_options, endpoint_options, positive
 from pipelines.shared.progress import progress_bar
 from pipelines.shared.resume import given_values, resume_option
@@ -20,6 +21,12 @@ if TYPE_CHECKING:
     from mixlm.generation.kept.answer_file import AnswerFile
 
 
+_FIRST = (
+    *("source", "latents", "max_new_tokens", "temperature", "batch_size", "device", "engine", "output", "explain"),
+    "resume",
+)
+
+
 def _told(path: Path) -> dict[str, Any]:
     """Return what the command was told whose answers go to ``path``, as values of its parameters."""
     from mixlm.generation.kept.finished import arguments_of
@@ -27,17 +34,27 @@ def _told(path: Path) -> dict[str, Any]:
     return {**arguments_of(path), "output": str(path)}
 
 
-@command("generate")
+@command("generate", first=_FIRST)
 @click.argument("run", type=click.Path())
 @click.argument("question", required=False)
-@click.option("--input", "source", type=click.Path(), help="File of questions: .jsonl, .json or .parquet.")
-@click.option("--output", type=click.Path(), help="Write a JSON line for each answer, in the order of the questions.")
-@click.option("--latents", default="free", show_default=True, help="free, text (none), max:N or exact:N.")
-@click.option("--max-new-tokens", default=512, show_default=True, type=positive, help="Longest answer.")
+@group(
+    DATA, click.option("--input", "source", type=click.Path(), help="File of questions: .jsonl, .json or .parquet.")
+)
+@group(
+    DECODE,
+    click.option("--latents", default="free", show_default=True, help="free, text (none), max:N or exact:N."),
+    click.option("--max-new-tokens", default=512, show_default=True, type=positive, help="Longest answer."),
+)
 @decoding_options
 @endpoint_options
-@click.option("--explain", is_flag=True, help="Read each latent back as text.")
-@click.option("--print-prompt", is_flag=True, help="Show the exact prompt and its ids, and stop.")
+@group(
+    OUTPUT,
+    click.option(
+        "--output", type=click.Path(), help="Write a JSON line for each answer, in the order of the questions."
+    ),
+    click.option("--explain", is_flag=True, help="Read each latent back as text."),
+    click.option("--print-prompt", is_flag=True, help="Show the exact prompt and its ids, and stop."),
+)
 @resume_option("OUTPUT", _told)
 def main(
     run: str,

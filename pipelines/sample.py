@@ -9,6 +9,7 @@ import click
 
 from mixlm.data.samples import CHECK_NAMES
 from pipelines.shared.command import command
+from pipelines.shared.help import DATA, DECODE, OUTPUT, SERVER, group
 from pipelines.shared.options import SEED, Number, positive
 from pipelines.shared.progress import progress_bar
 from pipelines.shared.resume import given_values, resume_option
@@ -33,6 +34,12 @@ _PATTERN = (
 )
 
 
+_FIRST = (
+    *("endpoint", "model", "limit", "check", "prompt", "samples", "temperature", "max_new_tokens", "concurrency"),
+    *("out", "resume"),
+)
+
+
 def _told(path: Path) -> dict[str, Any]:
     """Return what the command was told whose traces go to ``path``, as values of its parameters."""
     from mixlm.generation.kept.finished import arguments_of
@@ -40,26 +47,41 @@ def _told(path: Path) -> dict[str, Any]:
     return {**arguments_of(path), "out": str(path)}
 
 
-@command("sample")
+@command("sample", first=_FIRST)
 @click.argument("questions", type=click.Path())
-@click.option("--endpoint", required=True, metavar="URL", help="Server of chats or completions, such as vLLM.")
-@click.option("--out", required=True, type=click.Path(dir_okay=False), help="JSONL file to write.")
-@click.option("--model", metavar="NAME", help="What the server calls the model.  [default: its only one]")
-@click.option("--samples", default=4, show_default=True, type=positive, help="Answers to ask for, to each question.")
-@click.option("--temperature", default=0.8, show_default=True, type=Number(min=0), help="0 is greedy.")
-@click.option("--top-p", default=1.0, show_default=True, type=Number(0, 1, min_open=True), help="Of the likeliest.")
-@click.option("--max-new-tokens", default=1024, show_default=True, type=positive, help="Longest answer.")
-@click.option("--seed", default=0, show_default=True, type=SEED, help="Each answer has a seed of its own by it.")
-@click.option(
-    "--check", type=click.Choice(CHECK_NAMES), help="How answers are compared.  [default: as QUESTIONS mean]"
+@group(
+    SERVER,
+    click.option("--endpoint", required=True, metavar="URL", help="Server of chats or completions, such as vLLM."),
+    click.option("--model", metavar="NAME", help="What the server calls the model.  [default: its only one]"),
+    click.option(
+        "--completions", is_flag=True, help="Ask for the text that follows the prompt: models without a chat."
+    ),
+    click.option("--concurrency", default=16, show_default=True, type=positive, help="Requests under way at once."),
 )
-@click.option("--prompt", metavar="TEXT", help=_PROMPT)
-@click.option("--completions", is_flag=True, help="Ask for the text that follows the prompt: models without a chat.")
-@click.option("--stop", metavar="TEXT", help="Text at which an answer ends; \\n is a new line.")
-@click.option("--answer-pattern", metavar="REGEX", help=_PATTERN)
-@click.option("--limit", type=positive, help="Take the first rows only.")
-@click.option("--skip-bad-rows", is_flag=True, help="Leave out malformed rows, and those without an answer.")
-@click.option("--concurrency", default=16, show_default=True, type=positive, help="Requests under way at once.")
+@group(
+    DATA,
+    click.option("--limit", type=positive, help="Take the first rows only."),
+    click.option(
+        "--check", type=click.Choice(CHECK_NAMES), help="How answers are compared.  [default: as QUESTIONS mean]"
+    ),
+    click.option("--prompt", metavar="TEXT", help=_PROMPT),
+    click.option("--answer-pattern", metavar="REGEX", help=_PATTERN),
+    click.option("--skip-bad-rows", is_flag=True, help="Leave out malformed rows, and those without an answer."),
+)
+@group(
+    DECODE,
+    click.option(
+        "--samples", default=4, show_default=True, type=positive, help="Answers to ask for, to each question."
+    ),
+    click.option("--temperature", default=0.8, show_default=True, type=Number(min=0), help="0 is greedy."),
+    click.option(
+        "--top-p", default=1.0, show_default=True, type=Number(0, 1, min_open=True), help="Of the likeliest."
+    ),
+    click.option("--max-new-tokens", default=1024, show_default=True, type=positive, help="Longest answer."),
+    click.option("--seed", default=0, show_default=True, type=SEED, help="Each answer has a seed of its own by it."),
+    click.option("--stop", metavar="TEXT", help="Text at which an answer ends; \\n is a new line."),
+)
+@group(OUTPUT, click.option("--out", required=True, type=click.Path(dir_okay=False), help="JSONL file to write."))
 @resume_option("OUT", _told)
 def main(
     questions: str,

@@ -9,6 +9,7 @@ import click
 
 from mixlm.training.options import CHOICES, LEAST, TrainingOptions
 from pipelines.shared.command import command, say
+from pipelines.shared.help import DATA, MEMORY, METHOD, MODEL, OPTIMISER, OUTPUT, group
 from pipelines.shared.options import (
     Count,
     Number,
@@ -35,6 +36,10 @@ def _option(name: str, help: str, **settings: Any) -> Callable[[Callable[..., No
 
 
 _rate = Number(min=0, min_open=True)
+_FIRST = (
+    *("model", "lora_rank", "valid", "method", "method_option", "learning_rate", "epochs", "steps", "batch_size"),
+    *("bf16", "micro_batch_size", "out", "resume"),
+)
 
 
 def _told(path: Path) -> dict[str, Any]:
@@ -53,57 +58,80 @@ def _typed(value: Any) -> str:
     return ",".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
 
 
-@command("train")
+@command("train", first=_FIRST)
 @click.argument("data")
-@click.option(
-    "--model", required=True, help="Base model: a folder, Hub id, .gguf file, or .yaml to train from scratch."
+@group(
+    MODEL,
+    click.option("--model", required=True, help="Base model: a folder, Hub id, .gguf file, or .yaml, from scratch."),
+    _option("lora_rank", "Train a LoRA adapter of this rank, and the new rows; 0: all weights."),
+    _option(
+        "new_token_lr",
+        "Peak rate of new vocabulary rows.  [default: the greater of --learning-rate and 1e-3]",
+        type=_rate,
+    ),
+    _option(
+        "new_token_noise",
+        "Noise on the mean from which new rows start, in standard deviations of the old.",
+        type=_rate,
+    ),
+    _option(
+        "new_token_start",
+        "Rows of latents start at the mean of all rows, at those of the text they stand for, or as stage 1's codes "
+        "lie.",
+    ),
+    _option(
+        "attention", "Attention by transformers' name: sdpa, flash_attention_2, ..  [default: its choice]", type=str
+    ),
 )
-@click.option("--out", required=True, type=click.Path(), help="Run folder to write.")
-@click.option("--method", required=True, help="Way of reasoning; `mixlm methods` lists them.")
-@click.option(
-    "-o", "--method-option", multiple=True, metavar="NAME=VALUE", help="Option of the method, e.g. mix=uniform."
+@group(
+    DATA,
+    click.option("--valid", type=click.Path(), help="Validation file, where DATA is a raw file."),
+    _option("max_length", "Leave out samples longer than this; 0: the model's context."),
+    _option("check", "How answers are compared, for --select accuracy and later.  [default: as DATA means it]"),
 )
-@click.option("--valid", type=click.Path(), help="Validation file, where DATA is a raw file.")
 @answer_pattern_option
-@_option("learning_rate", "Peak learning rate.", type=_rate)
-@_option(
-    "new_token_lr", "Peak rate of new vocabulary rows.  [default: the greater of --learning-rate and 1e-3]", type=_rate
-)
-@_option(
-    "new_token_noise", "Noise on the mean from which new rows start, in standard deviations of the old.", type=_rate
-)
-@_option(
-    "new_token_start",
-    "Rows of latents start at the mean of all rows, at those of the text they stand for, or as stage 1's codes lie.",
-)
-@_option("epochs", "Passes over the training rows.", type=_rate)
-@_option("steps", "Optimizer steps; 0: as --epochs says.")
-@_option("batch_size", "Samples of one optimizer step, over all devices.")
-@_option("micro_batch_size", "Samples of one forward pass on one device; 0: as many as its memory has room for.")
-@_option("warmup_steps", "Steps of linear warm-up.")
-@_option("scheduler", "Schedule after it.")
-@_option("weight_decay", "Weight decay of AdamW.")
-@_option("adam_beta2", "Second beta of AdamW.")
-@_option("max_grad_norm", "Clip gradients to this norm.")
-@_option("bf16", "Autocast to bfloat16; weights stay fp32.")
-@_option("lora_rank", "Train a LoRA adapter of this rank, and the new rows; 0: all weights.")
-@_option("loss_on_prompt", "Learn the prompt too.")
-@_option("pack", "Lay several samples in one row.")
-@_option("max_row_tokens", "Longest packed row; 0: the longest sample of the batch.")
-@_option("max_length", "Leave out samples longer than this; 0: the model's context.")
-@_option("activation_checkpointing", "Trade time for memory.")
-@_option("attention", "Attention by transformers' name: sdpa, flash_attention_2, ..  [default: its choice]", type=str)
-@_option("compile", "Compile the model's blocks with torch.")
-@_option("seed", "Seed of new rows, order and mixing.")
-@_option("workers", "Processes that read ahead.")
-@_option("log_every", "Steps between log lines.")
-@_option("save_every", "Checkpoints, to go on from: every so many steps, minutes (2m), or none.", type=str)
-@_option("eval_every", "Steps between evaluations on the validation rows; 0: none.")
-@_option("select", "Checkpoint to keep: the last, or the best on the validation rows.")
-@_option("check", "How answers are compared, for --select accuracy and later.  [default: as DATA means it]")
-@_option("report_to", "Experiment tracker.")
-@_option("save_dtype", "Dtype of the saved weights.")
 @template_options
+@group(
+    METHOD,
+    click.option("--method", required=True, help="Way of reasoning; `mixlm methods` lists them."),
+    click.option(
+        "-o", "--method-option", multiple=True, metavar="NAME=VALUE", help="Option of the method, e.g. mix=uniform."
+    ),
+)
+@group(
+    OPTIMISER,
+    _option("learning_rate", "Peak learning rate.", type=_rate),
+    _option("epochs", "Passes over the training rows.", type=_rate),
+    _option("steps", "Optimizer steps; 0: as --epochs says."),
+    _option("batch_size", "Samples of one optimizer step, over all devices."),
+    _option("warmup_steps", "Steps of linear warm-up."),
+    _option("scheduler", "Schedule after it."),
+    _option("weight_decay", "Weight decay of AdamW."),
+    _option("adam_beta2", "Second beta of AdamW."),
+    _option("max_grad_norm", "Clip gradients to this norm."),
+    _option("loss_on_prompt", "Learn the prompt too."),
+    _option("seed", "Seed of new rows, order and mixing."),
+)
+@group(
+    MEMORY,
+    _option("micro_batch_size", "Samples of one forward pass on one device; 0: as many as its memory has room for."),
+    _option("bf16", "Autocast to bfloat16; weights stay fp32."),
+    _option("activation_checkpointing", "Trade time for memory."),
+    _option("pack", "Lay several samples in one row."),
+    _option("max_row_tokens", "Longest packed row; 0: the longest sample of the batch."),
+    _option("compile", "Compile the model's blocks with torch."),
+    _option("workers", "Processes that read ahead."),
+)
+@group(
+    OUTPUT,
+    click.option("--out", required=True, type=click.Path(), help="Run folder to write."),
+    _option("save_every", "Checkpoints, to go on from: every so many steps, minutes (2m), or none.", type=str),
+    _option("save_dtype", "Dtype of the saved weights."),
+    _option("log_every", "Steps between log lines."),
+    _option("eval_every", "Steps between evaluations on the validation rows; 0: none."),
+    _option("select", "Checkpoint to keep: the last, or the best on the validation rows."),
+    _option("report_to", "Experiment tracker."),
+)
 @resume_option("RUN", _told)
 def main(data: str, model: str, out: str, method: str, method_option: tuple[str, ...], **values: Any) -> None:
     """Fine-tune a language model on DATA by a method of reasoning.
@@ -113,15 +141,27 @@ def main(data: str, model: str, out: str, method: str, method_option: tuple[str,
     --resume RUN.
     """
     from mixlm.methods.parse import parse_assignments
+
+    template = template_of(values)
+    options = TrainingOptions(method, parse_assignments(method_option), template, **values)  # before torch is imported
     from mixlm.run import is_finished
     from mixlm.training.train import train
 
-    template = template_of(values)
-    options = TrainingOptions(method, parse_assignments(method_option), template, **values)
     there = is_finished(out)
     with progress_bar("training") as advance:
         run = train(data, model, out, options, advance, say)
     if not there:
         say(f"wrote {run.path}")
-    path, data = shlex.quote(str(run.path)), shlex.quote(data)
-    say(f'next: mixlm-generate {path} "a question"   or   mixlm evaluate {path} {data}')
+    say(_next(run.path, data, options.valid))
+
+
+def _next(run: Path, data: str, valid: str | None) -> str:
+    """Return what to do with a run: questions that it has not learned from tell what it can do."""
+    from mixlm.encoding.manifest import is_encoded, read_manifest
+
+    ask = f'next: mixlm-generate {shlex.quote(str(run))} "a question"'
+    counts = read_manifest(data).get("counts", {}) if is_encoded(data) else {}
+    held_out = data if counts.get("valid", {}).get("samples") else valid
+    if held_out is None:
+        return f"{ask}   or   mixlm evaluate {shlex.quote(str(run))} FILE, of questions that it has not learned from"
+    return f"{ask}   or   mixlm evaluate {shlex.quote(str(run))} {shlex.quote(held_out)}"

@@ -19,6 +19,7 @@ from mixlm.data.values import is_text
 from mixlm.errors import InputError, is_out_of_memory
 from mixlm.processes import Processes
 from pipelines.shared.config_file import CONFIG, config_option
+from pipelines.shared.help import HelpCommand, help_all_option, renamed
 from pipelines.shared.terminal import echo, shown, shown_errors
 from vqvae.stopping import Stopped
 
@@ -84,7 +85,7 @@ class Group(click.Group):
             return super().invoke(ctx)
 
 
-class Command(click.Command):
+class Command(HelpCommand):
     """A command whose options can come from a YAML file and whose errors are one line."""
 
     def make_context(self, *args: Any, **settings: Any) -> click.Context:
@@ -100,6 +101,10 @@ class Command(click.Command):
             name = error.param.name if error.param else None
             if name and ctx.get_parameter_source(name) is ParameterSource.DEFAULT_MAP:
                 error.message = f"{ctx.meta[CONFIG]}: {error.message}"
+            raise
+        except click.NoSuchOption as error:
+            if said := renamed(error.option_name, self):
+                raise click.UsageError(said, ctx) from None
             raise
         self._join_lists(ctx)
         self._require_text(ctx)
@@ -139,13 +144,14 @@ def command(name: str, **settings: Any) -> Callable[[Callable[..., Any]], Comman
 
     Args:
         name: Name of the command.
-        **settings: Further arguments of ``click.command``.
+        **settings: Further arguments of ``click.command``, and ``first``, names of the parameters that ``--help``
+            shows.
     """
 
     def decorate(function: Callable[..., Any]) -> Command:
         """Make the command."""
         settings.setdefault("context_settings", {"help_option_names": ["-h", "--help"], "max_content_width": 120})
-        return click.command(name, cls=Command, **settings)(config_option(function))
+        return click.command(name, cls=Command, **settings)(help_all_option(config_option(function)))
 
     return decorate
 

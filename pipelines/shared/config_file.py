@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from mixlm.errors import InputError
+from pipelines.shared.help import renamed
 
 
 CONFIG = "mixlm.config"  # where a command notes the path of its file
@@ -34,7 +35,8 @@ def _read_config(ctx: click.Context, parameter: click.Parameter, path: Path | No
     for key, value in _load_mapping(path).items():
         name = key.replace("-", "_") if isinstance(key, str) else key
         if name not in options:
-            raise click.UsageError(f"{path}: {unknown_option(str(key), options)}", ctx)
+            said = (name != "config" and renamed(str(key), ctx.command)) or unknown_option(str(key), options)
+            raise click.UsageError(f"{path}: {said}", ctx)
         option = options[name]
         if option.name in values:
             raise click.UsageError(f"{path}: '{key}' is given twice", ctx)
@@ -49,7 +51,7 @@ def options_by_name(command: click.Command) -> dict[str, click.Option]:
     return {
         name.removeprefix("--").replace("-", "_"): option
         for option in options
-        if option.name not in ("config", "help")
+        if option.name not in ("config", "help", "help_all")
         for name in option.opts
         if name.startswith("--")
     }

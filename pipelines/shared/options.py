@@ -10,6 +10,7 @@ from click.core import ParameterSource
 
 from mixlm.data.samples import CHECK_NAMES
 from mixlm.generation.options import DECODING, Decoding, GenerationOptions
+from pipelines.shared.help import DATA, DECODE, MEMORY, SERVER, Option, group
 from pipelines.shared.terminal import echo
 from vqvae.errors import MOST_RATE, MOST_SEEDS
 
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
 class Number(click.FloatRange):
     """A number, neither nan nor infinite nor beyond what is computed with: a range alone lets nan through."""
+
+    name = "number"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """Return the number; a ``click.BadParameter`` if it is none."""
@@ -38,6 +41,8 @@ class Count(click.IntRange):
         least: The least.
     """
 
+    name = "integer"
+
     def __init__(self, least: int = 0) -> None:
         super().__init__(least, 2**31 - 1)
 
@@ -46,7 +51,6 @@ class Count(click.IntRange):
 
 
 SEED = click.IntRange(0, MOST_SEEDS - 1)
-Option = Callable[[Callable[..., Any]], Callable[..., Any]]  # what click.option returns
 
 
 def options_of(*choices: type) -> Callable[..., Option]:
@@ -80,7 +84,8 @@ def several(*options: Option) -> Option:
 positive, _count = Count(1), Count()
 _decoding = options_of(GenerationOptions)
 _SHARE = Number(0, 1, min_open=True)
-batch_options = several(
+batch_options = group(
+    MEMORY,
     _decoding("batch_size", "Answers decoded at once.", type=positive),
     click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1, mps .."),
 )
@@ -88,8 +93,9 @@ _GREEDY = (
     "Greedy: plain takes the likeliest token; kind opens or ends a span of latents only if that is likelier than all "
     f"other tokens together. Sampling is the same with both.  [default: {DECODING}]"
 )
-kind_option = _decoding("decoding", _GREEDY, type=click.Choice(get_args(Decoding)))
-decoding_options = several(
+kind_option = group(DECODE, _decoding("decoding", _GREEDY, type=click.Choice(get_args(Decoding))))
+decoding_options = group(
+    DECODE,
     _decoding("temperature", "Sample; 0 is greedy.  [default: greedy]", type=Number(min=0)),
     _decoding("top_k", "Sample from the likeliest K; 0: all.", type=_count),
     _decoding("top_p", "Sample from the likeliest tokens that reach this probability.", type=_SHARE),
@@ -103,20 +109,23 @@ decoding_options = several(
 
 _LONGEST = "Longest answer.  [default: twice the longest reference; 512 without traces]"
 rows_options = several(
-    click.option("--split", help="Part of DATA.  [default: valid of an encoded dataset, else train]"),
-    click.option("--limit", type=positive, help="Take the first rows only."),
-    _decoding("max_new_tokens", _LONGEST, type=positive),
+    group(
+        DATA,
+        click.option("--split", help="Part of DATA.  [default: valid of an encoded dataset, else train]"),
+        click.option("--limit", type=positive, help="Take the first rows only."),
+    ),
+    group(DECODE, _decoding("max_new_tokens", _LONGEST, type=positive)),
 )
 """The options of the rows that are answered to be checked."""
 
 _CHECK = "How answers are compared.  [default: as DATA means it, or what RUN learned from]"
-check_option = click.option("--check", type=click.Choice(CHECK_NAMES), help=_CHECK)
+check_option = group(DATA, click.option("--check", type=click.Choice(CHECK_NAMES), help=_CHECK))
 
 _PATTERN = (
     "Regular expression that finds the answer in a response; of its last match the first group, if it has one.  "
     "[default: the marks that docs/FORMATS.md lists]"
 )
-answer_pattern_option = click.option("--answer-pattern", metavar="REGEX", help=_PATTERN)
+answer_pattern_option = group(DATA, click.option("--answer-pattern", metavar="REGEX", help=_PATTERN))
 
 _NAMED = "What the server calls RUN.  [default: its only model, or RUN]"
 _SERVER = "Let a server of completions decode, such as vLLM, that serves RUN."
@@ -145,9 +154,10 @@ def _one_server(function: Callable[..., Any]) -> Callable[..., Any]:
     return checked
 
 
-engine_option = click.option("--engine", metavar="vllm|PATH", help=_ENGINE)
+engine_option = group(SERVER, click.option("--engine", metavar="vllm|PATH", help=_ENGINE))
 
-endpoint_options = several(
+endpoint_options = group(
+    SERVER,
     click.option("--endpoint", metavar="URL", help=_SERVER),
     click.option("--served-model", metavar="NAME", help=_NAMED),
     engine_option,
@@ -197,7 +207,8 @@ _TEMPLATE = {
 TEMPLATE_OPTIONS = tuple(name.replace("_", "-") for name in (*_TEMPLATE, "chat"))
 
 
-template_options = several(
+template_options = group(
+    DATA,
     *(click.option(f"--{name}".replace("_", "-"), name, help=help) for name, (_, help) in _TEMPLATE.items()),
     click.option("--chat", is_flag=True, help="Render the prompt by the tokenizer's chat template."),
 )

@@ -2,6 +2,8 @@ import json
 import os
 import shlex
 import signal
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -45,10 +47,27 @@ def test_what_comes_next_can_be_pasted_into_a_shell(tmp_path: Path, common: list
     folder.mkdir()
     raw = write_raw(folder)
     common[3] = folder / "run"
-    said = run(raw, *common, "--method", "cot").output.splitlines()[-1]
+    said = run(raw, *common, "--method", "cot", "--valid", raw).output.splitlines()[-1]
     generate, evaluate = (shlex.split(command) for command in said.removeprefix("next: ").split("   or   "))
     assert generate == ["mixlm-generate", str(folder / "run"), "a question"]
     assert evaluate == ["mixlm", "evaluate", str(folder / "run"), str(raw)]
+
+
+def test_what_comes_next_names_no_file_that_was_learned_from(tmp_path: Path, common: list) -> None:
+    raw = write_raw(tmp_path)
+    said = run(raw, *common, "--method", "cot").output.splitlines()[-1]
+    assert str(raw) not in said and said.endswith("FILE, of questions that it has not learned from")
+
+
+def test_a_tracker_that_is_not_there_is_told_before_torch_is_imported(tmp_path: Path) -> None:
+    code = (
+        "import sys\nfrom importlib import util\nutil.find_spec = lambda name: None\n"
+        "from pipelines.train import main\n"
+        "try:\n    main(sys.argv[1:])\nfinally:\n    assert 'torch' not in sys.modules"
+    )
+    arguments = ["d", "--model", "m", "--method", "cot", "--out", str(tmp_path / "run"), "--report-to", "wandb"]
+    done = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (1, "Error: --report-to wandb: not installed; pip install wandb\n")
 
 
 def test_trains_on_a_raw_file_without_codes(tmp_path: Path, common: list) -> None:
