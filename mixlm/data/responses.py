@@ -28,6 +28,7 @@ _AROUND = re.compile(
     r"<\|(?:begin|end)_of_solution\|>|<\|(?:im_end|eot_id|endoftext)\|>\s*$|<｜end▁of▁sentence｜>\s*$"
 )
 _FEW_WORDS = 5
+_MANY_WORDS = 10  # of an answer, which then more likely explains one
 COLUMN, PATTERN, WHOLE, LONG = "column", "pattern", "whole", "long"
 RULES = {
     COLUMN: "in a column of their own",
@@ -38,7 +39,7 @@ RULES = {
     "boxed": r"in \boxed{..}",
     "bold": "in bold type",
     WHOLE: "as the text after the trace",
-    LONG: "as all of several sentences after the trace",
+    LONG: "as all of a long text after the trace",
 }
 """How an answer was found, by the name that counts have for it."""
 FIGURE = "answers_"
@@ -118,7 +119,8 @@ def read_tail(tail: str, pattern: re.Pattern[str] | None = None) -> tuple[str, s
     mark = _matched(tail, pattern) if pattern else marked(tail) or last_bold(tail)
     if mark:
         return mark.answer, mark.rule
-    return tail, LONG if "\n" in tail or len(split_sentences(tail)) > 1 else WHOLE
+    long = "\n" in tail or len(split_sentences(tail)) > 1 or len(tail.split()) > _MANY_WORDS
+    return tail, LONG if long else WHOLE
 
 
 def split_thought(text: str) -> tuple[str | None, str]:

@@ -40,6 +40,8 @@ def test_a_response_that_was_cut_off_is_refused(text):
         ("4<|im_end|>\n", "4", "whole"),
         ("Paris is the capital.", "Paris is the capital.", "whole"),
         ("We add. That makes 4.", "We add. That makes 4.", "long"),
+        (sentence := "altogether she sold 72 clips in the months we know", sentence, "whole"),
+        (f"so {sentence}", f"so {sentence}", "long"),
         ("We add.\n\nSo it is **4** apples.", "4", "bold"),
         ("We add **2** and **2**.\nThe answer is 4.", "4", "said"),
         ("**Final Answer:** \\boxed{4}", "4", "boxed"),
@@ -113,9 +115,7 @@ def test_rules_are_told_with_their_counts():
     rules = count_rules(["hashes", "column", "hashes", "long"])
     assert rules == {"hashes": 2, "long": 1}
     told = tell_rules(rules, 4)
-    assert told.startswith(
-        "1 in a column of their own, 2 after '####', 1 as all of several sentences after the trace; "
-    )
+    assert told.startswith("1 in a column of their own, 2 after '####', 1 as all of a long text after the trace; ")
     assert "--answer-pattern" in told
     assert tell_rules(count_rules(["column"] * 3), 3) == ""
     assert tell_rules({rule: 1 for rule in RULES if rule not in ("column", "long")}, 7).count("1 ") == 7
