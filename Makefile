@@ -7,6 +7,7 @@
 # make test-engines   the tests with vLLM for CPUs, which it installs: some GB and minutes
 # make lint           style and formatting
 # make bench          speed, as ratios within one run
+# make docs           README.md and docs/ as a site in build/docs; a broken link or reference fails
 # Each does its own set-up in .venv; needs Python 3.11 or later, make and a C compiler.
 
 PYTHON ?= python3
@@ -14,7 +15,7 @@ WHICH ?= lowest
 BIN := .venv/bin
 READY := .venv/ready
 
-.PHONY: demo test test-latents test-architectures test-faults test-lowest test-engines lint bench clean
+.PHONY: demo test test-latents test-architectures test-faults test-lowest test-engines lint bench docs clean
 
 demo: $(READY)
 	$(BIN)/mixlm demo
@@ -54,6 +55,15 @@ $(READY): setup.cfg pyproject.toml constraints.txt
 bench: $(READY)
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[bench]'
 	$(BIN)/python -m benchmarks $(BENCH_OPTIONS)
+
+docs: .venv/docs
+	$(BIN)/python -m sphinx --fail-on-warning --keep-going --fresh-env --quiet -c docs . build/docs
+	@echo build/docs/index.html
+
+# Once installed, the site is built without a network.
+.venv/docs: $(READY)
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[docs]'
+	@touch $@
 
 clean:
 	rm -rf .venv .venv-lowest .venv-newest .venv-engines build dist demo *.egg-info .pytest_cache .ruff_cache .hypothesis

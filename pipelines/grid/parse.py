@@ -88,7 +88,9 @@ def _load(path: Path) -> dict[str, Any]:
     try:
         return _mapping(path, "a grid", read_yaml(path))
     except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror}); write a grid, as README.md shows") from None
+        raise InputError(
+            f"{path}: cannot be read ({error.strerror}); write a grid, as docs/COMPARE.md shows"
+        ) from None
 
 
 def _mapping(path: Path, name: str, value: Any) -> dict[str, Any]:

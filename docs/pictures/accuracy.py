@@ -1,0 +1,59 @@
+"""Draw the README's picture, accuracy over tokens of an answer, from lines of docs/results.
+
+python docs/pictures/accuracy.py [FOLDER]
+"""
+
+import json
+import sys
+from pathlib import Path
+
+from matplotlib.figure import Figure
+
+from mixlm.evaluation.statistics import wilson_interval
+
+
+HERE = Path(__file__).parent
+RESULTS = HERE.parent / "results"
+# File, label of its lines, mode, what the picture says, and where its text stands beside the point.
+LINES = (
+    ("chain-words-mix", "weighted-1-2-1", "free", "assorted", (10, -4)),
+    ("chain-words-rates", "cot-0.002", "free", "text chain of thought (CoT)", (-8, -18)),
+    ("chain-words-codes", "fixed-reconstruction-k256", "free", "assorted, codes as in the paper", (10, 4)),
+    ("chain-words-rates", "random-codes-0.002", "free", "assorted, random codes", (10, 16)),
+    ("chain-words-rates", "sol-only-0.002", "free", "no trace", (-14, 10)),
+)
+COLOURS = {"assorted": "C2", "text chain of thought (CoT)": "C0"}
+
+
+def points(file: str, label: str, mode: str) -> tuple[float, float, float, float]:
+    """Return tokens of an answer, accuracy, and the bounds of its interval, over all seeds of a label, in percent."""
+    lines = map(json.loads, (RESULTS / f"{file}.jsonl").read_text(encoding="utf-8").splitlines())
+    modes = [line["modes"][mode] for line in lines if line["label"] == label]
+    tokens = sum(figures["tokens"]["total"] for figures in modes) / len(modes)
+    right = "".join(figures["right"] for figures in modes)  # a digit for each question
+    return tokens, *(100 * share for share in wilson_interval(right.count("1"), len(right)))
+
+
+def draw(folder: Path) -> Path:
+    """Write ``accuracy.svg`` into ``folder``; returns its path."""
+    figure = Figure(figsize=(8, 3.6), layout="constrained")
+    axes = figure.subplots()
+    for file, label, mode, name, offset in LINES:
+        tokens, accuracy, low, high = points(file, label, mode)
+        colour = COLOURS.get(name, "0.45")
+        bars = [[max(accuracy - low, 0)], [max(high - accuracy, 0)]]
+        axes.errorbar(tokens, accuracy, yerr=bars, fmt="o", color=colour, markersize=8, capsize=3)
+        how = {"textcoords": "offset points", "xytext": offset, "color": colour}
+        side = "right" if offset[0] < 0 and tokens > 30 else "left"
+        axes.annotate(f"{name}: {accuracy:.0f} %, {tokens:.0f} tokens", (tokens, accuracy), ha=side, **how)
+    axes.axhline(10, color="0.7", linewidth=1, linestyle=":", zorder=0)
+    axes.text(62, 11.5, "a guess", color="0.5", ha="right")
+    axes.set(xlim=(0, 62), ylim=(0, 108), xlabel="tokens of an answer, latents included", ylabel="accuracy, %")
+    axes.spines[["top", "right"]].set_visible(False)
+    path = folder / "accuracy.svg"
+    figure.savefig(path, metadata={"Date": None})
+    return path
+
+
+if __name__ == "__main__":
+    print(draw(Path(sys.argv[1]) if len(sys.argv) > 1 else HERE))
