@@ -50,7 +50,11 @@ def main(which: str = "lowest", *options: str) -> int:
         return 0
     environment = ROOT / f".venv-{which}"
     python = environment / "bin" / "python"
-    wanted = [lowest(one) for one in declared()] if which == "lowest" else [*declared(), *of_constraints("torch")]
+    wanted = (
+        [lowest(one) for one in declared()]
+        if which == "lowest"
+        else [*declared((*EXTRAS, "lora")), *of_constraints("torch")]
+    )
     subprocess.run([sys.executable, "-m", "venv", environment], check=True)
     newest = ["--upgrade", "--upgrade-strategy", "eager"] if which == "newest" else []
     install = [python, "-m", "pip", "install", "--quiet", *newest]

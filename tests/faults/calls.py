@@ -12,6 +12,7 @@ import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
 
@@ -60,8 +61,10 @@ class Ending(NamedTuple):
 
 def load_libraries() -> None:
     """Import what commands import, once for all forks."""
-    for name in ("torch", "datasets", "peft", "pyarrow.parquet", "transformers.trainer", "matplotlib.pyplot", "yaml"):
+    for name in ("torch", "datasets", "pyarrow.parquet", "transformers.trainer", "matplotlib.pyplot", "yaml"):
         import_module(name)
+    if find_spec("peft"):  # needs a higher torch than the lowest
+        import_module("peft")
     for name in ("encoding.encode", "training.train", "evaluation.evaluate", "evaluation.inputs", "generation.engine"):
         import_module(f"mixlm.{name}")
     for name in ("cli", "encode", "train", "generate", "evaluate", "compare", "data", "demo", "analyze", "export"):

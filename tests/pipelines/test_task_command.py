@@ -115,8 +115,8 @@ def test_options_reach_the_task_with_their_types(run):
         (("--rows", "1", "--split", "valid"), "'valid' is not one of 'train', 'test'"),
         (("--rows", "0"), "0 is not in the range x>=1"),
         ((), "Missing option '--rows'"),
-        (("--rows", "1", "--official"), "No such option '--official'"),
-        (("--rows", "1", "--source", "x"), "No such option '--source'"),
+        (("--rows", "1", "--official"), "--official"),
+        (("--rows", "1", "--source", "x"), "--source"),
     ],
 )
 def test_what_a_generated_task_does_not_take(run, arguments, message):
@@ -195,14 +195,14 @@ def test_entries_of_a_section(documentation):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("train", "d", "--model", "m", "--out", "o", "--method", "cot", "--stepz", "3"), "No such option '--stepz'"),
+        (("train", "d", "--model", "m", "--out", "o", "--method", "cot", "--stepz", "3"), "--stepz"),
         (
             ("train", "d", "--model", "m", "--out", "o", "--method", "cot", "--steps", "x"),
             "Invalid value for '--steps'",
         ),
         (("train", "d", "--model", "m", "--out", "o"), "Missing option '--method'"),
         (("data", "chain-arithmetic", "--rows", "0", "--out", "o"), "Invalid value for '--rows'"),
-        (("data", "chain-arithmetic", "--rows", "5", "--hops", "3", "--out", "o"), "No such option '--hops'"),
+        (("data", "chain-arithmetic", "--rows", "5", "--hops", "3", "--out", "o"), "--hops"),
         (("evaluate", "r", "d", "e"), "Got unexpected extra argument"),
         (("evaluate", "r", "d", "--help"), "asks for no more than a text"),
     ],

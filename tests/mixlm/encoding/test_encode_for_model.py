@@ -36,6 +36,7 @@ def lines() -> list[str]:
 
 @pytest.fixture(scope="module")
 def taught(work: Work, trained: str, lines: list[str]) -> Path:
+    pytest.importorskip("peft")
     return work.encode("taught", say=lines.append, model=trained, shape=TAUGHT, reader_lora_rank=2)
 
 

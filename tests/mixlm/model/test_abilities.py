@@ -152,6 +152,7 @@ def test_embeddings_reach_a_model_that_hands_them_on_unnamed() -> None:
 
 
 def test_embeddings_reach_such_a_model_through_its_adapter() -> None:
+    pytest.importorskip("peft")
     model = add_adapter(tiny_type("bamba"), 2, ()).eval()
     embeds = model.get_input_embeddings()(trial_rows(model))
     with embeddings_forwarded(model):

@@ -79,6 +79,7 @@ def test_the_merged_run_computes_what_the_adapter_computed(kind: str, tmp_path: 
 
 @pytest.mark.parametrize("tied", [True, False])
 def test_a_head_beside_a_nested_language_model_is_merged_as_it_was_trained(tied: bool) -> None:
+    pytest.importorskip("peft")
     text = {**SHAPE, "vocab_size": VOCABULARY, "initializer_range": 0.25, "tie_word_embeddings": tied}
     vision = {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
     vision |= {"image_size": 28, "patch_size": 14}
@@ -125,6 +126,7 @@ def test_an_adapter_holds_the_new_rows_of_each_matrix_apart(tied: bool) -> None:
     ],
 )
 def test_what_no_adapter_can_hold_is_left_out_and_named(kind: str, fields: dict[str, int], names: list[str]) -> None:
+    pytest.importorskip("peft")
     adapted = trained_adapter(made(kind, **fields))
     assert left_out(adapted) == names
     trained = logits_of(adapted)
@@ -150,6 +152,7 @@ class Reading(nn.Module):
 
 
 def test_a_layer_that_does_more_or_is_not_called_is_left_out() -> None:
+    pytest.importorskip("peft")
     model = random_lm("llama", num_hidden_layers=1)
     block = model.model.layers[0].mlp
     block.gate_proj.__class__ = Doubling

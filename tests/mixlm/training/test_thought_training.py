@@ -144,6 +144,7 @@ def test_bf16_autocast_trains(raw: str, scratch: str, tmp_path: Path) -> None:
 
 
 def test_an_adapter_trains_and_is_merged(raw: str, scratch: str, tmp_path: Path) -> None:
+    pytest.importorskip("peft")
     options = replace(OPTIONS, method_options=CONSTANT, lora_rank=4, steps=12)
     losses = losses_of(raw, scratch, tmp_path / "run", options)
     assert losses[-1][0] < losses[0][0]
