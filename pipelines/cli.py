@@ -15,6 +15,7 @@ COMMANDS = {
     "evaluate": "pipelines.evaluate",
     "analyze": "pipelines.analyze",
     "compare": "pipelines.compare",
+    "report": "pipelines.report",
     "export": "pipelines.export",
     "check": "pipelines.check",
     "data": "pipelines.data",

@@ -39,7 +39,7 @@ _FIRST = (
 _TRAINING = ("steps", "batch_size", "learning_rate", "seed", "save_every", "bf16", "workers")
 
 
-def _told(path: Path) -> dict[str, Any]:
+def told(path: Path) -> dict[str, Any]:
     """Return what an unfinished encoding was told, as values of the parameters of the command."""
     from mixlm.encoding.manifest import is_encoded, read_manifest
 
@@ -139,7 +139,7 @@ def _told(path: Path) -> dict[str, Any]:
     _option("save_every", "Checkpoints of the VQ-VAE: every so many steps, minutes (2m), or none.", type=str),
     _option("shard_rows", "Rows of one output file.", type=positive),
 )
-@resume_option("OUT", _told)
+@resume_option("OUT", told)
 def main(traces: str, model: str, out: str, **values: Any) -> None:
     """Compress the reasoning traces of TRACES into codes.
 

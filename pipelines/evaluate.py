@@ -153,7 +153,8 @@ def _write(evaluation: "Evaluation", out: Path, about: dict[str, Any]) -> None:
     from vqvae.stopping import stop_when_asked
 
     evaluation.look()
-    answers, identity, processes = out.with_suffix(".jsonl"), evaluation.identity(**about), evaluation.processes
+    answers, processes = out.with_suffix(".jsonl"), evaluation.processes
+    identity = evaluation.identity(data=about["data"], split=about["split"])  # of the run it has the content, no path
     header = {"identity": identity, "arguments": given_values(evaluation.answerer)}
     notes, tell = evaluation.batches, partial(echo, err=True)
     kept = KeptLines(answers, header, evaluation.count, notes, processes, tell)

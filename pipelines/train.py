@@ -42,7 +42,7 @@ _FIRST = (
 )
 
 
-def _told(path: Path) -> dict[str, Any]:
+def told(path: Path) -> dict[str, Any]:
     """Return what an unfinished run was told, as values of the parameters of the command."""
     from mixlm.training.folder import begun_run
 
@@ -132,7 +132,7 @@ def _typed(value: Any) -> str:
     _option("select", "Checkpoint to keep: the last, or the best on the validation rows."),
     _option("report_to", "Experiment tracker."),
 )
-@resume_option("RUN", _told)
+@resume_option("RUN", told)
 def main(data: str, model: str, out: str, method: str, method_option: tuple[str, ...], **values: Any) -> None:
     """Fine-tune a language model on DATA by a method of reasoning.
 

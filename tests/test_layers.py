@@ -27,6 +27,7 @@ ORDER = (  # of mixlm, top down; each imports only from those before it
     "training",
     "analysis",
     "comparison",
+    "report",
 )
 FILES_AT_THE_TOP, FILES_OF_A_FOLDER, FLOORS = 5, 11, 6
 FLOOR = {name: number for number, names in enumerate(ORDER) for name in names.split()}

@@ -31,6 +31,20 @@ class Scored(NamedTuple):
     nats: list[float]
 
 
+class Guess(NamedTuple):
+    """What a model expects where a token stands, with everything right before it.
+
+    Attributes:
+        token: The token.
+        share: Its probability.
+        likeliest: Tokens and their probabilities, the likeliest first.
+    """
+
+    token: int
+    share: float
+    likeliest: tuple[tuple[int, float], ...]
+
+
 class ChunkedSequence(NamedTuple):
     """The chunks of one row in a sequence.
 
@@ -82,15 +96,45 @@ def score_chunks(
     return found
 
 
+def guess_tokens(
+    model: PreTrainedModel, chunks: Sequence[ChunkedSequence], among: Sequence[int], top: int = 5, batch_size: int = 32
+) -> list[list[Guess]]:
+    """Return for each row what is expected at each token of its chunks, as ``score_chunks`` predicts them.
+
+    Args:
+        model: The causal LM.
+        chunks: Of each row.
+        among: Token ids.
+        top: How many of the likeliest tokens are told.
+        batch_size: Rows of one forward pass.
+    """
+    found, wanted = [], torch.tensor(list(among), device=model.device)
+    for start in range(0, len(chunks), batch_size):
+        batch = chunks[start : start + batch_size]
+        shares, targets = _log_shares(model, batch, wanted)
+        own, (best, tokens) = shares.gather(1, targets[:, None])[:, 0].exp(), shares.topk(min(top, len(wanted)))
+        ranked = [tuple(zip(*pair, strict=True)) for pair in zip(tokens.tolist(), best.exp().tolist(), strict=True)]
+        guesses = map(Guess, targets.tolist(), own.tolist(), ranked)
+        found += [[next(guesses) for _ in range(sum(one.lengths))] for one in batch]
+    return found
+
+
 def _predict(
     model: PreTrainedModel, batch: Sequence[ChunkedSequence], among: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Return for every token of the chunks of a batch whether it is the likeliest, and its nats."""
-    logits, targets = predictions(model, [_trainable(one) for one in batch])
-    hidden = torch.ones(logits.shape[-1], dtype=torch.bool, device=logits.device).index_fill(0, among, False)
-    shares = logits.masked_fill(hidden, -torch.inf).log_softmax(-1)
+    shares, targets = _log_shares(model, batch, among)
     right = (shares.argmax(-1) == targets).cpu()
     return right, -shares.gather(1, targets[:, None])[:, 0].cpu()
+
+
+def _log_shares(
+    model: PreTrainedModel, batch: Sequence[ChunkedSequence], among: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return log-probabilities ``among`` some tokens for every token of the chunks of a batch, and those tokens."""
+    logits, targets = predictions(model, [_trainable(one) for one in batch])
+    hidden = torch.ones(logits.shape[-1], dtype=torch.bool, device=logits.device).index_fill(0, among, False)
+    return logits.masked_fill(hidden, -torch.inf).log_softmax(-1), targets
 
 
 def _trainable(one: ChunkedSequence) -> Trainable:

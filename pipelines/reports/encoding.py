@@ -5,9 +5,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from mixlm.data.responses import FIGURE, tell_rules
-from mixlm.encoding.judging import LITTLE_CARRIED, POORLY_FORETOLD, carried_by
+from mixlm.encoding.judging import advice_on, carried_by
 from pipelines.shared.terminal import echo
-from vqvae.options import PAPERS_CODES, VQVAEModelOptions
 
 
 def print_encoding(manifest: dict[str, Any], out: str, model: str) -> None:
@@ -109,12 +108,7 @@ def _probe_lines(manifest: dict[str, Any]) -> Iterator[str]:
         f"{codes['prior_blind']:.2f} by its frequency; the likeliest is right for {codes['prior_top1']:.1%}: what a "
         f"small model learned in {codes['probe_steps']} steps, and a language model's latents should reach"
     )
-    papers = [name for name, value in PAPERS_CODES.items() if manifest[name] == value]
-    other = [f"--{name} {getattr(VQVAEModelOptions, name)}" for name in papers]
-    if carried < LITTLE_CARRIED:
-        yield f"          what follows hardly depends on codes; try {', '.join([*other, 'more --steps'])}"
-    if codes["prior_top1"] < POORLY_FORETOLD:
-        yield f"          hard to foretell is hard to write; try {', '.join([*other, 'fewer codes', 'more --steps'])}"
+    yield from (f"          {line}" for line in advice_on(manifest))
 
 
 def _losses(codes: dict[str, Any]) -> str:

@@ -1,0 +1,1 @@
+"""What a report shows of runs: computed here, drawn by the page that is written with it."""

@@ -1,0 +1,81 @@
+"""The stage 1 that a run learned from: its model, its figures, and the codes that it gives to rows."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mixlm.damage import listed_sums
+from mixlm.data.tables import Row, row_table
+from mixlm.encoding import MANIFEST, VQVAE
+from mixlm.encoding.dataset import load_encoded, open_vqvae
+from mixlm.encoding.manifest import is_encoded
+from mixlm.encoding.shard_files import encode_table
+from mixlm.encoding.tokens.token_tables import TokenTable
+from mixlm.methods.base import recoded
+from mixlm.run import INFO_NAME, Run
+from vqvae import PARTS
+
+
+@dataclass(frozen=True)
+class Stage1:
+    """What is there of stage 1.
+
+    Attributes:
+        vqvae_path: Folder of its model; None: it is not there.
+        manifest: Of the encoded dataset; None: it is not there.
+        missing: Why there is no manifest, in a line; empty if there is one.
+    """
+
+    vqvae_path: Path | None
+    manifest: dict[str, Any] | None
+    missing: str = ""
+
+
+def stage1_of(run: Run, given: str | Path | None = None) -> Stage1:
+    """Find the encoded dataset that a run learned from, and its stage-1 model.
+
+    Args:
+        run: A run whose method needs codes.
+        given: Rows that the user gave, which may be that dataset; else it is where it was when the run was trained.
+    """
+    told = run.arguments.get("data")
+    found = next((Path(place) for place in (given, told) if place and is_encoded(place)), None)
+    if found is None:
+        return Stage1(run.vqvae_path, None, f"the encoded data ({told}) are not here; give them by --data")
+    if not _same(run, found):
+        return Stage1(run.vqvae_path, None, f"{found} was encoded by another codebook than that of {run.path}")
+    data = load_encoded(found)
+    return Stage1(run.vqvae_path or data.vqvae_path, data.manifest)
+
+
+def _same(run: Run, encoded: Path) -> bool:
+    """Tell whether a run has the codebook of an encoded dataset, by checksums where both list them."""
+    sums, own = listed_sums(encoded / MANIFEST), listed_sums(run.path / INFO_NAME)
+    weights = f"{VQVAE}/model.safetensors"
+    if weights in sums and weights in own:
+        return sums[weights] == own[weights]
+    data = load_encoded(encoded)
+    return data.fingerprint == run.fingerprint and data.codebook_size == run.codebook_size
+
+
+def coded(rows: Sequence[Row], run: Run, vqvae_path: Path | None) -> list[Row] | None:
+    """Return rows with the codes that a run's method gives their traces, or None if nobody knows them.
+
+    Args:
+        rows: Tokenized rows, with or without codes.
+        run: The run.
+        vqvae_path: Folder of the stage-1 model that encodes rows without codes.
+    """
+    rows = list(rows)
+    if not rows or not run.method.needs_codes:
+        return None
+    if "codes" not in rows[0]:
+        if vqvae_path is None:
+            return None
+        names = ("row", *PARTS, "step_lengths")
+        table = row_table([{name: row[name] for name in names} for row in rows])
+        found, _ = encode_table(open_vqvae(vqvae_path), TokenTable(table, 0))
+        codes, ends = found["codes"].to_pylist(), found["code_ends"].to_pylist()
+        rows = [{**row, "codes": own, "code_ends": end} for row, own, end in zip(rows, codes, ends, strict=True)]
+    return recoded(rows, run.method)

@@ -1,0 +1,77 @@
+"""mixlm report: one page of runs to look at."""
+
+from functools import partial
+from pathlib import Path
+
+import click
+
+from mixlm.data.samples import CheckName
+from pipelines.shared.command import command
+from pipelines.shared.help import DATA, OUTPUT, group
+from pipelines.shared.options import batch_options, check_option, positive
+from pipelines.shared.progress import progress_bar
+from pipelines.shared.terminal import echo
+
+
+@command("report")
+@click.argument("runs", nargs=-1, required=True, type=click.Path())
+@group(
+    DATA,
+    click.option("--data", type=click.Path(), help="Rows to answer: an encoded dataset, or a file of samples."),
+    click.option("--split", help="Part of DATA.  [default: valid of an encoded dataset, else train]"),
+    click.option("--limit", type=positive, help="Answer the first rows only.  [default: 500]"),
+    click.option(
+        "--evaluation",
+        "evaluations",
+        multiple=True,
+        type=click.Path(path_type=Path),
+        help="Figures of mixlm evaluate of one of RUNS; its answers are shown, and that run answers nothing anew.",
+    ),
+)
+@check_option
+@batch_options
+@group(
+    OUTPUT,
+    click.option(
+        "--out", default="report.html", show_default=True, type=click.Path(path_type=Path), help="Page to write."
+    ),
+)
+def main(
+    runs: tuple[str, ...],
+    data: str | None,
+    split: str | None,
+    limit: int | None,
+    evaluations: tuple[Path, ...],
+    check: CheckName | None,
+    device: str,
+    batch_size: int,
+    out: Path,
+) -> None:
+    """Write a page about one run or several: one HTML file that opens in a browser and needs nothing else.
+
+    Without --data it shows training, settings and what codes stand for. With it the runs answer the rows, freely and
+    as text, and the page shows every answer with its latents, how well each code is written, and accuracy against
+    tokens. An interrupted call goes on after the answers that it has when the same command is given again.
+    """
+    from mixlm.generation.engine import Engine
+    from mixlm.processes import pick_device
+    from mixlm.report.answering import Answering, read_evaluations
+    from mixlm.report.page import page_of
+    from mixlm.report.report import Report, names_of
+    from mixlm.run import load_run
+    from pipelines.reports.commands import commands_of
+    from vqvae.atomic_files import whole_file
+
+    opened, tell = [load_run(run) for run in runs], partial(echo, err=True)
+    answering = Answering(out, data, split, limit, check, batch_size, progress_bar, tell)
+    given = read_evaluations(evaluations, opened)
+    report = Report(data, commands_of(opened), tell)
+    with whole_file(out) as file:
+        for name, run in zip(names_of(opened), opened, strict=True):
+            engine = Engine(run, device=pick_device(device))
+            rows = answering.rows(engine, all_of_them=bool(given))
+            answers = given.get(run.path) or (answering.answers(engine, name, rows) if rows else (None, ()))
+            report.add(engine, name, rows, *answers)
+        file.write(page_of(report.content()))
+    answering.forget()
+    echo(f"wrote {out}: open it in a browser")

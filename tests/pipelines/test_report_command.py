@@ -1,0 +1,129 @@
+import json
+import re
+from functools import partial
+
+import pytest
+
+from mixlm.evaluation.evaluate import evaluate
+from mixlm.evaluation.inputs import open_rows
+from mixlm.generation.engine import Engine
+from mixlm.generation.kept.lines import KeptLines
+from mixlm.shown import escaped
+from pipelines.evaluate import main as evaluate_command
+from pipelines.report import main
+from tests.calling import call_command
+from tests.tiny_runs import saved_run, write_encoded_for
+
+
+call = partial(call_command, main)
+DATA = re.compile(r'<script type="application/json" id="data">(.*?)</script>', re.DOTALL)
+
+
+@pytest.fixture(scope="module")
+def encoded(run, tmp_path_factory):
+    return write_encoded_for(tmp_path_factory.mktemp("data") / "encoded", run.tokenizer(), train=4, valid=3)
+
+
+@pytest.fixture(scope="module")
+def cot(tmp_path_factory):
+    return saved_run(tmp_path_factory.mktemp("runs") / "cot", "cot")
+
+
+def read(page) -> dict:
+    (data,) = DATA.findall(page.read_text(encoding="utf-8"))
+    return json.loads(data)
+
+
+def test_what_is_shown_is_what_evaluate_measures(run, encoded, tmp_path):
+    out = tmp_path / "report.html"
+    assert f"wrote {out}" in call(run.path, "--data", encoded, "--out", out).stdout
+    assert [path.name for path in tmp_path.iterdir()] == ["report.html"]
+    data, engine = read(out), Engine.load(run.path)
+    rows = open_rows(encoded, engine)
+    measured = evaluate(engine, rows, latents="free,text")
+    (shown,) = data["runs"]
+    assert list(shown["modes"]) == ["free", "text"]
+    for mode, figures in measured["modes"].items():
+        own = shown["modes"][mode]
+        assert [own["accuracy"], own["low"], own["high"]] == [figures["accuracy"], *figures["interval"]]
+        assert (own["tokens"], own["latents"]) == (figures["tokens"]["total"], figures["latents"])
+    for column in data["columns"]:
+        records = [one for one in measured["records"] if one["latents"] == column["mode"]]
+        assert [(one["row"], one["text"], one["right"]) for one in column["answers"]] == [
+            (one["row"], escaped(one["text"]), one["right"]) for one in records
+        ]
+        codes = [one["chips"]["codes"] if "chips" in one else [] for one in column["answers"]]
+        assert codes == [one["codes"] for one in records]
+    assert [(row["question"], row["gold"], row["steps"]) for row in data["rows"]] == [
+        (f"{number} + 1?", str(number + 1), [f"{number} + 1 = {number + 1}"]) for number in range(3)
+    ]
+    assert [one["seen"] for one in shown["codebook"]["codes"]] == [
+        sum(row["codes"].count(code) for row in rows) for code in range(5)
+    ]
+
+
+def test_without_rows_there_is_no_answer_and_each_part_says_so(run, cot, tmp_path):
+    out = tmp_path / "report.html"
+    call(run.path, cot.path, "--out", out)
+    data = read(out)
+    assert data["rows"] == data["columns"] == [] and [one["modes"] for one in data["runs"]] == [{}, {}]
+    first, second = data["runs"]
+    assert first["codebook"]["missing"] == ["no rows were given: --data FILE shows how codes are used, and answers"]
+    assert first["stage1"] is None and "give them by --data" in first["stage1_missing"]
+    assert second["codebook"] is None and second["stage1_missing"] == ""
+
+
+def test_an_evaluation_is_shown_and_not_made_again(run, cot, tmp_path, monkeypatch):
+    source = tmp_path / "rows.jsonl"
+    rows = [{"question": f"{n} + 2?", "steps": [f"{n} + 2 = {n + 2}"], "answer": str(n + 2)} for n in range(4)]
+    source.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    figures, out = tmp_path / "figures.json", tmp_path / "report.html"
+    call_command(evaluate_command, run.path, source, "--latents", "free,exact:2", "--out", figures)
+    call(run.path, cot.path, "--data", source, "--evaluation", figures, "--limit", 2, "--out", out)
+    data = read(out)
+    answered = [(one["run"], one["mode"], len(one["answers"])) for one in data["columns"]]
+    assert answered == [(0, "free", 4), (0, "exact:2", 4), (1, "free", 2)]
+    assert data["runs"][0]["codebook"]["rows"] == 4  # encoded by the run's own stage 1
+    chips = [one["chips"] for one in data["columns"][1]["answers"]]
+    assert all(len(one["texts"]) == len(one["alternatives"]) == 2 for one in chips)
+
+    refused = call(cot.path, "--data", source, "--evaluation", figures, "--out", out, code=1)
+    assert f"{figures}: is of another run ({run.path})" in refused.stderr
+    other = tmp_path / "other.jsonl"
+    other.write_text("".join(json.dumps({**row, "question": "2?"}) + "\n" for row in rows))
+    refused = call(run.path, "--data", other, "--evaluation", figures, "--out", out, code=1)
+    assert "row 0 of its answers is not that of" in refused.stderr
+    with figures.with_suffix(".jsonl").open("a") as file:
+        file.write("{}\n")
+    refused = call(run.path, "--data", source, "--evaluation", figures, "--out", out, code=1)
+    assert "changed since it was written" in refused.stderr
+    assert read(out) == data
+
+
+def test_an_interrupted_call_goes_on_after_the_answers_that_it_has(run, encoded, tmp_path, monkeypatch):
+    out, made = tmp_path / "report.html", []
+    with monkeypatch.context() as patched:
+        patched.setattr("mixlm.report.report.Report.add", lambda *rest: (_ for _ in ()).throw(OSError("full")))
+        call(run.path, "--data", encoded, "--out", out, code=1)
+    assert [path.name for path in tmp_path.iterdir()] == [".report-run.jsonl.part"]
+    monkeypatch.setattr(KeptLines, "keep", lambda self, lines: made.append(lines))
+    call(run.path, "--data", encoded, "--out", out)
+    assert not made and [path.name for path in tmp_path.iterdir()] == ["report.html"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["nowhere"], "nowhere: no such run folder"),
+        (["RUN", "--data", "nowhere.jsonl"], "nowhere.jsonl"),
+        (["RUN", "--evaluation", "nowhere.json"], "no such file; give the .json that mixlm evaluate --out wrote"),
+        (["RUN", "--evaluation", "EMPTY"], "no figures of mixlm evaluate"),
+    ],
+)
+def test_mistakes_are_one_line_and_nothing_is_written(run, tmp_path, arguments, said):
+    empty = tmp_path / "empty.json"
+    empty.write_text("{}")
+    named = {"RUN": str(run.path), "EMPTY": str(empty)}
+    result = call(*(named.get(one, one) for one in arguments), "--out", tmp_path / "report.html", code=1)
+    assert said in result.stderr and result.stderr.strip().count("\n") == 0
+    assert [path.name for path in tmp_path.iterdir()] == ["empty.json"]
