@@ -60,23 +60,29 @@ def progress_bar(title: str) -> Iterator["Advance"]:
 
 @contextmanager
 def _bar(title: str) -> Iterator["Advance"]:
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, Progress, TextColumn
+    from rich.table import Column
 
     from pipelines.shared.console import PlainConsole
 
-    name, rate = TextColumn("{task.description}", markup=False), TextColumn("{task.fields[rate]}")
-    columns = (name, BarColumn(), MofNCompleteColumn(), rate)
-    figures_column = TextColumn("{task.fields[figures]}", style="dim", markup=False)
+    # one text, the most important first, so that a narrow terminal cuts off the least important
+    whole = Column(ratio=1, no_wrap=True, overflow="ellipsis")
+    columns = (
+        BarColumn(bar_width=16),
+        TextColumn("{task.description}{task.fields[reached]}", markup=False, table_column=whole),
+    )
     # text that the command prints meanwhile goes above the bar, but stays on stdout where that is a file or a pipe
     redirect = {"console": PlainConsole(stderr=True), "redirect_stdout": sys.stdout.isatty()}
-    with Progress(*columns, TimeRemainingColumn(), figures_column, **redirect) as bars:
-        task = bars.add_task(escaped(title), total=None, rate="", figures="")
+    with Progress(*columns, expand=True, **redirect) as bars:
+        task = bars.add_task(escaped(title), total=None, reached="")
 
         def advance(done: int, total: int, figures: Mapping[str, float] = {}) -> None:
             """Move the bar."""
             speed = bars.tasks[task].finished_speed or bars.tasks[task].speed
             rate = f"{speed:.3g}/s" if speed else ""
-            bars.update(task, completed=done, total=total, rate=rate, figures=escaped(_written(figures)))
+            left = f"{time_of((total - done) / speed)} left" if speed and done < total else ""
+            parts = filter(None, (f" {done}/{total}", left, _written(figures), rate))
+            bars.update(task, completed=done, total=total, reached=escaped(", ".join(parts)))
 
         yield advance
 
@@ -122,7 +128,7 @@ class PlainProgress:
         if rate:
             parts.append(f"{rate:.3g}/s")
         if rate and done < total:
-            parts.append(f"{_minutes((total - done) / rate)} left")
+            parts.append(f"{time_of((total - done) / rate)} left")
         return f"{title}: {', '.join(parts)} {_written(figures)}".rstrip()
 
 
@@ -149,5 +155,11 @@ def _written(figures: Mapping[str, float]) -> str:
     return " ".join(f"{name} {value:.4g}" for name, value in figures.items())
 
 
-def _minutes(seconds: float) -> str:
-    return f"{int(seconds) // 60}:{int(seconds) % 60:02d}"
+def time_of(seconds: float) -> str:
+    """Return a time as minutes and seconds, or from an hour on as hours and minutes.
+
+    >>> time_of(1990), time_of(12_300)
+    ('33:10', '3 h 25 min')
+    """
+    minutes = int(seconds) // 60
+    return f"{minutes // 60} h {minutes % 60} min" if minutes >= 60 else f"{minutes}:{int(seconds) % 60:02d}"

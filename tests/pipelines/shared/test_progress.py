@@ -1,3 +1,5 @@
+import re
+
 import pytest
 
 from pipelines.shared.progress import AS_JSON, JsonProgress, PlainProgress, Reached, progress_bar, read_reached
@@ -61,6 +63,18 @@ def test_on_a_terminal_it_is_a_bar_beside_which_stdout_stays_clean(monkeypatch, 
     captured = capsys.readouterr()
     assert captured.out == "a result\n"
     assert "inner" in captured.err
+
+
+def test_on_a_narrow_terminal_count_time_left_and_loss_stay(monkeypatch, capsys):
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", "72")
+    clock = iter(range(0, 10**6, 2))
+    monkeypatch.setattr("rich.console.monotonic", lambda: float(next(clock)))
+    with progress_bar("training") as advance:
+        for done in range(4):
+            advance(done, 30_000, {"loss": 1.5, "grad_norm": 3.25, "learning_rate": 0.001})
+    last = capsys.readouterr().err
+    assert re.search(r"training 3/30000, \d+ h \d+ min left, loss 1.5", last) and "learning_rate" not in last
 
 
 def test_an_error_inside_goes_through():
