@@ -34,15 +34,17 @@ class Page:
 
     Attributes:
         problems: What the browser has complained of: errors of scripts, and what it has refused.
+        asked: The addresses that it has loaded something from, pages themselves among them.
     """
 
     def __init__(self, reading: int, writing: int) -> None:
         self.reading, self.writing, self.buffer = reading, writing, b""
-        self.numbers, self.session, self.problems = itertools.count(1), None, []
+        self.numbers, self.session, self.problems, self.asked = itertools.count(1), None, [], set()
         target = self.call("Target.createTarget", url="about:blank")["targetId"]
         self.session = self.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
         for domain in ("Page", "Runtime", "Log", "Network"):
             self.call(f"{domain}.enable")
+        self.call("Emulation.setFocusEmulationEnabled", enabled=True)
 
     def call(self, method: str, **params: Any) -> dict[str, Any]:
         """Call a method of the DevTools protocol and return its result."""
@@ -75,14 +77,19 @@ class Page:
             self.problems.append(params["args"])
         elif method == "Log.entryAdded" and params["entry"]["level"] in ("error", "warning"):
             self.problems.append(params["entry"])
-        elif method == "Network.requestWillBeSent" and params["request"]["url"].startswith(("http", "ws")):
-            self.problems.append(params["request"]["url"])
+        elif method == "Network.requestWillBeSent":
+            self.asked.add(params["request"]["url"])
 
     def open(self, path: Path, address: str = "") -> None:
         """Open a file from disk, at an address in it, and wait until it is drawn."""
         self.call("Page.navigate", url="about:blank")
         self.call("Page.navigate", url=f"{path.resolve().as_uri()}{address}")
         self.wait("document.readyState === 'complete' && document.querySelector('#main > *') !== null")
+        self.settle()
+
+    def settle(self) -> None:
+        """Wait until what the page was told has been drawn, and it has heard of sizes and of scrolling."""
+        self.get("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
 
     def get(self, expression: str) -> Any:
         """Return the value of an expression."""
@@ -96,6 +103,32 @@ class Page:
         while not self.get(f"Boolean({expression})"):
             assert time.monotonic() < end, expression
             time.sleep(0.02)
+
+    def texts(self, selector: str) -> list[str]:
+        """Return the texts of all elements that a selector finds."""
+        return self.get(f"[...document.querySelectorAll({json.dumps(selector)})].map((one) => one.textContent)")
+
+    def click(self, selector: str, having: str = "") -> None:
+        """Click on the first element that a selector finds and that has a text."""
+        found = f"[...document.querySelectorAll({json.dumps(selector)})]"
+        self.get(f"{found}.find((one) => one.textContent.includes({json.dumps(having)})).click()")
+
+    def point(self, selector: str) -> None:
+        """Move the pointer over an element."""
+        box = self.get(f"document.querySelector({json.dumps(selector)}).getBoundingClientRect().toJSON()")
+        x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+        self.call("Input.dispatchMouseEvent", type="mouseMoved", x=x, y=y)
+
+    def choose(self, label: str, option: str) -> None:
+        """Choose an option of the list that has a label."""
+        field = (
+            f"[...document.querySelectorAll('label')].find((one) => one.textContent.startsWith({json.dumps(label)}))"
+        )
+        option = f"[...list.options].find((one) => one.text === {json.dumps(option)}).value"
+        self.get(
+            f"(() => {{ const list = {field}.querySelector('select'); list.value = {option};"
+            " list.dispatchEvent(new Event('change')); })()"
+        )
 
     def press(self, key: str) -> None:
         """Press a key, named as in the event that a page gets of it."""

@@ -46,13 +46,26 @@ function extent(values, pad, least = 0, most = Infinity) {
   return [Math.max(least, low - room), Math.min(most, high + room)];
 }
 
+// A few round values of an axis whose scale is logarithmic, far enough from each other to be told apart.
+function logTicks(low, high) {
+  for (const digits of [[1, 2, 5], [1, 3], [1]]) {
+    const found = d3.range(Math.floor(Math.log10(low)), Math.ceil(Math.log10(high)) + 1)
+      .flatMap((power) => digits.map((digit) => Number(`${digit}e${power}`))).filter((one) => low <= one && one <= high);
+    if (found.length < 3) return d3.ticks(low, high, 4);
+    if (found.length < 7) return found;
+  }
+  return d3.ticks(Math.log10(low), Math.log10(high), 5).filter(Number.isInteger).map((power) => Number(`1e${power}`));
+}
+
 // Lines of several runs over the steps of training.
 function curveChart(label, unit, lines, options = {}) {
   const points = lines.flatMap(({ run, values }) => values.map(([step, value]) => ({ run, step, value: (options.times || 1) * value })));
+  const low = d3.min(points, (one) => one.value), high = d3.max(points, (one) => one.value);
+  const scale = options.log ? { type: "log", ticks: logTicks(low, high), tickFormat: String } : { ticks: 4, domain: options.domain };
   return chart(`${label} over training`, (width) => Plot.plot({
     width, height: 210, marginLeft: 44, marginRight: 8, marginTop: 18, marginBottom: 36, style: plain,
     x: { label: "optimizer step", labelArrow: "none", ticks: 5 },
-    y: { label: unit, grid: true, labelArrow: "none", ticks: 4, type: options.log ? "log" : "linear", domain: options.domain },
+    y: { label: unit, grid: true, labelArrow: "none", ...scale },
     marks: [
       Plot.line(points, { x: "step", y: "value", z: "run", stroke: (one) => runColour(one.run), strokeWidth: 1.75 }),
       Plot.tip(points, Plot.pointerX({ x: "step", y: "value", fill: "var(--raised)", stroke: "var(--line)",

@@ -30,20 +30,28 @@ function accuracySection(runs) {
 }
 
 function accuracyTable(points) {
-  const titles = ["run", "latents", "right", "95\u2009% interval", "tokens", "latents an answer", "cut off"];
-  return el("div", { class: "wide" }, el("table", { class: "figures" },
-    el("thead", {}, el("tr", {}, titles.map((name, place) => el("th", { scope: "col", class: place > 1 ? "number" : "" }, name)))),
-    el("tbody", {}, points.map((one, place) => {
-      const first = !place || points[place - 1].run !== one.run;
-      return el("tr", { class: first ? "first" : "" },
-        el("th", { scope: "row" }, first ? el("span", { class: "who" }, el("i", { style: { background: runColour(one.run) } }), one.name) : ""),
-        el("td", {}, modeText(one.mode)),
-        el("td", { class: "number strong" }, percentOf(one.accuracy, 1)),
-        el("td", { class: "number" }, `${(100 * one.low).toFixed(1)} to ${(100 * one.high).toFixed(1)}`),
-        el("td", { class: "number" }, one.tokens === null ? "" : one.tokens.toFixed(1)),
-        el("td", { class: "number" }, one.latents === null ? "" : one.latents.toFixed(1)),
-        el("td", { class: "number" }, one.cut_off ? el("b", { class: "warn" }, shareText(one.cut_off)) : "0"));
-    }))));
+  const rows = points.map((one, place) => {
+    const first = !place || points[place - 1].run !== one.run;
+    return { class: first ? "first" : "", cells: [
+      first ? el("span", { class: "who" }, el("i", { style: { background: runColour(one.run) } }), one.name) : "",
+      modeText(one.mode),
+      percentOf(one.accuracy, 1),
+      `${(100 * one.low).toFixed(1)} to ${(100 * one.high).toFixed(1)}`,
+      one.tokens === null ? "" : one.tokens.toFixed(1),
+      one.latents === null ? "" : one.latents.toFixed(1),
+      one.cut_off ? el("b", { class: "warn" }, shareText(one.cut_off)) : "0",
+    ] };
+  });
+  return table("figures blocks", ["run", "latents", "right", "95\u2009% interval", "tokens", "latents an answer", "cut off"], rows);
+}
+
+// A table that a narrow screen shows as a block for each row. A browser forgets that it is a table there, so it is told.
+function table(kind, titles, rows) {
+  return el("div", { class: "wide" }, el("table", { class: kind, role: "table" },
+    el("thead", { role: "rowgroup" }, el("tr", { role: "row" }, titles.map((title) => el("th", { scope: "col", role: "columnheader" }, title)))),
+    el("tbody", { role: "rowgroup" }, rows.map(({ class: name, cells: [head, ...cells] }) => el("tr", { role: "row", class: name },
+      el("th", { scope: "row", role: "rowheader" }, head),
+      cells.map((cell, place) => el("td", { role: "cell", "data-title": titles[place + 1] }, cell)))))));
 }
 
 const CURVES = [
@@ -56,7 +64,8 @@ const CURVES = [
 
 function trainingSection(runs) {
   const charts = CURVES.map(([name, label, unit, options]) => {
-    const lines = runs.filter((run) => (data.runs[run].curve || {})[name]).map((run) => ({ run, values: data.runs[run].curve[name].filter(([, value]) => !options.log || value > 0) }));
+    const lines = runs.filter((run) => (data.runs[run].curve || {})[name])
+      .map((run) => ({ run, values: data.runs[run].curve[name].filter(([, value]) => !options.log || value > 0) })).filter((one) => one.values.length);
     return lines.length ? el("div", {}, el("h3", {}, label), curveChart(label, unit, lines, options)) : null;
   }).filter(Boolean);
   const without = runs.filter((run) => !data.runs[run].curve).map((run) => data.runs[run].name);
@@ -91,14 +100,12 @@ function settingsSection(runs) {
   const names = [...new Set(data.runs.flatMap((run) => Object.keys(run.settings)))];
   const differs = (name) => new Set(data.runs.map((run) => run.settings[name])).size > 1;
   const shared = names.filter((name) => !differs(name)), own = names.filter(differs);
-  const table = (chosen, columns) => el("div", { class: "wide" }, el("table", { class: "settings" },
-    el("thead", {}, el("tr", {}, el("th", { scope: "col" }, ""), columns.map((run) => el("th", { scope: "col" }, columns.length > 1 ? data.runs[run].name : "value")))),
-    el("tbody", {}, chosen.map((name) => el("tr", {}, el("th", { scope: "row" }, name.replaceAll("_", " ")),
-      columns.map((run) => el("td", {}, data.runs[run].settings[name] || "\u2013")))))));
+  const settings = (chosen, columns) => table(columns.length > 1 ? "settings blocks" : "settings", ["setting", ...columns.map((run) => (columns.length > 1 ? data.runs[run].name : "value"))],
+    chosen.map((name) => ({ class: "", cells: [name.replaceAll("_", " "), ...columns.map((run) => data.runs[run].settings[name] || "\u2013")] })));
   const methods = el("p", { class: "about" }, data.runs.map((run) => `${run.name}: method ${run.method}${run.source ? ` (${run.source})` : ""}`).join(". "), ".");
-  if (runs.length === 1) return section("Settings", null, methods, el("details", {}, el("summary", {}, plural(names.length, "setting")), table(names, runs)));
-  return section("Settings", null, methods, own.length ? table(own, runs) : note("All settings are the same."),
-    el("details", {}, el("summary", {}, `${plural(shared.length, "setting")} that are the same`), table(shared, runs.slice(0, 1))));
+  if (runs.length === 1) return section("Settings", null, methods, el("details", {}, el("summary", {}, plural(names.length, "setting")), settings(names, runs)));
+  return section("Settings", null, methods, own.length ? settings(own, runs) : note("All settings are the same."),
+    shared.length ? el("details", {}, el("summary", {}, `${plural(shared.length, "setting that is", "settings that are")} the same`), settings(shared, runs.slice(0, 1))) : null);
 }
 
 function commandsSection() {

@@ -9,7 +9,11 @@ function showPopover(owner, content) {
   owner.setAttribute("aria-describedby", "popover");
   replaceContent(popover, content);
   popover.hidden = false;
-  const edge = 8, chip = owner.getBoundingClientRect(), box = popover.getBoundingClientRect();
+  placePopover();
+}
+
+function placePopover() {
+  const edge = 8, chip = popoverOwner.getBoundingClientRect(), box = popover.getBoundingClientRect();
   const left = Math.max(edge, Math.min(chip.left, innerWidth - box.width - edge));
   const below = chip.bottom + 6, above = chip.top - box.height - 6;
   popover.style.left = `${left}px`;
@@ -35,4 +39,11 @@ function withPopover(owner, makeContent) {
 
 popover.addEventListener("mouseleave", () => { if (popoverOwner !== document.activeElement) hidePopover(); });
 addEventListener("keydown", (event) => { if (event.key === "Escape") hidePopover(); });
-addEventListener("scroll", hidePopover, { capture: true, passive: true });
+
+// It goes with its chip: one that the tab key reaches is often scrolled to only then.
+addEventListener("scroll", () => {
+  if (!popoverOwner) return;
+  const chip = popoverOwner.getBoundingClientRect(), bar = document.querySelector(".top").offsetHeight;
+  if (chip.bottom < bar || chip.top > innerHeight) hidePopover();
+  else placePopover();
+}, { capture: true, passive: true });
