@@ -36,7 +36,7 @@ html_css_files = ["wide.css"]
 html_show_sourcelink = False
 
 nitpicky = True
-# Types in signatures are links where the reference has them; others, and other libraries', have no page here.
+# Types in signatures are links where the reference has them; others, and those of other libraries, have no page here.
 nitpick_ignore_regex = [(r"py:(class|exc|data|obj|func|meth|attr)", r".+")]
 
 

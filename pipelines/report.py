@@ -1,7 +1,9 @@
 """mixlm report: one page of runs to look at."""
 
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -11,6 +13,10 @@ from pipelines.shared.help import DATA, OUTPUT, group
 from pipelines.shared.options import batch_options, check_option, positive
 from pipelines.shared.progress import progress_bar
 from pipelines.shared.terminal import echo
+
+
+if TYPE_CHECKING:
+    from mixlm.run import Run
 
 
 @command("report")
@@ -59,13 +65,12 @@ def main(
     from mixlm.report.page import page_of
     from mixlm.report.report import Report, names_of
     from mixlm.run import load_run
-    from pipelines.reports.commands import commands_of
     from vqvae.atomic_files import whole_file
 
     opened, tell = [load_run(run) for run in runs], partial(echo, err=True)
     answering = Answering(out, data, split, limit, check, batch_size, progress_bar, tell)
     given = read_evaluations(evaluations, opened)
-    report = Report(data, commands_of(opened), tell)
+    report = Report(data, _commands_of(opened), tell)
     with whole_file(out) as file:
         for name, run in zip(names_of(opened), opened, strict=True):
             engine = Engine(run, device=pick_device(device))
@@ -75,3 +80,19 @@ def main(
         file.write(page_of(report.content()))
     answering.forget()
     echo(f"wrote {out}: open it in a browser")
+
+
+def _commands_of(runs: "Sequence[Run]") -> list[str]:
+    """Return the commands that encoded the data of runs, where these are here, and that trained them; each once."""
+    from mixlm.encoding.manifest import is_encoded
+    from pipelines import encode, train
+    from pipelines.reports.commands import typed
+
+    lines = []
+    for run in runs:
+        data = run.arguments.get("data")
+        if data and is_encoded(data):
+            lines.append(typed("mixlm-encode", encode.main, encode.told(Path(data))))
+        if run.arguments:
+            lines.append(typed("mixlm-train", train.main, train.told(run.path)))
+    return list(dict.fromkeys(lines))

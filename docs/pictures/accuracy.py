@@ -3,13 +3,13 @@
 python docs/pictures/accuracy.py [FOLDER]
 """
 
-import json
 import sys
 from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from mixlm.evaluation.statistics import wilson_interval
+from mixlm.comparison.results import read_results
+from mixlm.comparison.summary import Point, summarize_results
 
 
 HERE = Path(__file__).parent
@@ -26,13 +26,10 @@ LINES = (
 COLOURS = {"assorted": "C2", "text chain of thought (CoT)": "C0"}
 
 
-def points(file: str, label: str, mode: str) -> tuple[float, float, float, float]:
-    """Return tokens of an answer, accuracy, and the bounds of its interval, over all seeds of a label, in percent."""
-    lines = map(json.loads, (RESULTS / f"{file}.jsonl").read_text(encoding="utf-8").splitlines())
-    modes = [line["modes"][mode] for line in lines if line["label"] == label]
-    tokens = sum(figures["tokens"]["total"] for figures in modes) / len(modes)
-    right = "".join(figures["right"] for figures in modes)  # a digit for each question
-    return tokens, *(100 * share for share in wilson_interval(right.count("1"), len(right)))
+def point(file: str, label: str, mode: str) -> Point:
+    """Return a label decoded in a mode, over all its seeds in a file."""
+    results = [result for result in read_results(RESULTS / f"{file}.jsonl") if result["label"] == label]
+    return summarize_results(results)[0].points[mode]
 
 
 def draw(folder: Path) -> Path:
@@ -40,7 +37,8 @@ def draw(folder: Path) -> Path:
     figure = Figure(figsize=(8, 3.6), layout="constrained")
     axes = figure.subplots()
     for file, label, mode, name, offset in LINES:
-        tokens, accuracy, low, high = points(file, label, mode)
+        found = point(file, label, mode)
+        tokens, (accuracy, low, high) = found.tokens, (100 * share for share in found.accuracy)
         colour = COLOURS.get(name, "0.45")
         bars = [[max(accuracy - low, 0)], [max(high - accuracy, 0)]]
         axes.errorbar(tokens, accuracy, yerr=bars, fmt="o", color=colour, markersize=8, capsize=3)

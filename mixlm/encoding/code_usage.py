@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -101,19 +102,44 @@ def _unique(pairs: np.ndarray, counts: np.ndarray) -> tuple[np.ndarray, np.ndarr
 
 
 def read_usage(path: Path) -> dict[int, tuple[tuple[str, float], ...]]:
-    """Read which chunks every code stood for: code to (text, share), most frequent first.
+    """Read which chunks every code stood for: code to (text, share), most frequent first; without a file none.
+
+    Raises:
+        InputError: If the file is there and damaged.
+    """
+    content = _content(path)
+    with _told_if_damaged(path):
+        totals = content["totals"]
+        return {
+            int(code): tuple((text, count / totals[code]) for text, count in chunks)
+            for code, chunks in content["chunks"].items()
+        }
+
+
+def read_totals(path: Path) -> dict[int, int] | None:
+    """Read how often every code was used; None if there is no file.
 
     Raises:
         InputError: If the file is there and damaged.
     """
     if not path.is_file():
-        return {}
+        return None
+    content = _content(path)
+    with _told_if_damaged(path):
+        return {int(code): int(total) for code, total in content["totals"].items()}
+
+
+def _content(path: Path) -> dict[str, Any]:
+    """Return what the file holds; without a file, of no code anything."""
+    if not path.is_file():
+        return {"totals": {}, "chunks": {}}
+    with _told_if_damaged(path):
+        return read_json(path.read_text(encoding="utf-8"))
+
+
+@contextmanager
+def _told_if_damaged(path: Path) -> Iterator[None]:
     try:
-        usage = read_json(path.read_text(encoding="utf-8"))
-        totals = usage["totals"]
-        return {
-            int(code): tuple((text, count / totals[code]) for text, count in chunks)
-            for code, chunks in usage["chunks"].items()
-        }
+        yield
     except (ValueError, KeyError, TypeError, AttributeError, ZeroDivisionError):
         raise InputError(f"{path}: damaged; encode the data again, or remove the file to go without it") from None

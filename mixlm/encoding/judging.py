@@ -35,17 +35,22 @@ def carried_by(codes: Mapping[str, float]) -> float:
     return sum(codes[f"{kind}_without"] - codes[f"{kind}_with"] for kind in ("next", "solution"))
 
 
-def advice_on(manifest: Mapping[str, Any]) -> list[str]:
-    """Return what to change about the codes of an encoded dataset that was probed, a line for each poor figure."""
+def advice_on(manifest: Mapping[str, Any]) -> dict[str, str]:
+    """Return what to change about the codes of an encoded dataset that was probed: a line for each poor figure.
+
+    Returns:
+        ``carried``, where codes carry next to nothing for the rest; ``foretold``, where they are hard to foretell.
+    """
     codes = manifest["codebook"]
     papers = [name for name, value in PAPERS_CODES.items() if manifest[name] == value]
     other = [f"--{name} {getattr(VQVAEModelOptions, name)}" for name in papers]
-    lines = []
+    advice = {}
     if carried_by(codes) < LITTLE_CARRIED:
-        lines.append(f"what follows hardly depends on codes; try {', '.join([*other, 'more --steps'])}")
+        advice["carried"] = f"what follows hardly depends on codes; try {', '.join([*other, 'more --steps'])}"
     if codes["prior_top1"] < POORLY_FORETOLD:
-        lines.append(f"hard to foretell is hard to write; try {', '.join([*other, 'fewer codes', 'more --steps'])}")
-    return lines
+        tries = ", ".join([*other, "fewer codes", "more --steps"])
+        advice["foretold"] = f"hard to foretell is hard to write; try {tries}"
+    return advice
 
 
 def judge(manifest: Mapping[str, Any]) -> list[Judged]:
@@ -71,9 +76,7 @@ def judge(manifest: Mapping[str, Any]) -> list[Judged]:
 
 def _probed(manifest: Mapping[str, Any]) -> list[Judged]:
     """Return what the probe tells, which has bounds between good and poor."""
-    codes, advice = manifest["codebook"], {}
-    for line in advice_on(manifest):
-        advice["foretold" if line.startswith("hard to foretell") else "carried"] = line
+    codes, advice = manifest["codebook"], advice_on(manifest)
     carried, foretold = carried_by(codes), codes["prior_top1"]
     return [
         Judged(

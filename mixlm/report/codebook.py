@@ -1,8 +1,7 @@
 """What is known of every code of a run: how often, where, for which texts, and how well the model writes it."""
 
-import json
 from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ import torch
 from mixlm.analysis.places import as_latents, guess_tokens
 from mixlm.data.tables import Row
 from mixlm.encoding import USAGE
-from mixlm.encoding.code_usage import read_usage
+from mixlm.encoding.code_usage import read_totals
 from mixlm.encoding.dataset import open_vqvae
 from mixlm.evaluation.statistics import wilson_interval
 from mixlm.generation.engine import Engine
@@ -62,7 +61,7 @@ class Codebook:
         """
         run = self.engine.run
         meaning = run.method.codes_mean_chunks and reader is not None
-        trained_on = self._usage() if meaning else None
+        trained_on = self._usage(reader) if meaning else None
         self._places()
         self._guesses()
         if meaning:
@@ -73,16 +72,14 @@ class Codebook:
         told = {"size": len(self.codes), "trained_on": trained_on, "meaning": meaning}
         return told | {"rows": len(self.rows), "occurrences": occurrences, "codes": [*self.codes.values()]}
 
-    def _usage(self) -> int | None:
+    def _usage(self, reader: Reader) -> int | None:
         """Note how often each code stands in the training traces, and for which texts; return how many they have."""
-        path = self.vqvae_path / USAGE
-        texts = read_usage(path)
-        if not path.is_file():
+        totals = read_totals(self.vqvae_path / USAGE)
+        if totals is None:
             return None
-        totals: Mapping[str, int] = json.loads(path.read_text(encoding="utf-8"))["totals"]
         for code, entry in self.codes.items():
-            entry["count"] = totals.get(str(code), 0)
-            entry["texts"] = [(text, round(share, 4)) for text, share in texts.get(code, ())]
+            entry["count"] = totals.get(code, 0)
+            entry["texts"] = [(text, round(share, 4)) for text, share in reader.usage.get(code, ())]
         return sum(totals.values())
 
     def _places(self) -> None:

@@ -1,31 +1,10 @@
-"""The commands that made runs, as a user types them."""
+"""A command as a user types it."""
 
 import shlex
-from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import Any
 
 import click
-
-from mixlm.encoding.manifest import is_encoded
-
-
-if TYPE_CHECKING:
-    from mixlm.run import Run
-
-
-def commands_of(runs: "Sequence[Run]") -> list[str]:
-    """Return the commands that encoded the data of runs, where these are here, and that trained them; each once."""
-    from pipelines import encode, train
-
-    lines = []
-    for run in runs:
-        data = run.arguments.get("data")
-        if data and is_encoded(data):
-            lines.append(typed("mixlm-encode", encode.main, encode.told(Path(data))))
-        if run.arguments:
-            lines.append(typed("mixlm-train", train.main, train.told(run.path)))
-    return list(dict.fromkeys(lines))
 
 
 def typed(name: str, command: click.Command, values: Mapping[str, Any]) -> str:

@@ -108,7 +108,7 @@ def _probe_lines(manifest: dict[str, Any]) -> Iterator[str]:
         f"{codes['prior_blind']:.2f} by its frequency; the likeliest is right for {codes['prior_top1']:.1%}: what a "
         f"small model learned in {codes['probe_steps']} steps, and a language model's latents should reach"
     )
-    yield from (f"          {line}" for line in advice_on(manifest))
+    yield from (f"          {line}" for line in advice_on(manifest).values())
 
 
 def _losses(codes: dict[str, Any]) -> str:
