@@ -23,7 +23,8 @@ const plural = (number, one, many = `${one}s`) => `${countOf(number)} ${number =
 
 // A share that would round to 0 or 100 % and is neither is written so that it is seen.
 function shareText(share) {
-  if (share > 0 && share < 0.01) return "<\u20091\u2009%";
+  if (share > 0 && share < 0.001) return "<\u20090.1\u2009%";
+  if (share > 0 && share < 0.01) return percentOf(share, 1);
   if (share < 1 && share > 0.99) return `${(Math.floor(1000 * share) / 10).toFixed(1)}\u2009%`;
   return percentOf(share);
 }

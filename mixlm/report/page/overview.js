@@ -110,5 +110,8 @@ function settingsSection(runs) {
 
 function commandsSection() {
   if (!data.commands.length) return section("Commands", null, note("The runs do not tell how they were made."));
-  return section("Commands", "What made these runs, in order.", el("pre", { class: "commands", tabindex: "0" }, data.commands.map((line) => `${line}\n`)));
+  return section("Commands", "What made these runs, in order.", el("pre", { class: "commands" }, data.commands.map((line) => el("code", {}, wordsOf(line)))));
 }
+
+// A line breaks between words: a browser would break it after the dashes of an option too.
+const wordsOf = (line) => line.split(/( )/).map((word) => (/[^\n ]-|^-/.test(word) ? el("span", { class: "word" }, word) : word));

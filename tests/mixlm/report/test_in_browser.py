@@ -306,6 +306,8 @@ def test_markup_in_what_others_wrote_is_shown_and_never_run(page, tmp_path):
 def test_on_a_phone_nothing_is_wider_than_the_screen(page, tmp_path):
     content, file = report_content(), tmp_path / "report.html"
     content["runs"] += [{**content["runs"][1], "name": f"a-run-with-a-long-name-{number}"} for number in range(3)]
+    for run in content["runs"]:
+        run["settings"] |= {"version: vector-quantize-pytorch": "1.32.0+a.long.version"}
     file.write_text(page_of(content), encoding="utf-8")
     page.size(360, 740)
     for address in ADDRESSES:
