@@ -8,8 +8,9 @@ import click
 
 from mixlm.data.samples import CheckName
 from mixlm.errors import InputError
-from pipelines.shared.command import command
+from pipelines.shared.command import Results, command
 from pipelines.shared.help import METHOD, OUTPUT, group
+from pipelines.shared.loading import loading
 from pipelines.shared.options import (
     answerer_of,
     batch_options,
@@ -18,7 +19,7 @@ from pipelines.shared.options import (
     kind_option,
     rows_options,
 )
-from pipelines.shared.terminal import echo
+from pipelines.shared.terminal import echo, notice
 
 
 _FIRST = ("only", "interventions", "split", "limit", "check", "batch_size", "device", "engine", "out")
@@ -63,7 +64,7 @@ def main(
     check: CheckName | None,
     device: str,
     **settings: Any,
-) -> None:
+) -> Results:
     """Analyse the run in the folder RUN on DATA, an encoded dataset or a file of samples.
 
     Interventions change latents at inference; steer gives a question those of another one, and tells whose answer
@@ -86,20 +87,24 @@ def main(
     names = None if only is None else read_names(only)
     kinds = None if interventions is None else parse_interventions(interventions)
     _require_writable(out)
-    engine, others = Engine.load(run, device), [load_run(other) for other in also]
+    engine, others = Engine.load(run, device, loading), [load_run(other) for other in also]
     for other in others:
         check_comparable(engine.run, other)
     rows = open_rows(data, engine, split, limit)
     if check is None:
         check, why = own_check(data, engine.run, split, limit)
-        echo(f"answers are compared by --check {check}, {why}", err=True)
+        notice(f"answers are compared by --check {check}, {why}")
     answerer = answerer_of(engine, settings)
     options = with_length(GenerationOptions(**settings), rows)
-    case = Case(answerer, rows, options, check, kinds, others, say=echo)
+    case = Case(answerer, rows, options, check, kinds, others, say=notice)
+    results = []
     for finding in analyze(case, names):
         print_finding(finding)
         table, picture = finding.write(out)
         echo(f"wrote {table} and {picture}")
+        told = {"name": finding.name, "title": finding.title, "rows": finding.rows}
+        results.append({**told, "table": table, "picture": picture})
+    return {"findings": results}
 
 
 def _require_writable(out: Path) -> None:

@@ -6,7 +6,7 @@ from typing import NamedTuple, TypeVar
 
 import click
 
-from pipelines.shared.command import Failure, command
+from pipelines.shared.command import Failure, Results, command
 from pipelines.shared.terminal import echo
 
 
@@ -28,7 +28,7 @@ class Found(NamedTuple):
 @command("check")
 @click.argument("path", type=click.Path(path_type=Path))
 @click.option("--accept", "accepted", is_flag=True, help="Take all files as they are now, after a change on purpose.")
-def main(path: Path, accepted: bool) -> None:
+def main(path: Path, accepted: bool) -> Results:
     """Tell whether PATH is as it was written.
 
     PATH is a run or an encoded dataset, finished or not, answers in a file, or a folder of such, as mixlm compare
@@ -39,9 +39,9 @@ def main(path: Path, accepted: bool) -> None:
 
     if not path.exists():
         raise InputError(f"{path}: no such file or folder")
-    if accepted:
-        for line in accept(path):
-            echo(f"accepted: {line}")
+    taken = accept(path) if accepted else []
+    for line in taken:
+        echo(f"accepted: {line}")
     found = [*examine(path)]
     if not found:
         raise InputError(f"{path}: holds nothing of which can be told whether it is whole")
@@ -49,9 +49,12 @@ def main(path: Path, accepted: bool) -> None:
     for fault in faults:
         echo(fault)
     what = found[0].what if len(found) == 1 else _counted([one.what.partition(",")[0] for one in found])
+    results = {"path": path, "whole": not faults, "found": [one.what for one in found], "faults": faults}
+    results["accepted"] = taken
     if faults:
-        raise Failure(f"{path}: damaged ({what})")
+        raise Failure(f"{path}: damaged ({what})", results=results)
     echo(f"{path}: whole ({what})")
+    return results
 
 
 def _counted(kinds: list[str]) -> str:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from pipelines.shared.command import command
+from pipelines.shared.command import Failure, Results, command
 from pipelines.shared.options import SEED, engine_option, positive
 
 
@@ -29,7 +29,7 @@ def main(
     engine: str | None,
     against: str | None,
     runs: bool,
-) -> None:
+) -> Results:
     """Train and evaluate every method of GRID, a YAML file, with every seed.
 
     Writes results.jsonl, a line for each cell, then the table, the paired tests and a plot of accuracy over tokens. A
@@ -51,6 +51,7 @@ def main(
 
         interpreter(engine)
     failed = run_cells(plan, plan.cells(only, seeds), jobs) if runs else []
-    print_results(plan, against)
+    results = print_results(plan, against) | {"failed": [cell.name for cell in failed]}
     if failed:
-        raise click.exceptions.Exit(1)
+        raise Failure(f"failed: {', '.join(results['failed'])}", results=results)
+    return results

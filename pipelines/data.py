@@ -10,7 +10,7 @@ import click
 
 from mixlm.tasks import TASKS, Task, open_task
 from pipelines.sample import main as sample_traces
-from pipelines.shared.command import Group, command
+from pipelines.shared.command import Group, Results, command
 from pipelines.shared.docstrings import notes_of
 from pipelines.shared.options import SEED, Number, answer_pattern_option, positive
 from pipelines.shared.terminal import echo
@@ -39,7 +39,7 @@ def main() -> None:
 @click.option("--out", required=True, type=click.Path(dir_okay=False), help="JSONL file to write.")
 @answer_pattern_option
 @click.option("--skip-bad-rows", is_flag=True, help="Leave out malformed rows instead of stopping.")
-def convert_rows(source: str, out: str, answer_pattern: str | None, skip_bad_rows: bool) -> None:
+def convert_rows(source: str, out: str, answer_pattern: str | None, skip_bad_rows: bool) -> Results:
     """Write a file in the plain layout.
 
     SOURCE is a file or dataset of any accepted layout; the rows written have question, steps and answer.
@@ -53,7 +53,7 @@ def convert_rows(source: str, out: str, answer_pattern: str | None, skip_bad_row
         echo(f"answers: {told}")
     if done.skipped:
         echo(f"left out {done.skipped} malformed row{'s' * (done.skipped > 1)}")
-    _say(done.rows, out)
+    return {**_wrote(done.rows, out), "skipped": done.skipped, "rules": done.rules}
 
 
 @main.add_command
@@ -63,22 +63,24 @@ def convert_rows(source: str, out: str, answer_pattern: str | None, skip_bad_row
 @click.option("--valid", required=True, type=click.Path(dir_okay=False), help="JSONL file for the rows held out.")
 @click.option("--share", default=0.1, show_default=True, type=Number(0, 1), help="Questions to hold out.")
 @click.option("--seed", default=0, show_default=True, type=SEED, help="Seed of the draw.")
-def split_rows(source: str, train: str, valid: str, share: float, seed: int) -> None:
+def split_rows(source: str, train: str, valid: str, share: float, seed: int) -> Results:
     """Split a file in two.
 
     Rows of SOURCE with the same question go to the same file.
     """
     from mixlm.data.writing import split
 
-    for count, path in zip(split(source, train, valid, share, seed), (train, valid), strict=True):
-        _say(count, path)
+    kept, held_out = split(source, train, valid, share, seed)
+    return {"train": _wrote(kept, train), "valid": _wrote(held_out, valid)}
 
 
 main.add_command(sample_traces)
 
 
-def _say(count: int, path: str) -> None:
+def _wrote(count: int, path: str) -> dict[str, Any]:
+    """Tell how many rows were written where; returns it as results."""
     echo(f"wrote {count} rows to {path}")
+    return {"out": path, "rows": count}
 
 
 _OUT = click.Option(["--out"], required=True, type=click.Path(dir_okay=False), help="JSONL file to write.")
@@ -94,7 +96,9 @@ def task_command(name: str) -> click.Command:
     task = open_task(name)
     choices, load = getattr(task, "Options", None), getattr(task, "load", None)
 
-    def write(out: str, rows: int | None, split: str, seed: int = 0, official: bool = False, **options: Any) -> None:
+    def write(
+        out: str, rows: int | None, split: str, seed: int = 0, official: bool = False, **options: Any
+    ) -> Results:
         """Write rows."""
         from mixlm.data.writing import write_rows
 
@@ -106,7 +110,7 @@ def task_command(name: str) -> click.Command:
         drawn = load(split, **options) if loads else task.generate(rows, split, seed, choices(**options))
         if task.CHECK != "exact":
             drawn = ({**row, "check": task.CHECK} for row in drawn)
-        echo(f"wrote {write_rows(out, drawn, rows)} rows to {out}")
+        return _wrote(write_rows(out, drawn, rows), out)
 
     made = command(name, help=_help(task, choices, load), short_help=_first_line(task))(write)
     made.params = [*_shared(task, choices, load), *_own(choices, load), _OUT, *made.params]

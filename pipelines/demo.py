@@ -21,10 +21,10 @@ from pipelines.demo_plan import (
     plan_demo,
     read_recipe,
 )
-from pipelines.shared.command import command
-from pipelines.shared.jobs import Finished, Job, command_of, environment, run_jobs
+from pipelines.shared.command import Results, command
+from pipelines.shared.jobs import Finished, Job, command_of, environment, passed_on, run_jobs
 from pipelines.shared.options import SEED
-from pipelines.shared.terminal import echo
+from pipelines.shared.terminal import echo, manner, notice
 
 
 RECIPE = Path(__file__).parent / "recipes" / "demo.yaml"
@@ -40,7 +40,7 @@ MARK = "# The commands of `mixlm demo`, to read and to copy from; the demo ran s
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="YAML of all settings.  [default: the recipe that comes with mixlm]",
 )
-def main(out: Path, seed: int, recipe: Path) -> None:
+def main(out: Path, seed: int, recipe: Path) -> Results:
     """Run both stages on a generated task, in some minutes on two CPU cores.
 
     Trains a codebook for reasoning steps, then three small language models: on text alone, on the mix of latents and
@@ -58,8 +58,9 @@ def main(out: Path, seed: int, recipe: Path) -> None:
     print_comparison(figures, settings["rows"]["test"])
     seconds["answers"] = show_answers(plan, out)
     seconds["total"] = time.monotonic() - started
-    write_summary(out, {**figures, "seconds": seconds, "seed": seed, "rows": settings["rows"]})
-    echo(NEXT.format(script=out / SCRIPT, summary=out / SUMMARY, minutes=seconds["total"] / 60))
+    summary = write_summary(out, {**figures, "seconds": seconds, "seed": seed, "rows": settings["rows"]})
+    notice(NEXT.format(script=out / SCRIPT, summary=out / SUMMARY, minutes=seconds["total"] / 60))
+    return {"out": out, **summary}
 
 
 NEXT = """\
@@ -116,19 +117,20 @@ def run(plan: DemoPlan) -> dict[str, float]:
 
 def part(title: str, jobs: Sequence[Job]) -> dict[str, Finished]:
     """Show and run commands that do not wait for each other."""
-    echo(f"\n{title}", bold=True)
+    notice(f"\n{title}", bold=True)
     for job in jobs:
-        echo(f"$ {job.line()}")
+        notice(f"$ {job.line()}")
     return run_jobs(jobs)
 
 
 def show_answers(plan: DemoPlan, out: Path) -> float:
     """Let the mixed model answer a few questions on the terminal; returns the seconds that it took."""
-    echo("\nThe first test questions, with the latents of the answers read back.", bold=True)
-    echo(f"$ {plan.questions}\n$ {plan.answers.line()}")
+    notice("\nThe first test questions, with the latents of the answers read back.", bold=True)
+    notice(f"$ {plan.questions}\n$ {plan.answers.line()}")
     started = time.monotonic()
     with (out / "test.jsonl").open(encoding="utf-8") as rows:
         (out / QUESTIONS).write_text("".join(islice(rows, WORKED_ANSWERS)), encoding="utf-8")
-    if subprocess.run(command_of(plan.answers), env=environment()).returncode:
+    hidden = {"stdout": subprocess.DEVNULL} if manner().json else {}
+    if subprocess.run([*command_of(plan.answers), *passed_on()], env=environment(), **hidden).returncode:
         raise InputError(f"{plan.answers.line()}: failed")
     return time.monotonic() - started

@@ -8,7 +8,7 @@ from click.core import ParameterSource
 
 from mixlm.encoding.options import EncodingOptions
 from mixlm.errors import InputError
-from pipelines.shared.command import command, say
+from pipelines.shared.command import Results, command, say
 from pipelines.shared.help import DATA, MEMORY, METHOD, MODEL, OPTIMISER, OUTPUT, group
 from pipelines.shared.options import (
     Count,
@@ -140,7 +140,7 @@ def told(path: Path) -> dict[str, Any]:
     _option("shard_rows", "Rows of one output file.", type=positive),
 )
 @resume_option("OUT", told)
-def main(traces: str, model: str, out: str, **values: Any) -> None:
+def main(traces: str, model: str, out: str, **values: Any) -> Results:
     """Compress the reasoning traces of TRACES into codes.
 
     TRACES is a .jsonl, .json or .parquet file, a dataset folder or a Hub dataset id. An interrupted call (a kill,
@@ -163,8 +163,10 @@ def main(traces: str, model: str, out: str, **values: Any) -> None:
         manifest = encode_dataset(
             traces, model, out, options, lambda label: bars.enter_context(progress_bar(label)), say=say
         )
-    if manifest["complete"]:
-        print_encoding(manifest, out, model)
+    if not manifest["complete"]:  # other processes are still at work
+        return None
+    print_encoding(manifest, out, model)
+    return {"out": out, "counts": manifest["counts"], "codebook": manifest["codebook"]}
 
 
 def _refuse_shape() -> None:

@@ -1,7 +1,6 @@
 """mixlm evaluate: accuracy and length of a run's answers, with latents decoded freely or in given numbers."""
 
 from contextlib import nullcontext
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,8 +8,9 @@ import click
 
 from mixlm.data.samples import CheckName
 from mixlm.errors import InputError
-from pipelines.shared.command import command, say
+from pipelines.shared.command import Results, command, say
 from pipelines.shared.help import DECODE, MODEL, OUTPUT, group
+from pipelines.shared.loading import loading
 from pipelines.shared.options import (
     answer_pattern_option,
     answerer_of,
@@ -23,7 +23,7 @@ from pipelines.shared.options import (
 )
 from pipelines.shared.progress import progress_bar
 from pipelines.shared.resume import given_values, resume_option
-from pipelines.shared.terminal import echo
+from pipelines.shared.terminal import echo, notice
 
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ def main(
     base: bool,
     out: Path | None,
     **settings: Any,
-) -> None:
+) -> Results:
     """Measure the run in the folder RUN on DATA, an encoded dataset or a file of samples.
 
     Each mode of --latents is a row of the table; with exact:0%,25%,50%,100% they are a curve of accuracy over length.
@@ -112,7 +112,7 @@ def main(
     engine = _opened(run, template_of(settings), base, device)
     modes = read_modes([latents], engine.run)
     processes = Processes.current()
-    tell = partial(echo, err=True) if processes.first else lambda line: None
+    tell = notice if processes.first else lambda line: None
     rows = open_rows(data, engine, split, limit, answer_pattern, tell)
     if check is None:
         check, why = own_check(data, engine.run, split, limit, answer_pattern)
@@ -122,10 +122,11 @@ def main(
     options = GenerationOptions(**settings)
     if out is None:
         with progress_bar("evaluating") as advance:
-            print_evaluation(evaluate(answerer, rows, options, modes, check, advance))
-        return
+            figures = evaluate(answerer, rows, options, modes, check, advance)
+        print_evaluation(figures)
+        return {name: value for name, value in figures.items() if name != "records"}
     evaluation = Evaluation(answerer, rows, options, modes, check, processes)
-    _write(evaluation, out, {"run": run, "data": data, "split": split})
+    return _write(evaluation, out, {"run": run, "data": data, "split": split})
 
 
 def _opened(run: str, template: "Template", base: bool, device: str) -> "Engine":
@@ -135,11 +136,11 @@ def _opened(run: str, template: "Template", base: bool, device: str) -> "Engine"
 
     if not base and template != Template():
         raise InputError(f"{run}: a run has the template that it was trained with; leave yours out, or add --base")
-    return Engine.base(run, template, device) if base else Engine.load(run, device)
+    return Engine.base(run, template, device, loading) if base else Engine.load(run, device, loading)
 
 
-def _write(evaluation: "Evaluation", out: Path, about: dict[str, Any]) -> None:
-    """Write figures and answers, or go on with them.
+def _write(evaluation: "Evaluation", out: Path, about: dict[str, Any]) -> Results:
+    """Write figures and answers, or go on with them; returns the figures, if this process has written them.
 
     Args:
         evaluation: What is measured.
@@ -149,30 +150,37 @@ def _write(evaluation: "Evaluation", out: Path, about: dict[str, Any]) -> None:
     from mixlm.generation.kept.finished import Finished, is_finished
     from mixlm.generation.kept.keeping import Keeping, telling
     from mixlm.generation.kept.lines import KeptLines, require_place
-    from pipelines.reports.evaluation import print_evaluation, read_figures, write_figures
+    from pipelines.reports.evaluation import read_figures, write_figures
     from vqvae.stopping import stop_when_asked
 
     evaluation.look()
     answers, processes = out.with_suffix(".jsonl"), evaluation.processes
     identity = evaluation.identity(data=about["data"], split=about["split"])  # of the run it has the content, no path
     header = {"identity": identity, "arguments": given_values(evaluation.answerer)}
-    notes, tell = evaluation.batches, partial(echo, err=True)
-    kept = KeptLines(answers, header, evaluation.count, notes, processes, tell)
+    notes = evaluation.batches
+    kept = KeptLines(answers, header, evaluation.count, notes, processes, notice)
     if is_finished(answers, identity):
         kept.clear()
-        if processes.first:
-            print_evaluation(read_figures(out))
         say(f"{out}: already evaluated, {evaluation.count} answers in {answers}; nothing to do")
-        return
+        return _shown(read_figures(out), out) if processes.first else None
     require_place(out)
     with stop_when_asked() as stop, kept:
         with progress_bar("evaluating") if processes.first else nullcontext() as advance, telling(kept):
             evaluation.run(Keeping(kept, evaluation.total, advance, stop))
             if not kept.complete():  # others are still at work, and the last one writes
-                return
+                return None
             figures = about | evaluation.figures(kept)
         out.unlink(missing_ok=True)  # it says of the answers that it is theirs
         write_figures(out, figures, Finished(identity, evaluation.count, kept.join(), header["arguments"]))
         kept.discard()
-    print_evaluation(figures)
+    results = _shown(figures, out)
     echo(f"wrote {out} and {answers}")
+    return results
+
+
+def _shown(figures: dict[str, Any], out: Path) -> dict[str, Any]:
+    """Print figures; returns them as results, with the place where they are."""
+    from pipelines.reports.evaluation import print_evaluation
+
+    print_evaluation(figures)
+    return {"out": out} | {name: value for name, value in figures.items() if name != "finished"}

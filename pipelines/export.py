@@ -1,10 +1,12 @@
 """mixlm export: a run in the form that another program takes."""
 
+from dataclasses import asdict
+
 import click
 
-from pipelines.shared.command import Group, command
+from pipelines.shared.command import Group, Results, command
 from pipelines.shared.options import rows_options
-from pipelines.shared.terminal import echo
+from pipelines.shared.terminal import echo, notice
 
 
 @click.group("export", cls=Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
@@ -21,7 +23,7 @@ def main() -> None:
 @rows_options
 def lm_eval(
     run: str, data: str, out: str, name: str | None, split: str | None, limit: int | None, max_new_tokens: int | None
-) -> None:
+) -> Results:
     """Write the questions of DATA as a task of lm-evaluation-harness for the run in the folder RUN.
 
     The command printed runs the harness; its exact_match is the accuracy of mixlm evaluate with the limit that is
@@ -37,5 +39,6 @@ def lm_eval(
     task = export_lm_eval(engine, rows, out, name or task_name(run, data), max_new_tokens)
     echo(f"wrote {task.config} and {task.questions}: {task.rows} rows, --max-new-tokens {task.max_new_tokens}")
     for note in prompt_notes([row["prompt_ids"] for row in rows], engine):
-        echo(note)
+        notice(note)
     echo(task.command)
+    return asdict(task)

@@ -2,19 +2,19 @@
 
 import os
 from contextlib import nullcontext
-from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from pipelines.shared.command import command, say
+from pipelines.shared.command import Results, command, say
 from pipelines.shared.help import DATA, DECODE, OUTPUT, group
+from pipelines.shared.loading import loading
 from pipelines.shared.options import answerer_of, decoding_options, endpoint_options, positive
 from pipelines.shared.progress import progress_bar
 from pipelines.shared.resume import given_values, resume_option
-from pipelines.shared.terminal import echo
+from pipelines.shared.terminal import echo, notice
 
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ def main(
     explain: bool,
     print_prompt: bool,
     **settings: Any,
-) -> None:
+) -> Results:
     """Answer QUESTION, or every question of a file, with the model in the folder RUN.
 
     Answers are kept beside --output as they come: an interrupted call (a kill, Ctrl-C, a server that is gone) goes on
@@ -82,16 +82,17 @@ def main(
     from mixlm.generation.options import GenerationOptions
     from mixlm.generation.questions import Questions, answer_questions, prompt_notes, single_question
     from mixlm.processes import Processes
-    from pipelines.reports.answers import print_answers, print_prompt_ids
+    from pipelines.reports.answers import print_answers, print_prompts, prompt_of
 
-    engine = Engine.load(run, device)
+    engine = Engine.load(run, device, loading)
     windows = Questions(source, engine) if source else [[single_question(question, engine)]]
     if print_prompt:
         questions = [*chain.from_iterable(windows)]
-        print_prompt_ids(questions, engine, settings["thoughts"])
+        prompts = [prompt_of(one, engine, settings["thoughts"]) for one in questions]
+        print_prompts(prompts)
         for note in prompt_notes([one.prompt_ids for one in questions], engine):
-            echo(note, err=True)
-        return
+            notice(note)
+        return {"prompts": prompts}
     answerer = answerer_of(engine, settings)
     options = GenerationOptions(latents=latents, **settings)
     reader = Reader(engine) if explain else None
@@ -99,33 +100,36 @@ def main(
     if processes.count > 1 and not (source and output):
         raise InputError("several processes answer a file together; give --input FILE and --output FILE")
     if output:
-        _write(AnswerFile(Path(output), windows, answerer, options, reader, processes))
-        return
+        return _write(AnswerFile(Path(output), windows, answerer, options, reader, processes))
     questions = [*chain.from_iterable(windows)]
     with progress_bar("answering") if source else nullcontext() as advance:
         answered = answer_questions(answerer, questions, options, reader, advance)
     print_answers(answered)
     require_answers([one.answer for one in answered], [one.question.name for one in answered])
+    return {"answers": [one.record(options.latents, engine.run.template) for one in answered]}
 
 
-def _write(file: "AnswerFile") -> None:
-    """Write answers to a file, or go on with it."""
+def _write(file: "AnswerFile") -> Results:
+    """Write answers to a file, or go on with it; returns where they are, if this process has written them."""
     from mixlm.generation.kept.keeping import Keeping, telling
     from mixlm.generation.kept.lines import KeptLines
     from vqvae.stopping import stop_when_asked
 
     file.check()
     first, header = file.processes.first, {"identity": file.identity, "arguments": given_values(file.answerer)}
-    kept = KeptLines(file.path, header, file.count, processes=file.processes, say=partial(echo, err=True))
+    kept = KeptLines(file.path, header, file.count, processes=file.processes, say=notice)
+    results = {"output": file.path, "count": file.count}
     if file.finished():
         kept.clear()
         say(f"{file.path}: already answered, {file.count} answers; nothing to do")
-        return
+        return results if first else None
     with stop_when_asked() as stop, kept, progress_bar("answering") if first else nullcontext() as advance:
         with telling(kept):
             file.answer(Keeping(kept, file.share, advance, stop))
-        if file.finish(kept):
-            echo(f"wrote {file.path}: {file.count} answers")
+        if not file.finish(kept):
+            return None
+        echo(f"wrote {file.path}: {file.count} answers")
+        return results
 
 
 def _check_usage(question: str | None, source: str | None, output: str | None) -> None:

@@ -1,18 +1,18 @@
 """mixlm report: one page of runs to look at."""
 
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from mixlm.data.samples import CheckName
-from pipelines.shared.command import command
+from pipelines.shared.command import Results, command
 from pipelines.shared.help import DATA, OUTPUT, group
+from pipelines.shared.loading import loading
 from pipelines.shared.options import batch_options, check_option, positive
 from pipelines.shared.progress import progress_bar
-from pipelines.shared.terminal import echo
+from pipelines.shared.terminal import echo, notice
 
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def main(
     device: str,
     batch_size: int,
     out: Path,
-) -> None:
+) -> Results:
     """Write a page about one run or several: one HTML file that opens in a browser and needs nothing else.
 
     Without --data it shows training, settings and what codes stand for. With it the runs answer the rows, freely and
@@ -67,19 +67,20 @@ def main(
     from mixlm.run import load_run
     from vqvae.atomic_files import whole_file
 
-    opened, tell = [load_run(run) for run in runs], partial(echo, err=True)
-    answering = Answering(out, data, split, limit, check, batch_size, progress_bar, tell)
+    opened = [load_run(run) for run in runs]
+    answering = Answering(out, data, split, limit, check, batch_size, progress_bar, notice)
     given = read_evaluations(evaluations, opened)
-    report = Report(data, _commands_of(opened), tell)
+    report = Report(data, _commands_of(opened), notice)
     with whole_file(out) as file:
         for name, run in zip(names_of(opened), opened, strict=True):
-            engine = Engine(run, device=pick_device(device))
+            engine = Engine(run, device=pick_device(device), loading=loading)
             rows = answering.rows(engine, all_of_them=bool(given))
             answers = given.get(run.path) or (answering.answers(engine, name, rows) if rows else (None, ()))
             report.add(engine, name, rows, *answers)
         file.write(page_of(report.content()))
     answering.forget()
     echo(f"wrote {out}: open it in a browser")
+    return {"out": out, "runs": names_of(opened)}
 
 
 def _commands_of(runs: "Sequence[Run]") -> list[str]:

@@ -1,19 +1,18 @@
 """mixlm data sample: traces of a served model for questions that have answers alone."""
 
 import os
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from mixlm.data.samples import CHECK_NAMES
-from pipelines.shared.command import command
+from pipelines.shared.command import Results, command
 from pipelines.shared.help import DATA, DECODE, OUTPUT, SERVER, group
 from pipelines.shared.options import SEED, Number, positive
 from pipelines.shared.progress import progress_bar
 from pipelines.shared.resume import given_values, resume_option
-from pipelines.shared.terminal import echo
+from pipelines.shared.terminal import echo, notice
 
 
 if TYPE_CHECKING:
@@ -94,7 +93,7 @@ def main(
     answer_pattern: str | None,
     concurrency: int,
     **settings: Any,
-) -> None:
+) -> Results:
     """Ask a served model for traces.
 
     Each of the QUESTIONS, rows with answers and with or without traces, is asked several times. Traces that end in
@@ -110,16 +109,16 @@ def main(
     problems = Problems(questions, limit, skip_bad_rows)
     file = TraceFile(Path(out), problems, _asking(problems, check, settings), answer_pattern)
     _refuse_same(questions, file)
-    server = ModelServer(endpoint, concurrency, 5, partial(echo, err=True))
-    file.check(partial(echo, err=True))
+    server = ModelServer(endpoint, concurrency, 5, notice)
+    file.check(notice)
     if told := tell_rules(file.rules, len(file.digests)).partition(";")[0]:
-        echo(f"right answers: {told}", err=True)
+        notice(f"right answers: {told}")
     if problems.skipped:
         rows = "row that is malformed or has" if problems.skipped == 1 else "rows that are malformed or have"
         echo(f"left out {problems.skipped} {rows} no answer")
-    if _nothing_to_do(file, model):
-        return
-    _write(file, AnsweringModel(server, file.asking, model, concurrency))
+    if (traces := _sampled(file, model)) is not None:
+        return {"out": file.path, "traces": traces}
+    return _write(file, AnsweringModel(server, file.asking, model, concurrency))
 
 
 def _asking(problems: "Problems", check: str | None, settings: dict[str, Any]) -> "Asking":
@@ -134,7 +133,7 @@ def _asking(problems: "Problems", check: str | None, settings: dict[str, Any]) -
     texts = {name: text and text.replace("\\n", "\n") for name, text in texts.items()}
     if not check:
         check = check_of(problems)
-        echo(f"answers are compared by --check {check}, as {problems.source} means it", err=True)
+        notice(f"answers are compared by --check {check}, as {problems.source} means it")
     return Asking(check, completions=settings.pop("completions"), options=GenerationOptions(**settings), **texts)
 
 
@@ -145,26 +144,26 @@ def _refuse_same(questions: str, file: "TraceFile") -> None:
             raise click.UsageError(f"--out {file.path}: {path} is the file of questions; choose another name")
 
 
-def _nothing_to_do(file: "TraceFile", model: str | None) -> bool:
-    """Tell whether the traces are there already, whole, and say so."""
+def _sampled(file: "TraceFile", model: str | None) -> int | None:
+    """Return how many traces are there already, whole, and say so; None if they are not."""
     from mixlm.generation.kept.lines import KeptLines
 
     finished = file.finished(model)
     if finished is None:
-        return False
+        return None
     KeptLines(file.path, {"identity": finished.identity}, file.count).clear()
-    echo(f"{file.path}: already sampled, {finished.lines} traces; nothing to do")
-    return True
+    notice(f"{file.path}: already sampled, {finished.lines} traces; nothing to do")
+    return finished.lines
 
 
-def _write(file: "TraceFile", model: "AnsweringModel") -> None:
-    """Write traces to a file, or go on with it."""
+def _write(file: "TraceFile", model: "AnsweringModel") -> Results:
+    """Write traces to a file, or go on with it; returns what became of the answers."""
     from mixlm.generation.kept.keeping import Keeping, telling
     from mixlm.generation.kept.lines import KeptLines
     from vqvae.stopping import stop_when_asked
 
     header = {"identity": file.identity(model.name), "arguments": given_values(model.server)}
-    kept = KeptLines(file.path, header, file.count, say=partial(echo, err=True))
+    kept = KeptLines(file.path, header, file.count, say=notice)
     with stop_when_asked() as stop, kept:
         try:
             with telling(kept, "answers"), progress_bar("sampling") as advance:
@@ -174,6 +173,8 @@ def _write(file: "TraceFile", model: "AnsweringModel") -> None:
             if not kept.done:  # refusals alone are nothing to go on with
                 kept.discard()
     _tell(file, counts)
+    told = {"questions": counts.kept.total(), "answers": counts.fates, "questions_by_traces": counts.kept}
+    return {"out": file.path, "traces": counts.fates["kept"], **told}
 
 
 def _tell(file: "TraceFile", counts: "Counts") -> None:

@@ -3,12 +3,12 @@
 import shlex
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from mixlm.training.options import CHOICES, LEAST, TrainingOptions
-from pipelines.shared.command import command, say
+from pipelines.shared.command import Results, command, say
 from pipelines.shared.help import DATA, MEMORY, METHOD, MODEL, OPTIMISER, OUTPUT, group
 from pipelines.shared.options import (
     Count,
@@ -21,7 +21,11 @@ from pipelines.shared.options import (
 )
 from pipelines.shared.progress import progress_bar
 from pipelines.shared.resume import resume_option
+from pipelines.shared.terminal import echo, notice
 
+
+if TYPE_CHECKING:
+    from mixlm.run import Run
 
 _field = options_of(TrainingOptions)
 
@@ -133,7 +137,7 @@ def _typed(value: Any) -> str:
     _option("report_to", "Experiment tracker."),
 )
 @resume_option("RUN", told)
-def main(data: str, model: str, out: str, method: str, method_option: tuple[str, ...], **values: Any) -> None:
+def main(data: str, model: str, out: str, method: str, method_option: tuple[str, ...], **values: Any) -> Results:
     """Fine-tune a language model on DATA by a method of reasoning.
 
     DATA is the folder that mixlm-encode wrote, or, for methods that need no codes (`mixlm methods`), a file of traces.
@@ -144,15 +148,29 @@ def main(data: str, model: str, out: str, method: str, method_option: tuple[str,
 
     template = template_of(values)
     options = TrainingOptions(method, parse_assignments(method_option), template, **values)  # before torch is imported
+    from mixlm.processes import Processes
     from mixlm.run import is_finished
     from mixlm.training.train import train
 
     there = is_finished(out)
     with progress_bar("training") as advance:
         run = train(data, model, out, options, advance, say)
+    if not Processes.current().first:
+        return None
     if not there:
-        say(f"wrote {run.path}")
-    say(_next(run.path, data, options.valid))
+        echo(f"wrote {run.path}")
+    notice(_next(run.path, data, options.valid))
+    return _results(run)
+
+
+def _results(run: "Run") -> dict[str, Any]:
+    """Return where a run is, how long it was trained, and each figure as it was logged last."""
+    from vqvae.training.curve import CURVE, read_curve
+
+    figures = {name: value for line in read_curve(run.path / CURVE) for name, value in line.items()}
+    figures.pop("step", None)
+    told = {"out": run.path, "method": run.method_name, "steps": run.step + 1, "seconds": figures.pop("seconds", None)}
+    return told | {"figures": figures}
 
 
 def _next(run: Path, data: str, valid: str | None) -> str:

@@ -24,9 +24,8 @@ from tests import warm_python
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
-PAGES = [
-    ROOT / "docs" / f"{name}.md" for name in ("TUTORIAL", "METHODS", "API", "ANALYSIS", "COMPARE", "TASKS", "SERVING")
-]
+NAMES = ("TUTORIAL", "METHODS", "API", "ANALYSIS", "COMPARE", "TASKS", "SERVING", "TERMINAL")
+PAGES = [ROOT / "docs" / f"{name}.md" for name in NAMES]
 BLOCK = re.compile(r"^```([^\n]*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 COMMAND = re.compile(r"^mixlm[ -]\w+", re.MULTILINE)
 SHELL = ["bash", "-euo", "pipefail", "-c"]

@@ -1,7 +1,7 @@
 """A run that is ready to answer: batched decoding in a mix of latents and text."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import cached_property
 from pathlib import Path
 from threading import RLock
@@ -32,6 +32,7 @@ from vqvae.model.layers import evaluating
 
 
 _SPREAD = 0x9E3779B97F4A7C15  # odd, so that no two of 2**32 places share a seed, and far from seeds that people choose
+Loading = Callable[[str], AbstractContextManager[None]]
 
 
 class Engine(Answerer):
@@ -45,6 +46,7 @@ class Engine(Answerer):
         model: Its causal LM, where it is loaded already.
         tokenizer: Its tokenizer, where it is loaded already.
         device: Where a model is loaded to.
+        loading: Called with what is loaded; what it returns is entered for as long as that takes.
     """
 
     def __init__(
@@ -53,8 +55,9 @@ class Engine(Answerer):
         model: PreTrainedModel | None = None,
         tokenizer: PreTrainedTokenizerBase | None = None,
         device: str = "cpu",
+        loading: Loading = nullcontext,
     ) -> None:
-        self.run, self.device = run, device
+        self.run, self.device, self._loading = run, device, loading
         self._alone = RLock()  # decoding changes the model's settings and the random numbers for a while
         if model is not None:
             self.model = model
@@ -62,27 +65,28 @@ class Engine(Answerer):
             self.tokenizer = tokenizer
 
     @classmethod
-    def load(cls, path: str | Path, device: str = "auto") -> "Engine":
+    def load(cls, path: str | Path, device: str = "auto", loading: Loading = nullcontext) -> "Engine":
         """Open the run in the folder ``path``.
 
         Raises:
             InputError: If there is no finished run, or no such device.
         """
-        return cls(load_run(path), device=pick_device(device))
+        return cls(load_run(path), device=pick_device(device), loading=loading)
 
     @classmethod
-    def base(cls, model: str, template: Template, device: str = "auto") -> "Engine":
+    def base(cls, model: str, template: Template, device: str = "auto", loading: Loading = nullcontext) -> "Engine":
         """Open a model that was not trained here, to be asked by ``template``.
 
         Raises:
             InputError: If there is no such model or device, or it is one from scratch.
         """
-        return cls(base_run(model, template), device=pick_device(device))
+        return cls(base_run(model, template), device=pick_device(device), loading=loading)
 
     @cached_property
     def model(self) -> PreTrainedModel:
         """The run's causal LM."""
-        return self.run.load_model().to(self.device)
+        with self._loading(str(self.run.path)):
+            return self.run.load_model().to(self.device)
 
     @cached_property
     def tokenizer(self) -> PreTrainedTokenizerBase:

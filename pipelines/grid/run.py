@@ -21,7 +21,7 @@ from pipelines.grid.commands import check_command
 from pipelines.grid.folder import ATTEMPTS, MODEL, RESULTS, claimed
 from pipelines.grid.plan import Cell, Part, Plan
 from pipelines.shared.jobs import Runner, shown
-from pipelines.shared.terminal import echo
+from pipelines.shared.terminal import echo, notice
 
 
 _ABSENT = "nothing"
@@ -48,7 +48,7 @@ def run_cells(plan: Plan, cells: Sequence[Cell], at_once: int) -> list[Cell]:
         work.runner.inherited = (lock,)
         work.check(waiting)
         _write_model(plan)
-        echo(f"{plan.grid.path}: {len(cells)} cells, {len(cells) - len(waiting)} done; results in {plan.out}")
+        notice(f"{plan.grid.path}: {len(cells)} cells, {len(cells) - len(waiting)} done; results in {plan.out}")
         with shown() as work.runner.show, ThreadPoolExecutor(at_once) as pool, _ended_like_ctrl_c():
             try:
                 failed = list(pool.map(work.run, waiting))
@@ -194,9 +194,9 @@ class _Work:
             self.data = self.data or about["data"]
             append_line(plan.out / RESULTS, result)
         mode, figures = next(iter(result["modes"].items()))
-        echo(f"{cell.name}: {figures['accuracy']:.1%} right, {figures['tokens']['total']:.1f} tokens ({mode})")
+        notice(f"{cell.name}: {figures['accuracy']:.1%} right, {figures['tokens']['total']:.1f} tokens ({mode})")
         for alert in result["alerts"]:
-            echo(f"{cell.name}: alert: {alert}")
+            notice(f"{cell.name}: alert: {alert}")
 
     def _latents_right(self, cell: Cell) -> float | None:
         """Return the last share of right latents of a training whose latents are the codes of stage 1."""

@@ -1,7 +1,8 @@
 """Answers on a terminal and in files."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from rich.table import Table
 
@@ -13,11 +14,16 @@ from pipelines.shared.console import PlainConsole
 from pipelines.shared.terminal import echo_json
 
 
-def print_prompt_ids(questions: Sequence[Question], answerer: Answerer, thoughts: int | None = None) -> None:
-    """Print what the model is given for each question, as JSON: the string with special tokens, and the ids."""
-    for question in questions:
-        ids = answerer.run.prompt(question.prompt_ids, thoughts)
-        echo_json({"prompt": readable_ids(ids, answerer.tokenizer), "prompt_ids": ids})
+def prompt_of(question: Question, answerer: Answerer, thoughts: int | None = None) -> dict[str, Any]:
+    """Return what the model is given for a question: the string with special tokens, and the ids."""
+    ids = answerer.run.prompt(question.prompt_ids, thoughts)
+    return {"prompt": readable_ids(ids, answerer.tokenizer), "prompt_ids": ids}
+
+
+def print_prompts(prompts: Sequence[Mapping[str, Any]]) -> None:
+    """Print prompts, a line of JSON each."""
+    for prompt in prompts:
+        echo_json(prompt)
 
 
 def print_answers(answered: Sequence[Answered]) -> None:

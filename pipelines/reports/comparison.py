@@ -3,6 +3,7 @@
 import csv
 from collections.abc import Container, Sequence
 from pathlib import Path
+from typing import Any
 
 from mixlm.comparison.plot import draw_pareto
 from mixlm.comparison.results import Result
@@ -21,8 +22,10 @@ from vqvae.atomic_files import whole_file
 _FEWEST = 0.001
 
 
-def print_results(plan: Plan, against: str | None = None) -> None:
+def print_results(plan: Plan, against: str | None = None) -> dict[str, Any]:
     """Print the table and the differences of what is finished, and write table, pairs and plot into the plan's folder.
+
+    Returns what is printed: the figures of each method by its label, the pairs of methods, what went wrong.
 
     Args:
         plan: The plan.
@@ -32,9 +35,10 @@ def print_results(plan: Plan, against: str | None = None) -> None:
     cells = sum(len(plan.grid.seeds_of(label)) for label in labels)
     results = finished_results(plan).values()
     known = [one for one in results if one["label"] in labels and one["seed"] in seeds]
+    told = {"out": plan.out, "cells": cells, "finished": len(known), "methods": {}, "pairs": [], "alerts": []}
     if not known:
         echo(f"{plan.out}: no cell is finished yet")
-        return
+        return told
     known.sort(key=lambda one: labels.index(one["label"]))
     summaries = summarize_results(known)
     pairs = compare_all(summaries)
@@ -53,6 +57,13 @@ def print_results(plan: Plan, against: str | None = None) -> None:
     pictures = draw_pareto(summaries, title, plan.out / "pareto")
     names = ["table.md", "table.tex", "pairs.csv", *(path.name for path in pictures)]
     echo(f"wrote {', '.join(names)} in {plan.out}")
+    return told | {"methods": {one.label: _figures(one) for one in summaries}, "pairs": pairs, "alerts": alerts}
+
+
+def _figures(summary: Summary) -> dict[str, Any]:
+    """Return the figures of a method, in each mode of decoding, without those of single rows."""
+    names = ("method", "seeds", "samples", "seconds", "stage1", "engines")
+    return {name: getattr(summary, name) for name in names} | {"modes": summary.points}
 
 
 def failures_of(plan: Plan, results: Container[tuple[str, int]]) -> list[str]:

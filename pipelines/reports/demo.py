@@ -46,11 +46,13 @@ def collect(out: Path) -> dict[str, Any]:
     return {**figures, "stage1": stage1}
 
 
-def write_summary(out: Path, summary: Mapping[str, Any]) -> None:
-    """Write ``summary.json``, with seconds to a tenth."""
+def write_summary(out: Path, summary: Mapping[str, Any]) -> dict[str, Any]:
+    """Write ``summary.json``, with seconds to a tenth, and return what it holds."""
     seconds = {name: round(value, 1) for name, value in summary["seconds"].items()}
+    content = {**summary, "seconds": seconds}
     with whole_file(out / SUMMARY) as file:
-        file.write(json.dumps({**summary, "seconds": seconds}, indent=2) + "\n")
+        file.write(json.dumps(content, indent=2) + "\n")
+    return content
 
 
 def _read(path: Path) -> dict[str, Any]:

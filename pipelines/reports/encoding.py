@@ -6,7 +6,7 @@ from typing import Any
 
 from mixlm.data.responses import FIGURE, tell_rules
 from mixlm.encoding.judging import advice_on, carried_by
-from pipelines.shared.terminal import echo
+from pipelines.shared.terminal import echo, notice
 
 
 def print_encoding(manifest: dict[str, Any], out: str, model: str) -> None:
@@ -44,7 +44,7 @@ def print_encoding(manifest: dict[str, Any], out: str, model: str) -> None:
     for line in _probe_lines(manifest) if "probe_steps" in codes else ():
         echo(line)
     echo(f"wrote     {out}")
-    echo(f"next      mixlm-train {shlex.quote(str(out))} --model {shlex.quote(model)} --out RUN --method assorted")
+    notice(f"next      mixlm-train {shlex.quote(str(out))} --model {shlex.quote(model)} --out RUN --method assorted")
 
 
 def _answer_lines(counts: Mapping[str, Mapping[str, int]]) -> Iterator[str]:

@@ -7,7 +7,7 @@ import signal
 import sys
 import threading
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from types import FrameType
 from typing import Any
@@ -19,16 +19,20 @@ from mixlm.data.values import is_text
 from mixlm.errors import InputError, is_out_of_memory
 from mixlm.processes import Processes
 from pipelines.shared.config_file import CONFIG, config_option
-from pipelines.shared.help import HelpCommand, help_all_option, renamed
-from pipelines.shared.terminal import echo, shown, shown_errors
+from pipelines.shared.help import OUTPUT, HelpCommand, group, help_all_option, renamed, several
+from pipelines.shared.loading import imports_told
+from pipelines.shared.progress import AS_JSON
+from pipelines.shared.terminal import Manner, echo_results, manner, notice, printed_in, shown, shown_errors
 from vqvae.stopping import Stopped
 
 
+Results = Mapping[str, Any] | None  # of a command; None: another process tells them
+_QUIET, _AS_JSON, _VERBOSE = "mixlm.quiet", "mixlm.json", "mixlm.verbose"  # where a command notes those options
 _LESS_MEMORY = ("micro_batch_size", "batch_size")  # the first that a command has
 INTERRUPTED = 130  # the exit status that a shell gives to Ctrl-C
 
 
-_QUIET = {
+_SILENT = {
     "DATASETS_VERBOSITY": "error",
     "HF_DATASETS_DISABLE_PROGRESS_BARS": "1",
     "HF_HUB_DISABLE_PROGRESS_BARS": "1",
@@ -42,9 +46,9 @@ _UNWRITTEN = ("inline_container.cc", "PytorchStreamWriter")  # in what torch say
 
 
 def say(line: str) -> None:
-    """Print a line; of several processes that run a command together only the first does."""
+    """Print a ``notice``; of several processes that run a command together only the first does."""
     if Processes.current().first:
-        echo(line)
+        notice(line)
 
 
 def _leave_the_others() -> None:
@@ -64,11 +68,17 @@ def _leave_the_others() -> None:
 
 
 class Failure(click.ClickException):
-    """An error that ends a command with one line on stderr."""
+    """An error that ends a command with one line on stderr.
 
-    def __init__(self, message: str, exit_code: int = 1) -> None:
+    Args:
+        message: The line.
+        exit_code: The exit status.
+        results: What the command has found out all the same.
+    """
+
+    def __init__(self, message: str, exit_code: int = 1, results: Results = None) -> None:
         super().__init__(shown(" ".join(message.split())))
-        self.exit_code = exit_code
+        self.exit_code, self.results = exit_code, results
 
 
 class Group(click.Group):
@@ -86,7 +96,10 @@ class Group(click.Group):
 
 
 class Command(HelpCommand):
-    """A command whose options can come from a YAML file and whose errors are one line."""
+    """A command whose options can come from a YAML file and whose errors are one line.
+
+    It returns its results, by names that stay; with ``--json`` they are printed, and what it prints of them is not.
+    """
 
     def make_context(self, *args: Any, **settings: Any) -> click.Context:
         """Parse the command line; what is wrong with it is ``shown``, also what the system says of the YAML file."""
@@ -108,6 +121,8 @@ class Command(HelpCommand):
             raise
         self._join_lists(ctx)
         self._require_text(ctx)
+        if ctx.meta.get(_QUIET) and ctx.meta.get(_VERBOSE):
+            raise click.UsageError("--quiet and --verbose contradict each other; leave one out", ctx)
         return rest
 
     def _require_text(self, ctx: click.Context) -> None:
@@ -130,17 +145,54 @@ class Command(HelpCommand):
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command, with libraries quiet and errors turned into one line."""
         own = [parameter.name for parameter in self.params]
-        with quiet_libraries(), shown_errors(), one_line_errors(own), _ended_in_one_line():
-            result = super().invoke(ctx)
+        told = printed_in(_manner_of(ctx))
+        with told, quiet_libraries(), shown_errors(), one_line_errors(own), _ended_in_one_line(), imports_told():
+            try:
+                results = super().invoke(ctx)
+            except Failure as failure:
+                _give(failure.results)
+                raise
+            _give(results)
             _leave_the_others()
-            return result
+            return results
+
+
+def _manner_of(ctx: click.Context) -> Manner:
+    """Return how a command is to print; one whose progress another process shows leaves notices to that."""
+    quiet, as_json, verbose = (ctx.meta.get(name, False) for name in (_QUIET, _AS_JSON, _VERBOSE))
+    return Manner(quiet or (AS_JSON in os.environ and not verbose), as_json, verbose)
+
+
+def _give(results: Results) -> None:
+    if results is not None and manner().json:
+        echo_results(results)
+
+
+def _output_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options that say how a command prints to it, in a group of help if it has groups."""
+
+    def note(name: str) -> Callable[..., None]:
+        """Return what notes an option of that name."""
+        return lambda ctx, parameter, given: ctx.meta.update({name: given})
+
+    flag = {"is_flag": True, "expose_value": False}
+    options = (
+        click.option("-q", "--quiet", callback=note(_QUIET), help="Print results, warnings and errors alone.", **flag),
+        click.option("--json", callback=note(_AS_JSON), help="Print results as one line of JSON.", **flag),
+        click.option(
+            "-v", "--verbose", callback=note(_VERBOSE), help="Show what libraries say, and what takes time.", **flag
+        ),
+    )
+    grouped = any(hasattr(param, "group") for param in getattr(function, "__click_params__", ()))
+    return (group(OUTPUT, *options) if grouped else several(*options))(function)
 
 
 def command(name: str, **settings: Any) -> Callable[[Callable[..., Any]], Command]:
     """Return a decorator that makes a function a command of this project.
 
-    The command takes ``--config FILE.yaml`` besides its own options, prints the user's mistakes (``InputError``) and
-    the system's refusals (``OSError``) as one line with exit status 1, and wrong usage with exit status 2.
+    The command takes ``--config FILE.yaml``, ``--quiet``, ``--json`` and ``--verbose`` besides its own options,
+    prints the user's mistakes (``InputError``) and the system's refusals (``OSError``) as one line with exit status 1,
+    and wrong usage with exit status 2.
 
     Args:
         name: Name of the command.
@@ -151,18 +203,22 @@ def command(name: str, **settings: Any) -> Callable[[Callable[..., Any]], Comman
     def decorate(function: Callable[..., Any]) -> Command:
         """Make the command."""
         settings.setdefault("context_settings", {"help_option_names": ["-h", "--help"], "max_content_width": 120})
-        return click.command(name, cls=Command, **settings)(help_all_option(config_option(function)))
+        return click.command(name, cls=Command, **settings)(help_all_option(config_option(_output_options(function))))
 
     return decorate
 
 
 @contextmanager
 def quiet_libraries() -> Iterator[None]:
-    """Keep log lines, bars and warnings of libraries off the terminal, unless the user's environment asks for them.
+    """Keep log lines, bars and warnings of libraries off the terminal, unless the user asks for them.
 
-    Works on libraries that are imported afterwards, which is why commands import them inside their functions.
+    He does by ``--verbose``, or by the environment. Works on libraries that are imported afterwards, which is why
+    commands import them inside their functions.
     """
-    for name, value in _QUIET.items():
+    if manner().verbose:
+        yield
+        return
+    for name, value in _SILENT.items():
         os.environ.setdefault(name, value)
     with warnings.catch_warnings():
         if not sys.warnoptions:

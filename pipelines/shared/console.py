@@ -6,6 +6,7 @@ from rich.console import Console
 from rich.text import Text
 
 from mixlm.shown import escaped
+from pipelines.shared.terminal import manner
 
 
 class PlainConsole(Console):
@@ -17,7 +18,8 @@ class PlainConsole(Console):
     """
 
     def __init__(self, least_width: int = 0, stderr: bool = False) -> None:
-        super().__init__(stderr=stderr, highlight=False, markup=False, emoji=False)
+        hidden = manner().json and not stderr  # results, which are printed otherwise
+        super().__init__(stderr=stderr, highlight=False, markup=False, emoji=False, quiet=hidden)
         self.width = max(self.width, least_width)
 
     def render_str(self, text: str, **settings: Any) -> Text:

@@ -13,9 +13,8 @@ from dataclasses import dataclass, field
 from typing import TextIO
 
 from mixlm.errors import InputError
-from mixlm.shown import escaped
-from pipelines.shared.progress import AS_JSON, PlainProgress, Reached, read_reached
-from pipelines.shared.terminal import echo
+from pipelines.shared.progress import AS_JSON, Bars, PlainProgress, Reached, read_reached
+from pipelines.shared.terminal import echo, manner
 
 
 _OWN_SCRIPTS = {"encode": "mixlm-encode", "train": "mixlm-train", "generate": "mixlm-generate"}
@@ -40,7 +39,6 @@ class Job:
 
 
 _LINES_OF_A_BUG = 30
-_MOST_BARS = 8  # with more commands than that, the bars of those that have ended make room
 _PAUSE = 20.0  # seconds between lines that tell how far a command is, where there are no bars
 Show = Callable[[str, Reached | str], None]  # the name of a job, and how far it is or a line that it wrote to stderr
 
@@ -87,6 +85,11 @@ def command_of(job: Job) -> list[str]:
     return [sys.executable, "-m", "pipelines", *job.arguments]
 
 
+def passed_on() -> list[str]:
+    """Return the options by which a command prints as much as the running one."""
+    return ["--quiet"] * manner().quiet + ["--verbose"] * manner().verbose
+
+
 @dataclass
 class Runner:
     """Runs commands, and can stop all that still run.
@@ -113,7 +116,8 @@ class Runner:
         with tempfile.TemporaryFile("w+", encoding="utf-8") as output:
             how = {"process_group": 0, "pass_fds": self.inherited}  # Ctrl-C is for us
             how["env"] = {**environment(), AS_JSON: "1"}
-            process = subprocess.Popen(command_of(job), stdout=output, stderr=subprocess.PIPE, text=True, **how)
+            command = [*command_of(job), *passed_on()]
+            process = subprocess.Popen(command, stdout=output, stderr=subprocess.PIPE, text=True, **how)
             self.processes.append(process)
             if self.stopped:  # another command failed while this one was being started
                 process.terminate()
@@ -161,11 +165,19 @@ def _failure(job: Job, tail: Sequence[str]) -> str:
 @contextmanager
 def shown() -> Iterator[Show]:
     """Yield what shows news of a job: bars and the lines above them on a terminal, else lines with the name before."""
-    if sys.stderr.isatty():
-        with _bars() as show:
-            yield show
-    else:
+    if manner().quiet or not sys.stderr.isatty():
         yield _lines()
+        return
+    with Bars.shown() as bars:
+
+        def show(name: str, news: Reached | str) -> None:
+            """Move the bar of a job, or print a line above the bars."""
+            if isinstance(news, str):
+                echo(f"  {name}: {news}", err=True)
+            else:
+                bars.move(name, news)
+
+        yield show
 
 
 def _lines() -> Show:
@@ -175,35 +187,8 @@ def _lines() -> Show:
         """Print a line, or now and then how far the job is."""
         if isinstance(news, str):
             echo(f"  {name}: {news}", err=True)
-        else:
+        elif not manner().quiet:
             title = f"  {name}: {news.title}"
             told.setdefault(title, PlainProgress(title, pause=_PAUSE)).advance(*news[1:])
 
     return show
-
-
-@contextmanager
-def _bars() -> Iterator[Show]:
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    from pipelines.shared.console import PlainConsole
-
-    text = TextColumn("  {task.description}", markup=False)
-    columns = (text, BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=PlainConsole(stderr=True)) as bars:
-        known: dict[str, int] = {}
-
-        def show(name: str, news: Reached | str) -> None:
-            """Move the bar of a job, or print a line above the bars."""
-            if isinstance(news, str):
-                bars.console.print(f"  {name}: {news}")
-                return
-            if name not in known:
-                ended = {task.id for task in bars.tasks if task.finished and len(known) >= _MOST_BARS}
-                for one in [one for one, bar in known.items() if bar in ended]:
-                    bars.remove_task(known.pop(one))
-                known[name] = bars.add_task(escaped(name), total=None)
-            description = escaped(f"{name}: {news.title}")
-            bars.update(known[name], description=description, completed=news.done, total=news.total)
-
-        yield show

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import fields
-from functools import partial, wraps
+from functools import wraps
 from typing import TYPE_CHECKING, Any, get_args
 
 import click
@@ -10,8 +10,8 @@ from click.core import ParameterSource
 
 from mixlm.data.samples import CHECK_NAMES
 from mixlm.generation.options import DECODING, Decoding, GenerationOptions
-from pipelines.shared.help import DATA, DECODE, MEMORY, SERVER, Option, group
-from pipelines.shared.terminal import echo
+from pipelines.shared.help import DATA, DECODE, MEMORY, SERVER, Option, group, several
+from pipelines.shared.terminal import notice
 from vqvae.errors import MOST_RATE, MOST_SEEDS
 
 
@@ -67,18 +67,6 @@ def options_of(*choices: type) -> Callable[..., Option]:
         return click.option(flag.replace("_", "-"), name, default=default, help=help, **settings)
 
     return option
-
-
-def several(*options: Option) -> Option:
-    """Return what adds options to a command, in this order."""
-
-    def add(function: Callable[..., Any]) -> Callable[..., Any]:
-        """Add them."""
-        for option in reversed(options):
-            function = option(function)
-        return function
-
-    return add
 
 
 positive, _count = Count(1), Count()
@@ -175,28 +163,27 @@ def answerer_of(engine: "Engine", values: dict[str, Any]) -> "Answerer":
     from mixlm.data.chat.rendering import clock_note
 
     if note := clock_note(engine.run.template, engine.tokenizer):
-        echo(note, err=True)
+        notice(note)
     names = ("endpoint", "served_model", "engine", "concurrency")
     url, name, started, concurrency = (values.pop(option) for option in names)
-    say = partial(echo, err=True)
     if started is not None:
-        return _served_here(engine, started, concurrency, say)
+        return _served_here(engine, started, concurrency)
     if url is None:
         return engine
     from mixlm.generation.server.endpoint import Endpoint
 
-    return Endpoint(url, engine, name, concurrency, say=say)
+    return Endpoint(url, engine, name, concurrency, say=notice)
 
 
-def _served_here(engine: "Engine", started: str, concurrency: int, say: Callable[[str], None]) -> "Answerer":
+def _served_here(engine: "Engine", started: str, concurrency: int) -> "Answerer":
     from mixlm.errors import InputError
     from mixlm.processes import Processes
     from pipelines.engines.server import ServedHere, Server
 
     if Processes.current().count > 1:
         raise InputError("--engine: one engine answers for one process; leave out accelerate launch")
-    server = click.get_current_context().with_resource(Server(engine.run, started, say))
-    return ServedHere(server, engine, concurrency, say)
+    server = click.get_current_context().with_resource(Server(engine.run, started, notice))
+    return ServedHere(server, engine, concurrency, notice)
 
 
 _TEMPLATE = {

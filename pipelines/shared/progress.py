@@ -10,13 +10,16 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
 from mixlm.shown import escaped
-from pipelines.shared.terminal import echo
+from pipelines.shared.terminal import echo, manner
 
 
 if TYPE_CHECKING:
+    from rich.progress import Progress, Task
+
     from vqvae.advance import Advance
 
 AS_JSON = "MIXLM_PROGRESS_AS_JSON"  # in the environment of a command whose progress another process shows
+_MOST_BARS = 8  # with more of them, those of what is done make room
 _MARK = '{"reached": '
 
 
@@ -43,7 +46,7 @@ def read_reached(line: str) -> Reached | None:
 
 @contextmanager
 def progress_bar(title: str) -> Iterator["Advance"]:
-    """Show how far some work is, on stderr.
+    """Show how far some work is, on stderr; with ``--quiet`` nowhere.
 
     Yields:
         A function ``advance(done, total, figures={})``, to be called as often as one likes; ``figures`` are shown
@@ -51,40 +54,83 @@ def progress_bar(title: str) -> Iterator["Advance"]:
     """
     if AS_JSON in os.environ:
         yield JsonProgress(title).advance
+    elif manner().quiet:
+        yield lambda done, total, figures={}: None
     elif sys.stderr.isatty():
-        with _bar(title) as advance:
-            yield advance
+        with Bars.shown() as bars:
+            bars.begin(title, title)
+            yield lambda done, total, figures={}: bars.move(title, Reached(title, done, total, figures))
     else:
         yield PlainProgress(title).advance
 
 
-@contextmanager
-def _bar(title: str) -> Iterator["Advance"]:
-    from rich.progress import BarColumn, Progress, TextColumn
-    from rich.table import Column
+class Bars:
+    """Bars on a terminal, on stderr, one for each name.
 
-    from pipelines.shared.console import PlainConsole
+    Args:
+        progress: What draws them.
+    """
 
-    # one text, the most important first, so that a narrow terminal cuts off the least important
-    whole = Column(ratio=1, no_wrap=True, overflow="ellipsis")
-    columns = (
-        BarColumn(bar_width=16),
-        TextColumn("{task.description}{task.fields[reached]}", markup=False, table_column=whole),
-    )
-    # text that the command prints meanwhile goes above the bar, but stays on stdout where that is a file or a pipe
-    redirect = {"console": PlainConsole(stderr=True), "redirect_stdout": sys.stdout.isatty()}
-    with Progress(*columns, expand=True, **redirect) as bars:
-        task = bars.add_task(escaped(title), total=None, reached="")
+    def __init__(self, progress: "Progress") -> None:
+        self._progress = progress
+        self._tasks: dict[str, Task] = {}
+        self._titles: dict[str, str] = {}
 
-        def advance(done: int, total: int, figures: Mapping[str, float] = {}) -> None:
-            """Move the bar."""
-            speed = bars.tasks[task].finished_speed or bars.tasks[task].speed
-            rate = f"{speed:.3g}/s" if speed else ""
-            left = f"{time_of((total - done) / speed)} left" if speed and done < total else ""
-            parts = filter(None, (f" {done}/{total}", left, _written(figures), rate))
-            bars.update(task, completed=done, total=total, reached=escaped(", ".join(parts)))
+    @classmethod
+    @contextmanager
+    def shown(cls, passing: bool = False) -> Iterator["Bars"]:
+        """Show bars until this ends; those that are ``passing`` vanish then."""
+        from rich.progress import BarColumn, Progress, TextColumn
+        from rich.table import Column
 
-        yield advance
+        from pipelines.shared.console import PlainConsole
+
+        # one text, the most important first, so that a narrow terminal cuts off the least important
+        whole = Column(ratio=1, no_wrap=True, overflow="ellipsis")
+        columns = (
+            BarColumn(bar_width=12),
+            TextColumn("{task.description}{task.fields[reached]}", markup=False, table_column=whole),
+        )
+        # text that the command prints meanwhile goes above the bar, but stays on stdout where that is a file or a pipe
+        redirect = {"console": PlainConsole(stderr=True), "redirect_stdout": sys.stdout.isatty()}
+        with Progress(*columns, expand=True, transient=passing, **redirect) as progress:
+            yield cls(progress)
+
+    def begin(self, name: str, title: str) -> None:
+        """Show a bar for work of which is not known yet how much there is, in place of what the bar has shown.
+
+        Args:
+            name: Of the bar, which stands beside it.
+            title: What is done, which is told too where it is not the name.
+        """
+        if name in self._tasks:
+            self._progress.reset(self._tasks[name].id, total=None, reached="")
+        else:
+            self._make_room()
+            task = self._progress.add_task(escaped(name), total=None, reached="")
+            self._tasks[name] = next(one for one in self._progress.tasks if one.id == task)
+        self._titles[name] = title
+
+    def move(self, name: str, reached: Reached) -> None:
+        """Show by a bar how far work is."""
+        title, done, total, figures = reached
+        if self._titles.get(name) != title:
+            self.begin(name, title)
+        task = self._tasks[name]
+        speed = task.finished_speed or task.speed
+        left = f"{time_of((total - done) / speed)} left" if speed and done < total else ""
+        first, *others = [_written({key: value}) for key, value in figures.items()] or [""]
+        parts = [f" {done}/{total}", left, first, title * (title != name), " ".join(others)]
+        parts.append(f"{speed:.3g}/s" if speed else "")
+        text = escaped(", ".join(filter(None, parts)))
+        self._progress.update(task.id, completed=done, total=total, reached=text)
+
+    def _make_room(self) -> None:
+        """Take away the bars of what is done, if there are many."""
+        ended = [name for name, task in self._tasks.items() if task.finished and len(self._tasks) >= _MOST_BARS]
+        for name in ended:
+            self._progress.remove_task(self._tasks.pop(name).id)
+            del self._titles[name]
 
 
 def _to_stderr(line: str) -> None:

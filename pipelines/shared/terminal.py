@@ -1,12 +1,52 @@
-"""What is printed: text of others is shown as it is, and cannot steer the terminal; files keep it as it was."""
+"""What is printed, and how much: results on stdout, all else on stderr, and no text of others steers the terminal."""
 
 import json
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass, fields, is_dataclass
+from typing import Any
 
 import click
 
 from mixlm.shown import escaped, redacted
+
+
+WARNING = "warning: "  # begins a line that is shown also where notices are not
+
+
+@dataclass(frozen=True)
+class Manner:
+    """How a command prints.
+
+    Attributes:
+        quiet: Results, warnings and errors, and nothing else.
+        json: Results as one line of JSON in place of text.
+        verbose: Also what libraries say, and what takes its time.
+    """
+
+    quiet: bool = False
+    json: bool = False
+    verbose: bool = False
+
+
+_manner = Manner()  # of the command that runs; its threads share it
+
+
+def manner() -> Manner:
+    """Return how the running command prints."""
+    return _manner
+
+
+@contextmanager
+def printed_in(new: Manner) -> Iterator[None]:
+    """Let a command print in another manner."""
+    global _manner
+    before, _manner = _manner, new
+    try:
+        yield
+    finally:
+        _manner = before
 
 
 def shown(text: str) -> str:
@@ -15,13 +55,43 @@ def shown(text: str) -> str:
 
 
 def echo(line: str, err: bool = False, nl: bool = True, bold: bool = False) -> None:
-    """Print a line, or several, as ``shown``."""
-    click.secho(shown(line), err=err, nl=nl, bold=bold or None)
+    """Print a line, or several, as ``shown``: a part of the results, or on stderr a warning or an error."""
+    if err or not _manner.json:
+        click.secho(shown(line), err=err, nl=nl, bold=bold or None)
+
+
+def notice(line: str, bold: bool = False) -> None:
+    """Print on stderr what is no result: with ``--quiet`` only a line that begins with ``WARNING``."""
+    if not _manner.quiet or line.startswith(WARNING):
+        echo(line, err=True, bold=bold)
 
 
 def echo_json(value: object) -> None:
-    """Print a value as a line of JSON, which holds all that the value does."""
-    click.echo(escaped(json.dumps(value, ensure_ascii=False)))
+    """Print a part of the results as a line of JSON, which holds all that the value does."""
+    if not _manner.json:
+        click.echo(escaped(json.dumps(value, ensure_ascii=False)))
+
+
+def echo_results(results: Mapping[str, Any]) -> None:
+    """Print all results of a command as one line of JSON: nan and infinite numbers as null, paths as text."""
+    click.echo(escaped(json.dumps(_as_json(results), ensure_ascii=False, allow_nan=False)))
+
+
+def _as_json(value: Any) -> Any:
+    """Return a value as JSON has it: what has fields by their names."""
+    if hasattr(value, "_asdict"):
+        value = value._asdict()
+    if is_dataclass(value):
+        value = {field.name: getattr(value, field.name) for field in fields(value)}
+    if isinstance(value, Mapping):
+        return {str(key): _as_json(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_as_json(one) for one in value]
+    if hasattr(value, "tolist"):  # numpy's
+        return _as_json(value.tolist())
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    return value if isinstance(value, bool | int | str | None) else str(value)
 
 
 @contextmanager

@@ -28,7 +28,7 @@ def toy(tmp_path_factory, warm):
         patched.setattr(sys, "executable", warm)
         result = CliRunner().invoke(main, arguments)
     assert result.exit_code == 0, result.output
-    return folder / "out", result.stdout
+    return folder / "out", result.output
 
 
 def read(path):

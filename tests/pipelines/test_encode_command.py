@@ -94,7 +94,7 @@ def test_compression_is_tokens_of_traces_before_and_after(encoded):
 
 def test_the_next_command_can_be_typed(encoded):
     path, result = encoded
-    (line,) = [line for line in result.stdout.splitlines() if line.startswith("next")]
+    (line,) = [line for line in result.stderr.splitlines() if line.startswith("next")]
     name, *arguments = shlex.split(line.removeprefix("next"))
     assert name == "mixlm-train"
     values = train_main.make_context(name, arguments).params
@@ -113,7 +113,7 @@ def test_progress_is_plain_lines_on_the_error_stream(encoded):
 
 def test_a_second_call_says_that_there_is_nothing_to_do(encoded, basics):
     path, _ = encoded
-    printed = call(*basics, path, *SMALL).stdout
+    printed = call(*basics, path, *SMALL).stderr
     assert f"{path}: already encoded; nothing to do" in printed and "next      mixlm-train" in printed
 
 

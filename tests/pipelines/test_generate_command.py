@@ -52,7 +52,7 @@ def test_a_file_is_answered_in_its_order(run, questions, tmp_path):
         }  # fmt: skip
         assert record["latents"] == "max:2" and record["tokens"]["latent"] == len(record["codes"]) <= 2
     again = call(run.path, *options, "--batch-size", 1)
-    assert again.stdout == f"{out}: already answered, 4 answers; nothing to do\n" and not again.stderr
+    assert again.stderr == f"{out}: already answered, 4 answers; nothing to do\n" and not again.stdout
     assert sorted(path.name for path in tmp_path.iterdir()) == [out.name, f"{out.name}.mixlm", "questions.jsonl"]
     out.unlink()
     call(run.path, *options, "--batch-size", 1)

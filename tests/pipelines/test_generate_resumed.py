@@ -85,7 +85,7 @@ def test_killed_at_the_end_it_is_finished_by_the_same_command(run, options, mome
         patched.setattr(f"mixlm.generation.kept.{place}", lambda *_: (_ for _ in ()).throw(Killed))
         main.main([str(run.path), *map(str, options), "--output", str(out)], standalone_mode=False)
     monkeypatch.setattr("mixlm.run.Run.load_model", None)  # nothing is to be decoded
-    shown = call(run.path, *options, "--output", out).stdout
+    shown = call(run.path, *options, "--output", out).output
     done = "already answered" in shown if moment == "before the part goes" else f"wrote {out}: 10 answers" in shown
     assert done and len(lines_of(out)) == 10
     assert names(tmp_path) == {"out.jsonl", "out.jsonl.mixlm", "questions.jsonl"}
@@ -109,7 +109,7 @@ def test_an_end_that_is_asked_for_waits_for_the_batch_and_says_what_is_kept(
     call(run.path, *options, "--output", whole)
     call("--resume", out)  # knows what it was told
     assert out.read_bytes() == whole.read_bytes()
-    assert "already answered, 10 answers; nothing to do" in call("--resume", out).stdout
+    assert "already answered, 10 answers; nothing to do" in call("--resume", out).stderr
     assert "no command that can go on has begun to write it" in call("--resume", tmp_path / "no", code=2).stderr
 
 
@@ -129,7 +129,7 @@ def test_another_command_leaves_what_is_kept_and_the_old_output_until_its_own_is
     assert out.read_bytes() != old and f"wrote {out}" in shown.stdout
     (tmp_path / ".out.jsonl.part").write_bytes(next(tmp_path.glob(".out.jsonl.part.*")).read_bytes())
     again = call(run.path, *options, *other, "--output", out)
-    assert "already answered" in again.stdout and not again.stderr  # and what others have begun stays where it is
+    assert "already answered" in again.stderr and not again.stdout  # and what others have begun stays where it is
     (tmp_path / ".out.jsonl.part").unlink()
     (aside,) = names(tmp_path) - {"out.jsonl", "out.jsonl.mixlm", "questions.jsonl"}
     assert aside.startswith(".out.jsonl.part.")
@@ -139,7 +139,7 @@ def test_other_questions_and_another_run_are_other_commands_and_a_moved_run_is_n
     out, source = tmp_path / "out.jsonl", options[1]
     call(run.path, *options, "--output", out)
     moved = run.path.rename(run.path.with_name("moved"))
-    assert "already answered" in call(moved, *options, "--output", out).stdout
+    assert "already answered" in call(moved, *options, "--output", out).stderr
     moved.rename(run.path)
     source.write_text(source.read_text().replace("0 + 0?", "0 + 1?"))
     assert f"wrote {out}" in call(run.path, *options, "--output", out).stdout
@@ -202,5 +202,5 @@ def test_processes_go_on_with_the_answers_of_another_number_of_them(run, options
     for shown in (f"wrote {two}: 10 answers", "already answered, 10 answers; nothing to do"):
         done = launch(warm, tmp_path, SHARED, [str(run.path), *map(str, options), "--output", str(two)])
         assert done.returncode == 0, done.stderr[-2000:]
-        assert done.stdout.count(shown) == 1 and two.read_bytes() == one.read_bytes()
+        assert (done.stdout + done.stderr).count(shown) == 1 and two.read_bytes() == one.read_bytes()
     assert not [name for name in names(tmp_path) if name.startswith(".two")]

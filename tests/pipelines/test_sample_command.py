@@ -190,11 +190,11 @@ def test_what_is_finished_needs_no_server(sample, stub, questions, tmp_path, mon
     sample(out)
     before, asked = out.read_bytes(), len(stub.asked)
     gone = ["data", "sample", questions, "--endpoint", "http://127.0.0.1:1", "--out", out, "--samples", SAMPLES]
-    shown = call_command(main, "data", "sample", "--resume", out).stdout
-    assert shown == f"{out}: already sampled, 3 traces; nothing to do\n"
+    shown = call_command(main, "data", "sample", "--resume", out).stderr
+    assert shown.splitlines()[-1] == f"{out}: already sampled, 3 traces; nothing to do"
     for more in ([], ["--model", "served"], ["--concurrency", 2]):
-        shown = call_command(main, *gone, *more).stdout
-        assert shown == f"{out}: already sampled, 3 traces; nothing to do\n"
+        shown = call_command(main, *gone, *more).stderr
+        assert shown.splitlines()[-1] == f"{out}: already sampled, 3 traces; nothing to do"
     assert len(stub.asked) == asked and out.read_bytes() == before
     for more in (
         ["--seed", 1],

@@ -73,7 +73,7 @@ def test_nothing_is_started_for_what_is_refused_or_done_already(run, stub, quest
     call(run.path, *options, "--latents", "exact:x", code=1)
     assert stub.starts() == []
     call(run.path, *options)
-    assert "already answered" in call(run.path, *options).stdout and len(stub.starts()) == 1
+    assert "already answered" in call(run.path, *options).stderr and len(stub.starts()) == 1
 
 
 def test_an_engine_that_ends_early_is_one_line_and_a_log(run, stub):

@@ -19,7 +19,7 @@ def test_parts_are_run_in_order_each_once_though_cells_share_them(bench):
     assert done.exit_code == 0, done.output
     assert bench.log() == [*DATA, *COT, *DROPPED, *TWIN, *LATE]
     assert bench.finished() == ["cot", "dropped", "twin", "late"]
-    assert "cot-0: 75.0% right, 9.0 tokens (free)" in done.stdout
+    assert "cot-0: 75.0% right, 9.0 tokens (free)" in done.stderr
 
 
 def test_two_at_a_time_still_run_each_part_once(bench):
@@ -33,10 +33,10 @@ def test_a_finished_cell_is_never_run_again(bench):
     bench.compare()
     before, _ = bench.results(), bench.log()
     again = bench.compare()
-    assert again.exit_code == 0 and "4 cells, 4 done" in again.stdout
+    assert again.exit_code == 0 and "4 cells, 4 done" in again.stderr
     assert bench.log() == [] and bench.results() == before
     more = bench.compare(seeds=[0, 1])
-    assert "8 cells, 4 done" in more.stdout
+    assert "8 cells, 4 done" in more.stderr
     assert not {part for part in bench.log() if part.endswith("-0") or part.startswith("data")}
     assert bench.results()[:4] == before
 
@@ -56,7 +56,7 @@ def test_evaluations_have_an_engine_which_is_no_setting_of_a_cell(bench, tmp_pat
     bench.compare("--only", "cot")
     before, _ = bench.results(), bench.log()
     done = bench.compare("--engine", str(engine))
-    assert done.exit_code == 0 and "4 cells, 1 done" in done.stdout, done.output
+    assert done.exit_code == 0 and "4 cells, 1 done" in done.stderr, done.output
     assert bench.log() == [*DROPPED, *TWIN, "train late-0", "evaluate late-0"]
     assert bench.results()[:1] == before and before[0]["engine"] is None
     dropped, told = bench.results()[1], f"--engine '{engine}'"
@@ -65,7 +65,7 @@ def test_evaluations_have_an_engine_which_is_no_setting_of_a_cell(bench, tmp_pat
     titles, *rows = [line.split(" | ") for line in Path("out/table.md").read_text().splitlines()[2:8]]
     assert "decoded by |" in titles[-1] and [row[-1] for row in rows[1:]] == ["here |", *["vllm 1.0 |"] * 3]
     again = bench.compare()
-    assert "4 cells, 4 done" in again.stdout and bench.log() == []
+    assert "4 cells, 4 done" in again.stderr and bench.log() == []
 
 
 def test_an_engine_that_is_not_there_is_told_before_anything_runs(bench):
@@ -102,7 +102,7 @@ def test_after_a_failure_the_others_go_on_and_the_next_call_does_what_is_missing
     assert bench.log() == [*DATA, *COT, *DROPPED, *TWIN, "train late-0"]
     assert bench.finished() == ["cot", "twin"]
     errors = [line for line in failed.stderr.splitlines() if line.startswith("Error: ")]
-    assert [line.split(": ")[1] for line in errors] == ["dropped-0", "late-0"]
+    assert [line.split(": ")[1] for line in errors] == ["dropped-0", "late-0", "failed"]
     assert "mixlm evaluate out/runs/dropped-0" in errors[0] and ("out of luck" in errors[0]) == (how == "fail")
     assert "2 of 4 cells" in failed.stdout  # what is there is shown all the same
     assert bench.compare().exit_code == 0
@@ -160,7 +160,7 @@ def test_paths_may_have_spaces_and_be_absolute(bench, tmp_path):
     Path("my grid.yaml").write_text(Path("grid.yaml").read_text())
     done = CliRunner().invoke(main, ["compare", "my grid.yaml", "--only", "cot"])
     assert done.exit_code == 0, done.output
-    assert "results in my grid\n" in done.stdout and Path("my grid/results.jsonl").exists()
+    assert "results in my grid\n" in done.stderr and Path("my grid/results.jsonl").exists()
     bench.log()
     again = CliRunner().invoke(main, ["compare", str(tmp_path / "my grid.yaml"), "--out", str(tmp_path / "my grid")])
     assert again.exit_code == 0, again.output

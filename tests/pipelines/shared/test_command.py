@@ -95,7 +95,7 @@ def test_template_options_become_a_template(run):
     ("yaml", "message"),
     [
         ("lerning_rate: 1", "unknown option 'lerning_rate'; did you mean learning-rate"),
-        ("colour: red", "unknown option 'colour'; the options are bf16, chat, learning-rate, method-option"),
+        ("colour: red", "unknown option 'colour'; the options are bf16, chat, json, learning-rate, method-option"),
         ("data: other.jsonl", "unknown option 'data'"),
         ("config: other.yaml", "unknown option 'config'"),
         ("3: x", "unknown option '3'"),

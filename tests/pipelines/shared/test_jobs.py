@@ -1,12 +1,15 @@
+import re
 import shlex
 import sys
 
+import click
 import pytest
 
 from mixlm.errors import InputError
 from pipelines.shared import jobs
 from pipelines.shared.jobs import Job
 from pipelines.shared.progress import AS_JSON, JsonProgress, Reached
+from pipelines.shared.terminal import Manner, printed_in
 
 
 def test_a_line_can_be_typed():
@@ -73,7 +76,31 @@ def test_on_a_terminal_progress_moves_a_bar_and_other_lines_stand_above(monkeypa
         show("a", "left out 3 rows")
         show("a", Reached("training", 9, 9))
     bars = capsys.readouterr().err.partition("  a: left out 3 rows\n")[2]
-    assert "a: training" in bars and "9/9" in bars
+    assert "a 9/9, training" in bars
+
+
+def test_on_a_narrow_terminal_bars_of_jobs_keep_count_time_left_and_loss(monkeypatch, capsys):
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", "72")
+    clock = iter(range(0, 10**6, 2))
+    monkeypatch.setattr("rich.console.monotonic", lambda: float(next(clock)))
+    with jobs.shown() as show:
+        for done in range(4):
+            show("train assorted-0", Reached("training", done, 30_000, {"loss": 1.5, "learning_rate": 0.001}))
+        show("encode assorted-1", Reached("reading", 900, 900))
+        show("encode assorted-1", Reached("encoding train", 1, 9))
+    last = capsys.readouterr().err
+    assert re.search(r"train assorted-0 3/30000, \d+ h \d+ min left, loss 1.5", last)
+    assert re.search(r"encode assorted-1 1/9, encoding train", last)  # begun anew: of its own speed nothing is known
+
+
+def test_a_quiet_command_shows_no_progress_of_its_commands_and_passes_on_how_to_print(monkeypatch, capsys):
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    with printed_in(Manner(quiet=True)), jobs.shown() as show:
+        show("a", Reached("training", 3, 9))
+        show("a", "warning: left out 3 rows")
+        assert jobs.passed_on() == ["--quiet"]
+    assert click.unstyle(capsys.readouterr().err) == "  a: warning: left out 3 rows\n" and jobs.passed_on() == []
 
 
 def test_a_command_that_starts_alone_on_a_terminal_has_its_own_bar(monkeypatch):

@@ -2,7 +2,8 @@ import re
 
 import pytest
 
-from pipelines.shared.progress import AS_JSON, JsonProgress, PlainProgress, Reached, progress_bar, read_reached
+from pipelines.shared.progress import AS_JSON, Bars, JsonProgress, PlainProgress, Reached, progress_bar, read_reached
+from pipelines.shared.terminal import Manner, printed_in
 
 
 class Clock:
@@ -75,6 +76,20 @@ def test_on_a_narrow_terminal_count_time_left_and_loss_stay(monkeypatch, capsys)
             advance(done, 30_000, {"loss": 1.5, "grad_norm": 3.25, "learning_rate": 0.001})
     last = capsys.readouterr().err
     assert re.search(r"training 3/30000, \d+ h \d+ min left, loss 1.5", last) and "learning_rate" not in last
+
+
+def test_of_many_bars_those_of_what_is_done_make_room(monkeypatch, capsys):
+    with Bars.shown() as bars:
+        for number in range(9):
+            bars.move(f"job {number}", Reached("work", number < 2, 1))
+        assert [task.description for task in bars._progress.tasks] == [f"job {number}" for number in range(2, 9)]
+
+
+def test_a_quiet_command_shows_none(monkeypatch, capsys):
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    with printed_in(Manner(quiet=True)), progress_bar("work") as advance:
+        advance(2, 2)
+    assert capsys.readouterr().err == ""
 
 
 def test_an_error_inside_goes_through():
