@@ -2,7 +2,7 @@
 
 import os
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -21,6 +21,9 @@ from pipelines.shared.options import (
 )
 from pipelines.shared.terminal import echo, notice
 
+
+if TYPE_CHECKING:
+    from mixlm.analysis.finding import Finding
 
 _FIRST = ("only", "interventions", "split", "limit", "check", "batch_size", "device", "engine", "out")
 
@@ -81,7 +84,6 @@ def main(
     from mixlm.generation.engine import Engine
     from mixlm.generation.options import GenerationOptions
     from mixlm.run import load_run
-    from pipelines.reports.analysis import print_finding
 
     require_matplotlib()
     names = None if only is None else read_names(only)
@@ -97,14 +99,18 @@ def main(
     answerer = answerer_of(engine, settings)
     options = with_length(GenerationOptions(**settings), rows)
     case = Case(answerer, rows, options, check, kinds, others, say=notice)
-    results = []
-    for finding in analyze(case, names):
-        print_finding(finding)
-        table, picture = finding.write(out)
-        echo(f"wrote {table} and {picture}")
-        told = {"name": finding.name, "title": finding.title, "rows": finding.rows}
-        results.append({**told, "table": table, "picture": picture})
-    return {"findings": results}
+    return {"findings": [_shown(finding, out) for finding in analyze(case, names)]}
+
+
+def _shown(finding: "Finding", out: Path) -> dict[str, Any]:
+    """Print a finding and write it; returns it as results."""
+    from pipelines.reports.analysis import print_finding
+
+    print_finding(finding)
+    table, picture = finding.write(out)
+    echo(f"wrote {table} and {picture}")
+    told = {"name": finding.name, "title": finding.title, "rows": finding.rows}
+    return {**told, "table": table, "picture": picture}
 
 
 def _require_writable(out: Path) -> None:

@@ -18,7 +18,9 @@ from pipelines.shared.terminal import echo, notice
 
 
 if TYPE_CHECKING:
+    from mixlm.generation.engine import Engine
     from mixlm.generation.kept.answer_file import AnswerFile
+    from mixlm.generation.questions import Question
 
 
 _FIRST = (
@@ -80,19 +82,14 @@ def main(
     from mixlm.generation.explain import Reader
     from mixlm.generation.kept.answer_file import AnswerFile
     from mixlm.generation.options import GenerationOptions
-    from mixlm.generation.questions import Questions, answer_questions, prompt_notes, single_question
+    from mixlm.generation.questions import Questions, answer_questions, single_question
     from mixlm.processes import Processes
-    from pipelines.reports.answers import print_answers, print_prompts, prompt_of
+    from pipelines.reports.answers import print_answers
 
     engine = Engine.load(run, device, loading)
     windows = Questions(source, engine) if source else [[single_question(question, engine)]]
     if print_prompt:
-        questions = [*chain.from_iterable(windows)]
-        prompts = [prompt_of(one, engine, settings["thoughts"]) for one in questions]
-        print_prompts(prompts)
-        for note in prompt_notes([one.prompt_ids for one in questions], engine):
-            notice(note)
-        return {"prompts": prompts}
+        return _prompts([*chain.from_iterable(windows)], engine, settings["thoughts"])
     answerer = answerer_of(engine, settings)
     options = GenerationOptions(latents=latents, **settings)
     reader = Reader(engine) if explain else None
@@ -107,6 +104,18 @@ def main(
     print_answers(answered)
     require_answers([one.answer for one in answered], [one.question.name for one in answered])
     return {"answers": [one.record(options.latents, engine.run.template) for one in answered]}
+
+
+def _prompts(questions: "list[Question]", engine: "Engine", thoughts: int | None) -> Results:
+    """Print what the model is given for each question; returns it as results."""
+    from mixlm.generation.questions import prompt_notes
+    from pipelines.reports.answers import print_prompts, prompt_of
+
+    prompts = [prompt_of(one, engine, thoughts) for one in questions]
+    print_prompts(prompts)
+    for note in prompt_notes([one.prompt_ids for one in questions], engine):
+        notice(note)
+    return {"prompts": prompts}
 
 
 def _write(file: "AnswerFile") -> Results:

@@ -242,7 +242,7 @@ class _Finetuning:
             return rows
         kept = leave_out_long(rows, longest, self.method, kind, context)
         if len(kept) < len(rows):
-            self.say(f"left out {len(rows) - len(kept)} {kind}s longer than {longest} tokens")
+            self.say(f"warning: left out {len(rows) - len(kept)} {kind}s longer than {longest} tokens")
         return kept
 
     def _measured_rows(self, steps_per_epoch: int) -> MeasuredDataset | None:

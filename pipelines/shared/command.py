@@ -19,7 +19,7 @@ from mixlm.data.values import is_text
 from mixlm.errors import InputError, is_out_of_memory
 from mixlm.processes import Processes
 from pipelines.shared.config_file import CONFIG, config_option
-from pipelines.shared.help import OUTPUT, HelpCommand, group, help_all_option, renamed, several
+from pipelines.shared.help import OUTPUT, HelpCommand, help_all_option, renamed
 from pipelines.shared.loading import imports_told
 from pipelines.shared.progress import AS_JSON
 from pipelines.shared.terminal import Manner, echo_results, manner, notice, printed_in, shown, shown_errors
@@ -109,7 +109,10 @@ class Command(HelpCommand):
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Parse the command line; a wrong value that came from the YAML file is reported with the file's name."""
         try:
-            rest = super().parse_args(ctx, args)
+            typed, *_ = self.make_parser(ctx).parse_args(args=[*args])  # --resume may import what is to be told
+            quiet, verbose = (bool(typed.get(name)) for name in ("quiet", "verbose"))
+            with printed_in(Manner(quiet, verbose=verbose)), imports_told():
+                rest = super().parse_args(ctx, args)
         except click.BadParameter as error:
             name = error.param.name if error.param else None
             if name and ctx.get_parameter_source(name) is ParameterSource.DEFAULT_MAP:
@@ -168,23 +171,24 @@ def _give(results: Results) -> None:
         echo_results(results)
 
 
-def _output_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the options that say how a command prints to it, in a group of help if it has groups."""
+def _output_options(grouped: bool) -> list[click.Option]:
+    """Return the options that say how a command prints, for the group of them in its help if it has groups."""
+
+    def option(name: str, *flags: str, help: str) -> click.Option:
+        """Return an option whose value is noted by its name."""
+        made = click.Option(flags, is_flag=True, expose_value=False, callback=note(name), help=help)
+        made.group = OUTPUT if grouped else None
+        return made
 
     def note(name: str) -> Callable[..., None]:
-        """Return what notes an option of that name."""
+        """Return what notes a value."""
         return lambda ctx, parameter, given: ctx.meta.update({name: given})
 
-    flag = {"is_flag": True, "expose_value": False}
-    options = (
-        click.option("-q", "--quiet", callback=note(_QUIET), help="Print results, warnings and errors alone.", **flag),
-        click.option("--json", callback=note(_AS_JSON), help="Print results as one line of JSON.", **flag),
-        click.option(
-            "-v", "--verbose", callback=note(_VERBOSE), help="Show what libraries say, and what takes time.", **flag
-        ),
-    )
-    grouped = any(hasattr(param, "group") for param in getattr(function, "__click_params__", ()))
-    return (group(OUTPUT, *options) if grouped else several(*options))(function)
+    return [
+        option(_QUIET, "-q", "--quiet", help="Print results, warnings and errors alone."),
+        option(_AS_JSON, "--json", help="Print results as one line of JSON."),
+        option(_VERBOSE, "-v", "--verbose", help="Show what libraries say, and what takes time."),
+    ]
 
 
 def command(name: str, **settings: Any) -> Callable[[Callable[..., Any]], Command]:
@@ -203,7 +207,9 @@ def command(name: str, **settings: Any) -> Callable[[Callable[..., Any]], Comman
     def decorate(function: Callable[..., Any]) -> Command:
         """Make the command."""
         settings.setdefault("context_settings", {"help_option_names": ["-h", "--help"], "max_content_width": 120})
-        return click.command(name, cls=Command, **settings)(help_all_option(config_option(_output_options(function))))
+        made = click.command(name, cls=Command, **settings)(help_all_option(config_option(function)))
+        made.params += _output_options(any(getattr(param, "group", None) for param in made.params))
+        return made
 
     return decorate
 

@@ -103,18 +103,6 @@ def group(part: cloup.OptionGroup, *options: Option) -> Option:
     return add
 
 
-def several(*options: Option) -> Option:
-    """Return what adds options to a command, in this order."""
-
-    def add(function: Callable[..., Any]) -> Callable[..., Any]:
-        """Add them."""
-        for option in reversed(options):
-            function = option(function)
-        return function
-
-    return add
-
-
 class HelpCommand(cloup.Command):
     """A command with ``--help`` and ``--help-all``.
 

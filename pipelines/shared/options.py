@@ -10,7 +10,7 @@ from click.core import ParameterSource
 
 from mixlm.data.samples import CHECK_NAMES
 from mixlm.generation.options import DECODING, Decoding, GenerationOptions
-from pipelines.shared.help import DATA, DECODE, MEMORY, SERVER, Option, group, several
+from pipelines.shared.help import DATA, DECODE, MEMORY, SERVER, Option, group
 from pipelines.shared.terminal import notice
 from vqvae.errors import MOST_RATE, MOST_SEEDS
 
@@ -67,6 +67,18 @@ def options_of(*choices: type) -> Callable[..., Option]:
         return click.option(flag.replace("_", "-"), name, default=default, help=help, **settings)
 
     return option
+
+
+def several(*options: Option) -> Option:
+    """Return what adds options to a command, in this order."""
+
+    def add(function: Callable[..., Any]) -> Callable[..., Any]:
+        """Add them."""
+        for option in reversed(options):
+            function = option(function)
+        return function
+
+    return add
 
 
 positive, _count = Count(1), Count()

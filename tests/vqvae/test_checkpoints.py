@@ -135,7 +135,7 @@ def test_a_damaged_checkpoint_is_told_and_passed_over(tmp_path: Path, change: st
     if change != "missing":
         damaged.write_bytes(flipped if change == "flipped" else content[:100])
     assert last_checkpoint(folder, said.append) is None
-    assert said == [f"note: {damaged} is damaged, so checkpoint-4 is passed over"]
+    assert said == [f"warning: {damaged} is damaged, so checkpoint-4 is passed over"]
     assert same(whole, trained(tmp_path / "out", say=said.append))
 
 

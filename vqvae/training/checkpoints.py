@@ -35,7 +35,7 @@ def last_checkpoint(folder: str | Path, say: Callable[[str], None] = lambda line
     for path in sorted(Path(folder).glob("checkpoint-*"), key=step_of, reverse=True):
         if not (fault := fault_in(path)):
             return str(path)
-        say(f"note: {path / fault} is damaged, so {path.name} is passed over")
+        say(f"warning: {path / fault} is damaged, so {path.name} is passed over")
     return None
 
 

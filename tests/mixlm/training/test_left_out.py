@@ -45,7 +45,7 @@ def test_the_schedule_of_icot_ends_with_the_longest_trace_that_is_read(tmp_path:
     run, said = finetune(tmp_path, raw, "icot", method_options={"per_epoch": 16.0}, steps=60)
     traces = [run.tokenizer()("\n".join(row["steps"]))["input_ids"] for row in rows]
     assert run.method.schedule_end(run.steps_per_epoch) == max(map(len, traces)) < 60
-    assert said == ["left out 1 samples longer than 128 tokens"]  # and not that the schedule is too long
+    assert said == ["warning: left out 1 samples longer than 128 tokens"]  # and not that the schedule is too long
 
 
 def test_frequent_strings_are_those_of_the_traces_that_are_read(tmp_path: Path) -> None:
@@ -63,21 +63,23 @@ def test_room_is_left_for_the_runs_of_a_rows_own_codes(tmp_path: Path) -> None:
     _, needed = sizes(encoded, extra=0.5)
     longest = sorted(needed)[len(needed) // 2]
     _, said = finetune(tmp_path, encoded, "assorted-poisson", max_length=longest)
-    assert said == [f"left out {sum(length > longest for length in needed)} samples longer than {longest} tokens"]
+    assert said == [
+        f"warning: left out {sum(length > longest for length in needed)} samples longer than {longest} tokens"
+    ]
 
 
 def test_validation_rows_that_are_left_out_are_counted(tmp_path: Path) -> None:
     rows = raw_rows(8)
     valid = write_rows(tmp_path / "valid.jsonl", [*rows, {**rows[0], "question": LONG}])
     _, said = finetune(tmp_path, write_raw(tmp_path), "cot", valid=valid, eval_every=1)
-    assert said == ["left out 1 validation samples longer than 128 tokens"]
+    assert said == ["warning: left out 1 validation samples longer than 128 tokens"]
 
 
 def test_a_sample_beyond_the_context_is_left_out_whatever_the_longest_length(tmp_path: Path) -> None:
     rows = raw_rows(8)
     raw = write_rows(tmp_path / "raw.jsonl", [*rows, {**rows[0], "question": LONG}])
     _, said = finetune(tmp_path, raw, "cot", max_length=1000)
-    assert said == ["left out 1 samples longer than 128 tokens"]
+    assert said == ["warning: left out 1 samples longer than 128 tokens"]
 
 
 def test_validation_rows_that_are_all_too_long_are_named(tmp_path: Path) -> None:
@@ -109,4 +111,4 @@ def test_the_context_is_that_of_the_language_model_in_a_larger_one(tmp_path: Pat
     options = TrainingOptions("cot", steps=1, batch_size=4)
     with pytest.raises(InputError):
         train(raw, scratch, tmp_path / "run", replace(options, batch_size=9), say=said.append)
-    assert said == ["left out 1 samples longer than 60 tokens"]
+    assert said == ["warning: left out 1 samples longer than 60 tokens"]

@@ -470,7 +470,7 @@ def test_samples_longer_than_the_context_are_left_out_and_counted(
     longer = sum(length > limit for length in lengths)
     options = replace(OPTIONS, method="cot", method_options={}, max_length=limit, batch_size=2)
     train(encoded, scratch, tmp_path / "run", options, say=said.append)
-    assert longer and said[0] == f"left out {longer} samples longer than {limit} tokens"
+    assert longer and said[0] == f"warning: left out {longer} samples longer than {limit} tokens"
 
 
 def test_optimizer_state_loads_without_pickle(encoded: Path, scratch: Path, tmp_path: Path) -> None:

@@ -87,11 +87,12 @@ def test_on_a_narrow_terminal_bars_of_jobs_keep_count_time_left_and_loss(monkeyp
     with jobs.shown() as show:
         for done in range(4):
             show("train assorted-0", Reached("training", done, 30_000, {"loss": 1.5, "learning_rate": 0.001}))
-        show("encode assorted-1", Reached("reading", 900, 900))
+        for done in (1, 450, 900):
+            show("encode assorted-1", Reached("reading", done, 900))
         show("encode assorted-1", Reached("encoding train", 1, 9))
     last = capsys.readouterr().err
     assert re.search(r"train assorted-0 3/30000, \d+ h \d+ min left, loss 1.5", last)
-    assert re.search(r"encode assorted-1 1/9, encoding train", last)  # begun anew: of its own speed nothing is known
+    assert re.search(r"encode assorted-1 1/9, encoding train *[\r\n]", last)  # begun anew, its speed not known yet
 
 
 def test_a_quiet_command_shows_no_progress_of_its_commands_and_passes_on_how_to_print(monkeypatch, capsys):

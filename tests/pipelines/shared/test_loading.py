@@ -4,11 +4,14 @@ import json
 import subprocess
 import sys
 
+import click
 import pytest
 
 from pipelines.shared import loading
+from pipelines.shared.command import command
 from pipelines.shared.loading import imports_told
 from pipelines.shared.progress import AS_JSON, Reached, read_reached
+from pipelines.shared.resume import resume_option
 from pipelines.shared.terminal import Manner, printed_in
 
 
@@ -83,6 +86,19 @@ def test_verbose_tells_the_seconds(large, monkeypatch):
     _, screen = imported(monkeypatch, terminal=False, verbose=True)
     (line,) = screen.text.splitlines()
     assert line.startswith("loading large_one: ") and line.endswith(" s")
+
+
+@pytest.mark.parametrize(("options", "told"), [((), True), (("--quiet",), False)])
+def test_what_a_resume_imports_is_told_too(large, monkeypatch, options, told):
+    @command("work")
+    @resume_option("OUT", lambda path: {"seen": __import__("large_one").seen})
+    @click.option("--seen")
+    def work(seen):
+        return {"seen": seen}
+
+    monkeypatch.setattr("sys.stderr", Screen(True))
+    seen = work.main(["--resume", "x", *options], standalone_mode=False)["seen"]
+    assert ("loading large_one .." in seen) is told
 
 
 def test_an_import_that_fails_fails_as_it_would(large, monkeypatch, tmp_path):
