@@ -1,7 +1,6 @@
 """mixlm demo: both stages on a generated task, beside text alone and beside codes without content."""
 
 import shutil
-import subprocess
 import time
 from collections.abc import Sequence
 from itertools import islice
@@ -14,6 +13,7 @@ from pipelines.demo_plan import (
     MODEL_FILE,
     MODELS,
     QUESTIONS,
+    REPORT,
     SCRIPT,
     SUMMARY,
     WORKED_ANSWERS,
@@ -22,9 +22,9 @@ from pipelines.demo_plan import (
     read_recipe,
 )
 from pipelines.shared.command import Results, command
-from pipelines.shared.jobs import Finished, Job, command_of, environment, passed_on, run_jobs
+from pipelines.shared.jobs import Finished, Job, run_jobs
 from pipelines.shared.options import SEED
-from pipelines.shared.terminal import echo, manner, notice
+from pipelines.shared.terminal import echo, notice
 
 
 RECIPE = Path(__file__).parent / "recipes" / "demo.yaml"
@@ -45,7 +45,8 @@ def main(out: Path, seed: int, recipe: Path) -> Results:
 
     Trains a codebook for reasoning steps, then three small language models: on text alone, on the mix of latents and
     text, and on that mix with codes drawn at random. Shows every command that it runs, compares the three models, and
-    reads the latents of three answers back. A demo that is in the folder already is written anew.
+    reads the latents of three answers back. A page, report.html, shows it all. A demo that is in the folder already is
+    written anew.
     """
     from pipelines.reports.demo import collect, print_comparison, write_summary
 
@@ -56,14 +57,16 @@ def main(out: Path, seed: int, recipe: Path) -> Results:
     seconds = run(plan)
     figures = collect(out)
     print_comparison(figures, settings["rows"]["test"])
-    seconds["answers"] = show_answers(plan, out)
+    seconds |= show_answers(plan, out)
     seconds["total"] = time.monotonic() - started
     summary = write_summary(out, {**figures, "seconds": seconds, "seed": seed, "rows": settings["rows"]})
-    notice(NEXT.format(script=out / SCRIPT, summary=out / SUMMARY, minutes=seconds["total"] / 60))
+    places = {"report": out / REPORT, "script": out / SCRIPT, "summary": out / SUMMARY}
+    notice(NEXT.format(**places, minutes=seconds["total"] / 60))
     return {"out": out, **summary}
 
 
 NEXT = """\
+{report} shows the models, every code and the answers: open it in a browser.
 The demo took {minutes:.1f} minutes. {summary} holds the figures, {script} the commands.
 
 Next, on traces of your own (JSON lines with question, steps and answer) and a model of your choice:
@@ -99,7 +102,7 @@ def own_names() -> list[str]:
     data = ["train.jsonl", "valid.jsonl", "test.jsonl", QUESTIONS, MODEL_FILE, "encoded"]
     results = [f"evaluation-{name}{suffix}" for name in MODELS for suffix in (".json", ".jsonl")]
     results += [f".evaluation-{name}.jsonl.part" for name in MODELS]  # of a demo that was interrupted
-    return [*data, *MODELS, *results, SUMMARY]
+    return [*data, *MODELS, *results, SUMMARY, REPORT]
 
 
 def run(plan: DemoPlan) -> dict[str, float]:
@@ -118,19 +121,22 @@ def run(plan: DemoPlan) -> dict[str, float]:
 def part(title: str, jobs: Sequence[Job]) -> dict[str, Finished]:
     """Show and run commands that do not wait for each other."""
     notice(f"\n{title}", bold=True)
+    return run_shown(jobs)
+
+
+def run_shown(jobs: Sequence[Job]) -> dict[str, Finished]:
+    """Show commands that do not wait for each other, and run them."""
     for job in jobs:
         notice(f"$ {job.line()}")
     return run_jobs(jobs)
 
 
-def show_answers(plan: DemoPlan, out: Path) -> float:
-    """Let the mixed model answer a few questions on the terminal; returns the seconds that it took."""
-    notice("\nThe first test questions, with the latents of the answers read back.", bold=True)
-    notice(f"$ {plan.questions}\n$ {plan.answers.line()}")
-    started = time.monotonic()
+def show_answers(plan: DemoPlan, out: Path) -> dict[str, float]:
+    """Let the mixed model answer a few questions, while the report is written; returns the seconds of each."""
+    notice("\nThe first test questions, with the latents read back.  Beside it: a page about all models.", bold=True)
+    notice(f"$ {plan.questions}")
     with (out / "test.jsonl").open(encoding="utf-8") as rows:
         (out / QUESTIONS).write_text("".join(islice(rows, WORKED_ANSWERS)), encoding="utf-8")
-    hidden = {"stdout": subprocess.DEVNULL} if manner().json else {}
-    if subprocess.run([*command_of(plan.answers), *passed_on()], env=environment(), **hidden).returncode:
-        raise InputError(f"{plan.answers.line()}: failed")
-    return time.monotonic() - started
+    finished = run_shown((plan.answers, plan.report))
+    echo(finished["answers"].output, nl=False)
+    return {name: one.seconds for name, one in finished.items()}

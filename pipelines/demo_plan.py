@@ -12,7 +12,8 @@ from pipelines.shared.jobs import Job
 
 MODELS = {"cot": "cot", "assorted": "assorted", "random": "random-codes"}
 MODEL_FILE, SCRIPT, SUMMARY, QUESTIONS = "model.yaml", "commands.sh", "summary.json", "questions.jsonl"
-WORKED_ANSWERS = 3
+REPORT = "report.html"
+WORKED_ANSWERS, REPORTED_ROWS = 3, 100
 _SECTIONS = ("rows", "data", "model", "template", "encode", "train", "evaluate")
 
 
@@ -27,6 +28,7 @@ class DemoPlan:
         evaluation: One command a model.
         questions: Takes a few test questions, in the language of a shell.
         answers: Answers them, with the latents read back.
+        report: Shows the models side by side on one page, with the answers to the first test questions.
     """
 
     data: tuple[Job, ...]
@@ -35,11 +37,13 @@ class DemoPlan:
     evaluation: tuple[Job, ...]
     questions: str
     answers: Job
+    report: Job
 
     def script(self) -> str:
         """Return the commands as a shell script, one after the other."""
         jobs = [*self.data, *self.first, *self.second, *self.evaluation]
-        return "\n".join([*(job.line() for job in jobs), self.questions, self.answers.line()]) + "\n"
+        lines = [*(job.line() for job in jobs), self.questions, self.answers.line(), self.report.line()]
+        return "\n".join(lines) + "\n"
 
 
 def read_recipe(path: Path) -> dict[str, dict[str, Any]]:
@@ -82,6 +86,7 @@ def plan_demo(recipe: Mapping[str, Mapping[str, Any]], out: Path, seed: int) -> 
         evaluation=tuple(_evaluation(name, files["test"], out, recipe["evaluate"]) for name in MODELS),
         questions=shlex.join(["head", "-n", str(WORKED_ANSWERS), files["test"]]) + f" > {shlex.quote(questions)}",
         answers=Job("answers", ("generate", str(out / "assorted"), "--input", questions, "--explain")),
+        report=_report(files["test"], out),
     )
 
 
@@ -98,8 +103,19 @@ def _training(name: str, data: str, out: Path, start: tuple[str, ...], options: 
 def _evaluation(name: str, data: str, out: Path, options: Mapping[str, Any]) -> Job:
     if name == "cot":  # it has no latents to choose a number of
         options = {**options, "latents": "free"}
-    target = ("--out", str(out / f"evaluation-{name}.json"))
+    target = ("--out", str(out / _figures(name)))
     return Job(f"evaluate_{name}", ("evaluate", str(out / name), data, *_options(options), *target))
+
+
+def _report(data: str, out: Path) -> Job:
+    runs = [str(out / name) for name in MODELS]
+    figures = [word for name in MODELS for word in ("--evaluation", str(out / _figures(name)))]
+    target = ("--limit", str(REPORTED_ROWS), "--out", str(out / REPORT))
+    return Job("report", ("report", *runs, "--data", data, *figures, *target))
+
+
+def _figures(name: str) -> str:
+    return f"evaluation-{name}.json"
 
 
 def _options(*groups: Mapping[str, Any]) -> tuple[str, ...]:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     DATA,
     click.option("--data", type=click.Path(), help="Rows to answer: an encoded dataset, or a file of samples."),
     click.option("--split", help="Part of DATA.  [default: valid of an encoded dataset, else train]"),
-    click.option("--limit", type=positive, help="Answer the first rows only.  [default: 500]"),
+    click.option("--limit", type=positive, help="Show the first rows only.  [default: 500; all of an --evaluation]"),
     click.option(
         "--evaluation",
         "evaluations",
@@ -69,12 +69,12 @@ def main(
 
     opened = [load_run(run) for run in runs]
     answering = Answering(out, data, split, limit, check, batch_size, progress_bar, notice)
-    given = read_evaluations(evaluations, opened)
+    given = read_evaluations(evaluations, opened, limit)
     report = Report(data, _commands_of(opened), notice)
     with whole_file(out) as file:
         for name, run in zip(names_of(opened), opened, strict=True):
             engine = Engine(run, device=pick_device(device), loading=loading)
-            rows = answering.rows(engine, all_of_them=bool(given))
+            rows = answering.rows(engine, evaluated=bool(given))
             answers = given.get(run.path) or (answering.answers(engine, name, rows) if rows else (None, ()))
             report.add(engine, name, rows, *answers)
         file.write(page_of(report.content()))

@@ -1,11 +1,21 @@
 """The content of a report that nobody measured, for tests of the page: as many codes and answers as one likes."""
 
+import json
 import random
+import re
+from pathlib import Path
 from typing import Any
 
 
+DATA = re.compile(r'<script type="application/json" id="data">(.*?)</script>', re.DOTALL)
 MARKUP = '<script>document.title = "taken"</script><img src="x" onerror="document.title = \'taken\'"> & "quoted" </p>'
 STEPS = ("so now {} gives {}.", "That makes {} and then {}.", "We keep {} of {}.")
+
+
+def read_report(page: Path) -> dict[str, Any]:
+    """Return the content of a page that was written."""
+    (data,) = DATA.findall(page.read_text(encoding="utf-8"))
+    return json.loads(data)
 
 
 def report_content(rows: int = 40, size: int = 16, dead: int = 3, seed: int = 0) -> dict[str, Any]:

@@ -37,7 +37,7 @@ class Answering:
         out: The page, beside which answers are kept until it is written.
         data: The rows: an encoded dataset, or a file of samples; None: nothing is answered.
         split: Which part of it; None: as of ``open_rows``.
-        limit: Rows that are answered.
+        limit: Rows that are answered, and of an evaluation shown; None: ``LIMIT``, and all of an evaluation.
         check: How answers are compared; None: as the rows mean it.
         batch_size: Answers decoded at once.
         bar: Makes what shows how far answering is, of a title.
@@ -54,17 +54,17 @@ class Answering:
     say: Callable[[str], None]
     kept: list[KeptLines] = field(default_factory=list)
 
-    def rows(self, engine: Engine, all_of_them: bool) -> Sequence[Row] | None:
+    def rows(self, engine: Engine, evaluated: bool) -> Sequence[Row] | None:
         """Open the rows for a run; None if there are none.
 
         Args:
             engine: The run.
-            all_of_them: Whether to open all, and not those alone that are answered: answers that are there already may
-                be to any of them.
+            evaluated: Whether there are answers already, which may be to more rows than would be answered.
         """
         if self.data is None:
             return None
-        rows = open_rows(self.data, engine, self.split, None if all_of_them else self.limit or LIMIT, say=self.say)
+        limit = self.limit or (None if evaluated else LIMIT)
+        rows = open_rows(self.data, engine, self.split, limit, say=self.say)
         return list(rows)
 
     def answers(self, engine: Engine, name: str, rows: Sequence[Row]) -> Answers:
@@ -93,15 +93,16 @@ class Answering:
             kept.discard()
 
 
-def read_evaluations(files: Sequence[Path], runs: Sequence[Run]) -> dict[Path, Answers]:
+def read_evaluations(files: Sequence[Path], runs: Sequence[Run], limit: int | None = None) -> dict[Path, Answers]:
     """Read what ``mixlm evaluate --out`` wrote of some runs.
 
     Args:
         files: Those of figures; the answers lie beside them.
         runs: The runs.
+        limit: Of how many rows, the first, records are read; None: of all.
 
     Returns:
-        Figures and records by the path of the run.
+        Figures, of all rows, and records by the path of the run.
 
     Raises:
         InputError: If a file is none of an evaluation, its answers have changed, or its run is none of these.
@@ -119,7 +120,9 @@ def read_evaluations(files: Sequence[Path], runs: Sequence[Run]) -> dict[Path, A
             raise InputError(f"{fault}; evaluate the run again, or leave {file} out")
         if run.path in found:
             raise InputError(f"{file}: a second evaluation of {run.path}; give one for each run")
-        found[run.path] = figures, [record for _, record in read_rows(answers)]
+        records = [record for _, record in read_rows(answers)]
+        first = {*sorted({one["row"] for one in records})[:limit]}
+        found[run.path] = figures, [one for one in records if one["row"] in first]
     return found
 
 

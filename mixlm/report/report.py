@@ -60,6 +60,8 @@ class Report:
             InputError: If the answers are to other rows.
         """
         run, own = engine.run, {row["row"]: row for row in rows or ()}
+        if missing := sorted({one["row"] for one in records} - own.keys()) if own else ():
+            raise InputError(f"{run.path}: row {missing[0]} of its answers is not in {self.data}; give the same rows")
         stage1 = stage1_of(run, self.data) if run.method.needs_codes else None
         shown = [own[number] for number in sorted({one["row"] for one in records})] if own else []
         self._note_rows(shown, engine, records)

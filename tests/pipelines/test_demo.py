@@ -8,6 +8,7 @@ from click.testing import CliRunner
 from pipelines import demo
 from pipelines.cli import main
 from pipelines.demo_plan import MODELS, plan_demo, read_recipe
+from tests.report_data import read_report
 from tests.toy_recipe import DATA, ROWS, STAGES
 
 
@@ -67,7 +68,7 @@ def test_seconds_of_every_command_are_told(toy):
     seconds = read(out / "summary.json")["seconds"]
     trainings, evaluations = ({f"{what}_{name}" for name in MODELS} for what in ("train", "evaluate"))
     data = {"data_train", "data_valid", "data_test"}
-    assert seconds.keys() == {*data, "encode", *trainings, *evaluations, "answers", "total"}
+    assert seconds.keys() == {*data, "encode", *trainings, *evaluations, "answers", "report", "total"}
     assert all(value > 0 for value in seconds.values()) and seconds["total"] >= max(seconds.values())
 
 
@@ -75,7 +76,8 @@ def test_every_command_is_shown_and_kept(toy):
     out, output = toy
     lines = [line for line in (out / "commands.sh").read_text().splitlines() if not line.startswith("#")]
     assert [line for line in output.splitlines() if line.startswith("$ ")] == [f"$ {line}" for line in lines]
-    assert all("--seed 3" in line for line in lines if " --out " in line and not line.startswith("mixlm evaluate"))
+    seeded = [line for line in lines if line.startswith(("mixlm data", "mixlm-encode", "mixlm-train"))]
+    assert len(seeded) == 3 + 1 + len(MODELS) and all("--seed 3" in line for line in seeded)
     assert f"mixlm-generate {out / 'assorted'} --input {out / 'questions.jsonl'} --explain" in lines
     assert "codes used" in output and "fewer tokens" in output
 
@@ -85,6 +87,20 @@ def test_three_test_questions_are_answered(toy):
     questions = [json.loads(line)["question"] for line in (out / "questions.jsonl").read_text().splitlines()]
     tested = [json.loads(line)["question"] for line in (out / "test.jsonl").read_text().splitlines()]
     assert len(questions) == 3 and questions == tested[:3]
+
+
+def test_a_page_shows_the_models_their_figures_and_their_answers(toy):
+    out, output = toy
+    assert f"\n{out / 'report.html'} shows the models, every code and the answers: open it in a browser.\n" in output
+    data = read_report(out / "report.html")
+    assert [run["name"] for run in data["runs"]] == [*MODELS]
+    for run in data["runs"]:
+        measured = read(out / "summary.json")[run["name"]]["modes"]
+        assert {mode: one["accuracy"] for mode, one in run["modes"].items()} == {
+            mode: one["accuracy"] for mode, one in measured.items()
+        }
+    assert {len(column["answers"]) for column in data["columns"]} == {TOY["rows"]["test"]}
+    assert data["runs"][1]["codebook"]["codes"][0].keys() >= {"count", "seen", "neighbours"}
 
 
 def test_a_folder_of_an_earlier_demo_starts_anew_and_keeps_what_is_not_the_demos(tmp_path):
@@ -118,7 +134,7 @@ def test_a_recipe_without_a_section_is_refused_before_anything_is_written(tmp_pa
 def test_commands_of_the_recipe_are_valid_and_the_codebook_smaller_than_its_task(tmp_path):
     recipe = read_recipe(demo.RECIPE)
     plan = plan_demo(recipe, tmp_path, seed=1)
-    for job in (*plan.data, *plan.first, *plan.second, *plan.evaluation, plan.answers):
+    for job in (*plan.data, *plan.first, *plan.second, *plan.evaluation, plan.answers, plan.report):
         name, *rest = job.arguments
         command = main.get_command(None, name)
         if name == "data":

@@ -1,5 +1,4 @@
 import json
-import re
 from functools import partial
 
 import pytest
@@ -12,11 +11,11 @@ from mixlm.shown import escaped
 from pipelines.evaluate import main as evaluate_command
 from pipelines.report import main
 from tests.calling import call_command
+from tests.report_data import read_report
 from tests.tiny_runs import saved_run, write_encoded_for
 
 
 call = partial(call_command, main)
-DATA = re.compile(r'<script type="application/json" id="data">(.*?)</script>', re.DOTALL)
 
 
 @pytest.fixture(scope="module")
@@ -29,16 +28,11 @@ def cot(tmp_path_factory):
     return saved_run(tmp_path_factory.mktemp("runs") / "cot", "cot")
 
 
-def read(page) -> dict:
-    (data,) = DATA.findall(page.read_text(encoding="utf-8"))
-    return json.loads(data)
-
-
 def test_what_is_shown_is_what_evaluate_measures(run, encoded, tmp_path):
     out = tmp_path / "report.html"
     assert f"wrote {out}" in call(run.path, "--data", encoded, "--out", out).stdout
     assert [path.name for path in tmp_path.iterdir()] == ["report.html"]
-    data, engine = read(out), Engine.load(run.path)
+    data, engine = read_report(out), Engine.load(run.path)
     rows = open_rows(encoded, engine)
     measured = evaluate(engine, rows, latents="free,text")
     (shown,) = data["runs"]
@@ -65,7 +59,7 @@ def test_what_is_shown_is_what_evaluate_measures(run, encoded, tmp_path):
 def test_without_rows_there_is_no_answer_and_each_part_says_so(run, cot, tmp_path):
     out = tmp_path / "report.html"
     call(run.path, cot.path, "--out", out)
-    data = read(out)
+    data = read_report(out)
     assert data["rows"] == data["columns"] == [] and [one["modes"] for one in data["runs"]] == [{}, {}]
     first, second = data["runs"]
     assert first["codebook"]["missing"] == ["no rows were given: --data FILE shows how codes are used, and answers"]
@@ -80,9 +74,15 @@ def test_an_evaluation_is_shown_and_not_made_again(run, cot, tmp_path, monkeypat
     figures, out = tmp_path / "figures.json", tmp_path / "report.html"
     call_command(evaluate_command, run.path, source, "--latents", "free,exact:2", "--out", figures)
     call(run.path, cot.path, "--data", source, "--evaluation", figures, "--limit", 2, "--out", out)
-    data = read(out)
+    data = read_report(out)
     answered = [(one["run"], one["mode"], len(one["answers"])) for one in data["columns"]]
-    assert answered == [(0, "free", 4), (0, "exact:2", 4), (1, "free", 2)]
+    assert answered == [(0, "free", 2), (0, "exact:2", 2), (1, "free", 2)]
+    assert data["runs"][0]["codebook"]["rows"] == 2
+    assert data["runs"][0]["modes"]["free"]["answers"] == 4  # figures stay those that were measured
+    call(run.path, cot.path, "--data", source, "--evaluation", figures, "--out", out)
+    data = read_report(out)
+    answered = [(one["run"], one["mode"], len(one["answers"])) for one in data["columns"]]
+    assert answered == [(0, "free", 4), (0, "exact:2", 4), (1, "free", 4)]
     assert data["runs"][0]["codebook"]["rows"] == 4  # encoded by the run's own stage 1
     chips = [one["chips"] for one in data["columns"][1]["answers"]]
     assert all(len(one["texts"]) == len(one["alternatives"]) == 2 for one in chips)
@@ -93,11 +93,14 @@ def test_an_evaluation_is_shown_and_not_made_again(run, cot, tmp_path, monkeypat
     other.write_text("".join(json.dumps({**row, "question": "2?"}) + "\n" for row in rows))
     refused = call(run.path, "--data", other, "--evaluation", figures, "--out", out, code=1)
     assert "row 0 of its answers is not that of" in refused.stderr
+    other.write_text(json.dumps(rows[0]) + "\n")
+    refused = call(run.path, "--data", other, "--evaluation", figures, "--out", out, code=1)
+    assert f"{run.path}: row 1 of its answers is not in {other}; give the same rows" in refused.stderr
     with figures.with_suffix(".jsonl").open("a") as file:
         file.write("{}\n")
     refused = call(run.path, "--data", source, "--evaluation", figures, "--out", out, code=1)
     assert "changed since it was written" in refused.stderr
-    assert read(out) == data
+    assert read_report(out) == data
 
 
 def test_an_interrupted_call_goes_on_after_the_answers_that_it_has(run, encoded, tmp_path, monkeypatch):

@@ -23,9 +23,10 @@ const modesOf = (place) => Object.entries(data.runs[place].modes).map(([mode, fi
 function accuracySection(runs) {
   const points = runs.flatMap(modesOf);
   if (!points.length) return section("Accuracy against tokens", null, note("No rows were given, so nothing was answered: add --data FILE, or --evaluation FILE of mixlm evaluate."));
-  const shown = [...new Set(points.map((one) => one.run))];
+  const shown = [...new Set(points.map((one) => one.run))], [least, most] = d3.extent(points, (one) => one.answers);
   return section("Accuracy against tokens",
-    "Higher is better, further left is shorter. A large dot is free decoding, where the model decides itself how many latents it writes; the rule is the 95 % interval.",
+    "Higher is better, further left is shorter. A large dot is free decoding, where the model decides itself how many latents it writes; the rule is the 95 % interval, " +
+    `of ${least === most ? "" : `${countOf(least)} to `}${plural(most, "answer")} a dot.`,
     legend(shown), paretoChart(points), accuracyTable(points));
 }
 

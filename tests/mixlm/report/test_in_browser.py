@@ -198,6 +198,15 @@ def test_answers_are_searched_and_filtered_by_right_and_wrong(page, file, conten
     assert page.texts(".count") == ["1 of 40 questions"]
 
 
+def test_figures_tell_of_how_many_answers_they_are(page, tmp_path):
+    content, file = report_content(), tmp_path / "report.html"
+    for told in ("of 40 answers a dot.", "of 40 to 1,400 answers a dot."):
+        file.write_text(page_of(content), encoding="utf-8")
+        page.open(file)
+        assert page.texts(".about")[0].endswith(told)
+        content["runs"][0]["modes"]["free"]["answers"] = 1400  # of which not all are shown
+
+
 def test_free_decoding_and_text_stand_side_by_side(page, file, content):
     page.open(file, "#answer-2")
     assert page.texts(".card .who") == ["assortedfree", "assortedas text"]

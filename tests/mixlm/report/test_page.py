@@ -6,11 +6,10 @@ import re
 import pytest
 
 from mixlm.report.page import PAGE, SCRIPTS, VENDOR, as_json, page_of, scripts
-from tests.report_data import MARKUP, report_content
+from tests.report_data import DATA, MARKUP, report_content
 
 
 VENDORED = json.loads((VENDOR / "vendored.json").read_text())
-DATA = re.compile(r'<script type="application/json" id="data">(.*?)</script>', re.DOTALL)
 SCRIPT = re.compile(r"<script>(.*?)</script>", re.DOTALL)
 
 
