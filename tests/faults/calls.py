@@ -16,16 +16,19 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
 
-from pipelines.shared.command import _QUIET
+from pipelines.shared.command import _SILENT
 
 
 # what commands set for libraries that are imported after it, and these are imported before
-os.environ |= _QUIET | {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
+os.environ |= _SILENT | {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
 SECONDS = 60  # a call that takes longer hangs
 MEMORY = 12 << 30  # bytes of addresses: what asks for more is refused by the system, and takes nobody else's
 _BUG = 70  # how a fork ends whose call ended in a traceback
 # lines beside the one that tells the mistake
-_AROUND = ("Usage: ", "Try '", "note: ", "answers are compared by ", "[transformers] ")
+_AROUND = (
+    *("Usage: ", "Try '", "note: ", "warning: ", "answers: ", "answers are compared by ", "[transformers] "),
+    *("checkpoints: ", "codes are trained for ", "going on from "),
+)
 
 
 class Ending(NamedTuple):
