@@ -26,7 +26,7 @@ function paretoChart(points) {
   const axis = { grid: true, labelArrow: "none", ticks: 5 };
   const colour = (point) => runColour(point.run);
   return chart("Accuracy against tokens of an answer", (width) => Plot.plot({
-    width, height: Math.max(260, Math.min(380, width * 0.5)), marginLeft: 48, marginRight: 24, marginTop: 24, marginBottom: 40, style: plain,
+    width, height: Math.max(260, Math.min(380, width * 0.5)), marginLeft: 48, marginRight: 24, marginTop: 28, marginBottom: 40, style: plain,
     x: { ...axis, label: "tokens of an answer, on average", nice: true, domain: extent(points.map((one) => one.tokens), 0) },
     y: { ...axis, label: "right answers, %", nice: true, domain: extent(points.flatMap((one) => [100 * one.low, 100 * one.high]), 2, 0, 100) },
     marks: [
@@ -63,7 +63,7 @@ function curveChart(label, unit, lines, options = {}) {
   const low = d3.min(points, (one) => one.value), high = d3.max(points, (one) => one.value);
   const scale = options.log ? { type: "log", ticks: logTicks(low, high), tickFormat: String } : { ticks: 4, domain: options.domain };
   return chart(`${label} over training`, (width) => Plot.plot({
-    width, height: 210, marginLeft: 44, marginRight: 8, marginTop: 18, marginBottom: 36, style: plain,
+    width, height: 218, marginLeft: 44, marginRight: 8, marginTop: 26, marginBottom: 36, style: plain,
     x: { label: "optimizer step", labelArrow: "none", ticks: 5 },
     y: { label: unit, grid: true, labelArrow: "none", ...scale },
     marks: [
@@ -78,7 +78,7 @@ function curveChart(label, unit, lines, options = {}) {
 function profileChart(label, profile) {
   const bars = profile.map((count, place) => ({ place: place + 1, count }));
   return chart(label, (width) => Plot.plot({
-    width, height: 130, marginLeft: 40, marginRight: 4, marginTop: 16, marginBottom: 32, style: plain,
+    width, height: 138, marginLeft: 40, marginRight: 4, marginTop: 24, marginBottom: 32, style: plain,
     x: { label: "place in the trace", labelArrow: "none", type: "band", padding: 0.25, tickFormat: (place) => (bars.length <= 16 || place % 4 === 1 ? place : "") },
     y: { label: "times", grid: true, labelArrow: "none", ticks: 3 },
     marks: [Plot.barY(bars, { x: "place", y: "count", fill: "var(--accent)", fillOpacity: 0.75, tip: { fill: "var(--raised)", stroke: "var(--line)" } }), Plot.ruleY([0], { stroke: "var(--line)" })],

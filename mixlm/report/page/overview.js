@@ -25,8 +25,8 @@ function accuracySection(runs) {
   if (!points.length) return section("Accuracy against tokens", null, note("No rows were given, so nothing was answered: add --data FILE, or --evaluation FILE of mixlm evaluate."));
   const shown = [...new Set(points.map((one) => one.run))], [least, most] = d3.extent(points, (one) => one.answers);
   return section("Accuracy against tokens",
-    "Higher is better, further left is shorter. A large dot is free decoding, where the model decides itself how many latents it writes; the rule is the 95 % interval, " +
-    `of ${least === most ? "" : `${countOf(least)} to `}${plural(most, "answer")} a dot.`,
+    "Higher is better, further left is shorter. A large dot is free decoding, where the model decides itself how many latents it writes; the rule is its 95 % interval. " +
+    `A dot is of ${least === most ? "" : `${countOf(least)} to `}${plural(most, "answer")}.`,
     legend(shown), paretoChart(points), accuracyTable(points));
 }
 

@@ -200,7 +200,7 @@ def test_answers_are_searched_and_filtered_by_right_and_wrong(page, file, conten
 
 def test_figures_tell_of_how_many_answers_they_are(page, tmp_path):
     content, file = report_content(), tmp_path / "report.html"
-    for told in ("of 40 answers a dot.", "of 40 to 1,400 answers a dot."):
+    for told in ("A dot is of 40 answers.", "A dot is of 40 to 1,400 answers."):
         file.write_text(page_of(content), encoding="utf-8")
         page.open(file)
         assert page.texts(".about")[0].endswith(told)
