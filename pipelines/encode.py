@@ -6,14 +6,16 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
-from mixlm.encoding.options import EncodingOptions
+from mixlm.encoding.options import AUTO, PRESETS, ROWS_OF_PAPER, EncodingOptions
 from mixlm.errors import InputError
+from pipelines.reports.plan import print_plan
 from pipelines.shared.command import Results, command, say
 from pipelines.shared.help import DATA, MEMORY, METHOD, MODEL, OPTIMISER, OUTPUT, group
 from pipelines.shared.options import (
     Count,
     Number,
     answer_pattern_option,
+    dry_run_option,
     options_of,
     positive,
     template_of,
@@ -32,8 +34,21 @@ _SHAPE = (
     *("condition_on_prompt", "context", "max_length", "quantizer", "commitment_weight", "warmup_steps"),
     *("code_dropout", "objective", "align", "merge"),
 )
+_PRESET = "[default: as --preset]"
 _FIRST = (
-    *("model", "vqvae", "valid", "objective", "align", "chunk_length", "codebook_size", "steps", "batch_size", "bf16"),
+    *(
+        "model",
+        "vqvae",
+        "valid",
+        "preset",
+        "objective",
+        "align",
+        "chunk_length",
+        "codebook_size",
+        "steps",
+        "batch_size",
+        "bf16",
+    ),
     *("out", "resume"),
 )
 _TRAINING = ("steps", "batch_size", "learning_rate", "seed", "save_every", "bf16", "workers")
@@ -61,8 +76,15 @@ def told(path: Path) -> dict[str, Any]:
         help="Whose tokenizer: a folder, Hub id, .gguf file, or .yaml of a model from scratch.",
     ),
     _option("vqvae", "Use this trained VQ-VAE instead of training one.", type=click.Path()),
-    _option("hidden_size", "Width of the VQ-VAE.", type=positive),
-    _option("num_layers", "Blocks of encoder and of decoder.", type=positive),
+    _option(
+        "preset",
+        "Sizes that are not given: small (256 codes, 128 wide, 1 layer) or paper (1024, 512, 2). auto: paper with a "
+        f"GPU and at least {ROWS_OF_PAPER:,} rows, else small.",
+        type=click.Choice([AUTO, *PRESETS]),
+        default=AUTO,
+    ),
+    _option("hidden_size", f"Width of the VQ-VAE.  {_PRESET}", type=positive, show_default=False),
+    _option("num_layers", f"Blocks of encoder and of decoder.  {_PRESET}", type=positive, show_default=False),
     _option("num_heads", "Attention heads.", type=positive),
 )
 @group(
@@ -91,7 +113,7 @@ def told(path: Path) -> dict[str, Any]:
     _option(
         "compression_rate", "Trace tokens of a code, r; divides L.  [default: L]", type=positive, show_default=False
     ),
-    _option("codebook_size", "Number of codes, K.", type=positive),
+    _option("codebook_size", f"Number of codes, K.  {_PRESET}", type=positive, show_default=False),
     _option("code_dim", "Width of a codebook vector.", type=positive),
     _option("condition_on_prompt", "Whether codes are read given P.", show_default=False),
     _option("context", "What the encoder sees.", type=click.Choice(["chunk", "trace"])),
@@ -138,9 +160,10 @@ def told(path: Path) -> dict[str, Any]:
     click.option("--out", required=True, type=click.Path(), help="Folder to write."),
     _option("save_every", "Checkpoints of the VQ-VAE: every so many steps, minutes (2m), or none.", type=str),
     _option("shard_rows", "Rows of one output file.", type=positive),
+    dry_run_option,
 )
 @resume_option("OUT", told)
-def main(traces: str, model: str, out: str, **values: Any) -> Results:
+def main(traces: str, model: str, out: str, dry_run: bool, **values: Any) -> Results:
     """Compress the reasoning traces of TRACES into codes.
 
     TRACES is a .jsonl, .json or .parquet file, a dataset folder or a Hub dataset id. An interrupted call (a kill,
@@ -153,12 +176,18 @@ def main(traces: str, model: str, out: str, **values: Any) -> Results:
 
     if values["vqvae"]:
         _refuse_shape()
-    shape = {name: values.pop(name) for name in _SHAPE}
+    context = click.get_current_context()
+    left = {name for name in values if context.get_parameter_source(name) is ParameterSource.DEFAULT}
+    shape = {name: value for name in _SHAPE if (value := values.pop(name)) is not None and name not in left}
     training = {name: values.pop(name) for name in _TRAINING}
     values["processes"], training["workers"] = training["workers"], training["workers"] or 0
     options = EncodingOptions(
         template=template_of(values), shape=shape, training=VQVAETrainingOptions(**training), **values
     )
+    if dry_run:
+        from mixlm.planning.encoding import plan_encoding
+
+        return print_plan(plan_encoding(traces, model, out, options, say), "then codes are probed and rows encoded")
     with ExitStack() as bars:
         manifest = encode_dataset(
             traces, model, out, options, lambda label: bars.enter_context(progress_bar(label)), say=say
@@ -172,7 +201,7 @@ def main(traces: str, model: str, out: str, **values: Any) -> Results:
 def _refuse_shape() -> None:
     """Refuse options of a VQ-VAE's shape beside --vqvae: the trained one has its own."""
     context = click.get_current_context()
-    for name in (*_SHAPE, "steps", "learning_rate", "reader_lora_rank"):
+    for name in ("preset", *_SHAPE, "steps", "learning_rate", "reader_lora_rank"):
         if context.get_parameter_source(name) is not ParameterSource.DEFAULT:
             option = f"--{name}".replace("_", "-")
             raise click.UsageError(f"{option} does nothing with --vqvae: that model is trained already; leave one out")

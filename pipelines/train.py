@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mixlm.training.options import CHOICES, LEAST, TrainingOptions
+from pipelines.reports.plan import print_plan
 from pipelines.shared.command import Results, command, say
 from pipelines.shared.help import DATA, MEMORY, METHOD, MODEL, OPTIMISER, OUTPUT, group
 from pipelines.shared.options import (
     Count,
     Number,
     answer_pattern_option,
+    dry_run_option,
     options_of,
     template_of,
     template_options,
@@ -42,7 +44,7 @@ def _option(name: str, help: str, **settings: Any) -> Callable[[Callable[..., No
 _rate = Number(min=0, min_open=True)
 _FIRST = (
     *("model", "lora_rank", "valid", "method", "method_option", "learning_rate", "epochs", "steps", "batch_size"),
-    *("bf16", "micro_batch_size", "out", "resume"),
+    *("bf16", "micro_batch_size", "out", "dry_run", "resume"),
 )
 
 
@@ -104,7 +106,9 @@ def _typed(value: Any) -> str:
 )
 @group(
     OPTIMISER,
-    _option("learning_rate", "Peak learning rate.", type=_rate),
+    _option(
+        "learning_rate", "Peak learning rate.  [default: 1e-3 from scratch, 1e-4 with LoRA, else 1e-5]", type=_rate
+    ),
     _option("epochs", "Passes over the training rows.", type=_rate),
     _option("steps", "Optimizer steps; 0: as --epochs says."),
     _option("batch_size", "Samples of one optimizer step, over all devices."),
@@ -135,9 +139,12 @@ def _typed(value: Any) -> str:
     _option("eval_every", "Steps between evaluations on the validation rows; 0: none."),
     _option("select", "Checkpoint to keep: the last, or the best on the validation rows."),
     _option("report_to", "Experiment tracker."),
+    dry_run_option,
 )
 @resume_option("RUN", told)
-def main(data: str, model: str, out: str, method: str, method_option: tuple[str, ...], **values: Any) -> Results:
+def main(
+    data: str, model: str, out: str, method: str, method_option: tuple[str, ...], dry_run: bool, **values: Any
+) -> Results:
     """Fine-tune a language model on DATA by a method of reasoning.
 
     DATA is the folder that mixlm-encode wrote, or, for methods that need no codes (`mixlm methods`), a file of traces.
@@ -148,6 +155,10 @@ def main(data: str, model: str, out: str, method: str, method_option: tuple[str,
 
     template = template_of(values)
     options = TrainingOptions(method, parse_assignments(method_option), template, **values)  # before torch is imported
+    if dry_run:
+        from mixlm.planning.training import plan_training
+
+        return print_plan(plan_training(data, model, out, options, say))
     from mixlm.processes import Processes
     from mixlm.run import is_finished
     from mixlm.training.train import train

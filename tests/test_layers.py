@@ -25,6 +25,7 @@ ORDER = (  # of mixlm, top down; each imports only from those before it
     "evaluation",
     "sampling",
     "training",
+    "planning",
     "analysis",
     "comparison",
     "report",

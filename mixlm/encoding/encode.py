@@ -3,7 +3,6 @@
 Reading, encoding and writing go on side by side: processes tokenise the next rows, this one encodes, a thread writes.
 """
 
-import shutil
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -25,6 +24,8 @@ from mixlm.encoding.manifest import (
     read_manifest,
     rows_identity,
     settled_options,
+    sized_options,
+    tidy,
     write_manifest,
 )
 from mixlm.encoding.measuring import measure, rows_to_measure
@@ -46,7 +47,7 @@ from mixlm.model.tokenizers import save_base_tokenizer
 from mixlm.processes import Processes
 from vqvae import ChunkVQVAEConfig, PredictiveVQVAE, Reader, Stage1Training, merge_codes
 from vqvae.advance import Advance
-from vqvae.atomic_files import remove_drafts, to_disk
+from vqvae.atomic_files import to_disk
 from vqvae.checksums import SUMS
 from vqvae.model.coder import ChunkCoder
 from vqvae.options import SaveEvery
@@ -54,6 +55,7 @@ from vqvae.training.checkpoints import CHECKPOINTS
 from vqvae.training.probe import ProbeTraining
 
 
+TRAINING = "training the VQ-VAE"  # what ``advance_of`` is told of it
 PROBE_STEPS = 1000  # of training the model that judges the codes; half of stage 1's, where that is less
 WRITTEN_BEHIND = 2  # shards that wait for the disk
 
@@ -88,6 +90,7 @@ def encode_dataset(
     """
     options, out, processes = options or EncodingOptions(), Path(out), Processes.current()
     check_reader(model, options)
+    options = sized_options(out, traces, options, say)
     arguments = describe_arguments(traces, model, options)
     with processes.one_launch(out):
         manifest = earlier_manifest(out, arguments)
@@ -105,13 +108,6 @@ def encode_dataset(
             work = _Encoding(out, manifest, pool, options, processes, advance_of)
             work.run(say)
         return work.manifest
-
-
-def tidy(out: Path) -> None:
-    """Remove what an encoded dataset does not need, once it is complete."""
-    shutil.rmtree(out / TOKENS, ignore_errors=True)
-    shutil.rmtree(out / VQVAE / CHECKPOINTS, ignore_errors=True)
-    remove_drafts(out)
 
 
 class _Encoding:
@@ -172,7 +168,7 @@ class _Encoding:
         training = Stage1Training(rows, ChunkVQVAEConfig(**shape), self.vqvae_path, self.options.training)
         reader = self._open_reader(training.config, say)
         self._claim()
-        model = training.train(self._bar("training the VQ-VAE"), reader, say)
+        model = training.train(self._bar(TRAINING), reader, say)
         if self.processes.first and isinstance(model, PredictiveVQVAE) and model.config.merge:
             held_out = rows_to_measure(self.tokenized, self.sharding, model.config)[1]
             self.merged = merge_codes(model, held_out, self.options.training.seed, reader)

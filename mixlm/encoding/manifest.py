@@ -1,6 +1,7 @@
 """The manifest of an encoded dataset: what it is, how it was made, and whether a call may go on with it."""
 
 import json
+import shutil
 from collections.abc import Callable
 from dataclasses import asdict, fields, replace
 from pathlib import Path
@@ -8,16 +9,18 @@ from typing import TYPE_CHECKING, Any
 
 from mixlm.damage import remedy
 from mixlm.data.chat.rendering import clock_note, dated
+from mixlm.data.reading import open_raw
 from mixlm.data.samples import CheckName
 from mixlm.data.template import Template
-from mixlm.encoding import MANIFEST
-from mixlm.encoding.options import EncodingOptions
+from mixlm.encoding import MANIFEST, VQVAE
+from mixlm.encoding.options import AUTO, PRESETS, EncodingOptions, fitting_preset
 from mixlm.errors import InputError
 from mixlm.model.tokenizers import tokenizer_fingerprint
 from vqvae import ChunkVQVAEConfig
-from vqvae.atomic_files import checksum, draft_of, whole_file
+from vqvae.atomic_files import checksum, draft_of, remove_drafts, whole_file
 from vqvae.checksums import sealed, unsealed
 from vqvae.options import PAPERS_CODES, VQVAEModelOptions
+from vqvae.training.checkpoints import CHECKPOINTS
 
 
 if TYPE_CHECKING:
@@ -62,6 +65,40 @@ def write_manifest(path: Path, manifest: dict[str, Any]) -> None:
         file.write(json.dumps(sealed(manifest), indent=2, ensure_ascii=False) + "\n")
 
 
+def sized_options(
+    out: Path, traces: str, options: EncodingOptions, say: Callable[[str], None] = lambda line: None
+) -> EncodingOptions:
+    """Return options with all sizes of stage 1: those given, and those of the preset.
+
+    Args:
+        out: The folder; what has begun there goes on with the preset that it had, where the options leave it open.
+        traces: Anything that ``mixlm.data.reading.open_raw`` opens; how many rows it has decides where nothing else
+            does.
+        options: As they were given.
+        say: Told the preset, where the machine or the rows have decided.
+    """
+    name = options.preset
+    if name == AUTO and is_encoded(out):
+        name = read_manifest(out).get("arguments", {}).get("preset", "paper")
+    elif name == AUTO:
+        name = fitting_preset(len(open_raw(traces)))
+        if not options.vqvae and (sizes := _sizes(name, options)):
+            say(f"preset    {name}: {sizes}; --preset {_other(name)} takes {_sizes(_other(name), options)}")
+    return replace(options, preset=name, shape={**PRESETS[name], **options.shape})
+
+
+def _other(name: str) -> str:
+    return next(other for other in PRESETS if other != name)
+
+
+def _sizes(name: str, options: EncodingOptions) -> str:
+    """Return in words the sizes of a preset that options leave open."""
+    words = {"codebook_size": "{} codes", "hidden_size": "{} wide", "num_layers": "{} layers each"}
+    return ", ".join(
+        words[size].format(value) for size, value in PRESETS[name].items() if size not in options.shape
+    ).replace("1 layers", "1 layer")
+
+
 def describe_arguments(traces: str, model: str, options: EncodingOptions) -> dict[str, Any]:
     """Return what decides the codes, as JSON values; files by their content.
 
@@ -73,7 +110,7 @@ def describe_arguments(traces: str, model: str, options: EncodingOptions) -> dic
     """
     arguments = {"traces": str(traces), "model": str(model), **asdict(options)}
     config = ChunkVQVAEConfig(**options.shape).for_training(options.training.steps)
-    arguments["shape"] = {name: getattr(config, name) for name in PAPERS_CODES | options.shape}
+    arguments["shape"] = {field.name: getattr(config, field.name) for field in fields(VQVAEModelOptions)}
     arguments["training"].pop("save_every"), arguments["training"].pop("workers")
     arguments.pop("skip_bad_rows"), arguments.pop("processes")
     arguments["template"].pop("date"), arguments["template"].pop("apart")  # which nobody gives
@@ -117,9 +154,10 @@ def earlier_manifest(out: Path, arguments: dict[str, Any]) -> dict[str, Any] | N
 
 def _with_defaults(arguments: dict[str, Any]) -> dict[str, Any]:
     """Return arguments with all of the model's shape: an older call did not know of every choice."""
-    config = ChunkVQVAEConfig(**PAPERS_CODES | arguments.get("shape", {}))
+    config = ChunkVQVAEConfig(**PAPERS_CODES | arguments.get("shape", {})).for_training(arguments["training"]["steps"])
     shape = {field.name: getattr(config, field.name) for field in fields(VQVAEModelOptions)}
-    return {"reader_lora_rank": 0, "answer_pattern": None, **arguments, "shape": shape}
+    known = {name: value for name, value in arguments.items() if name != "preset"}  # whose sizes are in the shape
+    return {"reader_lora_rank": 0, "answer_pattern": None, **known, "shape": shape}
 
 
 def _has_work(out: Path, arguments: dict[str, Any]) -> bool:
@@ -193,3 +231,10 @@ def manifest_to_fill(
             f"{earlier['model']}: its tokenizer has changed since encoding was interrupted; encode into another --out"
         )
     return earlier
+
+
+def tidy(out: Path) -> None:
+    """Remove what an encoded dataset does not need, once it is complete."""
+    shutil.rmtree(out / TOKENS, ignore_errors=True)
+    shutil.rmtree(out / VQVAE / CHECKPOINTS, ignore_errors=True)
+    remove_drafts(out)

@@ -17,6 +17,15 @@ from vqvae.options import VQVAEModelOptions
 DTYPES = ("float32", "bfloat16")
 MOST_VALID = 0.5  # of the samples may be held out
 
+# Sizes of stage 1 that ``shape`` does not give. "paper": those of Token Assorted, appendix A, which the model has by
+# default; "small": about a seventh of their time for a step, for a machine without a GPU or for few rows.
+PRESETS: dict[str, dict[str, int]] = {
+    "small": {"codebook_size": 256, "hidden_size": 128, "num_layers": 1},
+    "paper": {"codebook_size": 1024, "hidden_size": 512, "num_layers": 2},
+}
+AUTO = "auto"
+ROWS_OF_PAPER = 5000  # fewer rows do not fill a thousand codes
+
 
 @dataclass(frozen=True)
 class EncodingOptions:
@@ -24,6 +33,8 @@ class EncodingOptions:
 
     Attributes:
         template: Renders the samples.
+        preset: Sizes of what ``shape`` does not give, by their name in ``PRESETS``; "auto": those that fit machine and
+            rows, or those that an interrupted call had.
         shape: Fields of ``ChunkVQVAEConfig``.
         training: How to train the VQ-VAE.
         reader_lora_rank: Of an adapter that the language model learns while codes are trained for it, with the
@@ -39,6 +50,7 @@ class EncodingOptions:
     """
 
     template: Template = field(default_factory=Template)
+    preset: str = "paper"
     shape: dict[str, Any] = field(default_factory=dict)
     training: VQVAETrainingOptions = field(default_factory=VQVAETrainingOptions)
     reader_lora_rank: int = 0
@@ -62,6 +74,8 @@ class EncodingOptions:
         require_types(self)
         if self.dtype not in DTYPES:
             raise InputError(f"--dtype {self.dtype}: not known; give {' or '.join(DTYPES)}")
+        if self.preset not in (AUTO, *PRESETS):
+            raise InputError(f"--preset {self.preset}: not known; give {', '.join(PRESETS)} or {AUTO}")
         if not self.valid_fraction <= MOST_VALID:
             raise InputError(f"--valid-fraction {self.valid_fraction}: give a share from 0 to {MOST_VALID}")
         require_between("shard_rows", self.shard_rows, 1)
@@ -73,6 +87,13 @@ class EncodingOptions:
                 raise InputError(f"shape '{name}': a VQ-VAE has no such part; its parts: {', '.join(known)}")
         require_types(VQVAEModelOptions(**self.shape))
         compile_pattern(self.answer_pattern)
+
+
+def fitting_preset(rows: int) -> str:
+    """Return the name of the sizes that fit a number of rows and this machine."""
+    import torch
+
+    return "paper" if torch.accelerator.is_available() and rows >= ROWS_OF_PAPER else "small"
 
 
 def check_reader(model: str, options: EncodingOptions) -> None:

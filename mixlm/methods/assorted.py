@@ -1,18 +1,28 @@
 """Token Assorted: latents in place of the first m tokens of the trace, m drawn at random."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import groupby
-from typing import ClassVar, Literal
+from itertools import groupby, islice
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
-from mixlm.data.tables import Row, replaced_tokens
+from mixlm.data.tables import Row, in_turn, replaced_tokens
 from mixlm.methods.base import Method, Progress, Spans, Trainable, answer_sequence, require
 from mixlm.methods.curriculum import MANY, Curriculum
-from mixlm.methods.mixing import PAPER_LENGTHS, draw_two_level, draw_uniform, draw_weighted, mixed_answer
+from mixlm.methods.mixing import (
+    PAPER_LENGTHS,
+    draw_two_level,
+    draw_uniform,
+    draw_weighted,
+    fitting_lengths,
+    mixed_answer,
+)
 from mixlm.model.special_tokens import latent_span
+
+
+MOST_MEASURED = 10_000  # traces, to find lengths
 
 
 @dataclass
@@ -24,7 +34,8 @@ class Assorted(Method):
     Attributes:
         mix: "weighted": no code, all codes, or a number in between, by ``weights``; "paper": the two-level rule over
             the set ``lengths``; "uniform": any number of the trace's own codes.
-        lengths: The set M of the two-level rule, in trace tokens.
+        lengths: The set M of the two-level rule, in trace tokens. None given: the paper's, scaled to the traces that
+            are learned (``mixlm.methods.mixing.fitting_lengths``).
         weights: Of no code, of all codes, and of a number in between, where each is as likely as any other. A trace
             of one code goes by the first two alone.
     """
@@ -36,15 +47,29 @@ class Assorted(Method):
     spans: ClassVar[Spans] = "prefix"
 
     mix: Literal["paper", "uniform", "weighted"] = "weighted"
-    lengths: tuple[int, ...] = PAPER_LENGTHS
+    lengths: tuple[int, ...] = ()
     weights: tuple[float, float, float] = (1.0, 2.0, 1.0)
 
     def __post_init__(self) -> None:
         """Check the options."""
         super().__post_init__()
-        require(bool(self.lengths) or self.mix != "paper", "lengths", "nothing", "numbers from 0 up")
         fits = len(self.weights) == 3 and all(0 <= weight < math.inf for weight in self.weights) and sum(self.weights)
         require(bool(fits), "weights", str(self.weights), "three numbers from 0 up, not all of them 0")
+        self.drawn_lengths = self.lengths or PAPER_LENGTHS
+
+    def fit(self, rows: Sequence[Row], seed: int) -> dict[str, Any]:
+        """Find lengths for the two-level rule, if it needs some and none were given."""
+        if self.mix != "paper" or self.lengths:
+            return {}
+        traces = [len(row["trace_ids"]) for row in islice(in_turn(rows, ["trace_ids"]), MOST_MEASURED)]
+        state = {"lengths": list(fitting_lengths(traces, self.cutting.grain))}
+        self.restore(state)
+        return state
+
+    def restore(self, state: Mapping[str, Any]) -> "Assorted":
+        """Take such lengths."""
+        self.drawn_lengths = tuple(state.get("lengths", self.drawn_lengths))
+        return self
 
     def tokens(self, codebook_size: int) -> list[str]:
         """Return both delimiters and one token for each code."""
@@ -61,7 +86,7 @@ class Assorted(Method):
             return draw_uniform(rng, count)
         if self.mix == "weighted":
             return draw_weighted(rng, count, self.weights)
-        return draw_two_level(rng, row["code_ends"], self.cutting.grain, self.lengths)
+        return draw_two_level(rng, row["code_ends"], self.cutting.grain, self.drawn_lengths)
 
     def sequence_with(self, row: Row, replaced: int) -> Trainable:
         """Return the sequence in which exactly the first ``replaced`` codes stand for their text."""

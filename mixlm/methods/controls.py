@@ -25,12 +25,13 @@ class Control(Assorted):
 
     def fit(self, rows: Sequence[Row], seed: int) -> dict[str, Any]:
         """Fix the seed of the codes."""
-        state = {"seed": seed}
+        state = {**super().fit(rows, seed), "seed": seed}
         self.restore(state)
         return state
 
     def restore(self, state: Mapping[str, Any]) -> "Control":
         """Take the seed of the codes."""
+        super().restore(state)
         self.seed = state["seed"]
         return self
 
@@ -132,12 +133,14 @@ class FrequentNgrams(Control):
 
     def fit(self, rows: Sequence[Row], seed: int) -> dict[str, Any]:
         """Find the K strings in the traces of ``rows``; code i stands for the i-th."""
-        state = {"strings": merge_strings(_Traces(rows), self.special.codebook_size)}
+        strings = merge_strings(_Traces(rows), self.special.codebook_size)
+        state = {**Assorted.fit(self, rows, seed), "strings": strings}
         self.restore(state)
         return state
 
     def restore(self, state: Mapping[str, Any]) -> "FrequentNgrams":
         """Take the strings."""
+        Assorted.restore(self, state)
         self.strings = {tuple(string): code for code, string in enumerate(state["strings"])}
         self.longest = max(map(len, self.strings), default=0)
         return self

@@ -43,6 +43,25 @@ def draw_two_level(rng: np.random.Generator, ends: Sequence[int], grain: int, le
     return bisect_right(ends, int(rng.integers(longest // grain + 1)) * grain)
 
 
+def fitting_lengths(traces: Sequence[int], grain: int) -> tuple[int, ...]:
+    """Return the paper's set M for other traces: its lengths relate to the longest as there, that to these traces.
+
+    The longest is such that nine of ten traces are no longer; the paper's own are written for traces of 256 tokens.
+
+    Args:
+        traces: Tokens of each trace.
+        grain: Tokens that m is a multiple of: r, or 1; see ``Cutting``.
+
+    >>> fitting_lengths([40] * 10, 1)
+    (0, 11, 20, 25, 30, 35, 40)
+    >>> fitting_lengths([40] * 10, 16)
+    (0, 16, 32)
+    """
+    longest = float(np.quantile(traces, 0.9)) if len(traces) else 0.0
+    scaled = (max(round(length * longest / PAPER_LENGTHS[-1] / grain), 1) * grain for length in PAPER_LENGTHS[1:])
+    return (0, *sorted(set(scaled)))
+
+
 def draw_uniform(rng: np.random.Generator, codes: int) -> int:
     """Draw how many leading codes replace their text, uniformly from 0 to ``codes``."""
     return int(rng.integers(codes + 1))

@@ -10,7 +10,7 @@ from typing import Any
 
 from mixlm.data.template import Template
 from mixlm.data.values import read_json
-from mixlm.encoding.manifest import changed_arguments
+from mixlm.encoding.manifest import changed_arguments, is_encoded
 from mixlm.errors import InputError
 from mixlm.processes import Processes
 from mixlm.run import INFO_NAME, Run, load_run
@@ -168,6 +168,19 @@ class RunFolder:
         """Remove what a finished run does not need."""
         shutil.rmtree(self.checkpoints, ignore_errors=True)
         remove_drafts(self.path)
+
+
+def run_folder(
+    source: str | Path,
+    model: str | Path,
+    out: str | Path,
+    options: TrainingOptions,
+    say: Callable[[str], None] = lambda line: None,
+) -> RunFolder:
+    """Return the folder of a run that is told this; see ``mixlm.training.train.train``."""
+    arguments = {"data": str(source), "model": str(model), "valid": options.valid, **options.to_dict()}
+    template = None if is_encoded(source) else options.template
+    return RunFolder(Path(out), arguments, template, say, Processes.current())
 
 
 def begun_run(path: Path) -> tuple[str, str, TrainingOptions]:

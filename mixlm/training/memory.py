@@ -69,11 +69,16 @@ class MicroBatch(TrainerCallback):
     Args:
         path: The run folder.
         options: Say how many; where they say 0, it is as the run was begun, else as many as there is room for.
+
+    Attributes:
+        size: How many; 0 until they are settled.
+        needed: Bytes that training takes with so many of the longest sample; 0: nobody measured it.
     """
 
     def __init__(self, path: Path, options: TrainingOptions) -> None:
         self.file, told = path / CHECKPOINTS / FILE_NAME, options.micro_batch_size
         self.samples, self.size = max(options.batch_size // Processes.current().count, 1), told
+        self.needed = 0
         if not told and self.file.is_file():
             self.size = gcd(_read(self.file), self.samples)
         elif not told and last_checkpoint(path / CHECKPOINTS):
@@ -90,6 +95,7 @@ class MicroBatch(TrainerCallback):
             need = measure(lm, collator, longest_features(data), bf16)
             size = choose_micro_batch(need, self.samples, int(SHARE * memory_of(lm.device)))
             self.size = int(Processes.current().agree(str(size)))
+            self.needed = need.of(self.size)
             tell_choice(need, self.samples, self.size, lm.device, say)
         return self.size
 

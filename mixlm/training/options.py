@@ -1,7 +1,7 @@
 """What a training run can be told."""
 
 import sys
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from importlib.util import find_spec
 from typing import Any
 
@@ -10,6 +10,7 @@ from mixlm.data.samples import CHECK_NAMES
 from mixlm.data.template import Template
 from mixlm.errors import InputError
 from mixlm.evaluation.checks import require_check
+from mixlm.model.loading import is_scratch
 from vqvae.errors import MOST_WORKERS, require_between, require_rate
 from vqvae.option_types import require_types
 from vqvae.options import SAVE_EVERY, SaveEvery
@@ -24,6 +25,8 @@ CHOICES = {
     "save_dtype": ("float32", "bfloat16", "float16"),
 }
 MOST_EPOCHS = 1e6  # more than anyone trains
+SCRATCH_RATE, LORA_RATE, TUNING_RATE = 1e-3, 1e-4, 1e-5  # the last is that of Token Assorted, appendix A
+ROW_RATE = 1e-3  # least of new rows
 _COUNTS = ("steps", "micro_batch_size", "warmup_steps", "lora_rank", "max_row_tokens", "max_length", "workers")
 LEAST = {"batch_size": 1, "log_every": 1, **dict.fromkeys((*_COUNTS, "eval_every"), 0)}
 _RANGES = {name: (least,) for name, least in LEAST.items()} | {
@@ -44,7 +47,8 @@ class TrainingOptions:
         valid: File of validation rows, for a raw file.
         answer_pattern: Regular expression that finds the answer in a response, in place of the marks that are known;
             for a raw file.
-        learning_rate: Peak rate of everything but new rows.
+        learning_rate: Peak rate of everything but new rows. None: as the model asks for, 1e-3 from scratch, 1e-4 of a
+            LoRA adapter, else 1e-5, as in Token Assorted.
         new_token_lr: Peak rate of new vocabulary rows; None: the greater of ``learning_rate`` and 1e-3. A rate of
             1e-5, usual for fine-tuning, hardly moves a row from its random start.
         new_token_noise: New rows start at the mean of the old ones plus noise of so many standard deviations of those.
@@ -89,7 +93,7 @@ class TrainingOptions:
     template: Template = field(default_factory=Template)
     valid: str | None = None
     answer_pattern: str | None = None
-    learning_rate: float = 1e-5
+    learning_rate: float | None = None
     new_token_lr: float | None = None
     new_token_noise: float = 1.0
     new_token_start: str = "mean"
@@ -159,13 +163,21 @@ class TrainingOptions:
                 raise InputError(f"{_flag(name)} {getattr(self, name)}: not known; give {' or '.join(known)}")
         for name, bounds in _RANGES.items():
             require_between(name, getattr(self, name), *bounds)
-        require_rate("learning_rate", self.learning_rate)
+        if self.learning_rate is not None:
+            require_rate("learning_rate", self.learning_rate)
         require_rate("new_token_lr", self.row_rate)
+
+    def for_model(self, model: str) -> "TrainingOptions":
+        """Return options with the learning rate that a model of this name asks for, where none was given."""
+        if self.learning_rate is not None:
+            return self
+        rate = SCRATCH_RATE if is_scratch(model) else LORA_RATE if self.lora_rank else TUNING_RATE
+        return replace(self, learning_rate=rate)
 
     @property
     def row_rate(self) -> float:
         """Peak rate of new vocabulary rows."""
-        return max(self.learning_rate, 1e-3) if self.new_token_lr is None else self.new_token_lr
+        return max(self.learning_rate or 0.0, ROW_RATE) if self.new_token_lr is None else self.new_token_lr
 
     @property
     def flash(self) -> bool:

@@ -12,6 +12,7 @@ from mixlm.data.template import Template
 from mixlm.errors import InputError
 from mixlm.methods.base import Method
 from mixlm.model.abilities import fault_in_training, packs, pads
+from mixlm.model.loading import is_scratch
 from mixlm.model.lora import left_out
 from mixlm.model.special_tokens import namesakes
 from mixlm.model.thoughts.passes import obstacle
@@ -68,6 +69,12 @@ def check_start(
         )
     if start.template != template:
         say(f"note: {model} was trained with another template; give the same template options to go on from it")
+
+
+def tell_rate(model: str, options: TrainingOptions, say: Callable[[str], None]) -> None:
+    """Say which learning rate was chosen for a model of this name."""
+    what = "a model from scratch" if is_scratch(model) else "an adapter" if options.lora_rank else "a trained model"
+    say(f"learning rate {options.learning_rate:g}, as for {what}; --learning-rate chooses another")
 
 
 def check_model(lm: "PreTrainedModel", name: str, method: Method) -> None:

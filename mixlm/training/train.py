@@ -29,21 +29,14 @@ from mixlm.model.tokenizers import check_reopening
 from mixlm.model.vocabulary import extend_vocabulary, start_from_codes, start_from_text
 from mixlm.processes import Processes
 from mixlm.run import ADAPTER, Run
-from mixlm.training.folder import RunFolder
+from mixlm.training import preflight
+from mixlm.training.folder import RunFolder, run_folder
 from mixlm.training.latent_warning import LatentWarning
 from mixlm.training.memory import MicroBatch
 from mixlm.training.model_card import write_card
 from mixlm.training.new_rows import NewRows
 from mixlm.training.options import TrainingOptions
-from mixlm.training.preflight import (
-    check_model,
-    check_start,
-    compiling,
-    samples_share_rows,
-    tell_left_out,
-    tell_namesakes,
-    warn_of_schedule,
-)
+from mixlm.training.rows.drawn import tell_mix
 from mixlm.training.rows.inputs import leave_out_long, open_data
 from mixlm.training.rows.mixed_dataset import MeasuredDataset, MixedDataset
 from mixlm.training.schedule import Schedule
@@ -91,21 +84,22 @@ def train(
         InputError: If anything given does not fit; the folder is then untouched. If a loss or a weight is no number;
             the run is then unfinished.
     """
-    arguments = {"data": str(source), "model": str(model), "valid": options.valid, **options.to_dict()}
-    template, processes = None if is_encoded(source) else options.template, Processes.current()
-    folder = RunFolder(Path(out), arguments, template, say, processes)
-    with processes.one_launch(out):
+    told, options = options, options.for_model(str(model))
+    folder = run_folder(source, model, out, options, say)
+    with folder.processes.one_launch(out):
         if run := folder.finished():
             say(f"{out}: already trained with these arguments; nothing to do")
             return run
         folder.check()
-        return _train(_Finetuning(str(source), str(model), folder, options, say), advance)
+        if told.learning_rate is None:
+            preflight.tell_rate(str(model), options, say)
+        return _train(Finetuning(str(source), str(model), folder, options, say), advance)
 
 
-def _train(work: "_Finetuning", advance: Advance | None) -> Run:
+def _train(work: "Finetuning", advance: Advance | None) -> Run:
     """Train, and write the run."""
     trainer = work.trainer(advance)
-    with compiling(), work.micro.within_memory():
+    with preflight.compiling(), work.micro.within_memory():
         trainer.run(work.claim())
     trainer.require_weights()
     lm = work.trained_model(trainer)
@@ -115,7 +109,7 @@ def _train(work: "_Finetuning", advance: Advance | None) -> Run:
     return work.run
 
 
-class _Finetuning:
+class Finetuning:
     """One call of ``train``, in one of its processes."""
 
     def __init__(
@@ -132,7 +126,7 @@ class _Finetuning:
         self.check = options.check or self.data.check
         if options.select == "accuracy":
             require_check(self.check, (row["question"] for row in self.data.valid))
-        check_start(model, self.method, self.data.template, options, say)
+        preflight.check_start(model, self.method, self.data.template, options, say)
 
     def trainer(self, advance: Advance | None) -> MixedTrainer:
         """Open the model, make the rows ready, and set up the trainer of both."""
@@ -140,15 +134,15 @@ class _Finetuning:
         set_seed(options.seed)
         lm, self.new_ids = self._open_model()
         check_reopening(self.data.tokenizer, lm.config)
-        tell_namesakes(self.data.tokenizer, self.new_ids, self.say)
-        check_model(lm, self.model, self.method)
-        shared = samples_share_rows(lm, self.model, self.method, options, self.say)
+        preflight.tell_namesakes(self.data.tokenizer, self.new_ids, self.say)
+        preflight.check_model(lm, self.model, self.method)
+        shared = preflight.samples_share_rows(lm, self.model, self.method, options, self.say)
         self.run = self._describe()
         training = self._prepare_rows(context_length(lm.config))
         self._start_latents(lm, training)
         lm = self._adapted(lm)
         if options.lora_rank:
-            tell_left_out(lm, self.say)
+            preflight.tell_left_out(lm, self.say)
         lm.config.use_cache = False
         if options.activation_checkpointing:
             lm.gradient_checkpointing_enable({"use_reentrant": False})
@@ -232,7 +226,8 @@ class _Finetuning:
         training = MixedDataset(
             recoded(rows, method), method, options.batch_size, options.seed, options.loss_on_prompt
         )
-        warn_of_schedule(method, training.steps_per_epoch, options, self.say)
+        preflight.warn_of_schedule(method, training.steps_per_epoch, options, self.say)
+        tell_mix(training, self.say)
         return training
 
     def _short_enough(self, rows: "Dataset | None", context: int | None, kind: str) -> "Dataset | None":

@@ -63,8 +63,8 @@ def options_of(*choices: type) -> Callable[..., Option]:
         flag = f"--{name}/--no-{name}" if isinstance(default, bool) else f"--{name}"
         kinds = {float: Number(min=0), int: SEED if name == "seed" else _count}
         kind = {} if isinstance(default, bool) else {"type": kinds.get(type(default), type(default))}
-        settings = {**kind, "show_default": True, **settings}
-        return click.option(flag.replace("_", "-"), name, default=default, help=help, **settings)
+        settings = {**kind, "show_default": True, "default": default, **settings}
+        return click.option(flag.replace("_", "-"), name, help=help, **settings)
 
     return option
 
@@ -117,6 +117,9 @@ rows_options = several(
     group(DECODE, _decoding("max_new_tokens", _LONGEST, type=positive)),
 )
 """The options of the rows that are answered to be checked."""
+
+_DRY = "Print what would be done, how long that takes and in how much memory, and stop."
+dry_run_option = click.option("--dry-run", is_flag=True, help=_DRY)
 
 _CHECK = "How answers are compared.  [default: as DATA means it, or what RUN learned from]"
 check_option = group(DATA, click.option("--check", type=click.Choice(CHECK_NAMES), help=_CHECK))

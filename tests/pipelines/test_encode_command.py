@@ -133,16 +133,35 @@ def test_options_can_come_from_a_file_and_shape_the_model(folder, basics):
 
 
 def test_defaults_are_those_of_the_library():
-    """All that is left out is None or what the dataclasses say; those of a shape are what a configuration has."""
+    """All that is left out is None or what the dataclasses say; those of a shape are what a configuration has.
+
+    But for the sizes: the library's are the paper's, and the command's fit the machine.
+    """
     values = main.make_context("encode", ["traces.jsonl", "--model", "m", "--out", "o"]).params
     kinds = (EncodingOptions, VQVAEModelOptions, VQVAETrainingOptions)
-    defaults = {field.name: field.default for kind in kinds for field in fields(kind)} | {"workers": None}
-    own = {"traces", "model", "out", "prompt_template", "separator", "solution_template", "chat"}
+    defaults = {field.name: field.default for kind in kinds for field in fields(kind)} | {
+        "workers": None,
+        "preset": "auto",
+    }
+    own = {"traces", "model", "out", "prompt_template", "separator", "solution_template", "chat", "dry_run"}
     assert own <= values.keys() and values.keys() - own <= defaults.keys()
     assert all(values[name] == defaults[name] for name in values.keys() - own)
     config, names = ChunkVQVAEConfig(), {field.name for field in fields(VQVAEModelOptions)}
     shape = {name: values[name] for name in names & values.keys() if values[name] is not None}
     assert len(shape) == 14 and all(getattr(config, name) == value for name, value in shape.items())
+
+
+def test_sizes_that_are_not_given_are_those_of_the_preset(folder, basics):
+    """Here they are small: there are 40 rows. What is given counts more, and a second call goes on with the same."""
+    given = ["--steps", 2, "--codebook-size", 9, "--num-heads", 2, "--batch-size", 8]
+    said = call(*basics, folder / "sized", *given).stderr.splitlines()[0]
+    assert said == "preset    small: 128 wide, 1 layer each; --preset paper takes 512 wide, 2 layers each"
+    manifest = read_manifest(folder / "sized")
+    shape = manifest["arguments"]["shape"]
+    assert (shape["codebook_size"], shape["hidden_size"], shape["num_layers"]) == (9, 128, 1)
+    for again in ([], ["--preset", "small"], ["--hidden-size", 128, "--preset", "auto"]):
+        assert "already encoded" in call(*basics, folder / "sized", *given, *again).stderr
+    assert "encoded with another shape" in error_of(*basics, folder / "sized", *given, "--preset", "paper")
 
 
 def test_library_and_command_train_the_same_paper_recipe(folder, basics):

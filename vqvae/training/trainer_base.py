@@ -131,12 +131,12 @@ class QuietTrainer(Trainer):
     def _tell_checkpoints(self) -> None:
         """Say, before the first one, how large checkpoints are."""
         if not self.told and self.is_world_process_zero():
-            pace, size = self.keeping.pace, readable_size(self._checkpoint_size())
+            pace, size = self.keeping.pace, readable_size(self.checkpoint_size())
             often = f"{pace.seconds / 60:g} minutes or so" if pace.seconds else f"{self.args.save_steps} steps"
             self.say(f"checkpoints: about {size} each, every {often}, at most two at a time, until the end")
         self.told = True
 
-    def _checkpoint_size(self) -> int:
+    def checkpoint_size(self) -> int:
         """Return about how many bytes a checkpoint has: weights, and two moments of those that learn."""
         model = self.accelerator.unwrap_model(self.model)
         sizes = [(weight.numel() * weight.element_size(), weight.requires_grad) for weight in model.parameters()]

@@ -1,4 +1,5 @@
 import json
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from mixlm.encoding.options import EncodingOptions
 from mixlm.errors import InputError
 from tests.tiny_data import write_encoded
 from vqvae import VQVAETrainingOptions
-from vqvae.options import PAPERS_CODES
+from vqvae.options import PAPERS_CODES, VQVAEModelOptions
 
 
 SHAPE = {"chunk_length": 4, "quantizer": "ema", "warmup_steps": None}
@@ -42,9 +43,13 @@ def test_a_manifest_is_replaced_in_one_step(encoded, monkeypatch):
     assert (encoded / "manifest.json").read_text() == before and json.loads(before)["complete"]
 
 
-def test_arguments_tell_what_follows_from_them():
-    made = {"objective": "predictive", "align": "step"}
-    assert arguments_of()["shape"] == {**made, "chunk_length": 4, "quantizer": "ema", "warmup_steps": 3}
+def test_arguments_tell_what_follows_from_them_and_every_part_of_the_shape():
+    told = arguments_of()["shape"]
+    assert told == {**asdict(VQVAEModelOptions(**told)), "chunk_length": 4, "compression_rate": 4, "kmeans": True}
+    assert (told["objective"], told["align"], told["quantizer"], told["warmup_steps"]) == (
+        *("predictive", "step", "ema"),
+        3,
+    )
     assert arguments_of(quantizer="gradient")["shape"]["warmup_steps"] == 0
     assert arguments_of(warmup_steps=5)["shape"]["warmup_steps"] == 5
 

@@ -1,3 +1,4 @@
+import json
 from collections import Counter
 from collections.abc import Sequence
 
@@ -7,7 +8,7 @@ import pytest
 from mixlm.errors import InputError
 from mixlm.generation.answers import TokenCounts
 from mixlm.methods import Progress, build_method
-from mixlm.methods.mixing import row_generator
+from mixlm.methods.mixing import PAPER_LENGTHS, row_generator
 from tests.coded_rows import coded, fixed
 from tests.mixlm.methods.hand import BO, EO, ROW, SPECIAL, P
 from tests.mixlm.methods.method_tests import MethodTests, text
@@ -64,6 +65,23 @@ class TestAssorted(MethodTests):
         method, rng = self.method(mix="paper"), np.random.default_rng(0)
         assert {method.draw(ROW, rng) for _ in range(500)} == {0, 1, 2, 3}
         assert {method.draw(coded(ROW, []), rng) for _ in range(50)} == {0}
+
+    def test_lengths_that_nobody_gave_are_scaled_to_the_traces_that_are_learned(self) -> None:
+        """Nine of ten traces have 16 tokens: the longest of the paper's set, 256, becomes 16, the others likewise."""
+        rows = [{**ROW, "trace_ids": list(range(size))} for size in [*[16] * 19, 4000]]
+        method = self.method(mix="paper")
+        state = method.fit(rows, 0)
+        assert state == {"lengths": [0, 4, 8, 10, 12, 14, 16]} and method.lengths == ()
+        again = self.method(mix="paper").restore(json.loads(json.dumps(state)))
+        seeds = [np.random.default_rng(seed) for seed in range(50)]
+        wanted = self.method(mix="paper", lengths="0,4,8,10,12,14,16")
+        same = [np.random.default_rng(seed) for seed in range(50)]
+        assert [again.draw(ROW, rng) for rng in seeds] == [wanted.draw(ROW, rng) for rng in same]
+
+    @pytest.mark.parametrize("options", [{"mix": "paper", "lengths": "0,4"}, {"mix": "weighted"}])
+    def test_lengths_that_were_given_or_are_not_needed_stay(self, options: dict[str, str]) -> None:
+        method = self.method(**options)
+        assert method.fit([ROW], 0) == {} and method.drawn_lengths == (method.lengths or PAPER_LENGTHS)
 
     @pytest.mark.parametrize(("weights", "same"), [("0,1,0", "assorted-all"), ("1,0,0", "cot")])
     @pytest.mark.parametrize("codes", [[7, 3, 5], [7], []])

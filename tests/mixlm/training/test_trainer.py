@@ -16,9 +16,9 @@ from mixlm.model.special_tokens import SpecialIds
 from mixlm.run import Run
 from mixlm.training.new_rows import NewRows
 from mixlm.training.options import TrainingOptions
+from mixlm.training.preflight import compiling
 from mixlm.training.rows.mixed_dataset import EpochSampler, MixedDataset
 from mixlm.training.schedule import Schedule
-from mixlm.training.train import compiling
 from mixlm.training.trainer import MixedTrainer, trainer_arguments
 from tests.tiny_thoughts import random_lm
 

@@ -78,3 +78,18 @@ def test_arguments_of_a_run_are_plain_values_beside_its_template() -> None:
         "valid": "valid.jsonl",
         "seed": 0,
     }
+
+
+@pytest.mark.parametrize(
+    ("model", "lora_rank", "rate"), [("m.yaml", 0, 1e-3), ("m.yml", 4, 1e-3), ("m", 4, 1e-4), ("m", 0, 1e-5)]
+)
+def test_a_rate_that_nobody_gave_is_the_models(model: str, lora_rank: int, rate: float) -> None:
+    options = TrainingOptions("cot", lora_rank=lora_rank)
+    assert options.for_model(model) == replace(options, learning_rate=rate)
+    given = replace(options, learning_rate=0.5)
+    assert given.for_model(model) == given
+
+
+def test_new_rows_learn_at_least_at_a_thousandth() -> None:
+    rates = [replace(PLAIN, learning_rate=rate).row_rate for rate in (None, 1e-5, 1e-2)]
+    assert rates == [1e-3, 1e-3, 1e-2] and replace(PLAIN, new_token_lr=0.5).row_rate == 0.5

@@ -1,0 +1,71 @@
+"""The plan of an encoding."""
+
+import json
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+import torch
+
+from mixlm.data.tables import PARTS, lists_of
+from mixlm.encoding.encode import TRAINING, encode_dataset
+from mixlm.encoding.manifest import TOKENS, describe_arguments, earlier_manifest, sized_options
+from mixlm.encoding.options import EncodingOptions
+from mixlm.encoding.tokens.sharding import Sharding
+from mixlm.encoding.tokens.token_store import TokenStore
+from mixlm.planning.plan import Plan, draft_folder
+from mixlm.processes import pick_device
+from mixlm.training.memory import memory_of
+from vqvae.trial import Trial, TrialOver, peak_memory
+
+
+def plan_encoding(
+    traces: str,
+    model: str,
+    out: str | Path,
+    options: EncodingOptions | None = None,
+    say: Callable[[str], None] = lambda line: None,
+) -> Plan:
+    """Return what ``encode_dataset`` would do with the same arguments; ``out`` is looked at and not changed.
+
+    All rows are tokenised and some steps of stage 1 are made, and thrown away. Where a trained model is given nothing
+    is trained, and nothing tried but whether it can be opened.
+
+    Args:
+        traces: As of ``encode_dataset``.
+        model: As of ``encode_dataset``.
+        out: As of ``encode_dataset``.
+        options: As of ``encode_dataset``.
+        say: Told what ``encode_dataset`` would say before its first step.
+
+    Raises:
+        InputError: If ``encode_dataset`` would raise it before it begins, or several processes run this.
+    """
+    options = sized_options(Path(out), traces, options or EncodingOptions(), say)
+    earlier_manifest(Path(out), describe_arguments(traces, model, options))
+    sharding, trial, tokens = Sharding(traces, options), Trial(), None
+    with draft_folder() as draft:
+        if not options.vqvae:
+            with suppress(TrialOver):
+                encode_dataset(traces, model, draft, options, {TRAINING: trial}.get, say)
+            tokens = _tokens(draft / TOKENS, sharding)
+    shards = {split: sharding.shards(split) for split in ("train", "valid")}
+    rows = {split: sum(len(sharding.numbers(shard)) for shard in own) for split, own in shards.items()}
+    return Plan(
+        train=rows["train"],
+        valid=rows["valid"],
+        tokens=tokens,
+        steps=trial.total,
+        batch=options.training.batch_size,
+        seconds=trial.each,
+        memory=peak_memory(torch),
+        machine=memory_of(torch.device(pick_device())),
+        files=(f"{len(shards['train'])} + {len(shards['valid'])} shards of at most {options.shard_rows:,} rows",),
+    )
+
+
+def _tokens(folder: Path, sharding: Sharding) -> int:
+    """Return how many tokens the training rows have that an encoding has read."""
+    store = TokenStore(folder, json.loads((folder / "about.json").read_text(encoding="utf-8")))
+    tables = store.tables(sharding.shards("train"))
+    return sum(int(lists_of(table.rows, part)[1].sum()) for table in tables for part in PARTS)

@@ -1,0 +1,54 @@
+"""What is told of a command before it runs."""
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from mixlm.errors import InputError
+from mixlm.processes import Processes
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a command would do.
+
+    Attributes:
+        train: Rows to learn from.
+        valid: Rows held out.
+        tokens: Of the former as text: prompts, traces and solutions; None: nobody counted them.
+        steps: Optimizer steps; 0: nothing is trained.
+        batch: Samples of a step.
+        seconds: Of a step; None: there is only one, or none, and it was not measured.
+        memory: Bytes that it takes at most.
+        machine: Bytes that there are.
+        files: What it writes, a line each.
+    """
+
+    train: int
+    valid: int
+    tokens: int | None
+    steps: int
+    batch: int
+    seconds: float | None
+    memory: int
+    machine: int
+    files: tuple[str, ...]
+
+
+@contextmanager
+def draft_folder() -> Iterator[Path]:
+    """Yield the path of a folder that is not there, of which nothing is left afterwards.
+
+    Raises:
+        InputError: If a launcher has started several processes.
+    """
+    if Processes.current().count > 1:
+        raise InputError("--dry-run: tries the command in one process; leave out the launcher")
+    with TemporaryDirectory(prefix="mixlm-plan-") as folder:
+        try:
+            yield Path(folder) / "draft"
+        finally:
+            shutil.rmtree(Path(folder) / "draft", ignore_errors=True)

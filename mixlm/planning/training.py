@@ -1,0 +1,70 @@
+"""The plan of a fine-tuning."""
+
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+import torch
+
+from mixlm.planning.plan import Plan, draft_folder
+from mixlm.training.folder import run_folder
+from mixlm.training.memory import memory_of
+from mixlm.training.options import TrainingOptions
+from mixlm.training.preflight import tell_rate
+from mixlm.training.rows.inputs import token_counts
+from mixlm.training.train import Finetuning
+from vqvae.training.checkpoints import readable_size
+from vqvae.trial import Trial, TrialOver, peak_memory
+
+
+def plan_training(
+    source: str | Path,
+    model: str | Path,
+    out: str | Path,
+    options: TrainingOptions,
+    say: Callable[[str], None] = lambda line: None,
+) -> Plan:
+    """Return what ``train`` would do with the same arguments; ``out`` is looked at and not changed.
+
+    Some steps are made on the true rows, and thrown away.
+
+    Args:
+        source: As of ``train``.
+        model: As of ``train``.
+        out: As of ``train``.
+        options: As of ``train``.
+        say: Told what ``train`` would say before its first step.
+
+    Raises:
+        InputError: If ``train`` would raise it before it begins, or several processes run this.
+    """
+    told, options = options, options.for_model(str(model))
+    there = run_folder(source, model, out, options, say)
+    if not there.finished():
+        there.check()
+    if told.learning_rate is None:
+        tell_rate(str(model), options, say)
+    with draft_folder() as draft:
+        folder, trial = run_folder(source, model, draft, options), Trial()
+        work = Finetuning(str(source), str(model), folder, options, say)
+        trainer = work.trainer(trial)
+        with suppress(TrialOver), work.micro.within_memory():
+            trainer.run(None)
+        lm = trainer.accelerator.unwrap_model(trainer.model)
+        weights = sum(weight.numel() for weight in lm.parameters())
+        each = torch.finfo(getattr(torch, options.save_dtype)).bits // 8
+        checkpoints = (
+            f"checkpoints of {readable_size(trainer.checkpoint_size())}, at most two at a time, until the end"
+        )
+        kept = [checkpoints] if trainer.keeping.pace.any else []
+        return Plan(
+            train=len(trainer.train_dataset),
+            valid=len(work.valid) if work.valid is not None else 0,
+            tokens=int(token_counts(trainer.train_dataset.rows).sum()),
+            steps=trainer.args.max_steps,
+            batch=options.batch_size,
+            seconds=trial.each,
+            memory=max(peak_memory(torch), work.micro.needed),
+            machine=memory_of(lm.device),
+            files=(f"weights of {readable_size(weights * each)}", *kept),
+        )
