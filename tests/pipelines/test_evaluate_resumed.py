@@ -95,7 +95,7 @@ def test_losses_and_answers_that_are_there_are_not_computed_again(run, encoded, 
         patched.setattr(PartFile, "append", lambda *given: appended.append(len(given[1])) or append(*given))
         call("--resume", out)
     assert sum(appended) == 18
-    shown = call(run.path, encoded, *OPTIONS, "--out", out).stdout
+    shown = call(run.path, encoded, *OPTIONS, "--out", out).output
     assert f"{out}: already evaluated, 21 answers in {out.with_suffix('.jsonl')}; nothing to do" in shown
     assert "exact:50%" in shown and "loss m=all" in shown
 
@@ -126,7 +126,7 @@ def test_processes_share_the_work_and_the_last_one_writes(run, encoded, tmp_path
     for shown in (f"wrote {two}", "nothing to do"):
         done = launch(warm, tmp_path, SHARED, [str(run.path), str(encoded), *map(str, OPTIONS), "--out", str(two)])
         assert done.returncode == 0, done.stderr[-2000:]
-        assert done.stdout.count(shown) == 1 and done.stdout.count("\nexact:50% ") == 1
+        assert (done.stdout + done.stderr).count(shown) == 1 and done.stdout.count("\nexact:50% ") == 1
     assert two.with_suffix(".jsonl").read_bytes() == one.with_suffix(".jsonl").read_bytes()
     assert figures_of(one) == figures_of(two)
     assert not [path for path in tmp_path.iterdir() if "part" in path.name]

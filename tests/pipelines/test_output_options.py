@@ -22,7 +22,7 @@ from pipelines.reports import comparison
 from pipelines.reports import demo as demo_report
 from pipelines.shared import jobs
 from pipelines.shared.command import command
-from pipelines.shared.terminal import Manner, echo_results, notice, printed_in
+from pipelines.shared.terminal import echo_results, notice
 from tests.calling import call_command
 from tests.chat_stub import ChatStub, chatting, message, question_in
 from tests.grid_bench import FAKE, GRID
@@ -95,7 +95,7 @@ def small(monkeypatch):
     modes = {"modes": {"free": FIGURES}}
     monkeypatch.setattr(demo, "prepare", lambda out, *given: out.mkdir())
     monkeypatch.setattr(demo, "run", lambda plan: demo.part("A title", []) or {"encode": 1.0})
-    monkeypatch.setattr(demo, "show_answers", lambda *given: 0.5)
+    monkeypatch.setattr(demo, "show_answers", lambda *given: {"answers": 0.5})
     monkeypatch.setattr(
         demo_report, "collect", lambda out: {name: FIGURES | modes for name in MODELS} | {"stage1": STAGE1}
     )
@@ -276,19 +276,6 @@ def test_numbers_that_json_has_not_are_null(capsys) -> None:
 
     echo_results({"a": float("nan"), "b": [np.float32(0.5), -np.inf, np.arange(2)], "c": Path("d"), 3: True})
     assert json.loads(capsys.readouterr().out) == {"a": None, "b": [0.5, None, [0, 1]], "c": "d", "3": True}
-
-
-def test_the_answers_of_a_demo_are_no_line_of_json(monkeypatch, tmp_path, capfd) -> None:
-    monkeypatch.undo()
-    monkeypatch.setattr(demo, "command_of", lambda job: [sys.executable, "-c", "import sys; print(sys.argv[1:])"])
-    (tmp_path / "test.jsonl").write_text("")
-    plan = SimpleNamespace(questions="", answers=jobs.Job("answers", ("generate", "x")))
-    demo.show_answers(plan, tmp_path)
-    with printed_in(Manner(quiet=True)):
-        demo.show_answers(plan, tmp_path)
-    with printed_in(Manner(json=True)):
-        demo.show_answers(plan, tmp_path)
-    assert capfd.readouterr().out == "[]\n['--quiet']\n"
 
 
 NOISY = """
