@@ -1,7 +1,8 @@
 """mixlm-encode: compress reasoning traces into codes."""
 
+from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from click.core import ParameterSource
@@ -26,6 +27,9 @@ from pipelines.shared.progress import progress_bar
 from pipelines.shared.resume import resume_option
 from vqvae.options import VQVAEModelOptions, VQVAETrainingOptions
 
+
+if TYPE_CHECKING:
+    from vqvae.advance import Advance
 
 _option = options_of(EncodingOptions, VQVAEModelOptions, VQVAETrainingOptions)
 _count = Count()
@@ -189,13 +193,18 @@ def main(traces: str, model: str, out: str, dry_run: bool, **values: Any) -> Res
 
         return print_plan(plan_encoding(traces, model, out, options, say), "then codes are probed and rows encoded")
     with ExitStack() as bars:
-        manifest = encode_dataset(
-            traces, model, out, options, lambda label: bars.enter_context(progress_bar(label)), say=say
-        )
+        manifest = encode_dataset(traces, model, out, options, lambda label: bars.enter_context(_bar(label)), say=say)
     if not manifest["complete"]:  # other processes are still at work
         return None
     print_encoding(manifest, out, model)
     return {"out": out, "counts": manifest["counts"], "codebook": manifest["codebook"]}
+
+
+def _bar(label: str) -> AbstractContextManager["Advance"]:
+    """Return what shows how far a part is."""
+    from mixlm.encoding.encode import TRAINING
+
+    return progress_bar(label, "--steps", "a smaller --preset") if label == TRAINING else progress_bar(label)
 
 
 def _refuse_shape() -> None:

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from mixlm.generation.engine import Engine
 
 
+_SHORTER = "a lower --limit, fewer --latents, or --engine"
 _FIRST = (
     *("base", "split", "limit", "check", "latents", "max_new_tokens", "samples", "batch_size", "device", "engine"),
     *("out", "resume"),
@@ -121,7 +122,7 @@ def main(
     answerer = answerer_of(engine, settings)
     options = GenerationOptions(**settings)
     if out is None:
-        with progress_bar("evaluating") as advance:
+        with progress_bar("evaluating", shorter=_SHORTER) as advance:
             figures = evaluate(answerer, rows, options, modes, check, advance)
         print_evaluation(figures)
         return {name: value for name, value in figures.items() if name != "records"}
@@ -165,7 +166,10 @@ def _write(evaluation: "Evaluation", out: Path, about: dict[str, Any]) -> Result
         return _shown(read_figures(out), out) if processes.first else None
     require_place(out)
     with stop_when_asked() as stop, kept:
-        with progress_bar("evaluating") if processes.first else nullcontext() as advance, telling(kept):
+        with (
+            progress_bar("evaluating", shorter=_SHORTER) if processes.first else nullcontext() as advance,
+            telling(kept),
+        ):
             evaluation.run(Keeping(kept, evaluation.total, advance, stop))
             if not kept.complete():  # others are still at work, and the last one writes
                 return None

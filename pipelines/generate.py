@@ -99,7 +99,7 @@ def main(
     if output:
         return _write(AnswerFile(Path(output), windows, answerer, options, reader, processes))
     questions = [*chain.from_iterable(windows)]
-    with progress_bar("answering") if source else nullcontext() as advance:
+    with progress_bar("answering", shorter="--engine") if source else nullcontext() as advance:
         answered = answer_questions(answerer, questions, options, reader, advance)
     print_answers(answered)
     require_answers([one.answer for one in answered], [one.question.name for one in answered])
@@ -132,7 +132,11 @@ def _write(file: "AnswerFile") -> Results:
         kept.clear()
         say(f"{file.path}: already answered, {file.count} answers; nothing to do")
         return results if first else None
-    with stop_when_asked() as stop, kept, progress_bar("answering") if first else nullcontext() as advance:
+    with (
+        stop_when_asked() as stop,
+        kept,
+        progress_bar("answering", shorter="--engine") if first else nullcontext() as advance,
+    ):
         with telling(kept):
             file.answer(Keeping(kept, file.share, advance, stop))
         if not file.finish(kept):

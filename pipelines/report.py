@@ -1,6 +1,7 @@
 """mixlm report: one page of runs to look at."""
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -68,7 +69,9 @@ def main(
     from vqvae.atomic_files import whole_file
 
     opened = [load_run(run) for run in runs]
-    answering = Answering(out, data, split, limit, check, batch_size, progress_bar, notice)
+    answering = Answering(
+        out, data, split, limit, check, batch_size, partial(progress_bar, shorter="a lower --limit"), notice
+    )
     given = read_evaluations(evaluations, opened, limit)
     report = Report(data, _commands_of(opened), notice)
     with whole_file(out) as file:

@@ -166,7 +166,10 @@ def _write(file: "TraceFile", model: "AnsweringModel") -> Results:
     kept = KeptLines(file.path, header, file.count, say=notice)
     with stop_when_asked() as stop, kept:
         try:
-            with telling(kept, "answers"), progress_bar("sampling") as advance:
+            with (
+                telling(kept, "answers"),
+                progress_bar("sampling", shorter="a lower --limit, or fewer --samples") as advance,
+            ):
                 file.sample(model, Keeping(kept, file.count, advance, stop))
             counts = file.finish(kept)
         finally:

@@ -164,7 +164,7 @@ def main(
     from mixlm.training.train import train
 
     there = is_finished(out)
-    with progress_bar("training") as advance:
+    with progress_bar("training", "--steps", "a smaller model") as advance:
         run = train(data, model, out, options, advance, say)
     if not Processes.current().first:
         return None

@@ -1,6 +1,7 @@
 """Running the cells of a grid: each part once, some at a time, and a line of results for each cell that is done."""
 
 import signal
+import time
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -21,6 +22,7 @@ from pipelines.grid.commands import check_command
 from pipelines.grid.folder import ATTEMPTS, MODEL, RESULTS, claimed
 from pipelines.grid.plan import Cell, Part, Plan
 from pipelines.shared.jobs import Runner, shown
+from pipelines.shared.progress import time_of
 from pipelines.shared.terminal import echo, notice
 
 
@@ -47,6 +49,7 @@ def run_cells(plan: Plan, cells: Sequence[Cell], at_once: int) -> list[Cell]:
         work = _Work(plan)
         work.runner.inherited = (lock,)
         work.check(waiting)
+        work.waiting = len(waiting)
         _write_model(plan)
         notice(f"{plan.grid.path}: {len(cells)} cells, {len(cells) - len(waiting)} done; results in {plan.out}")
         with shown() as work.runner.show, ThreadPoolExecutor(at_once) as pool, _ended_like_ctrl_c():
@@ -131,6 +134,8 @@ class _Work:
         self.locks: dict[str, Lock] = defaultdict(Lock)
         self.writing = Lock()
         self.failures: set[str] = set()
+        self.failed: set[str] = set()  # cells
+        self.started, self.waiting, self.written = time.monotonic(), 0, 0
         self.data = next((result["data"] for result in finished_results(plan).values()), {})
 
     def check(self, cells: Sequence[Cell]) -> None:
@@ -152,6 +157,7 @@ class _Work:
             if not self.runner.stopped:
                 self._write(cell)
         except InputError as error:
+            self.failed.add(cell.name)
             echo(f"Error: {cell.name}: {error}", err=True)
             return cell
         return None
@@ -193,10 +199,18 @@ class _Work:
         with self.writing:
             self.data = self.data or about["data"]
             append_line(plan.out / RESULTS, result)
+            self.written += 1
         mode, figures = next(iter(result["modes"].items()))
-        notice(f"{cell.name}: {figures['accuracy']:.1%} right, {figures['tokens']['total']:.1f} tokens ({mode})")
+        found = f"{figures['accuracy']:.1%} right, {figures['tokens']['total']:.1f} tokens ({mode})"
+        notice(f"{cell.name}: {found}{self._left()}")
         for alert in result["alerts"]:
             notice(f"{cell.name}: alert: {alert}")
+
+    def _left(self) -> str:
+        """Return how many cells are left, and about how long they take if they are like those that were run now."""
+        left = self.waiting - self.written - len(self.failed)
+        each = (time.monotonic() - self.started) / self.written
+        return f"; {left} more cell{'s' * (left > 1)}, about {time_of(left * each)}" if left > 0 else ""
 
     def _latents_right(self, cell: Cell) -> float | None:
         """Return the last share of right latents of a training whose latents are the codes of stage 1."""

@@ -4,11 +4,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from mixlm.planning.plan import Plan
-from pipelines.shared.progress import time_of
+from pipelines.shared.progress import SHORT, time_of
 from pipelines.shared.terminal import echo, notice
-
-
-SHORT = 20 * 60  # seconds of a run that is suggested in place of a long one
 
 
 def print_plan(plan: Plan, after: str = "") -> Mapping[str, Any]:

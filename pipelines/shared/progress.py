@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
 from mixlm.shown import escaped
-from pipelines.shared.terminal import echo, manner
+from pipelines.shared.terminal import echo, manner, notice
 
 
 if TYPE_CHECKING:
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 AS_JSON = "MIXLM_PROGRESS_AS_JSON"  # in the environment of a command whose progress another process shows
 _MOST_BARS = 8  # with more of them, those of what is done make room
 _MARK = '{"reached": '
+SHORT = 20 * 60  # seconds of work that is suggested in place of long work
+_MEASURED, _LONG = 10.0, 120.0  # seconds that are measured, and of work that is called long
 
 
 class Reached(NamedTuple):
@@ -45,8 +47,13 @@ def read_reached(line: str) -> Reached | None:
 
 
 @contextmanager
-def progress_bar(title: str) -> Iterator["Advance"]:
-    """Show how far some work is, on stderr; with ``--quiet`` nowhere.
+def progress_bar(title: str, fewer: str = "", shorter: str = "") -> Iterator["Advance"]:
+    """Show how far some work is, on stderr, and soon how long all of it takes; with ``--quiet`` nowhere.
+
+    Args:
+        title: What is done.
+        fewer: Option that says how much there is to do; empty: none does.
+        shorter: What else would make it shorter.
 
     Yields:
         A function ``advance(done, total, figures={})``, to be called as often as one likes; ``figures`` are shown
@@ -59,9 +66,58 @@ def progress_bar(title: str) -> Iterator["Advance"]:
     elif sys.stderr.isatty():
         with Bars.shown() as bars:
             bars.begin(title, title)
-            yield lambda done, total, figures={}: bars.move(title, Reached(title, done, total, figures))
+            yield Forecast(lambda *reached: bars.move(title, Reached(title, *reached)), title, fewer, shorter)
     else:
-        yield PlainProgress(title).advance
+        yield Forecast(PlainProgress(title).advance, title, fewer, shorter)
+
+
+class Forecast:
+    """An ``Advance`` that says once, after a short measurement, how long work takes, if that is long.
+
+    Args:
+        advance: Is told of everything.
+        title: What is done.
+        fewer: Option that says how much there is to do; empty: none does.
+        shorter: What else would make it shorter.
+        say: Prints a line.
+        clock: Tells the seconds.
+    """
+
+    def __init__(
+        self,
+        advance: "Advance",
+        title: str,
+        fewer: str = "",
+        shorter: str = "",
+        say: Callable[[str], None] = notice,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.advance, self.title, self.fewer, self.shorter = advance, title, fewer, shorter
+        self.say, self.clock = say, clock
+        self.first: tuple[int, float] | None = None
+        self.said = False
+
+    def __call__(self, done: int, total: int, figures: Mapping[str, float] = {}, /) -> None:
+        """Tell that ``done`` of ``total`` are done; the first call starts the measurement."""
+        self.advance(done, total, figures)
+        if self.said:
+            return
+        now = self.clock()
+        if self.first is None:
+            self.first = done, now
+        elif done > self.first[0] and now - self.first[1] >= _MEASURED:
+            self.said = True
+            each = (now - self.first[1]) / (done - self.first[0])
+            if each * (total - done) >= _LONG:
+                self.say(self._line(total - self.first[0], total, each))
+
+    def _line(self, here: int, total: int, each: float) -> str:
+        """Return how long all of this call takes, and what would be shorter."""
+        less = max(int(SHORT / each), 1)
+        tries = [f"{self.fewer} {less} takes about {time_of(SHORT)}"] * bool(self.fewer and less < total)
+        tries += [self.shorter] * bool(self.shorter)
+        what = f"{self.title}: {here:,}, {each:.2g} s each, take about {time_of(here * each)}"
+        return f"{what}; shorter: {', or '.join(tries)}" if tries else what
 
 
 class Bars:

@@ -1,4 +1,5 @@
 import json
+import re
 from collections import Counter
 from pathlib import Path
 
@@ -20,6 +21,7 @@ def test_parts_are_run_in_order_each_once_though_cells_share_them(bench):
     assert bench.log() == [*DATA, *COT, *DROPPED, *TWIN, *LATE]
     assert bench.finished() == ["cot", "dropped", "twin", "late"]
     assert "cot-0: 75.0% right, 9.0 tokens (free)" in done.stderr
+    assert re.findall(r"; (\d) more cells?, about \d+:\d\d\n", done.stderr) == ["3", "2", "1"]
 
 
 def test_two_at_a_time_still_run_each_part_once(bench):

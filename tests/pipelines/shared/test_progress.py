@@ -1,8 +1,18 @@
 import re
+from functools import partial
 
 import pytest
 
-from pipelines.shared.progress import AS_JSON, Bars, JsonProgress, PlainProgress, Reached, progress_bar, read_reached
+from pipelines.shared.progress import (
+    AS_JSON,
+    Bars,
+    Forecast,
+    JsonProgress,
+    PlainProgress,
+    Reached,
+    progress_bar,
+    read_reached,
+)
 from pipelines.shared.terminal import Manner, printed_in
 
 
@@ -119,3 +129,53 @@ def test_a_command_whose_progress_another_process_shows_writes_it_for_that_proce
 @pytest.mark.parametrize("line", ["", "work: 1/2, 3/s", '["reached", 1, 2]', "Error: no"])
 def test_other_lines_are_no_progress(line):
     assert read_reached(line) is None
+
+
+def foreseen(reports: list[tuple[float, int]], total: int, *hints: str) -> list[str]:
+    said, seen, clock = [], [], Clock()
+    forecast = Forecast(lambda *reached: seen.append(reached), "training", *hints, say=said.append, clock=clock)
+    for seconds, done in reports:
+        clock.now = 100 + seconds
+        forecast(done, total, {"loss": 1.0})
+    assert seen == [(done, total, {"loss": 1.0}) for _, done in reports]
+    return said
+
+
+@pytest.mark.parametrize(
+    ("hints", "rest"),
+    [
+        (("--steps", "a smaller model"), "; shorter: --steps 24 takes about 20:00, or a smaller model"),
+        (("--steps",), "; shorter: --steps 24 takes about 20:00"),
+        (("", "--engine"), "; shorter: --engine"),
+        ((), ""),
+    ],
+)
+def test_how_long_work_takes_is_said_once_after_a_short_measurement(hints, rest):
+    """Each step takes 50 s, the first, which sets up much, 400 s: 201 steps more, and nothing of it in between."""
+    said = foreseen([(400, 1), (409, 1), (450, 2), (500, 3)], 202, *hints)
+    assert said == [f"training: 201, 50 s each, take about 2 h 47 min{rest}"]
+
+
+def test_work_that_goes_on_counts_what_is_left_of_it():
+    assert foreseen([(0, 1000), (10, 1020)], 2000) == ["training: 1,000, 0.5 s each, take about 8:20"]
+
+
+def test_no_fewer_are_suggested_than_there_are():
+    assert foreseen([(0, 1), (10, 2)], 100, "--steps") == ["training: 99, 10 s each, take about 16:30"]
+
+
+@pytest.mark.parametrize(("reports", "total"), [([(0, 1), (10, 2)], 13), ([(0, 1), (9, 2)], 10**6), ([(0, 1)], 1)])
+def test_of_short_work_and_before_it_is_measured_nothing_is_said(reports, total):
+    assert foreseen(reports, total) == []
+
+
+def test_it_is_said_on_stderr_and_not_by_a_quiet_command(monkeypatch, capsys):
+    clock = Clock()
+    monkeypatch.setattr("pipelines.shared.progress.Forecast", partial(Forecast, clock=clock))
+    for quiet in (False, True):
+        with printed_in(Manner(quiet=quiet)), progress_bar("work", "--steps") as advance:
+            advance(1, 1000)
+            clock.now += 60
+            advance(2, 1000)
+        found = capsys.readouterr()
+        assert ("work: 999, " in found.err) != quiet and found.out == ""
