@@ -40,20 +40,8 @@ _SHAPE = (
 )
 _PRESET = "[default: as --preset]"
 _FIRST = (
-    *(
-        "model",
-        "vqvae",
-        "valid",
-        "preset",
-        "objective",
-        "align",
-        "chunk_length",
-        "codebook_size",
-        "steps",
-        "batch_size",
-        "bf16",
-    ),
-    *("out", "resume"),
+    *("model", "vqvae", "valid", "preset", "objective", "align", "chunk_length", "codebook_size", "steps"),
+    *("batch_size", "bf16", "out", "dry_run", "resume"),
 )
 _TRAINING = ("steps", "batch_size", "learning_rate", "seed", "save_every", "bf16", "workers")
 

@@ -8,6 +8,7 @@ from vqvae.options import PAPERS_CODES, VQVAEModelOptions
 
 LITTLE_CARRIED = 0.1  # nats a code
 POORLY_FORETOLD = 0.5  # share of codes
+ENOUGH_PROBED = 500  # steps; a probe of fewer may have learned too little to call a code hard to foretell
 UNLEARNED = 0.5  # of the share of codes that can be foretold; fewer right latents are not learned
 FEW_CODES = 2.0  # perplexity of codes that are nearly one
 
@@ -49,8 +50,14 @@ def advice_on(manifest: Mapping[str, Any]) -> dict[str, str]:
         advice["carried"] = f"what follows hardly depends on codes; try {', '.join([*other, 'more --steps'])}"
     if codes["prior_top1"] < POORLY_FORETOLD:
         tries = ", ".join([*other, "fewer codes", "more --steps"])
-        advice["foretold"] = f"hard to foretell is hard to write; try {tries}"
+        short = f"; but {codes['probe_steps']} steps may have been too few to foretell it"
+        advice["foretold"] = f"hard to foretell is hard to write; try {tries}{short * _short(codes)}"
     return advice
+
+
+def _short(codes: Mapping[str, float]) -> bool:
+    """Tell whether the probe was trained too shortly for a poor figure of its to say much."""
+    return codes["probe_steps"] < ENOUGH_PROBED
 
 
 def judge(manifest: Mapping[str, Any]) -> list[Judged]:
@@ -91,7 +98,7 @@ def _probed(manifest: Mapping[str, Any]) -> list[Judged]:
             f"{foretold:.0%}",
             f"a small model's likeliest code is right so often, given prompt and codes before; a language model "
             f"should reach it, and below {POORLY_FORETOLD:.0%} it is hard to write",
-            foretold >= POORLY_FORETOLD,
+            True if foretold >= POORLY_FORETOLD else None if _short(codes) else False,
             advice.get("foretold", ""),
         ),
     ]

@@ -34,8 +34,8 @@ class Assorted(Method):
     Attributes:
         mix: "weighted": no code, all codes, or a number in between, by ``weights``; "paper": the two-level rule over
             the set ``lengths``; "uniform": any number of the trace's own codes.
-        lengths: The set M of the two-level rule, in trace tokens. None given: the paper's, scaled to the traces that
-            are learned (``mixlm.methods.mixing.fitting_lengths``).
+        lengths: The set M of the two-level rule, in trace tokens. None given: the paper's, 0, 72, 128 to 256, scaled
+            so that nine of ten traces that are learned are no longer than the last.
         weights: Of no code, of all codes, and of a number in between, where each is as likely as any other. A trace
             of one code goes by the first two alone.
     """

@@ -233,6 +233,6 @@ def template_of(values: dict[str, Any]) -> "Template":
 
 
 def template_values(template: "Template | Mapping[str, Any]") -> dict[str, Any]:
-    """Return the values of ``template_options`` that make a template, given as such or as its fields."""
+    r"""Return the values of ``template_options``, as typed, that make a template, given as such or as its fields."""
     told = template if isinstance(template, Mapping) else template.to_dict()
-    return {name: told[field] for name, (field, _) in _TEMPLATE.items()} | {"chat": told["chat"]}
+    return {name: told[field].replace("\n", "\\n") for name, (field, _) in _TEMPLATE.items()} | {"chat": told["chat"]}

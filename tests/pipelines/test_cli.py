@@ -79,7 +79,7 @@ def test_every_method_is_listed_with_source_options_and_recipes():
 def test_choices_and_defaults_of_an_option_are_shown():
     shown = CliRunner().invoke(main, ["methods", "coconut", "assorted"]).stdout
     assert "-o mixing=none  [none, uniform, weighted]" in shown
-    assert "-o pad_to_max=true" in shown and "-o lengths=0,72,128,160,192,224,256" in shown
+    assert "-o pad_to_max=true" in shown and "-o weights=1.0,2.0,1.0" in shown
 
 
 def test_a_method_that_does_not_exist_is_named():

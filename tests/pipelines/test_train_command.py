@@ -150,7 +150,7 @@ def asked_to_end(monkeypatch: pytest.MonkeyPatch) -> Callable[[int, int], None]:
 
     def ask(step: int, signum: int) -> None:
         @contextmanager
-        def told(title: str) -> Iterator[Callable[..., None]]:
+        def told(title: str, *hints: str) -> Iterator[Callable[..., None]]:
             yield lambda done, total, figures: os.kill(os.getpid(), signum) if done == step else None
 
         monkeypatch.setattr("pipelines.train.progress_bar", told)

@@ -36,10 +36,13 @@ PROBED |= {"prior_nats": 5.0, "prior_blind": 5.0, "prior_top1": 0.01, "probe_ste
 )
 def test_what_is_advised_is_what_was_not_done(objective: str, align: str, advice: str) -> None:
     lines = list(_probe_lines({"objective": objective, "align": align, "codebook": PROBED}))
+    hard = f"          hard to foretell is hard to write; try {advice}fewer codes, more --steps"
     assert lines[2:] == [
         f"          what follows hardly depends on codes; try {advice}more --steps",
-        f"          hard to foretell is hard to write; try {advice}fewer codes, more --steps",
+        f"{hard}; but 10 steps may have been too few to foretell it",
     ]
+    longer = {"objective": objective, "align": align, "codebook": {**PROBED, "probe_steps": 500}}
+    assert list(_probe_lines(longer))[3] == hard
 
 
 def test_how_answers_were_found_is_told_of_splits_whose_rows_had_no_column_for_them() -> None:
