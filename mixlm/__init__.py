@@ -28,6 +28,8 @@ _HOMES = {
     "load_run": "mixlm.run",
     "open_rows": "mixlm.evaluation.inputs",
     "open_task": "mixlm.tasks",
+    "plan_encoding": "mixlm.planning.encoding",
+    "plan_training": "mixlm.planning.training",
     "thought_forward": "mixlm.model.thoughts.thinking",
     "thought_generate": "mixlm.model.thoughts.thinking",
     "train": "mixlm.training.train",
