@@ -34,8 +34,11 @@ def loading(what: str) -> Iterator[None]:
         yield
     elif _watched():
         with Bars.shown(passing=True) as bars:
-            bars.begin(f"{title} ..", title)
-            yield
+            bars.begin(shown := f"{title} ..", shown)
+            try:
+                yield
+            finally:
+                bars.remove(shown)
     else:
         yield
     seconds = time.monotonic() - began

@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 from mixlm.shown import escaped
 from pipelines.shared.terminal import echo, manner, notice
@@ -127,6 +127,8 @@ class Bars:
         progress: What draws them.
     """
 
+    _open: ClassVar["Bars | None"] = None  # of two that draw on one terminal each would draw over the other
+
     def __init__(self, progress: "Progress") -> None:
         self._progress = progress
         self._tasks: dict[str, Task] = {}
@@ -135,7 +137,10 @@ class Bars:
     @classmethod
     @contextmanager
     def shown(cls, passing: bool = False) -> Iterator["Bars"]:
-        """Show bars until this ends; those that are ``passing`` vanish then."""
+        """Show bars until this ends; those that are ``passing`` vanish then. Within it others are among them."""
+        if cls._open is not None:
+            yield cls._open
+            return
         from rich.progress import BarColumn, Progress, TextColumn
         from rich.table import Column
 
@@ -150,7 +155,11 @@ class Bars:
         # text that the command prints meanwhile goes above the bar, but stays on stdout where that is a file or a pipe
         redirect = {"console": PlainConsole(stderr=True), "redirect_stdout": sys.stdout.isatty()}
         with Progress(*columns, expand=True, transient=passing, **redirect) as progress:
-            yield cls(progress)
+            cls._open = cls(progress)
+            try:
+                yield cls._open
+            finally:
+                cls._open = None
 
     def begin(self, name: str, title: str) -> None:
         """Show a bar for work of which is not known yet how much there is, in place of what the bar has shown.
@@ -181,12 +190,16 @@ class Bars:
         text = escaped(", ".join(filter(None, parts)))
         self._progress.update(task.id, completed=done, total=total, reached=text)
 
+    def remove(self, name: str) -> None:
+        """Take a bar away."""
+        self._progress.remove_task(self._tasks.pop(name).id)
+        del self._titles[name]
+
     def _make_room(self) -> None:
         """Take away the bars of what is done, if there are many."""
         ended = [name for name, task in self._tasks.items() if task.finished and len(self._tasks) >= _MOST_BARS]
         for name in ended:
-            self._progress.remove_task(self._tasks.pop(name).id)
-            del self._titles[name]
+            self.remove(name)
 
 
 def _to_stderr(line: str) -> None:

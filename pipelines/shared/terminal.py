@@ -2,6 +2,7 @@
 
 import json
 import math
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, fields, is_dataclass
@@ -57,7 +58,9 @@ def shown(text: str) -> str:
 def echo(line: str, err: bool = False, nl: bool = True, bold: bool = False) -> None:
     """Print a line, or several, as ``shown``: a part of the results, or on stderr a warning or an error."""
     if err or not _manner.json:
-        click.secho(shown(line), err=err, nl=nl, bold=bold or None)
+        stream = sys.stderr if err else sys.stdout
+        above = stream if hasattr(stream, "rich_proxied_file") else None  # a bar, which click would write over
+        click.secho(shown(line), above, err=err, nl=nl, bold=bold or None)
 
 
 def notice(line: str, bold: bool = False) -> None:

@@ -1,3 +1,4 @@
+import io
 import re
 from functools import partial
 
@@ -13,7 +14,7 @@ from pipelines.shared.progress import (
     progress_bar,
     read_reached,
 )
-from pipelines.shared.terminal import Manner, printed_in
+from pipelines.shared.terminal import Manner, echo, notice, printed_in
 
 
 class Clock:
@@ -74,6 +75,37 @@ def test_on_a_terminal_it_is_a_bar_beside_which_stdout_stays_clean(monkeypatch, 
     captured = capsys.readouterr()
     assert captured.out == "a result\n"
     assert "inner" in captured.err
+
+
+class Terminal(io.StringIO):
+    """A stream that is a terminal, and as click finds streams: with another one below it."""
+
+    def __init__(self):
+        super().__init__()
+        self.buffer = io.BytesIO()
+
+    def isatty(self) -> bool:
+        return True
+
+
+def test_lines_stand_above_the_bar_and_leave_nothing_of_it_behind(monkeypatch):
+    screen = Terminal()
+    for name in ("stdout", "stderr"):
+        monkeypatch.setattr(f"sys.{name}", screen)
+    monkeypatch.setenv("TERM", "xterm")
+    with progress_bar("work"):
+        notice("a notice")
+        echo("a result")
+    text = re.sub(r"\x1b\[[\d;]*m", "", screen.getvalue())
+    assert "\r\x1b[2Ka notice\n" in text and "\r\x1b[2Ka result\n" in text  # in place of the bar, which comes anew
+    assert screen.buffer.getvalue() == b""
+
+
+def test_bars_within_bars_are_drawn_together():
+    with Bars.shown() as outer, Bars.shown(passing=True) as inner:
+        assert inner is outer
+    with Bars.shown() as later:
+        assert later is not outer
 
 
 def test_on_a_narrow_terminal_count_time_left_and_loss_stay(monkeypatch, capsys):
