@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 
+COMPILES = "2.7"  # torch 2.6 loses a name in the wrapper that transformers puts around models
+
+
 def check_start(
     model: str, method: Method, template: Template, options: TrainingOptions, say: Callable[[str], None]
 ) -> None:
@@ -57,6 +60,8 @@ def check_start(
         raise InputError(f"--compile: method '{method.name}' runs the model in passes of changing form; leave it out")
     if options.compile and sharded:
         raise InputError("--compile: not for a model that is sharded; leave it out, or launch with ddp.yaml")
+    if options.compile and torch.__version__ < COMPILES:
+        raise InputError(f"--compile: needs torch {COMPILES} or later, this is {torch.__version__}; leave it out")
     if method.learns_stop and options.lora_rank:
         raise InputError("-o stop=learned: an adapter cannot hold the classifier; use stop=constant or --lora-rank 0")
     if not (Path(model) / INFO_NAME).is_file():
@@ -163,5 +168,5 @@ def compiling() -> Iterator[None]:
     try:
         yield
     except torch._dynamo.exc.BackendCompilerFailed as error:
-        reason = next(line for line in str(error).splitlines() if line.strip())
+        reason = f"{type(error.inner_exception).__name__}: {error.inner_exception}".splitlines()[0]
         raise InputError(f"--compile: {reason}; install a C++ compiler, or leave it out") from None

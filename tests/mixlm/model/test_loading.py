@@ -47,10 +47,17 @@ def test_key_value_heads_that_were_asked_for_and_do_not_fit_are_refused():
 
 
 def test_a_type_whose_own_defaults_contradict_each_other_is_told_in_a_line() -> None:
+    contradicting = {"model_type": "gemma4_assistant", "text_config": {"model_type": "gemma4_text"}}
     with pytest.raises(InputError, match=r"^x\.yaml: hidden_size_per_layer_input must be 0"):
-        described_config({"model_type": "gemma4_assistant"}, "x.yaml")
+        described_config(contradicting, "x.yaml")
     with pytest.raises(InputError, match="has no field 'backbone_size'; did you mean 'backbone_hidden_size'"):
         described_config({"model_type": "gemma4_assistant", "backbone_size": 3}, "x.yaml")
+
+
+def test_a_type_that_has_no_defaults_is_told_in_a_line() -> None:
+    """Its parts are to be named; transformers raises a plain ValueError."""
+    with pytest.raises(InputError, match=r"^x\.yaml: (A configuration of type nougat|Unrecognized model type) .*"):
+        described_config({"model_type": "nougat"}, "x.yaml")
 
 
 def test_a_field_that_the_tokenizer_gives_is_refused_by_name() -> None:

@@ -1,5 +1,6 @@
 import json
 import os
+import re
 import subprocess
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +18,7 @@ from mixlm.model.tokenizers import open_tokenizer
 from mixlm.run import load_run
 from mixlm.training import train as train_module
 from mixlm.training.options import TrainingOptions
+from mixlm.training.preflight import COMPILES
 from mixlm.training.train import train
 from mixlm.training.trainer import trainer_arguments
 from tests.interruption import Interrupted, interrupt_at
@@ -146,12 +148,26 @@ def test_layout_and_accumulation_do_not_change_what_is_learned(encoded: Path, sc
     assert_same_weights(tmp_path / "workers", tmp_path / "plain")
 
 
-def test_attention_and_compilation_do_not_change_what_is_learned(encoded: Path, scratch: Path, tmp_path: Path) -> None:
-    variants = {"plain": {}, "eager": {"attention": "eager"}, "compiled": {"compile": True}}
-    for name, changes in variants.items():
-        train(encoded, scratch, tmp_path / name, replace(OPTIONS, **changes))
-    for name in ("eager", "compiled"):
-        assert_same_weights(tmp_path / name, tmp_path / "plain", atol=2e-4, rtol=1e-3)
+compiles = pytest.mark.skipif(torch.__version__ < COMPILES, reason=f"--compile needs torch {COMPILES}")
+
+
+@pytest.mark.parametrize("changes", [{"attention": "eager"}, pytest.param({"compile": True}, marks=compiles)])
+def test_attention_and_compilation_do_not_change_what_is_learned(
+    changes: dict, encoded: Path, scratch: Path, tmp_path: Path
+) -> None:
+    train(encoded, scratch, tmp_path / "plain", OPTIONS)
+    train(encoded, scratch, tmp_path / "changed", replace(OPTIONS, **changes))
+    assert_same_weights(tmp_path / "changed", tmp_path / "plain", atol=2e-4, rtol=1e-3)
+
+
+def test_a_torch_that_does_not_compile_is_told_with_one_that_does(
+    encoded: Path, scratch: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch, "__version__", type(torch.__version__)("2.6.0+cpu"))
+    told = "--compile: needs torch 2.7 or later, this is 2.6.0+cpu; leave it out"
+    with pytest.raises(InputError, match=re.escape(told)):
+        train(encoded, scratch, tmp_path / "run", replace(OPTIONS, compile=True))
+    assert not (tmp_path / "run").exists()
 
 
 WITHOUT_COMPILER = """
@@ -162,6 +178,7 @@ main()
 """
 
 
+@compiles
 def test_a_missing_compiler_is_told_in_one_line(encoded: Path, scratch: Path, tmp_path: Path, warm: str) -> None:
     arguments = [str(encoded), "--model", str(scratch), "--out", str(tmp_path / "run"), "--method", "cot"]
     command = [warm, "-c", WITHOUT_COMPILER, *arguments, "--steps", "1", "--batch-size", "8", "--compile"]
