@@ -39,23 +39,29 @@ def wait() -> None:
         sys.exit(130)
 
 
+def write(path: Path, text: str) -> None:
+    """Write a file that is whole when it has its name, however the command ends, as the true commands do."""
+    draft = path.with_name(f".{path.name}")
+    draft.write_text(text)
+    draft.replace(path)
+
+
 def write_data(out: Path, arguments: list[str]) -> None:
     """Write rows that depend on the arguments."""
-    out.write_text(f"{arguments[:-1]}\n")
+    write(out, f"{arguments[:-1]}\n")
 
 
 def write_encoding(out: Path, arguments: list[str]) -> None:
     """Write a manifest."""
     out.mkdir(exist_ok=True)
-    (out / "manifest.json").write_text(
-        json.dumps({"format_version": 1, "complete": True, "codebook": {"codes_used": 3}})
-    )
+    manifest = {"format_version": 1, "complete": True, "codebook": {"codes_used": 3}}
+    write(out / "manifest.json", json.dumps(manifest))
 
 
 def write_run(out: Path, arguments: list[str]) -> None:
     """Write a run folder."""
     out.mkdir(exist_ok=True)
-    (out / "mixlm.json").write_text("{}")
+    write(out / "mixlm.json", "{}")
 
 
 def write_answers(out: Path, arguments: list[str]) -> None:
@@ -64,10 +70,10 @@ def write_answers(out: Path, arguments: list[str]) -> None:
     answers = [{"row": r, "latents": m, "right": c == "1"} for m in modes for r, c in enumerate(RIGHT[m])]
     tokens = {"total": 9.0, "paper_tokens": 9.0, "latent": 0.0}
     figures = {m: {"accuracy": RIGHT[m].count("1") / 4, "tokens": tokens, "seconds": 0.1} for m in modes}
-    out.with_suffix(".jsonl").write_text("".join(json.dumps(answer) + "\n" for answer in answers))
+    write(out.with_suffix(".jsonl"), "".join(json.dumps(answer) + "\n" for answer in answers))
     settings = {"check": "exact", "samples": 1, "rows": 4, "loss": {}}
     settings |= {"engine": "vllm 1.0" if "--engine" in arguments else None}
-    out.write_text(json.dumps({**settings, "modes": figures}))
+    write(out, json.dumps({**settings, "modes": figures}))
 
 
 WRITE = {"data": write_data, "encode": write_encoding, "train": write_run, "evaluate": write_answers}

@@ -124,10 +124,16 @@ def make_result(
         manifest: That of the encoding, for a method with codes; the line tells their objective and where chunks end.
         seconds: Wall-clock ("wall") and processor ("cpu") seconds of every kind of part.
         latents_right: Share of right latents, as training last measured it; None: not known, or without meaning.
+
+    Raises:
+        InputError: If figures or answers are no longer JSON.
     """
-    measured = json.loads(evaluation.read_text(encoding="utf-8"))
-    answers = lines_of(evaluation.with_suffix(".jsonl"))
-    right = right_by_mode(map(json.loads, answers))
+    try:
+        measured = json.loads(evaluation.read_text(encoding="utf-8"))
+        answers = lines_of(evaluation.with_suffix(".jsonl"))
+        right = right_by_mode(map(json.loads, answers))
+    except ValueError as error:
+        raise InputError(f"{evaluation}: is not as it was written ({error}); delete it to measure again") from None
     modes = {
         mode: {name: _rounded(figures[name]) for name in _FIGURES if name in figures} | {"right": right[mode]}
         for mode, figures in measured["modes"].items()

@@ -98,6 +98,19 @@ def test_a_wrong_evaluation_can_be_mended_without_training_again(bench):
     assert bench.log() == ["evaluate cot-0"]
 
 
+@pytest.mark.parametrize(("ending", "content"), [(".json", ""), (".jsonl", "{")])
+def test_a_damaged_evaluation_is_told_and_measured_again_once_it_is_deleted(bench, ending, content):
+    bench.compare("--only", "cot")
+    (evaluation,) = Path("out").rglob("cot-0.json")
+    evaluation.with_suffix(ending).write_text(content)
+    Path("out/results.jsonl").unlink()
+    refused = bench.compare("--only", "cot")
+    assert refused.exit_code == 1 and isinstance(refused.exception, SystemExit) and bench.finished() == []
+    assert f"Error: cot-0: {evaluation}: is not as it was written (" in refused.stderr
+    evaluation.unlink()
+    assert bench.compare("--only", "cot").exit_code == 0 and bench.finished() == ["cot"]
+
+
 @pytest.mark.parametrize(
     ("train", "message"),
     [
