@@ -19,6 +19,7 @@ from pipelines.shared.options import (
     kind_option,
     rows_options,
 )
+from pipelines.shared.progress import progress_bar
 from pipelines.shared.terminal import echo, notice
 
 
@@ -99,7 +100,9 @@ def main(
     answerer = answerer_of(engine, settings)
     options = with_length(GenerationOptions(**settings), rows)
     case = Case(answerer, rows, options, check, kinds, others, say=notice)
-    return {"findings": [_shown(finding, out) for finding in analyze(case, names)]}
+    with progress_bar("analysing", shorter="a lower --limit, or --only") as advance:
+        findings = analyze(case, names, advance)
+    return {"findings": [_shown(finding, out) for finding in findings]}
 
 
 def _shown(finding: "Finding", out: Path) -> dict[str, Any]:

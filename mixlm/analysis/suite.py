@@ -28,6 +28,7 @@ from mixlm.methods.base import recoded
 from mixlm.model.special_tokens import text_only
 from mixlm.model.thoughts.thinking import fill_thoughts
 from mixlm.run import Run
+from vqvae.advance import Advance
 
 
 NEEDS_MODEL = "needs the model itself; leave out --endpoint and --engine"
@@ -73,19 +74,23 @@ class Case:
         return self.answerer
 
 
-def analyze(case: Case, names: Sequence[str] | None = None) -> list[Finding]:
+def analyze(case: Case, names: Sequence[str] | None = None, advance: Advance | None = None) -> list[Finding]:
     """Carry out analyses.
 
     Args:
         case: What is analysed.
         names: Keys of ``ANALYSES``; None: all that can be had of this run, these rows and the answerer.
+        advance: Called with (analyses done, analyses) before the first and after each; None: nothing is.
 
     Raises:
         InputError: If an analysis that is named cannot be had, or none can, or a server is gone.
     """
     findings: list[Finding] = []
     reasons: dict[str, None] = {}
-    for name in names or ANALYSES:
+    asked = list(names or ANALYSES)
+    for done, name in enumerate(asked):
+        if advance:
+            advance(done, len(asked))
         case.say(f"{name} ..")
         try:
             findings += ANALYSES[name](case)
@@ -94,6 +99,8 @@ def analyze(case: Case, names: Sequence[str] | None = None) -> list[Finding]:
                 raise InputError(f"{name}: {error}") from None
             reasons[str(error)] = None
             case.say(f"left out {name}: {error}")
+    if advance:
+        advance(len(asked), len(asked))
     if not findings:
         raise InputError(f"{case.run.path}: nothing to analyse; {'; '.join(reasons)}")
     return findings

@@ -41,8 +41,10 @@ def names(findings) -> list[str]:
 
 def test_a_thought_run_on_graph_rows_has_all_but_codes() -> None:
     said: list[str] = []
+    told: list[tuple[int, int]] = []
     case = Case(engine(thought_run()), GRAPH_ROWS, OPTIONS, kinds=["zeros"], say=said.append)
-    found = analyze(case)
+    found = analyze(case, advance=lambda done, total, figures={}: told.append((done, total)))
+    assert told == [(done, 8) for done in range(9)]  # those that are left out, too
     assert names(found) == ["interventions", "sweep", "attention", "outcomes", "values", "parallelism"]
     steer = "left out steer: run: method 'coconut' writes no latents that could be exchanged"
     missing = [f"left out {name}: run: method 'coconut' has no codes" for name in ("codes", "places")]
