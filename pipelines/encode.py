@@ -71,7 +71,7 @@ def told(path: Path) -> dict[str, Any]:
     _option(
         "preset",
         "Sizes that are not given: small (256 codes, 128 wide, 1 layer) or paper (1024, 512, 2). auto: paper with a "
-        f"GPU and at least {ROWS_OF_PAPER:,} rows, else small.",
+        f"GPU and at least {ROWS_OF_PAPER:,} rows, else small, with fewer codes for few rows.",
         type=click.Choice([AUTO, *PRESETS]),
         default=AUTO,
     ),

@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -71,32 +71,29 @@ def sized_options(
     """Return options with all sizes of stage 1: those given, and those of the preset.
 
     Args:
-        out: The folder; what has begun there goes on with the preset that it had, where the options leave it open.
+        out: The folder; what has begun there goes on with the sizes that it had, where the options leave them open.
         traces: Anything that ``mixlm.data.reading.open_raw`` opens; how many rows it has decides where nothing else
             does.
         options: As they were given.
         say: Told the preset, where the machine or the rows have decided.
     """
-    name = options.preset
+    name, sizes = options.preset, PRESETS.get(options.preset, {})
     if name == AUTO and is_encoded(out):
-        name = read_manifest(out).get("arguments", {}).get("preset", "paper")
+        before = read_manifest(out).get("arguments", {}).get("shape", {})
+        sizes = {size: before.get(size, own) for size, own in PRESETS["paper"].items()}
     elif name == AUTO:
-        name = fitting_preset(len(open_raw(traces)))
-        if not options.vqvae and (sizes := _sizes(name, options)):
-            say(f"preset    {name}: {sizes}; --preset {_other(name)} takes {_sizes(_other(name), options)}")
-    return replace(options, preset=name, shape={**PRESETS[name], **options.shape})
+        name, sizes = fitting_preset(len(open_raw(traces)))
+        if not options.vqvae and (chosen := _in_words(sizes, options)):
+            other = next(other for other in PRESETS if other != name)
+            say(f"preset    {name}: {chosen}; --preset {other} takes {_in_words(PRESETS[other], options)}")
+    return replace(options, shape={**sizes, **options.shape})
 
 
-def _other(name: str) -> str:
-    return next(other for other in PRESETS if other != name)
-
-
-def _sizes(name: str, options: EncodingOptions) -> str:
-    """Return in words the sizes of a preset that options leave open."""
+def _in_words(sizes: Mapping[str, int], options: EncodingOptions) -> str:
+    """Return in words those sizes that options leave open."""
     words = {"codebook_size": "{} codes", "hidden_size": "{} wide", "num_layers": "{} layers each"}
-    return ", ".join(
-        words[size].format(value) for size, value in PRESETS[name].items() if size not in options.shape
-    ).replace("1 layers", "1 layer")
+    told = [words[size].format(value) for size, value in sizes.items() if size not in options.shape]
+    return ", ".join(told).replace("1 layers", "1 layer")
 
 
 def describe_arguments(traces: str, model: str, options: EncodingOptions) -> dict[str, Any]:
@@ -112,7 +109,7 @@ def describe_arguments(traces: str, model: str, options: EncodingOptions) -> dic
     config = ChunkVQVAEConfig(**options.shape).for_training(options.training.steps)
     arguments["shape"] = {field.name: getattr(config, field.name) for field in fields(VQVAEModelOptions)}
     arguments["training"].pop("save_every"), arguments["training"].pop("workers")
-    arguments.pop("skip_bad_rows"), arguments.pop("processes")
+    arguments.pop("skip_bad_rows"), arguments.pop("processes"), arguments.pop("preset")
     arguments["template"].pop("date"), arguments["template"].pop("apart")  # which nobody gives
     files = {name: Path(str(arguments[name])) for name in ("traces", "valid")}
     checksums = {name: checksum(file) for name, file in files.items() if file.is_file()}
@@ -156,8 +153,7 @@ def _with_defaults(arguments: dict[str, Any]) -> dict[str, Any]:
     """Return arguments with all of the model's shape: an older call did not know of every choice."""
     config = ChunkVQVAEConfig(**PAPERS_CODES | arguments.get("shape", {})).for_training(arguments["training"]["steps"])
     shape = {field.name: getattr(config, field.name) for field in fields(VQVAEModelOptions)}
-    known = {name: value for name, value in arguments.items() if name != "preset"}  # whose sizes are in the shape
-    return {"reader_lora_rank": 0, "answer_pattern": None, **known, "shape": shape}
+    return {"reader_lora_rank": 0, "answer_pattern": None, **arguments, "shape": shape}
 
 
 def _has_work(out: Path, arguments: dict[str, Any]) -> bool:

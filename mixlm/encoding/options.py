@@ -34,7 +34,7 @@ class EncodingOptions:
     Attributes:
         template: Renders the samples.
         preset: Sizes of what ``shape`` does not give, by their name in ``PRESETS``; "auto": those that fit machine and
-            rows, or those that an interrupted call had.
+            rows, or those that an earlier call with the same ``out`` had.
         shape: Fields of ``ChunkVQVAEConfig``.
         training: How to train the VQ-VAE.
         reader_lora_rank: Of an adapter that the language model learns while codes are trained for it, with the
@@ -89,11 +89,18 @@ class EncodingOptions:
         compile_pattern(self.answer_pattern)
 
 
-def fitting_preset(rows: int) -> str:
-    """Return the name of the sizes that fit a number of rows and this machine."""
+def fitting_preset(rows: int) -> tuple[str, dict[str, int]]:
+    """Return name and sizes that fit a number of rows and this machine.
+
+    Few rows have fewer codes than the small preset: a power of two that is at most nine tenths of them, so that there
+    is a chunk for each where every row has one.
+    """
     import torch
 
-    return "paper" if torch.accelerator.is_available() and rows >= ROWS_OF_PAPER else "small"
+    if torch.accelerator.is_available() and rows >= ROWS_OF_PAPER:
+        return "paper", PRESETS["paper"]
+    few = 2 ** max(int(0.9 * rows).bit_length() - 1, 1)
+    return "small", {**PRESETS["small"], "codebook_size": min(PRESETS["small"]["codebook_size"], few)}
 
 
 def check_reader(model: str, options: EncodingOptions) -> None:

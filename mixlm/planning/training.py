@@ -13,6 +13,7 @@ from mixlm.training.options import TrainingOptions
 from mixlm.training.preflight import tell_rate
 from mixlm.training.rows.inputs import token_counts
 from mixlm.training.train import Finetuning
+from mixlm.training.trainer import MixedTrainer
 from vqvae.training.checkpoints import readable_size
 from vqvae.trial import Trial, TrialOver, peak_memory
 
@@ -50,13 +51,6 @@ def plan_training(
         trainer = work.trainer(trial)
         with suppress(TrialOver), work.micro.within_memory():
             trainer.run(None)
-        lm = trainer.accelerator.unwrap_model(trainer.model)
-        weights = sum(weight.numel() for weight in lm.parameters())
-        each = torch.finfo(getattr(torch, options.save_dtype)).bits // 8
-        checkpoints = (
-            f"checkpoints of {readable_size(trainer.checkpoint_size())}, at most two at a time, until the end"
-        )
-        kept = [checkpoints] if trainer.keeping.pace.any else []
         return Plan(
             train=len(trainer.train_dataset),
             valid=len(work.valid) if work.valid is not None else 0,
@@ -65,6 +59,15 @@ def plan_training(
             batch=options.batch_size,
             seconds=trial.each,
             memory=max(peak_memory(torch), work.micro.needed),
-            machine=memory_of(lm.device),
-            files=(f"weights of {readable_size(weights * each)}", *kept),
+            machine=memory_of(trainer.model.device),
+            files=_files(trainer, options),
         )
+
+
+def _files(trainer: MixedTrainer, options: TrainingOptions) -> tuple[str, ...]:
+    """Return a line for the weights that a training writes, and one for its checkpoints."""
+    weights = sum(weight.numel() for weight in trainer.accelerator.unwrap_model(trainer.model).parameters())
+    each = torch.finfo(getattr(torch, options.save_dtype)).bits // 8
+    size = readable_size(trainer.checkpoint_size())
+    kept = f"checkpoints of {size}, at most two at a time, until the end"
+    return f"weights of {readable_size(weights * each)}", *[kept] * trainer.keeping.pace.any

@@ -1,4 +1,3 @@
-import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,11 +21,21 @@ def test_the_papers_sizes_are_the_models_own() -> None:
 
 @pytest.mark.parametrize(
     ("accelerator", "rows", "name"),
-    [(True, ROWS_OF_PAPER, "paper"), (True, ROWS_OF_PAPER - 1, "small"), (False, 10**6, "small")],
+    [
+        (True, ROWS_OF_PAPER, "paper"),
+        (True, ROWS_OF_PAPER - 1, "small"),
+        (False, 10**6, "small"),
+        (False, 285, "small"),
+    ],
 )
 def test_a_preset_fits_machine_and_rows(monkeypatch, accelerator: bool, rows: int, name: str) -> None:
     monkeypatch.setattr(torch.accelerator, "is_available", lambda: accelerator)
-    assert fitting_preset(rows) == name
+    assert fitting_preset(rows) == (name, PRESETS[name])
+
+
+@pytest.mark.parametrize(("rows", "codes"), [(284, 128), (40, 32), (36, 32), (35, 16), (5, 4), (2, 2), (1, 2)])
+def test_few_rows_have_fewer_codes(rows: int, codes: int) -> None:
+    assert fitting_preset(rows) == ("small", {**PRESETS["small"], "codebook_size": codes})
 
 
 @pytest.mark.parametrize("preset", ["small", "paper"])
@@ -42,7 +51,7 @@ def test_the_machine_decides_where_nobody_does_and_it_is_said(tmp_path: Path, mo
     monkeypatch.setattr("mixlm.encoding.options.ROWS_OF_PAPER", 7)
     said: list[str] = []
     sized = sized_options(tmp_path / "out", str(write_raw(tmp_path, 8)), AUTO, said.append)
-    assert (sized.preset, sized.shape) == ("paper", PRESETS["paper"])
+    assert sized.shape == PRESETS["paper"]
     assert said == [
         "preset    paper: 1024 codes, 512 wide, 2 layers each; --preset small takes 256 codes, 128 wide, 1 layer each"
     ]
@@ -51,26 +60,22 @@ def test_the_machine_decides_where_nobody_does_and_it_is_said(tmp_path: Path, mo
     assert len(said) == 1  # nothing was left to decide
 
 
-def test_what_has_begun_goes_on_with_its_sizes_on_another_machine(tmp_path: Path, monkeypatch) -> None:
-    """Also what was begun when there were no presets, with the sizes of the model."""
+@pytest.mark.parametrize("before", ["small", "few", "unknown"])
+def test_what_has_begun_goes_on_with_its_sizes_on_another_machine(tmp_path: Path, monkeypatch, before: str) -> None:
+    """Also what was begun when there were no presets, by the library, which gave no sizes: they were the model's."""
     out, traces = tmp_path / "out", str(write_raw(tmp_path, 8))
-    small = sized_options(out, traces, AUTO)
-    arguments = describe_arguments(traces, "m", small)
+    sizes = {"small": PRESETS["small"], "few": {**PRESETS["small"], "codebook_size": 4}, "unknown": PRESETS["paper"]}
+    arguments = describe_arguments(traces, "m", EncodingOptions(shape=dict(sizes[before])))
+    if before == "unknown":
+        arguments["shape"] = {"objective": "predictive", "align": "step"}
     out.mkdir()
+    write_manifest(out, {"format_version": 1, "complete": True, "arguments": arguments})
+    (out / "train-00000.parquet").touch()
     monkeypatch.setattr(torch.accelerator, "is_available", lambda: True)
     monkeypatch.setattr("mixlm.encoding.options.ROWS_OF_PAPER", 1)
-    for before, sizes in ((arguments, "small"), (_without_preset(traces), "paper")):
-        write_manifest(out, {"format_version": 1, "complete": True, "arguments": before})
-        (out / "train-00000.parquet").touch()
-        again = sized_options(out, traces, AUTO)
-        assert again.shape == PRESETS[sizes]
-        assert earlier_manifest(out, describe_arguments(traces, "m", again))["arguments"] == before
-
-
-def _without_preset(traces: str) -> dict:
-    arguments = describe_arguments(traces, "m", EncodingOptions(shape=dict(PRESETS["paper"])))
-    del arguments["preset"]
-    return json.loads(json.dumps(arguments))
+    again = sized_options(out, traces, AUTO)
+    assert again.shape == sizes[before]
+    assert earlier_manifest(out, describe_arguments(traces, "m", again))["arguments"] == arguments
 
 
 def test_a_preset_that_nobody_knows_is_refused() -> None:
