@@ -4,6 +4,7 @@ Every import counts, also one inside a function; only those for annotations (``i
 """
 
 import ast
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
@@ -128,6 +129,12 @@ def test_folders_are_small():
 def test_a_folder_has_few_floors(folder):
     own = {module_of(path) for path in folder.glob("*.py")}
     assert max(floors({name: imports()[name] & own for name in own}).values()) <= FLOORS
+
+
+def test_no_two_files_of_tests_have_one_name():
+    """pytest imports them by these alone, and cannot run two of one name together."""
+    names = Counter(path.name for path in (ROOT / "tests").rglob("test_*.py"))
+    assert [name for name, count in names.items() if count > 1] == []
 
 
 def test_a_circle_is_found_and_the_import_inside_a_function_too():
