@@ -115,7 +115,7 @@ def test_what_is_right_is_taken_as_it_is():
         (lambda: TrainingOptions("cot", epochs=0.0), "--epochs 0.0"),
         (lambda: METHODS["pause"](count=10**9), "method option 'count': 1000000000 does not fit"),
         (lambda: METHODS["coconut"](stages=200, thoughts_per_step=100), "method option 'thoughts_per_step': 100"),
-        (lambda: METHODS["assorted"](mix="paper", lengths=()), "method option 'lengths': nothing does not fit"),
+        (lambda: METHODS["assorted"](mix="paper", lengths=(-1,)), "method option 'lengths': (-1,) does not fit"),
         (lambda: ChunkVQVAEConfig(hidden_size=10**9), "--hidden-size 1000000000: give a number from 1 to below 65536"),
     ],
 )

@@ -27,7 +27,7 @@ _BUG = 70  # how a fork ends whose call ended in a traceback
 # lines beside the one that tells the mistake
 _AROUND = (
     *("Usage: ", "Try '", "note: ", "warning: ", "answers: ", "answers are compared by ", "[transformers] "),
-    *("checkpoints: ", "codes are trained for ", "going on from "),
+    *("checkpoints: ", "codes are trained for ", "going on from ", "learning rate ", "preset "),
 )
 
 

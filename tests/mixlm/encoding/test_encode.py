@@ -23,13 +23,21 @@ from tests.tiny_data import raw_rows
 
 NUMBER_OF_FILES = {"train": 5, "valid": 1}
 PROGRAM = """
-import os, signal, sys
+import os, signal, sys, time
 from dataclasses import replace
+from pathlib import Path
 from mixlm.encoding import encode as encoding
+from mixlm.encoding.manifest import TOKENS
+from mixlm.encoding.shard_files import is_noted
 from tests.encoding_work import OPTIONS
 
+def die(*shard):  # the launcher ends the other process, too, which is to have noted a shard
+    while not any(is_noted(file, Path(out) / TOKENS) for file in Path(out).glob("*.parquet")):
+        time.sleep(0.01)
+    os.kill(os.getpid(), signal.SIGKILL)
+
 if os.environ.get("DIES") == os.environ["RANK"]:
-    encoding.write_shard = lambda *shard: os.kill(os.getpid(), signal.SIGKILL)
+    encoding.write_shard = die
 traces, model, out = sys.argv[1:]
 encoding.encode_dataset(traces, model, out, replace(OPTIONS, vqvae=os.environ.get("VQVAE")))
 """
