@@ -3,7 +3,7 @@ import torch
 
 from tests.vqvae_rows import IDS, random_reader, random_step_rows
 from vqvae import PredictiveVQVAE, probe_codes
-from vqvae.training.probe import ProbeTraining
+from vqvae.training.probe import RATE, ProbeTraining, one_cycle
 
 
 def told_rows(count: int, seed: int, told: bool) -> list[dict]:
@@ -58,3 +58,15 @@ def test_probing_is_repeatable_and_touches_neither_the_model_nor_the_random_numb
     assert torch.equal(torch.random.get_rng_state(), state)
     assert all(torch.equal(value, before[name]) for name, value in telling.state_dict().items())
     assert all(parameter.grad is None for parameter in telling.parameters())
+
+
+@pytest.mark.parametrize("steps", range(1, 60))
+def test_a_probe_of_any_length_has_a_schedule(steps: int) -> None:
+    """It is nowhere above the peak."""
+    optimizer = torch.optim.AdamW([torch.zeros(1, requires_grad=True)], lr=RATE)
+    schedule, rates = one_cycle(optimizer, steps), []
+    for _ in range(steps):
+        rates.append(schedule.get_last_lr()[0])
+        optimizer.step()
+        schedule.step()
+    assert max(rates) <= RATE * 1.0001 and len(rates) == steps

