@@ -9,6 +9,7 @@ from tempfile import TemporaryDirectory
 
 from mixlm.errors import InputError
 from mixlm.processes import Processes
+from vqvae.stopping import Stopped
 
 
 @dataclass(frozen=True)
@@ -44,11 +45,14 @@ def draft_folder() -> Iterator[Path]:
 
     Raises:
         InputError: If a launcher has started several processes.
+        Stopped: If an end was asked for.
     """
     if Processes.current().count > 1:
         raise InputError("--dry-run: tries the command in one process; leave out the launcher")
     with TemporaryDirectory(prefix="mixlm-plan-") as folder:
         try:
             yield Path(folder) / "draft"
+        except Stopped as ended:  # which says that its work is kept
+            raise Stopped("interrupted; a dry run keeps nothing", ended.status - 128) from None
         finally:
             shutil.rmtree(Path(folder) / "draft", ignore_errors=True)

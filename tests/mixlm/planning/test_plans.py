@@ -1,5 +1,6 @@
 """A plan tells what the command then does, and leaves nothing behind."""
 
+import signal
 import tempfile
 from pathlib import Path
 
@@ -10,11 +11,13 @@ from mixlm.encoding.encode import encode_dataset
 from mixlm.encoding.options import EncodingOptions
 from mixlm.errors import InputError
 from mixlm.planning.encoding import plan_encoding
+from mixlm.planning.plan import draft_folder
 from mixlm.planning.training import plan_training
 from mixlm.training.options import TrainingOptions
 from mixlm.training.train import train
 from tests.tiny_data import write_encoded, write_raw, write_scratch
 from vqvae import PARTS, VQVAETrainingOptions
+from vqvae.stopping import Stopped
 
 
 SHAPE = {"hidden_size": 16, "num_layers": 1, "num_heads": 2, "codebook_size": 4, "code_dim": 4}
@@ -95,6 +98,13 @@ def test_what_the_command_refuses_the_plan_refuses(tmp_path: Path, drafts: Path)
     with pytest.raises(InputError, match="fewer than one batch of 99"):
         plan_training(encoded, model, tmp_path / "run", TrainingOptions("cot", batch_size=99))
     assert not [*drafts.iterdir()]
+
+
+def test_an_end_that_is_asked_for_keeps_nothing_and_says_so(drafts: Path) -> None:
+    with pytest.raises(Stopped, match="a dry run keeps nothing") as ended, draft_folder() as draft:
+        draft.mkdir()
+        raise Stopped("interrupted after step 3, which is kept", signal.SIGTERM)
+    assert ended.value.status == 143 and not [*drafts.iterdir()]
 
 
 def test_several_processes_are_refused(tmp_path: Path, monkeypatch) -> None:
