@@ -3,6 +3,7 @@
 import gc
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import sysconfig
@@ -103,6 +104,14 @@ def _random_model(config, seed: int):
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         return AutoModelForCausalLM.from_config(config).eval()
+
+
+@pytest.fixture
+def hangups_end() -> Iterator[None]:
+    """A process that a hang-up ends, also where the tests themselves were started by ``nohup``."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
 
 
 @pytest.fixture(scope="module")

@@ -46,6 +46,7 @@ def start(folder: Path, python: str = sys.executable) -> Iterator[Path]:
 def serve(address: str) -> dict | None:
     """Fork a process for each call until stdin is closed; returns in each fork what it is to run."""
     atexit.register(leave)  # before all others, so that it is called after them
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # ignored where the tests were started by nohup
     for name in LIBRARIES:
         with contextlib.suppress(ModuleNotFoundError):  # PEFT is an extra
             import_module(name)

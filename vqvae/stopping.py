@@ -2,12 +2,15 @@
 
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
 
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
+HANGUP = getattr(signal, "SIGHUP", None)  # a terminal was closed, or a connection lost; Windows has none
+ENDS = (signal.SIGTERM, HANGUP) if HANGUP else (signal.SIGTERM,)  # how the system asks
+SIGNALS = (signal.SIGINT, *ENDS)
+Handler = Callable[[int, FrameType | None], None]
 
 
 class Stopped(KeyboardInterrupt):
@@ -42,44 +45,63 @@ class Stop:
         return Stopped(message, self.signum or signal.SIGINT)
 
     def _take(self, signum: int, frame: FrameType | None) -> None:
-        """Remember the first signal; the second ends at once."""
-        if self.asked:
+        """Remember the first signal; the second ends at once, unless one of them is a hang-up: nobody is impatient."""
+        if self.signum in (None, HANGUP):
+            self.signum = signum
+        elif signum != HANGUP:
             raise Stopped("interrupted at once", signum)
-        self.signum = signum
 
 
 @contextmanager
 def stop_when_asked() -> Iterator[Stop]:
-    """Yield a ``Stop`` that takes Ctrl-C and SIGTERM while the block runs; a second one raises ``Stopped`` in it.
+    """Yield a ``Stop`` that takes ``SIGNALS`` while the block runs; a second one raises ``Stopped`` in it.
 
-    Only the main thread of a program can take signals; in others nothing is changed, and nobody asks.
+    See ``taken_by``; where nothing can be taken, nobody asks.
     """
     stop = Stop()
-    with _taken_by(stop._take):
+    with taken_by(stop._take):
         yield stop
 
 
 @contextmanager
 def ended_at_once() -> Iterator[None]:
-    """Let Ctrl-C and SIGTERM raise ``Stopped`` at once while the block runs, which does nothing that could be kept."""
+    """Let ``SIGNALS`` raise ``Stopped`` at once while the block runs, which does nothing that could be kept."""
 
     def end(signum: int, frame: FrameType | None) -> None:
         """End what runs."""
         raise Stopped("interrupted", signum)
 
-    with _taken_by(end):
+    with taken_by(end):
         yield
 
 
 @contextmanager
-def _taken_by(handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
-    """Let a function take the signals while the block runs, if this is the main thread."""
+def taken_by(handler: Handler, signals: Sequence[signal.Signals] = SIGNALS) -> Iterator[None]:
+    """Let a function take signals while the block runs.
+
+    A hang-up that is ignored, as ``nohup`` has it, stays so, and the first that is taken is the last: shell and system
+    both send one, and the second must not end what the first has begun. Only the main thread of a program can take
+    signals; in others nothing is changed.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = {signum: signal.signal(signum, handler) for signum in SIGNALS}
+
+    def take(signum: int, frame: FrameType | None) -> None:
+        """Take a signal."""
+        if signum == HANGUP:
+            signal.signal(signum, signal.SIG_IGN)
+        handler(signum, frame)
+
+    before = {one: signal.signal(one, take) for one in signals if one != HANGUP or not hangups_ignored()}
     try:
         yield
     finally:
         for signum, former in before.items():
-            signal.signal(signum, former)
+            if signal.getsignal(signum) is take:
+                signal.signal(signum, former)
+
+
+def hangups_ignored() -> bool:
+    """Tell whether the terminal may go, or has gone, while work goes on."""
+    return HANGUP is not None and signal.getsignal(HANGUP) is signal.SIG_IGN

@@ -16,6 +16,7 @@ from collections.abc import Callable
 from contextlib import suppress
 
 
+ENDS = (signal.SIGTERM, signal.SIGHUP) if hasattr(signal, "SIGHUP") else (signal.SIGTERM,)
 GRACE = 10.0  # seconds to end in, when asked
 _PAUSE = 0.05
 _DEATH_SIGNAL, _ADOPT = 1, 36  # of prctl: signal on the parent's end; take in what descendants leave behind
@@ -23,7 +24,8 @@ _DEATH_SIGNAL, _ADOPT = 1, 36  # of prctl: signal on the parent's end; take in w
 
 def keep(caller: int, command: list[str]) -> int:
     """Run a program until it or the caller ends, and return the program's exit status as a shell has it."""
-    signal.signal(signal.SIGTERM, lambda signum, frame: sys.exit(128 + signum))
+    for signum in ENDS:
+        signal.signal(signum, lambda signum, frame: sys.exit(128 + signum))
     _prctl(_ADOPT, 1)
     with tempfile.TemporaryDirectory(prefix="mixlm-", ignore_cleanup_errors=True) as folder:
         environment = {**os.environ, "TMPDIR": folder}
@@ -32,7 +34,8 @@ def keep(caller: int, command: list[str]) -> int:
             while os.getppid() == caller and program.poll() is None:
                 time.sleep(_PAUSE)
         finally:
-            signal.signal(signal.SIGTERM, signal.SIG_IGN)
+            for signum in ENDS:
+                signal.signal(signum, signal.SIG_IGN)
             status = program.poll()
             _end(program.pid)
     return 1 if status is None else status if status >= 0 else 128 - status

@@ -1,11 +1,9 @@
 """Running the cells of a grid: each part once, some at a time, and a line of results for each cell that is done."""
 
-import signal
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -24,6 +22,7 @@ from pipelines.grid.plan import Cell, Part, Plan
 from pipelines.shared.jobs import Runner, shown
 from pipelines.shared.progress import time_of
 from pipelines.shared.terminal import echo, notice
+from vqvae.stopping import ended_at_once
 
 
 _ABSENT = "nothing"
@@ -52,7 +51,7 @@ def run_cells(plan: Plan, cells: Sequence[Cell], at_once: int) -> list[Cell]:
         work.waiting = len(waiting)
         _write_model(plan)
         notice(f"{plan.grid.path}: {len(cells)} cells, {len(cells) - len(waiting)} done; results in {plan.out}")
-        with shown() as work.runner.show, ThreadPoolExecutor(at_once) as pool, _ended_like_ctrl_c():
+        with shown() as work.runner.show, ThreadPoolExecutor(at_once) as pool, ended_at_once():
             try:
                 failed = list(pool.map(work.run, waiting))
             except BaseException:
@@ -74,16 +73,6 @@ def _check(plan: Plan, cells: Sequence[Cell]) -> None:
         described_config(plan.grid.model, f"{plan.grid.path}: model")
     if cells and "task" not in plan.grid.data:
         checksums(plan.files)
-
-
-@contextmanager
-def _ended_like_ctrl_c() -> Iterator[None]:
-    """Treat the system's request to end like Ctrl-C: what runs is stopped too, and goes on at the next call."""
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 def finished_results(plan: Plan) -> dict[tuple[str, int], Result]:

@@ -3,9 +3,7 @@
 import errno
 import os
 import re
-import signal
 import sys
-import threading
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -22,8 +20,17 @@ from pipelines.shared.config_file import CONFIG, config_option
 from pipelines.shared.help import OUTPUT, HelpCommand, help_all_option, renamed
 from pipelines.shared.loading import imports_told
 from pipelines.shared.progress import AS_JSON
-from pipelines.shared.terminal import Manner, echo_results, manner, notice, printed_in, shown, shown_errors
-from vqvae.stopping import Stopped
+from pipelines.shared.terminal import (
+    Manner,
+    echo_results,
+    manner,
+    notice,
+    outlast_terminal,
+    printed_in,
+    shown,
+    shown_errors,
+)
+from vqvae.stopping import ENDS, Stopped, taken_by
 
 
 Results = Mapping[str, Any] | None  # of a command; None: another process tells them
@@ -84,6 +91,11 @@ class Failure(click.ClickException):
 class Group(click.Group):
     """A group of commands whose errors are ``shown``."""
 
+    def main(self, *args: Any, **settings: Any) -> Any:
+        """Be a program."""
+        outlast_terminal()
+        return super().main(*args, **settings)
+
     def make_context(self, *args: Any, **settings: Any) -> click.Context:
         """Parse the command line up to the name of a command."""
         with shown_errors(), one_line_errors():
@@ -100,6 +112,11 @@ class Command(HelpCommand):
 
     It returns its results, by names that stay; with ``--json`` they are printed, and what it prints of them is not.
     """
+
+    def main(self, *args: Any, **settings: Any) -> Any:
+        """Be a program."""
+        outlast_terminal()
+        return super().main(*args, **settings)
 
     def make_context(self, *args: Any, **settings: Any) -> click.Context:
         """Parse the command line; what is wrong with it is ``shown``, also what the system says of the YAML file."""
@@ -149,7 +166,7 @@ class Command(HelpCommand):
         """Run the command, with libraries quiet and errors turned into one line."""
         own = [parameter.name for parameter in self.params]
         told = printed_in(_manner_of(ctx))
-        with told, quiet_libraries(), shown_errors(), one_line_errors(own), _ended_in_one_line(), imports_told():
+        with told, quiet_libraries(), shown_errors(), one_line_errors(own), taken_by(_end, ENDS), imports_told():
             try:
                 results = super().invoke(ctx)
             except Failure as failure:
@@ -232,22 +249,9 @@ def quiet_libraries() -> Iterator[None]:
         yield
 
 
-@contextmanager
-def _ended_in_one_line() -> Iterator[None]:
-    """Let the system's request to end a process end a command as Ctrl-C does: what it began to write is removed."""
-
-    def end(signum: int, frame: FrameType | None) -> None:
-        """End what runs."""
-        raise Stopped("ended by the system", signum)
-
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGTERM, end)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
+def _end(signum: int, frame: FrameType | None) -> None:
+    """End a command that the system asks to end as Ctrl-C does: what it began to write is removed."""
+    raise Stopped("ended by the system", signum)
 
 
 @contextmanager

@@ -1,7 +1,11 @@
 """What is printed, and how much: results on stdout, all else on stderr, and no text of others steers the terminal."""
 
+import errno
+import io
 import json
 import math
+import os
+import stat
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -11,6 +15,7 @@ from typing import Any
 import click
 
 from mixlm.shown import escaped, redacted
+from vqvae.stopping import HANGUP, hangups_ignored
 
 
 WARNING = "warning: "  # begins a line that is shown also where notices are not
@@ -105,3 +110,37 @@ def shown_errors() -> Iterator[None]:
     except click.ClickException as error:
         error.message = shown(" ".join(error.message.split()))
         raise
+
+
+class _Outlasting(io.FileIO):
+    """A standard stream on which what nobody can read any more is dropped.
+
+    That is what is written to a terminal that is gone, and after a hang-up, or where those are ignored, to a pipe
+    whose reader was on it.
+    """
+
+    def write(self, data: Any) -> int | None:
+        """Write some bytes, as any file does."""
+        try:
+            return super().write(data)
+        except OSError as error:
+            if not self._unread(error.errno):
+                raise
+            return memoryview(data).nbytes
+
+    def _unread(self, number: int | None) -> bool:
+        if number == errno.EIO:
+            return stat.S_ISCHR(os.fstat(self.fileno()).st_mode)  # of a file it is a fault of the disk
+        return number == errno.EPIPE and hangups_ignored()
+
+
+def outlast_terminal() -> None:
+    """Let this program go on, and keep its work, when the terminal to which it prints goes."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if HANGUP is None or stream is None or stream is not getattr(sys, f"__{name}__"):
+            continue  # it prints to no terminal, or this was done
+        raw = _Outlasting(stream.fileno(), "w", closefd=False)
+        buffer = raw if stream.write_through else io.BufferedWriter(raw)
+        how = {"line_buffering": stream.line_buffering, "write_through": stream.write_through}
+        setattr(sys, name, io.TextIOWrapper(buffer, stream.encoding, stream.errors, **how))

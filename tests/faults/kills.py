@@ -1,4 +1,6 @@
-"""Kills, Ctrl-C and SIGTERM at random times; the command is given again and must end as if nothing had been."""
+"""Kills and requests to end (Ctrl-C, SIGTERM, SIGHUP) at random times; the command is given again and must end as
+if nothing had been.
+"""
 
 import os
 import random
@@ -13,7 +15,7 @@ from tests.faults.trials import Trial, count, run_processes
 
 KILLS = 100
 MINUTES = 15.0
-SIGNALS = (signal.SIGKILL, signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
+SIGNALS = (signal.SIGKILL, signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 CHOSEN = [case for case in CASES.values() if case.name != "evaluate"]
 WRONG = ("different", "lost", "strays", "tracebacks", "hangs", "refused wrongly")
 

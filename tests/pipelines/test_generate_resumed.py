@@ -91,7 +91,8 @@ def test_killed_at_the_end_it_is_finished_by_the_same_command(run, options, mome
     assert names(tmp_path) == {"out.jsonl", "out.jsonl.mixlm", "questions.jsonl"}
 
 
-@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.usefixtures("hangups_end")
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_an_end_that_is_asked_for_waits_for_the_batch_and_says_what_is_kept(
     run, options, signum, tmp_path, monkeypatch
 ):

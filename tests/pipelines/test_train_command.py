@@ -158,7 +158,8 @@ def asked_to_end(monkeypatch: pytest.MonkeyPatch) -> Callable[[int, int], None]:
     return ask
 
 
-@pytest.mark.parametrize(("signum", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.usefixtures("hangups_end")
+@pytest.mark.parametrize(("signum", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
 def test_a_run_that_was_interrupted_goes_on_by_its_folder_alone(
     signum: int, code: int, tmp_path: Path, common: list, asked_to_end: Callable
 ) -> None:
@@ -187,8 +188,10 @@ def test_a_folder_in_which_nothing_began_is_not_gone_on_with(tmp_path: Path) -> 
     assert_one_line(run("--resume", tmp_path), 2, "--resume", "no run has begun there; give the whole command")
 
 
-def test_a_signal_before_the_first_step_ends_at_once(tmp_path: Path, common: list, monkeypatch) -> None:
-    monkeypatch.setattr("mixlm.training.train.set_seed", lambda seed: os.kill(os.getpid(), signal.SIGTERM))
+@pytest.mark.usefixtures("hangups_end")
+@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_before_the_first_step_ends_at_once(signum: int, tmp_path: Path, common: list, monkeypatch) -> None:
+    monkeypatch.setattr("mixlm.training.train.set_seed", lambda seed: os.kill(os.getpid(), signum))
     result = run(write_raw(tmp_path), *common, "--method", "cot")
-    assert_one_line(result, 143, "Error: ended by the system")
+    assert_one_line(result, 128 + signum, "Error: ended by the system")
     assert not (tmp_path / "run").exists()

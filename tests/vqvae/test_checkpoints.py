@@ -90,7 +90,8 @@ def test_without_a_pace_nothing_is_kept_and_an_end_is_an_end() -> None:
     assert (control.should_save, control.should_training_stop, keeping.ended) == (False, True, True)
 
 
-@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.usefixtures("hangups_end")
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_training_that_is_asked_to_end_keeps_its_step_and_goes_on_from_there(tmp_path: Path, signum: int) -> None:
     def ask(now: int, *rest: object) -> None:
         if now == 3:

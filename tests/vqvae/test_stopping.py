@@ -4,7 +4,11 @@ import threading
 
 import pytest
 
-from vqvae.stopping import Stopped, stop_when_asked
+from vqvae.stopping import Stopped, ended_at_once, stop_when_asked
+
+
+HANGUP = signal.SIGHUP
+pytestmark = pytest.mark.usefixtures("hangups_end")
 
 
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
@@ -18,6 +22,47 @@ def test_the_first_signal_is_remembered_and_the_second_ends_at_once(signum):
         os.kill(os.getpid(), signum)
     assert ended.value.status == 128 + signum
     assert signal.getsignal(signum) == before
+
+
+def test_a_hang_up_may_come_twice_and_is_no_impatience():
+    """A shell sends one, and the system another when the shell has ended; then it may ask to end, too."""
+    before = signal.getsignal(HANGUP)
+    with pytest.raises(Stopped) as ended, stop_when_asked() as stop:
+        os.kill(os.getpid(), HANGUP)
+        os.kill(os.getpid(), HANGUP)
+        assert stop.error("kept").status == 128 + HANGUP
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert stop.error("kept").status == 128 + signal.SIGTERM
+        os.kill(os.getpid(), signal.SIGTERM)
+    assert ended.value.status == 128 + signal.SIGTERM
+    signal.signal(HANGUP, before)
+    with stop_when_asked() as stop:
+        os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), HANGUP)
+        assert stop.error("kept").status == 128 + signal.SIGINT
+
+
+def test_the_second_hang_up_does_not_end_what_the_first_one_began():
+    with ended_at_once():
+        with stop_when_asked() as stop:
+            os.kill(os.getpid(), HANGUP)
+        assert stop.asked
+        os.kill(os.getpid(), HANGUP)
+    os.kill(os.getpid(), HANGUP)
+
+
+def test_a_hang_up_is_given_back_unless_it_came():
+    with ended_at_once(), stop_when_asked():
+        assert signal.getsignal(HANGUP) is not signal.SIG_DFL
+    assert signal.getsignal(HANGUP) is signal.SIG_DFL
+
+
+def test_a_hang_up_that_is_ignored_stays_so():
+    signal.signal(HANGUP, signal.SIG_IGN)
+    with ended_at_once(), stop_when_asked() as stop:
+        os.kill(os.getpid(), HANGUP)
+        assert not stop.asked
+    assert signal.getsignal(HANGUP) is signal.SIG_IGN
 
 
 def test_another_thread_takes_no_signals(monkeypatch):

@@ -80,7 +80,7 @@ class QuietTrainer(Trainer):
     """transformers' trainer, which prints nothing, keeps its work, and ends where numbers end.
 
     It says by a function how far it is, and keeps its curve in a file beside its checkpoints' folder. Checkpoints are
-    there once they are whole and on disk. Asked to end (Ctrl-C, SIGTERM), it writes one more after the step.
+    there once they are whole and on disk. Asked to end (Ctrl-C, SIGTERM, SIGHUP), it writes one more after the step.
 
     A loss, a norm of gradients or a weight that is NaN or infinite raises an ``InputError``: before the step that
     would spread it to the weights, and before a checkpoint or a model is written that holds it. The norm is the same

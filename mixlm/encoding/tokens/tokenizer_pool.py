@@ -30,6 +30,7 @@ from mixlm.encoding.tokens.token_tables import TokenTable
 from mixlm.errors import InputError
 from mixlm.model.tokenizers import check_reopening, open_tokenizer
 from vqvae.errors import launched
+from vqvae.stopping import SIGNALS
 
 
 if TYPE_CHECKING:
@@ -204,7 +205,8 @@ _worker: _Worker | None = None
 
 def _begin(file: Path) -> None:
     global _worker
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the process that asked stops the others
+    for signum in set(SIGNALS) - {signal.SIGTERM}:
+        signal.signal(signum, signal.SIG_IGN)  # the process that asked stops the others
     threading.Thread(target=_end_with_parent, daemon=True).start()
     os.environ["TOKENIZERS_PARALLELISM"] = "false"  # one core each
     _worker = pickle.loads(file.read_bytes())

@@ -116,6 +116,7 @@ def test_an_engine_that_ends_in_the_middle_costs_no_answer_and_another_goes_on(
     ("asked", "signals"),
     [
         ("never", [signal.SIGINT]),
+        ("never", [signal.SIGHUP]),
         ("never", [signal.SIGKILL]),
         ("hang", [signal.SIGINT, signal.SIGTERM]),  # the second does not wait for the answer
         ("hang", [signal.SIGKILL]),

@@ -57,9 +57,10 @@ def test_with_the_caller_ends_a_program_that_ignores_it_and_its_child_elsewhere(
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="children in other sessions are found on Linux alone")
-def test_asked_to_end_it_ends_the_program_first(started):
+@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGHUP])
+def test_asked_to_end_it_ends_the_program_first(started, signum):
     keeper_, *others = started[1:]
-    keeper_.terminate()
+    keeper_.send_signal(signum)
     assert are_gone([keeper_]) and not any(one.is_running() for one in others)
 
 

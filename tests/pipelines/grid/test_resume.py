@@ -17,13 +17,15 @@ bench = pytest.fixture(make_bench)
 
 
 START = "from pipelines.shared import jobs; jobs.command_of = lambda job: [*{fake}, job.name, *job.arguments]; "
-# A job started in the background of a shell inherits that SIGINT is ignored, and these tests may run in one.
+# A job started in the background of a shell inherits that SIGINT is ignored, or SIGHUP; these tests may run in one.
 START += "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
+START += "signal.signal(signal.SIGHUP, signal.SIG_DFL); "
 START += "from pipelines.cli import main; main()"
 
 
 @pytest.mark.parametrize(
-    ("end", "number"), [(os.kill, signal.SIGINT), (os.killpg, signal.SIGINT), (os.kill, signal.SIGTERM)]
+    ("end", "number"),
+    [(os.kill, signal.SIGINT), (os.killpg, signal.SIGINT), (os.kill, signal.SIGTERM), (os.killpg, signal.SIGHUP)],
 )
 def test_an_interrupted_comparison_stops_its_commands_and_goes_on_when_called_again(bench, end, number):
     bench.prepare({"train dropped-0": "wait"})
@@ -35,7 +37,7 @@ def test_an_interrupted_comparison_stops_its_commands_and_goes_on_when_called_ag
         time.sleep(0.05)
     end(process.pid, number)
     output, errors = process.communicate(timeout=60)
-    assert process.returncode == 130, output + errors
+    assert process.returncode == 128 + number, output + errors
     assert errors.splitlines()[-1] == "Error: interrupted"
     assert "Traceback" not in errors
     for left in (process.pid, int(Path("waiting").read_text())):
