@@ -1,6 +1,7 @@
 """mixlm-encode: compress reasoning traces into codes."""
 
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -161,11 +162,6 @@ def main(traces: str, model: str, out: str, dry_run: bool, **values: Any) -> Res
     TRACES is a .jsonl, .json or .parquet file, a dataset folder or a Hub dataset id. An interrupted call (a kill,
     Ctrl-C) goes on where it stopped when the same command is given again, or --resume OUT.
     """
-    from contextlib import ExitStack
-
-    from mixlm.encoding.encode import encode_dataset
-    from pipelines.reports.encoding import print_encoding
-
     if values["vqvae"]:
         _refuse_shape()
     context = click.get_current_context()
@@ -179,20 +175,28 @@ def main(traces: str, model: str, out: str, dry_run: bool, **values: Any) -> Res
     if dry_run:
         from mixlm.planning.encoding import plan_encoding
 
-        return print_plan(plan_encoding(traces, model, out, options, say), "then codes are probed and rows encoded")
-    with ExitStack() as bars:
-        manifest = encode_dataset(traces, model, out, options, lambda label: bars.enter_context(_bar(label)), say=say)
+        with _bars() as bar:
+            plan = plan_encoding(traces, model, out, options, bar, say)
+        return print_plan(plan, "then codes are probed and rows encoded")
+    from mixlm.encoding.encode import encode_dataset
+    from pipelines.reports.encoding import print_encoding
+
+    with _bars() as bar:
+        manifest = encode_dataset(traces, model, out, options, bar, say)
     if not manifest["complete"]:  # other processes are still at work
         return None
     print_encoding(manifest, out, model)
     return {"out": out, "counts": manifest["counts"], "codebook": manifest["codebook"]}
 
 
-def _bar(label: str) -> AbstractContextManager["Advance"]:
-    """Return what shows how far a part is."""
+@contextmanager
+def _bars() -> Iterator[Callable[[str], "Advance"]]:
+    """Yield what shows how far a part is, given its name; all that it has shown ends with the block."""
     from mixlm.encoding.encode import TRAINING
 
-    return progress_bar(label, "--steps", "a smaller --preset") if label == TRAINING else progress_bar(label)
+    with ExitStack() as shown:
+        sizes = {TRAINING: ("--steps", "a smaller --preset")}
+        yield lambda label: shown.enter_context(progress_bar(label, *sizes.get(label, ())))
 
 
 def _refuse_shape() -> None:

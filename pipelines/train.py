@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from mixlm.planning.plan import MEASURING
 from mixlm.training.options import CHOICES, LEAST, TrainingOptions
 from pipelines.reports.plan import print_plan
 from pipelines.shared.command import Results, command, say
@@ -158,7 +159,9 @@ def main(
     if dry_run:
         from mixlm.planning.training import plan_training
 
-        return print_plan(plan_training(data, model, out, options, say))
+        with progress_bar(MEASURING) as advance:
+            plan = plan_training(data, model, out, options, advance, say)
+        return print_plan(plan)
     from mixlm.processes import Processes
     from mixlm.run import is_finished
     from mixlm.training.train import train

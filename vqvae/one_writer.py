@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from tempfile import TemporaryFile
 
 from vqvae.atomic_files import is_at, lock, to_disk
 from vqvae.errors import InputError
@@ -35,6 +36,17 @@ def one_writer(folder: str | Path) -> Iterator[int]:
             with suppress(OSError):  # it is not empty
                 folder.rmdir()
         os.close(descriptor)
+
+
+def require_writable(folder: str | Path) -> None:
+    """Raise an ``InputError`` if nothing can be written into a folder, or it cannot be made; leave all as it is."""
+    folder = Path(folder)
+    try:
+        there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+        with TemporaryFile(dir=there):
+            pass
+    except OSError as error:
+        raise InputError(f"{folder}: cannot be written ({error.strerror}); choose another place") from None
 
 
 def _make(folder: Path) -> bool:

@@ -5,6 +5,8 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from vqvae.advance import Advance
+
 
 STEPS, SECONDS = 5, 30.0
 
@@ -22,15 +24,24 @@ class Trial:
         steps: Steps to measure.
         seconds: After so many seconds fewer do, but one.
         clock: Tells the seconds.
+        advance: Told how many of the steps that are measured were made; None: nothing is.
 
     Attributes:
         total: Steps that the whole work has; 0: it did not begin.
     """
 
     def __init__(
-        self, steps: int = STEPS, seconds: float = SECONDS, clock: Callable[[], float] = time.monotonic
+        self,
+        steps: int = STEPS,
+        seconds: float = SECONDS,
+        clock: Callable[[], float] = time.monotonic,
+        advance: Advance | None = None,
     ) -> None:
-        self.steps, self.seconds, self.clock = steps, seconds, clock
+        self.steps, self.seconds, self.clock, self.advance = steps, seconds, clock, advance
+        self.begin()
+
+    def begin(self) -> None:
+        """Measure anew."""
         self.ends: list[float] = []
         self.done: list[int] = []
         self.total = 0
@@ -41,7 +52,11 @@ class Trial:
         self.done.append(done)
         self.total = total
         measured, took = len(self.ends) - 1, self.ends[-1] - self.ends[0]
-        if done >= total or measured >= self.steps or (measured and took >= self.seconds):
+        over = done >= total or measured >= self.steps or (measured and took >= self.seconds)
+        if self.advance:
+            steps = min(self.steps + 1, total)
+            self.advance(steps if over else len(self.ends), steps)
+        if over:
             raise TrialOver
 
     @property

@@ -55,6 +55,7 @@ from vqvae.training.checkpoints import CHECKPOINTS
 from vqvae.training.probe import ProbeTraining
 
 
+DONE = "{out}: already encoded; nothing to do"
 TRAINING = "training the VQ-VAE"  # what ``advance_of`` is told of it
 PROBE_STEPS = 1000  # of training the model that judges the codes; half of stage 1's, where that is less
 WRITTEN_BEHIND = 2  # shards that wait for the disk
@@ -95,7 +96,7 @@ def encode_dataset(
     with processes.one_launch(out):
         manifest = earlier_manifest(out, arguments)
         if manifest and manifest["complete"]:
-            say(f"{out}: already encoded; nothing to do")
+            say(DONE.format(out=out))
             if processes.first:
                 tidy(out)
             return manifest

@@ -8,14 +8,18 @@ from pathlib import Path
 import torch
 
 from mixlm.data.tables import PARTS, lists_of
-from mixlm.encoding.encode import TRAINING, encode_dataset
+from mixlm.encoding import VQVAE
+from mixlm.encoding.encode import DONE, TRAINING, encode_dataset
 from mixlm.encoding.manifest import TOKENS, describe_arguments, earlier_manifest, sized_options
-from mixlm.encoding.options import EncodingOptions
+from mixlm.encoding.options import PRESETS, EncodingOptions
 from mixlm.encoding.tokens.sharding import Sharding
 from mixlm.encoding.tokens.token_store import TokenStore
-from mixlm.planning.plan import Plan, draft_folder
+from mixlm.planning.plan import MEASURING, Plan, draft_folder
 from mixlm.processes import pick_device
 from mixlm.training.memory import memory_of
+from vqvae.advance import Advance
+from vqvae.one_writer import require_writable
+from vqvae.training.checkpoints import CHECKPOINTS, steps_made
 from vqvae.trial import Trial, TrialOver, peak_memory
 
 
@@ -24,8 +28,9 @@ def plan_encoding(
     model: str,
     out: str | Path,
     options: EncodingOptions | None = None,
+    advance_of: Callable[[str], Advance] | None = None,
     say: Callable[[str], None] = lambda line: None,
-) -> Plan:
+) -> Plan | None:
     """Return what ``encode_dataset`` would do with the same arguments; ``out`` is looked at and not changed.
 
     All rows are tokenised and some steps of stage 1 are made, and thrown away. Where a trained model is given nothing
@@ -36,31 +41,48 @@ def plan_encoding(
         model: As of ``encode_dataset``.
         out: As of ``encode_dataset``.
         options: As of ``encode_dataset``.
+        advance_of: As of ``encode_dataset``.
         say: Told what ``encode_dataset`` would say before its first step.
+
+    Returns:
+        The plan; None if there is nothing left to do.
 
     Raises:
         InputError: If ``encode_dataset`` would raise it before it begins, or several processes run this.
     """
-    options = sized_options(Path(out), traces, options or EncodingOptions(), say)
-    earlier_manifest(Path(out), describe_arguments(traces, model, options))
-    sharding, trial, tokens = Sharding(traces, options), Trial(), None
+    out = Path(out)
+    options = sized_options(out, traces, options or EncodingOptions(), say)
+    arguments = describe_arguments(traces, model, options)
+    earlier = earlier_manifest(out, arguments)
+    if earlier and earlier["complete"]:
+        say(DONE.format(out=out))
+        return None
+    require_writable(out)
+    bar = advance_of or (lambda label: None)
+    sharding, trial, tokens = Sharding(traces, options), Trial(advance=bar(MEASURING)), None
     with draft_folder() as draft:
         if not options.vqvae:
             with suppress(TrialOver):
-                encode_dataset(traces, model, draft, options, {TRAINING: trial}.get, say)
+                encode_dataset(
+                    traces, model, draft, options, lambda label: trial if label == TRAINING else bar(label), say
+                )
             tokens = _tokens(draft / TOKENS, sharding)
     shards = {split: sharding.shards(split) for split in ("train", "valid")}
     rows = {split: sum(len(sharding.numbers(shard)) for shard in own) for split, own in shards.items()}
+    trained = earlier is not None and "codebook" in earlier
     return Plan(
         train=rows["train"],
         valid=rows["valid"],
         tokens=tokens,
         steps=trial.total,
+        done=trial.total if trained else steps_made(out / VQVAE / CHECKPOINTS, say),
         batch=options.training.batch_size,
         seconds=trial.each,
+        last_seconds=None,
         memory=peak_memory(torch),
         machine=memory_of(torch.device(pick_device())),
         files=(f"{len(shards['train'])} + {len(shards['valid'])} shards of at most {options.shard_rows:,} rows",),
+        sizes={} if options.vqvae else {name: arguments["shape"][name] for name in PRESETS["paper"]},
     )
 
 

@@ -1,15 +1,18 @@
 """What is told of a command before it runs."""
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from mixlm.errors import InputError
 from mixlm.processes import Processes
 from vqvae.stopping import Stopped
+
+
+MEASURING = "measuring some steps"  # what a bar of it is called
 
 
 @dataclass(frozen=True)
@@ -21,22 +24,28 @@ class Plan:
         valid: Rows held out.
         tokens: Of the former as text: prompts, traces and solutions; None: nobody counted them.
         steps: Optimizer steps; 0: nothing is trained.
+        done: How many of them are made already, by an interrupted command.
         batch: Samples of a step.
         seconds: Of a step; None: there is only one, or none, and it was not measured.
+        last_seconds: Of a step at the end of the method's schedule; None: it has none, or it was not measured.
         memory: Bytes that it takes at most.
         machine: Bytes that there are.
         files: What it writes, a line each.
+        sizes: Of what is trained, as far as data and machine have a say in them.
     """
 
     train: int
     valid: int
     tokens: int | None
     steps: int
+    done: int
     batch: int
     seconds: float | None
+    last_seconds: float | None
     memory: int
     machine: int
     files: tuple[str, ...]
+    sizes: Mapping[str, int] = field(default_factory=dict)
 
 
 @contextmanager

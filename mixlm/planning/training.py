@@ -7,14 +7,16 @@ from pathlib import Path
 import torch
 
 from mixlm.planning.plan import Plan, draft_folder
-from mixlm.training.folder import run_folder
+from mixlm.training.folder import DONE, run_folder
 from mixlm.training.memory import memory_of
 from mixlm.training.options import TrainingOptions
 from mixlm.training.preflight import tell_rate
 from mixlm.training.rows.inputs import token_counts
 from mixlm.training.train import Finetuning
 from mixlm.training.trainer import MixedTrainer
-from vqvae.training.checkpoints import readable_size
+from vqvae.advance import Advance
+from vqvae.one_writer import require_writable
+from vqvae.training.checkpoints import readable_size, steps_made
 from vqvae.trial import Trial, TrialOver, peak_memory
 
 
@@ -23,45 +25,68 @@ def plan_training(
     model: str | Path,
     out: str | Path,
     options: TrainingOptions,
+    advance: Advance | None = None,
     say: Callable[[str], None] = lambda line: None,
-) -> Plan:
+) -> Plan | None:
     """Return what ``train`` would do with the same arguments; ``out`` is looked at and not changed.
 
-    Some steps are made on the true rows, and thrown away.
+    Some steps are made on the true rows, and thrown away; of a method with a schedule also some of its last stage.
 
     Args:
         source: As of ``train``.
         model: As of ``train``.
         out: As of ``train``.
         options: As of ``train``.
+        advance: Told how far the measurement is.
         say: Told what ``train`` would say before its first step.
+
+    Returns:
+        The plan; None if there is nothing left to do.
 
     Raises:
         InputError: If ``train`` would raise it before it begins, or several processes run this.
     """
     told, options = options, options.for_model(str(model))
     there = run_folder(source, model, out, options, say)
-    if not there.finished():
-        there.check()
+    if there.finished():
+        say(DONE.format(out=out))
+        return None
+    there.check()
+    require_writable(out)
     if told.learning_rate is None:
         tell_rate(str(model), options, say)
     with draft_folder() as draft:
-        folder, trial = run_folder(source, model, draft, options), Trial()
-        work = Finetuning(str(source), str(model), folder, options, say)
+        work = Finetuning(str(source), str(model), run_folder(source, model, draft, options), options, say)
+        trial = Trial(advance=advance)
         trainer = work.trainer(trial)
-        with suppress(TrialOver), work.micro.within_memory():
-            trainer.run(None)
+        seconds, last = _measured(work, trainer, trial)
         return Plan(
             train=len(trainer.train_dataset),
             valid=len(work.valid) if work.valid is not None else 0,
             tokens=int(token_counts(trainer.train_dataset.rows).sum()),
             steps=trainer.args.max_steps,
+            done=steps_made(there.checkpoints, say),
             batch=options.batch_size,
-            seconds=trial.each,
+            seconds=seconds,
+            last_seconds=last,
             memory=max(peak_memory(torch), work.micro.needed),
             machine=memory_of(trainer.model.device),
             files=_files(trainer, options),
         )
+
+
+def _measured(work: Finetuning, trainer: MixedTrainer, trial: Trial) -> tuple[float | None, float | None]:
+    """Return the seconds of a step at the beginning, and of one at the end if a schedule makes that another one."""
+    each = []
+    for step in (None, trainer.args.max_steps - 1)[: 1 + bool(trainer.schedule.end)]:
+        if step is not None:
+            trainer.train_dataset.hold(step)
+            trainer.optimizer = trainer.lr_scheduler = None  # which are made anew
+        trial.begin()
+        with suppress(TrialOver), work.micro.within_memory():
+            trainer.run(None)
+        each.append(trial.each)
+    return each[0], each[1] if len(each) > 1 else None
 
 
 def _files(trainer: MixedTrainer, options: TrainingOptions) -> tuple[str, ...]:

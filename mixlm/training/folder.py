@@ -13,7 +13,7 @@ from mixlm.data.values import read_json
 from mixlm.encoding.manifest import changed_arguments, is_encoded
 from mixlm.errors import InputError
 from mixlm.processes import Processes
-from mixlm.run import INFO_NAME, Run, load_run
+from mixlm.run import Run, is_finished, load_run
 from mixlm.training.options import TrainingOptions
 from vqvae.atomic_files import remove_drafts, to_disk, whole_file
 from vqvae.options import SaveEvery
@@ -21,6 +21,7 @@ from vqvae.training.checkpoints import CHECKPOINTS, last_checkpoint
 from vqvae.training.curve import CURVE
 
 
+DONE = "{out}: already trained with these arguments; nothing to do"
 _ARGUMENTS, _TEMPLATE, _IDENTITY = "arguments.json", "template.json", "identity.json"
 # arguments that change nothing of what is trained, but for rounding: who has no memory for many samples takes fewer
 _UNDECISIVE = ("save_every", "log_every", "workers", "report_to", "micro_batch_size")
@@ -54,18 +55,16 @@ class RunFolder:
         return (self.checkpoints / _ARGUMENTS).is_file()
 
     def finished(self) -> Run | None:
-        """Return the finished run that is here, if any; what the process that finished it has left over is removed.
+        """Return the finished run that is here, if any.
 
         Raises:
             InputError: If it was told something else.
         """
-        if not (self.path / INFO_NAME).exists():
+        if not is_finished(self.path):
             return None
         run = load_run(self.path)
         self._check_arguments(run.arguments, "already a finished run")
         self._check_template(run.template, "already a finished run")
-        if self.processes.first:
-            self.tidy()
         return run
 
     def check(self) -> None:
@@ -190,7 +189,7 @@ def begun_run(path: Path) -> tuple[str, str, TrainingOptions]:
         InputError: If there is none.
     """
     folder = path / CHECKPOINTS
-    if (path / INFO_NAME).is_file():
+    if is_finished(path):
         run = load_run(path)
         arguments, template = run.arguments, run.template
     elif (folder / _ARGUMENTS).is_file():

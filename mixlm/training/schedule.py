@@ -39,7 +39,7 @@ class Schedule(TrainerCallback):
         """Take notice that ``steps`` steps have been taken."""
         self.run.step = max(steps - 1, 0)
         if self.valid is not None:
-            self.valid.set_step(self.run.step)
+            self.valid.hold(self.run.step)
 
     def on_train_begin(self, args: TrainingArguments, state: TrainerState, *rest: Any, **more: Any) -> None:
         """Take up a resumed run where it stopped."""

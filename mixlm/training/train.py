@@ -30,7 +30,7 @@ from mixlm.model.vocabulary import extend_vocabulary, start_from_codes, start_fr
 from mixlm.processes import Processes
 from mixlm.run import ADAPTER, Run
 from mixlm.training import preflight
-from mixlm.training.folder import RunFolder, run_folder
+from mixlm.training.folder import DONE, RunFolder, run_folder
 from mixlm.training.latent_warning import LatentWarning
 from mixlm.training.memory import MicroBatch
 from mixlm.training.model_card import write_card
@@ -88,7 +88,9 @@ def train(
     folder = run_folder(source, model, out, options, say)
     with folder.processes.one_launch(out):
         if run := folder.finished():
-            say(f"{out}: already trained with these arguments; nothing to do")
+            say(DONE.format(out=out))
+            if folder.processes.first:  # what the process that finished it may have left over
+                folder.tidy()
             return run
         folder.check()
         if told.learning_rate is None:

@@ -46,3 +46,17 @@ def test_memory_is_what_was_held_at_most() -> None:
     grown = peak_memory(torch)
     del held
     assert grown >= 256 * 2**20 and peak_memory(torch) >= grown >= before
+
+
+def test_it_tells_how_many_of_the_measured_steps_are_made() -> None:
+    told = []
+    trial = Trial(steps=3, advance=lambda done, total: told.append((done, total)))
+    run(trial, 100)
+    assert told == [(1, 4), (2, 4), (3, 4), (4, 4)]
+
+
+def test_begun_anew_it_forgets_what_it_has_measured() -> None:
+    trial = Trial(steps=1, clock=iter([0.0, 9.0, 100.0, 102.0]).__next__)
+    run(trial, 9)
+    trial.begin()
+    assert run(trial, 9) == 2 and trial.each == 2

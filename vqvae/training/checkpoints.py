@@ -45,6 +45,11 @@ def step_of(checkpoint: str | Path) -> int:
     return int(number[1]) if number else -1
 
 
+def steps_made(folder: str | Path, say: Callable[[str], None] = lambda line: None) -> int:
+    """Return after how many steps the ``last_checkpoint`` in a folder was written; 0: there is none."""
+    return max(step_of(last_checkpoint(folder, say) or ""), 0)
+
+
 def fault_in(path: Path) -> str | None:
     """Return the name of a file that is not as it was written, if any; of checkpoints of before, that is less sure."""
     read: dict[str, dict[str, Any]] = {}

@@ -45,6 +45,7 @@ class MixedDataset(Dataset):
         self._mapped = Mapped(*([rows.data.table] if hasattr(rows, "data") else []))
         self.steps_per_epoch = len(rows) // batch_size
         self._epoch = torch.zeros((), dtype=torch.int64).share_memory_()
+        self._held = torch.full((), -1, dtype=torch.int64).share_memory_()
         self._places: tuple[int, np.ndarray] | None = None
 
     @property
@@ -56,12 +57,18 @@ class MixedDataset(Dataset):
         """Start pass ``epoch``, in this process and in its workers."""
         self._epoch.fill_(epoch)
 
+    def hold(self, step: int) -> None:
+        """Give all rows the form of optimizer step ``step`` from now on, in this process and in its workers."""
+        self._held.fill_(step)
+
     def order(self) -> np.ndarray:
         """Return this epoch's permutation of the row numbers, ``(rows,)``."""
         return np.random.default_rng([self.seed, self.epoch]).permutation(len(self.rows))
 
     def progress(self, index: int) -> Progress:
-        """Return the progress at the optimizer step in which this epoch reads row ``index``."""
+        """Return the progress at the step that is held, else at that in which this epoch reads row ``index``."""
+        if (held := int(self._held)) >= 0:
+            return Progress(held, self.steps_per_epoch)
         if self._places is None or self._places[0] != self.epoch:
             self._places = self.epoch, np.argsort(self.order())
         step = self.epoch * self.steps_per_epoch + int(self._places[1][index]) // self.batch_size
@@ -80,7 +87,7 @@ class MixedDataset(Dataset):
 
 
 class MeasuredDataset(MixedDataset):
-    """Rows to measure on, in the form that the method's schedule has reached; the draws are always the same.
+    """Rows to measure on, in the form of the step that is held, at first 0; the draws are always the same.
 
     Args:
         rows: Tokenized rows.
@@ -94,16 +101,8 @@ class MeasuredDataset(MixedDataset):
         self, rows: Sequence[Row], method: Method, steps_per_epoch: int, seed: int = 0, loss_on_prompt: bool = False
     ) -> None:
         super().__init__(rows, method, 1, seed, loss_on_prompt)
-        self.training_steps = steps_per_epoch
-        self._step = torch.zeros((), dtype=torch.int64).share_memory_()
-
-    def set_step(self, step: int) -> None:
-        """Take the form of optimizer step ``step``, in this process and in its workers."""
-        self._step.fill_(step)
-
-    def progress(self, index: int) -> Progress:
-        """Return the progress that was set, whatever the row."""
-        return Progress(int(self._step), self.training_steps)
+        self.steps_per_epoch = steps_per_epoch
+        self.hold(0)
 
 
 def as_feature(sequence: Trainable, loss_on_prompt: bool) -> Feature:

@@ -137,7 +137,7 @@ def test_the_form_of_a_validation_row_depends_on_the_step_alone() -> None:
     valid = MeasuredDataset([row], method, steps_per_epoch=2)
     forms = []
     for step in (0, 1, 3, 5, 7, 0):
-        valid.set_step(step)
+        valid.hold(step)
         forms.append(valid[0]["input_ids"])
     assert forms == [[1, 11, 12, 13, 0], [1, 12, 13, 0], [1, 13, 0], [1, 0], [1, 0], [1, 11, 12, 13, 0]]
 
