@@ -11,7 +11,8 @@ from vqvae.atomic_files import whole_file
 from vqvae.checksums import SUMS, below, changes, sealed, sums_of, unsealed
 
 
-RECORDS = ("mixlm.json", "manifest.json")  # of a run, of an encoded dataset: what lists the checksums
+RUN_RECORD = "mixlm.json"
+RECORDS = (RUN_RECORD, "manifest.json")  # of a run, of an encoded dataset: what lists the checksums
 WEIGHTS = ".safetensors"
 _DECISIVE = (WEIGHTS, ".json", ".jinja", ".model", ".py", ".parquet")  # endings of what decides a result
 

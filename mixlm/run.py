@@ -8,7 +8,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mixlm.damage import folder_sums, is_light, remedy, require_whole
+from mixlm.damage import RUN_RECORD, folder_sums, is_light, remedy, require_whole
 from mixlm.data.chat.rendering import dated
 from mixlm.data.samples import CheckName
 from mixlm.data.template import Template
@@ -16,7 +16,6 @@ from mixlm.encoding import VQVAE
 from mixlm.errors import InputError
 from mixlm.methods import Method, Progress, build_method
 from mixlm.model.special_tokens import SpecialIds, special_ids
-from mixlm.model.tokenizers import INFO_NAME
 from vqvae.atomic_files import whole_file
 from vqvae.checksums import SUMS, sealed, unsealed
 from vqvae.model.cutting import Cutting
@@ -164,13 +163,23 @@ class Run:
         values["template"], values["ids"] = self.template.to_dict(), self.ids.to_dict()
         values["versions"] = self.versions or package_versions()
         values[SUMS] = folder_sums(self.path, ("", VQVAE, ADAPTER))
-        with whole_file(self.path / INFO_NAME) as file:
+        with whole_file(self.path / RUN_RECORD) as file:
             file.write(json.dumps(sealed(values), indent=2, ensure_ascii=False) + "\n")
 
 
 def is_finished(path: str | Path) -> bool:
     """Tell whether a finished run is in a folder."""
-    return (Path(path) / INFO_NAME).is_file()
+    return (Path(path) / RUN_RECORD).is_file()
+
+
+def require_finished(path: str | Path) -> None:
+    """Raise an ``InputError`` unless a finished run is in a folder."""
+    if not Path(path).is_dir():
+        raise InputError(f"{path}: no such run folder")
+    if not is_finished(path):
+        raise InputError(
+            f"{path}: no {RUN_RECORD}, so not a finished run; run the mixlm-train command of it again to finish it"
+        )
 
 
 def load_run(path: str | Path) -> Run:
@@ -181,14 +190,8 @@ def load_run(path: str | Path) -> Run:
             wrote it.
     """
     path = Path(path)
-    if not path.is_dir():
-        raise InputError(f"{path}: no such run folder")
-    info = path / INFO_NAME
-    if not info.is_file():
-        raise InputError(
-            f"{path}: no {INFO_NAME}, so not a finished run; run the mixlm-train command of it again to finish it"
-        )
-    run = _read_info(path, info)
+    require_finished(path)
+    run = _read_info(path, path / RUN_RECORD)
     require_whole(path, is_light)  # weights are looked at when they are opened
     return run
 

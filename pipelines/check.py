@@ -76,9 +76,10 @@ def examine(path: Path) -> Iterator[Found]:
 
 
 def _look_at_run(path: Path) -> Found:
-    from mixlm.run import INFO_NAME, load_run
+    from mixlm.damage import RUN_RECORD
+    from mixlm.run import load_run
 
-    faults, whole = _changed(path, INFO_NAME)
+    faults, whole = _changed(path, RUN_RECORD)
     if faults:
         return Found("run", faults)
     method = _tried(lambda: load_run(path).method_name, faults)

@@ -13,6 +13,7 @@ from mixlm.errors import InputError
 from pipelines.reports.plan import print_plan
 from pipelines.shared.command import Results, command, say
 from pipelines.shared.help import DATA, MEMORY, METHOD, MODEL, OPTIMISER, OUTPUT, group
+from pipelines.shared.loading import look_first
 from pipelines.shared.options import (
     Count,
     Number,
@@ -164,6 +165,7 @@ def main(traces: str, model: str, out: str, dry_run: bool, **values: Any) -> Res
     """
     if values["vqvae"]:
         _refuse_shape()
+    look_first(None, traces, values["valid"])
     context = click.get_current_context()
     left = {name for name in values if context.get_parameter_source(name) is ParameterSource.DEFAULT}
     shape = {name: value for name in _SHAPE if (value := values.pop(name)) is not None and name not in left}

@@ -1,6 +1,6 @@
 """mixlm evaluate: accuracy and length of a run's answers, with latents decoded freely or in given numbers."""
 
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,13 +10,14 @@ from mixlm.data.samples import CheckName
 from mixlm.errors import InputError
 from pipelines.shared.command import Results, command, say
 from pipelines.shared.help import DECODE, MODEL, OUTPUT, group
-from pipelines.shared.loading import loading
+from pipelines.shared.loading import loading, look_first
 from pipelines.shared.options import (
     answer_pattern_option,
     answerer_of,
     check_option,
     decoding_options,
     endpoint_options,
+    faster,
     rows_options,
     template_of,
     template_options,
@@ -30,9 +31,9 @@ if TYPE_CHECKING:
     from mixlm.data.template import Template
     from mixlm.evaluation.measuring.evaluation import Evaluation
     from mixlm.generation.engine import Engine
+    from vqvae.advance import Advance
 
 
-_SHORTER = "a lower --limit, fewer --latents, or --engine"
 _FIRST = (
     *("base", "split", "limit", "check", "latents", "max_new_tokens", "samples", "batch_size", "device", "engine"),
     *("out", "resume"),
@@ -102,6 +103,7 @@ def main(
     """
     if out and out.suffix != ".json":
         raise click.UsageError(f"--out {out}: give a name that ends in .json")
+    look_first(None if base else run, data)
     from mixlm.evaluation.evaluate import evaluate
     from mixlm.evaluation.inputs import open_rows, own_check, tell_unread
     from mixlm.evaluation.measuring.evaluation import Evaluation
@@ -122,12 +124,17 @@ def main(
     answerer = answerer_of(engine, settings)
     options = GenerationOptions(**settings)
     if out is None:
-        with progress_bar("evaluating", shorter=_SHORTER) as advance:
+        with _bar() as advance:
             figures = evaluate(answerer, rows, options, modes, check, advance)
         print_evaluation(figures)
         return {name: value for name, value in figures.items() if name != "records"}
     evaluation = Evaluation(answerer, rows, options, modes, check, processes)
     return _write(evaluation, out, {"run": run, "data": data, "split": split})
+
+
+def _bar() -> "AbstractContextManager[Advance]":
+    """Return what shows how far the measurement is."""
+    return progress_bar("evaluating", shorter=faster("a lower --limit", "fewer --latents"))
 
 
 def _opened(run: str, template: "Template", base: bool, device: str) -> "Engine":
@@ -167,7 +174,7 @@ def _write(evaluation: "Evaluation", out: Path, about: dict[str, Any]) -> Result
     require_place(out)
     with stop_when_asked() as stop, kept:
         with (
-            progress_bar("evaluating", shorter=_SHORTER) if processes.first else nullcontext() as advance,
+            _bar() if processes.first else nullcontext() as advance,
             telling(kept),
         ):
             evaluation.run(Keeping(kept, evaluation.total, advance, stop))

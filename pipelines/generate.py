@@ -10,8 +10,8 @@ import click
 
 from pipelines.shared.command import Results, command, say
 from pipelines.shared.help import DATA, DECODE, OUTPUT, group
-from pipelines.shared.loading import loading
-from pipelines.shared.options import answerer_of, decoding_options, endpoint_options, positive
+from pipelines.shared.loading import loading, look_first
+from pipelines.shared.options import answerer_of, decoding_options, endpoint_options, faster, positive
 from pipelines.shared.progress import progress_bar
 from pipelines.shared.resume import given_values, resume_option
 from pipelines.shared.terminal import echo, notice
@@ -76,6 +76,7 @@ def main(
     processes share the questions of a file.
     """
     _check_usage(question, source, output)
+    look_first(run, source)
     from mixlm.errors import InputError
     from mixlm.generation.answers import require_answers
     from mixlm.generation.engine import Engine
@@ -99,7 +100,7 @@ def main(
     if output:
         return _write(AnswerFile(Path(output), windows, answerer, options, reader, processes))
     questions = [*chain.from_iterable(windows)]
-    with progress_bar("answering", shorter="--engine") if source else nullcontext() as advance:
+    with progress_bar("answering", shorter=faster()) if source else nullcontext() as advance:
         answered = answer_questions(answerer, questions, options, reader, advance)
     print_answers(answered)
     require_answers([one.answer for one in answered], [one.question.name for one in answered])
@@ -135,7 +136,7 @@ def _write(file: "AnswerFile") -> Results:
     with (
         stop_when_asked() as stop,
         kept,
-        progress_bar("answering", shorter="--engine") if first else nullcontext() as advance,
+        progress_bar("answering", shorter=faster()) if first else nullcontext() as advance,
     ):
         with telling(kept):
             file.answer(Keeping(kept, file.share, advance, stop))

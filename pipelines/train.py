@@ -12,6 +12,7 @@ from mixlm.training.options import CHOICES, LEAST, TrainingOptions
 from pipelines.reports.plan import print_plan
 from pipelines.shared.command import Results, command, say
 from pipelines.shared.help import DATA, MEMORY, METHOD, MODEL, OPTIMISER, OUTPUT, group
+from pipelines.shared.loading import look_first
 from pipelines.shared.options import (
     Count,
     Number,
@@ -156,6 +157,7 @@ def main(
 
     template = template_of(values)
     options = TrainingOptions(method, parse_assignments(method_option), template, **values)  # before torch is imported
+    look_first(None, data, values["valid"])
     if dry_run:
         from mixlm.planning.training import plan_training
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from pyarrow.parquet import ParquetFile
 
 
+_SUFFIXES = (".jsonl", ".json", ".parquet")
 _PACKED = (".gz", ".zst", ".bz2", ".xz", ".zip")
 
 
@@ -45,6 +46,16 @@ def _raised(named: tuple[str, RawRow | InputError]) -> tuple[str, RawRow]:
     return where, row
 
 
+def require_readable(source: str | Path) -> None:
+    """Raise an ``InputError`` if ``source`` is named like a file of rows and is not there, or is a file of others."""
+    path = Path(source)
+    if path.is_file() and path.suffix not in _SUFFIXES:
+        unpacked = "unpack it, and " if path.suffix in _PACKED else ""
+        raise InputError(f"{path}: cannot read '{path.suffix}' files; {unpacked}give .jsonl, .json or .parquet")
+    if not path.is_file() and path.suffix in _SUFFIXES:
+        raise InputError(f"{path}: no such file" + (", but a folder" if path.is_dir() else ""))
+
+
 def open_raw(source: str | Path, split: str = "train") -> RawRows:
     """Open ``source``.
 
@@ -56,13 +67,9 @@ def open_raw(source: str | Path, split: str = "train") -> RawRows:
     Raises:
         InputError: If there is nothing to read.
     """
+    require_readable(source)
     path = Path(source)
     kinds = {".jsonl": _LineRows, ".json": _ListRows, ".parquet": _ParquetRows}
-    if path.is_file() and path.suffix not in kinds:
-        unpacked = "unpack it, and " if path.suffix in _PACKED else ""
-        raise InputError(f"{path}: cannot read '{path.suffix}' files; {unpacked}give .jsonl, .json or .parquet")
-    if not path.is_file() and path.suffix in kinds:
-        raise InputError(f"{path}: no such file" + (", but a folder" if path.is_dir() else ""))
     return kinds[path.suffix](path) if path.is_file() else DatasetRows(str(source), split)
 
 

@@ -33,6 +33,7 @@ _KINDS = {  # of values that are there
     **dict.fromkeys(("fingerprint", "model", "align", "objective", "check"), str),
     "complete": bool,
 }
+_SHORT = 60  # characters of a value in a message
 TOKENS = ".mixlm-tokens"  # folder of what is tokenised already, until the end
 
 
@@ -116,9 +117,26 @@ def describe_arguments(traces: str, model: str, options: EncodingOptions) -> dic
     return json.loads(json.dumps({**arguments, "checksums": checksums}))
 
 
-def changed_arguments(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
+def changed_arguments(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     """Return the names of arguments, of one call or both, that are not the same in both."""
     return sorted(name for name in before.keys() | now.keys() if before.get(name) != now.get(name))
+
+
+def told_changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+    """Return in words what ``changed_arguments`` names, with both values; of groups, what has changed in them."""
+    words = []
+    for name in changed_arguments(before, now):
+        then, later = before.get(name), now.get(name)
+        if isinstance(then, dict) and isinstance(later, dict):
+            words.append(told_changes(then, later))
+        else:
+            words.append(f"{name} ({_in_short(then)} then, {_in_short(later)} now)")
+    return ", ".join(words)
+
+
+def _in_short(value: Any) -> str:
+    text = json.dumps(value, ensure_ascii=False) if value is not None else "none"
+    return text if len(text) <= _SHORT else f"{text[:_SHORT]}.."
 
 
 def earlier_manifest(out: Path, arguments: dict[str, Any]) -> dict[str, Any] | None:
@@ -132,7 +150,8 @@ def earlier_manifest(out: Path, arguments: dict[str, Any]) -> dict[str, Any] | N
         before = manifest.get("arguments")
         if not isinstance(before, dict) or not before:
             raise InputError(f"{out}: its manifest does not tell how it was encoded; choose another --out")
-        changed = changed_arguments(_with_defaults(before), _with_defaults(arguments))
+        before, arguments = _with_defaults(before), _with_defaults(arguments)
+        changed = changed_arguments(before, arguments)
         if changed and not _has_work(out, before):
             return None
         if changed == ["checksums"]:
@@ -140,8 +159,8 @@ def earlier_manifest(out: Path, arguments: dict[str, Any]) -> dict[str, Any] | N
             file = arguments[changed_arguments(before, now)[0]]
             raise InputError(f"{file}: has changed since {out} was made of it; put it back, or choose another --out")
         if changed:
-            names = ", ".join(name for name in changed if name != "checksums")
-            raise InputError(f"{out}: encoded with another {names}; give the same arguments, or another --out")
+            told = told_changes(before, {**arguments, "checksums": before.get("checksums")})
+            raise InputError(f"{out}: encoded with another {told}; give the same arguments, or another --out")
         return manifest
     begun = {TOKENS, draft_of(out / MANIFEST).name}  # what a process leaves that is killed as it begins
     if out.exists() and (not out.is_dir() or any(path.name not in begun for path in out.iterdir())):

@@ -20,7 +20,9 @@ if TYPE_CHECKING:
     from transformers import PreTrainedConfig, PreTrainedTokenizerFast
 
 
-INFO_NAME = "mixlm.json"  # of a run
+from mixlm.damage import RUN_RECORD
+
+
 VOCABULARY = 1024  # of a tokenizer that is built, unless told otherwise
 MOST_TOKENS = 10_000_000  # likewise
 LEAST_WORDS = 2  # of a vocabulary, special tokens apart; transformers opens one with fewer where there is none
@@ -45,7 +47,7 @@ def open_tokenizer(model: str, texts: Iterable[str] = (), kept: Path | None = No
         return _scratch_tokenizer(texts, recipe["model_type"], _vocab_size(recipe, model), kept)
     tokenizer = _open_fast(model)
     if MARK not in tokenizer.init_kwargs:
-        _mark_older_run(tokenizer, Path(model) / INFO_NAME)
+        _mark_older_run(tokenizer, Path(model) / RUN_RECORD)
     if tokenizer.eos_token_id is None:
         raise InputError(
             f"{model}: its tokenizer has no end-of-sequence token; set eos_token in tokenizer_config.json"

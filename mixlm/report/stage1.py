@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mixlm.damage import listed_sums
+from mixlm.damage import RUN_RECORD, listed_sums
 from mixlm.data.tables import Row, row_table
 from mixlm.encoding import MANIFEST, VQVAE
 from mixlm.encoding.dataset import load_encoded, open_vqvae
@@ -13,7 +13,7 @@ from mixlm.encoding.manifest import is_encoded
 from mixlm.encoding.shard_files import encode_table
 from mixlm.encoding.tokens.token_tables import TokenTable
 from mixlm.methods.base import recoded
-from mixlm.run import INFO_NAME, Run
+from mixlm.run import Run
 from vqvae import PARTS
 
 
@@ -37,10 +37,12 @@ def stage1_of(run: Run, given: str | Path | None = None) -> Stage1:
 
     Args:
         run: A run whose method needs codes.
-        given: Rows that the user gave, which may be that dataset; else it is where it was when the run was trained.
+        given: Rows that the user gave, which may be that dataset; else it is where it was when the run was trained,
+            or beside the run.
     """
     told = run.arguments.get("data")
-    found = next((Path(place) for place in (given, told) if place and is_encoded(place)), None)
+    beside = run.path.absolute().parent / Path(told).name if told else None
+    found = next((Path(place) for place in (given, told, beside) if place and is_encoded(place)), None)
     if found is None:
         return Stage1(run.vqvae_path, None, f"the encoded data ({told}) are not here; give them by --data")
     if not _same(run, found):
@@ -51,7 +53,7 @@ def stage1_of(run: Run, given: str | Path | None = None) -> Stage1:
 
 def _same(run: Run, encoded: Path) -> bool:
     """Tell whether a run has the codebook of an encoded dataset, by checksums where both list them."""
-    sums, own = listed_sums(encoded / MANIFEST), listed_sums(run.path / INFO_NAME)
+    sums, own = listed_sums(encoded / MANIFEST), listed_sums(run.path / RUN_RECORD)
     weights = f"{VQVAE}/model.safetensors"
     if weights in sums and weights in own:
         return sums[weights] == own[weights]

@@ -10,7 +10,7 @@ from typing import Any
 
 from mixlm.data.template import Template
 from mixlm.data.values import read_json
-from mixlm.encoding.manifest import changed_arguments, is_encoded
+from mixlm.encoding.manifest import is_encoded, told_changes
 from mixlm.errors import InputError
 from mixlm.processes import Processes
 from mixlm.run import Run, is_finished, load_run
@@ -82,15 +82,16 @@ class RunFolder:
         return begun <= {_ARGUMENTS, _TEMPLATE, _IDENTITY}
 
     def _check_arguments(self, before: Mapping[str, Any], what: str) -> None:
-        changed = changed_arguments(_decisive(before), _decisive(self.arguments))
-        if changed:
-            raise InputError(
-                f"{self.path}: {what} with another {', '.join(changed)}; give the same arguments, or another --out"
-            )
+        if changes := told_changes(_decisive(before), _decisive(self.arguments)):
+            raise InputError(f"{self.path}: {what} with another {changes}; give the same arguments, or another --out")
 
     def _check_template(self, before: Template, what: str) -> None:
-        if self.template is not None and replace(before, date=None, apart=False) != self.template:
-            raise InputError(f"{self.path}: {what} with another template; give the same one, or another --out")
+        if self.template is None:
+            return
+        before = replace(before, date=None, apart=False)
+        if before != self.template:
+            changes = told_changes(before.to_dict(), self.template.to_dict())
+            raise InputError(f"{self.path}: {what} with another {changes}; give the same, or another --out")
 
     def begun_template(self) -> Template:
         """Return the template by which a run that has begun here renders its rows, else the one that was given.

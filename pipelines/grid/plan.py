@@ -5,10 +5,10 @@ import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
+from mixlm.damage import RUN_RECORD
 from mixlm.encoding import MANIFEST
 from mixlm.encoding.manifest import read_manifest
 from mixlm.errors import InputError
-from mixlm.run import INFO_NAME
 from mixlm.tasks.splits import SPLITS
 from pipelines.grid.commands import as_typed, known_options, text_of
 from pipelines.grid.folder import MODEL
@@ -153,7 +153,7 @@ class Plan:
         )
         arguments = ("train", source, "--model", model, "--out", str(run), *method, *given)
         arguments = (*arguments, *as_typed("train", entry.train, {"seed": seed}))
-        return [*parts, self._part(f"train {label}-{seed}", arguments, run / INFO_NAME)]
+        return [*parts, self._part(f"train {label}-{seed}", arguments, run / RUN_RECORD)]
 
     def _encoding(self, label: str, seed: int) -> Part:
         """Return stage 1; entries with the same options share it, under the label of the first of them."""

@@ -22,7 +22,7 @@ from pipelines.grid.plan import Cell, Part, Plan
 from pipelines.shared.jobs import Runner, shown
 from pipelines.shared.progress import time_of
 from pipelines.shared.terminal import echo, notice
-from vqvae.stopping import ended_at_once
+from vqvae.stopping import Stopped, ended_at_once
 
 
 _ABSENT = "nothing"
@@ -51,12 +51,7 @@ def run_cells(plan: Plan, cells: Sequence[Cell], at_once: int) -> list[Cell]:
         work.waiting = len(waiting)
         _write_model(plan)
         notice(f"{plan.grid.path}: {len(cells)} cells, {len(cells) - len(waiting)} done; results in {plan.out}")
-        with shown() as work.runner.show, ThreadPoolExecutor(at_once) as pool, ended_at_once():
-            try:
-                failed = list(pool.map(work.run, waiting))
-            except BaseException:
-                work.runner.stop()
-                raise
+        failed = work.run_all(waiting, at_once)
     return [cell for cell in failed if cell]
 
 
@@ -138,6 +133,22 @@ class _Work:
         if cells:
             checksums({split: file for split, file in self.plan.files.items() if Path(file).is_file()}, self.data)
 
+    def run_all(self, cells: Sequence[Cell], at_once: int) -> list[Cell | None]:
+        """Run what cells lack, so many at once; returns those that failed, and None for others.
+
+        Raises:
+            Stopped: If an end was asked for; it says what is kept.
+        """
+        try:
+            with shown() as self.runner.show, ThreadPoolExecutor(at_once) as pool, ended_at_once():
+                try:
+                    return list(pool.map(self.run, cells))
+                except BaseException:
+                    self.runner.stop()
+                    raise
+        except Stopped as ended:
+            raise Stopped(f"{ended}; {self._kept()}; the same command goes on", ended.status - 128) from None
+
     def run(self, cell: Cell) -> Cell | None:
         """Run what a cell still lacks and write its result; returns the cell if it failed."""
         try:
@@ -194,6 +205,11 @@ class _Work:
         notice(f"{cell.name}: {found}{self._left()}")
         for alert in result["alerts"]:
             notice(f"{cell.name}: alert: {alert}")
+
+    def _kept(self) -> str:
+        """Return in words what an end leaves: results of cells, and of others what their commands have kept."""
+        done = len(finished_results(self.plan))
+        return f"{done} cell{'s' * (done != 1)} done, what others have made so far is kept in {self.plan.out}"
 
     def _left(self) -> str:
         """Return how many cells are left, and about how long they take if they are like those that were run now."""

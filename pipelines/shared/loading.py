@@ -60,6 +60,25 @@ def imports_told() -> Iterator[None]:
         sys.meta_path.remove(finder)
 
 
+def look_first(run: str | None, *rows: str | None) -> None:
+    """Find out whether things are there, before what takes seconds is loaded to open them.
+
+    Args:
+        run: Folder of a finished run; None: there is none.
+        rows: Sources of rows; None is passed over.
+
+    Raises:
+        InputError: If one is not.
+    """
+    from mixlm.data.reading import require_readable
+    from mixlm.run import require_finished
+
+    if run is not None:
+        require_finished(run)
+    for source in filter(None, rows):
+        require_readable(source)
+
+
 def _watched() -> bool:
     """Tell whether a person, or a process that shows progress, sees what is loaded."""
     return AS_JSON in os.environ or (sys.stderr.isatty() and not manner().quiet)

@@ -190,6 +190,13 @@ def answerer_of(engine: "Engine", values: dict[str, Any]) -> "Answerer":
     return Endpoint(url, engine, name, concurrency, say=notice)
 
 
+def faster(*others: str) -> str:
+    """Return in words what makes the running command shorter: ``others``, and an engine where no server answers."""
+    values = click.get_current_context().params
+    local = all(values.get(name) is None for name in ("endpoint", "engine"))
+    return " or ".join([*others, *["--engine"] * local])
+
+
 def _served_here(engine: "Engine", started: str, concurrency: int) -> "Answerer":
     from mixlm.errors import InputError
     from mixlm.processes import Processes

@@ -116,7 +116,7 @@ class Forecast:
         less = max(int(SHORT / each), 1)
         tries = [f"{self.fewer} {less} takes about {time_of(SHORT)}"] * bool(self.fewer and less < total)
         tries += [self.shorter] * bool(self.shorter)
-        what = f"{self.title}: {here:,}, {each:.2g} s each, take about {time_of(here * each)}"
+        what = f"{self.title}: {here:,} to do, {each:.2g} s each: about {time_of(here * each)}"
         return f"{what}; shorter: {', or '.join(tries)}" if tries else what
 
 

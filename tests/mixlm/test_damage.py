@@ -4,12 +4,12 @@ import shutil
 
 import pytest
 
-from mixlm.damage import RECORDS, folder_sums, require_whole
+from mixlm.damage import RECORDS, RUN_RECORD, folder_sums, require_whole
 from mixlm.encoding import MANIFEST
 from mixlm.encoding.dataset import load_encoded, open_vqvae
 from mixlm.errors import InputError
 from mixlm.model.loading import open_model
-from mixlm.model.tokenizers import INFO_NAME, open_tokenizer
+from mixlm.model.tokenizers import open_tokenizer
 from mixlm.run import load_run
 from tests.encoding_work import Work
 from tests.tiny_runs import saved_run
@@ -46,7 +46,7 @@ OPENING = {
 
 
 def test_the_records_are_those_that_are_written():
-    assert RECORDS == (INFO_NAME, MANIFEST)
+    assert RECORDS == (RUN_RECORD, MANIFEST)
 
 
 @pytest.mark.parametrize("name", OPENING)
@@ -70,7 +70,7 @@ def test_a_run_is_looked_at_when_it_is_a_base_model_too(run):
 
 
 def test_one_changed_digit_of_the_record_is_told(run):
-    record = run / INFO_NAME
+    record = run / RUN_RECORD
     record.write_text(record.read_text().replace('"steps_per_epoch": 1', '"steps_per_epoch": 2'))
     with pytest.raises(InputError, match=rf"^{record}: damaged \(its content has changed since .*--accept"):
         load_run(run)
@@ -92,10 +92,10 @@ def test_a_folder_is_found_by_whatever_path_names_it(run, monkeypatch):
 
 
 def test_what_lists_no_checksums_is_taken_as_it_is(run, tmp_path):
-    values = json.loads((run / INFO_NAME).read_text())
+    values = json.loads((run / RUN_RECORD).read_text())
     for name in (SUMS, "digest"):
         del values[name]
-    (run / INFO_NAME).write_text(json.dumps(values))
+    (run / RUN_RECORD).write_text(json.dumps(values))
     (run / "generation_config.json").unlink()
     load_run(run).load_model()
     require_whole(tmp_path), require_whole(tmp_path / "nothing"), require_whole("gpt2")

@@ -6,8 +6,9 @@ from dataclasses import replace
 
 import pytest
 
+from mixlm.damage import RUN_RECORD
 from mixlm.errors import InputError
-from mixlm.run import INFO_NAME, load_run
+from mixlm.run import load_run
 from tests.tiny_runs import tiny_run
 from vqvae import Cutting
 from vqvae.checksums import DIGEST, SUMS
@@ -27,7 +28,7 @@ def test_a_run_whose_method_was_used_is_the_same_run():
 def test_the_mark_of_a_finished_run_appears_whole_or_not_at_all(tmp_path, monkeypatch):
     run = tiny_run(path=tmp_path)
     run.save()
-    before = (tmp_path / INFO_NAME).read_text()
+    before = (tmp_path / RUN_RECORD).read_text()
 
     def full(*args) -> None:
         raise OSError(28, "No space left on device")
@@ -35,7 +36,7 @@ def test_the_mark_of_a_finished_run_appears_whole_or_not_at_all(tmp_path, monkey
     monkeypatch.setattr(os, "replace", full)
     with pytest.raises(OSError, match="No space left"):
         replace(run, seed=7).save()
-    assert [path.name for path in tmp_path.iterdir()] == [INFO_NAME] and (tmp_path / INFO_NAME).read_text() == before
+    assert [path.name for path in tmp_path.iterdir()] == [RUN_RECORD] and (tmp_path / RUN_RECORD).read_text() == before
     monkeypatch.undo()
     replace(run, seed=7).save()
     assert load_run(tmp_path).seed == 7
@@ -43,10 +44,10 @@ def test_the_mark_of_a_finished_run_appears_whole_or_not_at_all(tmp_path, monkey
 
 def test_a_run_of_before_has_chunks_of_fixed_length(tmp_path):
     tiny_run(path=tmp_path).save()
-    values = json.loads((tmp_path / INFO_NAME).read_text())
+    values = json.loads((tmp_path / RUN_RECORD).read_text())
     assert values.pop("align") == "fixed" and values.pop("check") == "exact"
     del values[DIGEST], values[SUMS]
-    (tmp_path / INFO_NAME).write_text(json.dumps(values))
+    (tmp_path / RUN_RECORD).write_text(json.dumps(values))
     run = load_run(tmp_path)
     assert run.cutting == Cutting("fixed", 2, 2) == run.method.cutting and run.check == "exact"
     assert replace(run, align="step").method.cutting == Cutting("step", 2, 2)
@@ -65,7 +66,7 @@ def test_a_run_of_before_has_chunks_of_fixed_length(tmp_path):
 )
 def test_a_mark_that_cannot_be_read_is_named(tmp_path, changes, message):
     tiny_run(path=tmp_path).save()
-    mark = tmp_path / INFO_NAME
+    mark = tmp_path / RUN_RECORD
     values = None if changes is None else {**json.loads(mark.read_text()), DIGEST: ..., **changes}
     kept = values and {name: value for name, value in values.items() if value is not ...}
     mark.write_text(json.dumps(kept))

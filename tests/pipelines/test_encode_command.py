@@ -161,7 +161,8 @@ def test_sizes_that_are_not_given_are_those_of_the_preset(folder, basics):
     assert (shape["codebook_size"], shape["hidden_size"], shape["num_layers"]) == (9, 128, 1)
     for again in ([], ["--preset", "small"], ["--hidden-size", 128, "--preset", "auto"]):
         assert "already encoded" in call(*basics, folder / "sized", *given, *again).stderr
-    assert "encoded with another shape" in error_of(*basics, folder / "sized", *given, "--preset", "paper")
+    message = error_of(*basics, folder / "sized", *given, "--preset", "paper")
+    assert "encoded with another hidden_size (128 then, 512 now), num_layers (1 then, 2 now); give" in message
 
 
 def test_library_and_command_train_the_same_paper_recipe(folder, basics):
@@ -234,7 +235,7 @@ def test_what_does_not_fit_ends_with_status_1_and_writes_nothing(folder, basics,
 def test_other_arguments_and_foreign_folders_are_refused_and_left_alone(folder, basics, encoded):
     path, _ = encoded
     before = {file: file.stat().st_mtime_ns for file in path.rglob("*")}
-    assert f"{path}: encoded with another shape; give the same" in error_of(
+    assert f"{path}: encoded with another codebook_size (6 then, 5 now); give the same" in error_of(
         *basics, path, *SMALL, "--codebook-size", 5
     )
     assert before == {file: file.stat().st_mtime_ns for file in path.rglob("*")}

@@ -1,12 +1,17 @@
 import json
+import shutil
+from dataclasses import replace
 from functools import partial
 
 import pytest
 
+from mixlm.encoding.dataset import load_encoded
 from mixlm.evaluation.evaluate import evaluate
 from mixlm.evaluation.inputs import open_rows
 from mixlm.generation.engine import Engine
 from mixlm.generation.kept.lines import KeptLines
+from mixlm.report.stage1 import stage1_of
+from mixlm.run import load_run
 from mixlm.shown import escaped
 from pipelines.evaluate import main as evaluate_command
 from pipelines.report import main
@@ -130,3 +135,13 @@ def test_mistakes_are_one_line_and_nothing_is_written(run, tmp_path, arguments, 
     result = call(*(named.get(one, one) for one in arguments), "--out", tmp_path / "report.html", code=1)
     assert said in result.stderr and result.stderr.strip().count("\n") == 0
     assert [path.name for path in tmp_path.iterdir()] == ["empty.json"]
+
+
+def test_encoded_data_that_were_moved_with_the_run_are_found_beside_it(run, encoded, tmp_path):
+    moved = tmp_path / "elsewhere"
+    shutil.copytree(run.path, moved / "run")
+    shutil.copytree(encoded, moved / "encoded")
+    told = replace(load_run(moved / "run"), arguments={"data": "nowhere/encoded"})
+    assert stage1_of(told).manifest == load_encoded(moved / "encoded").manifest
+    shutil.rmtree(moved / "encoded")
+    assert stage1_of(told).missing == "the encoded data (nowhere/encoded) are not here; give them by --data"

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mixlm.damage import RUN_RECORD
 from mixlm.data.formats.arrow_rows import check_columns, rows_of
 from mixlm.data.formats.raw_rows import STRIDE, RawRow, RawRows
 from mixlm.data.values import DEEPEST, as_row, depth_of
@@ -57,6 +58,8 @@ def _load_split(source: str, split: str) -> "Dataset":
 
     name, _, configuration = (source, "", "") if Path(source).is_dir() else source.partition(":")
     if not configuration and Path(source).is_dir():
+        if (Path(source) / RUN_RECORD).is_file():
+            raise InputError(f"{source}: is a run of mixlm-train and holds no rows; give the file that holds them")
         _check_files(Path(source))
     logger = logging.getLogger("datasets")  # which tells in lines of its own what is raised, too
     before = logger.level

@@ -6,12 +6,12 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from mixlm.damage import folder_sums, listed_sums
+from mixlm.damage import RUN_RECORD, folder_sums, listed_sums
 from mixlm.encoding import VQVAE
 from mixlm.errors import InputError
 from mixlm.generation.kept.lines import parts_of
 from mixlm.generation.kept.part_file import PartFile
-from mixlm.run import INFO_NAME, Run
+from mixlm.run import Run
 from vqvae.atomic_files import checksum, whole_file
 from vqvae.checksums import file_sum, sealed, unsealed
 
@@ -128,7 +128,7 @@ def arguments_of(output: Path) -> Mapping[str, Any]:
 
 def run_mark(run: Run) -> str:
     """Return what tells the content of a run, wherever it lies: of a model of the Hub, its name."""
-    info = run.path / INFO_NAME
+    info = run.path / RUN_RECORD
     if listed_sums(info):  # and so its own checksum is that of all
         return file_sum(info)
     if run.path.is_dir():

@@ -171,3 +171,9 @@ def test_a_file_without_rows_has_none(tmp_path):
     (tmp_path / "rows.jsonl").write_text("\n\n")
     rows = open_raw(tmp_path / "rows.jsonl")
     assert len(rows) == 0 and list(rows.read([])) == []
+
+
+def test_a_run_is_no_file_of_rows(tmp_path):
+    (tmp_path / "mixlm.json").write_text("{}")
+    with pytest.raises(InputError, match="is a run of mixlm-train and holds no rows; give the file that holds them"):
+        open_raw(tmp_path)

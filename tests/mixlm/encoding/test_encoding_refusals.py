@@ -13,19 +13,19 @@ from tests.interruption import Interrupted
 
 
 @pytest.mark.parametrize(
-    ("name", "changes"),
+    ("told", "changes"),
     [
-        ("shard_rows", {"shard_rows": 10}),
-        ("training", {"training": replace(TRAINING, seed=1)}),
-        ("shape", {"shape": {**SHAPE, "codebook_size": 5}}),
-        ("template", {"template": Template(separator=" ")}),
-        ("dtype", {"dtype": "bfloat16"}),
-        ("answer_pattern", {"answer_pattern": "4"}),
+        ("shard_rows (9 then, 10 now)", {"shard_rows": 10}),
+        ("seed (0 then, 1 now)", {"training": replace(TRAINING, seed=1)}),
+        ("codebook_size (6 then, 5 now)", {"shape": {**SHAPE, "codebook_size": 5}}),
+        ('separator ("\\n" then, " " now)', {"template": Template(separator=" ")}),
+        ('dtype ("float32" then, "bfloat16" now)', {"dtype": "bfloat16"}),
+        ('answer_pattern (none then, "4" now)', {"answer_pattern": "4"}),
     ],
 )
-def test_other_arguments_are_refused(work, encoded, name, changes):
+def test_other_arguments_are_refused(work, encoded, told, changes):
     message = work.refuses(**changes)
-    assert message == f"{encoded}: encoded with another {name}; give the same arguments, or another --out"
+    assert message == f"{encoded}: encoded with another {told}; give the same arguments, or another --out"
 
 
 def test_what_decides_nothing_may_change(work, encoded):
@@ -41,7 +41,7 @@ def test_traces_that_have_changed_are_refused(fresh):
         f"{fresh.traces}: has changed since {fresh.folder / 'encoded'} was made of it; put it back, or choose another"
     )
     assert fresh.refuses().startswith(line)
-    assert "encoded with another training; give" in fresh.refuses(training=replace(TRAINING, steps=9))
+    assert "then, 9 now); give" in fresh.refuses(training=replace(TRAINING, steps=9))
 
 
 def test_validation_rows_that_have_changed_are_refused_by_their_name(fresh):

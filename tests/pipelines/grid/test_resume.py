@@ -1,5 +1,6 @@
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -38,12 +39,16 @@ def test_an_interrupted_comparison_stops_its_commands_and_goes_on_when_called_ag
     end(process.pid, number)
     output, errors = process.communicate(timeout=60)
     assert process.returncode == 128 + number, output + errors
-    assert errors.splitlines()[-1] == "Error: interrupted"
+    cells = re.fullmatch(
+        "Error: interrupted; (.+) done, what others have made so far is kept in out; the same command goes on",
+        errors.splitlines()[-1],
+    )
     assert "Traceback" not in errors
     for left in (process.pid, int(Path("waiting").read_text())):
         with pytest.raises(ProcessLookupError):
             os.killpg(left, 0)
     done = bench.finished()
+    assert cells[1] == f"{len(done)} cell{'s' * (len(done) != 1)}"
     first = bench.log()
     assert "dropped" not in done and "evaluate dropped-0" not in first
     assert bench.compare().exit_code == 0

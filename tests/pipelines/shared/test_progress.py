@@ -185,15 +185,15 @@ def foreseen(reports: list[tuple[float, int]], total: int, *hints: str) -> list[
 def test_how_long_work_takes_is_said_once_after_a_short_measurement(hints, rest):
     """Each step takes 50 s, the first, which sets up much, 400 s: 201 steps more, and nothing of it in between."""
     said = foreseen([(400, 1), (409, 1), (450, 2), (500, 3)], 202, *hints)
-    assert said == [f"training: 201, 50 s each, take about 2 h 47 min{rest}"]
+    assert said == [f"training: 201 to do, 50 s each: about 2 h 47 min{rest}"]
 
 
 def test_work_that_goes_on_counts_what_is_left_of_it():
-    assert foreseen([(0, 1000), (10, 1020)], 2000) == ["training: 1,000, 0.5 s each, take about 8:20"]
+    assert foreseen([(0, 1000), (10, 1020)], 2000) == ["training: 1,000 to do, 0.5 s each: about 8:20"]
 
 
 def test_no_fewer_are_suggested_than_there_are():
-    assert foreseen([(0, 1), (10, 2)], 100, "--steps") == ["training: 99, 10 s each, take about 16:30"]
+    assert foreseen([(0, 1), (10, 2)], 100, "--steps") == ["training: 99 to do, 10 s each: about 16:30"]
 
 
 @pytest.mark.parametrize(("reports", "total"), [([(0, 1), (10, 2)], 13), ([(0, 1), (9, 2)], 10**6), ([(0, 1)], 1)])
@@ -210,4 +210,4 @@ def test_it_is_said_on_stderr_and_not_by_a_quiet_command(monkeypatch, capsys):
             clock.now += 60
             advance(2, 1000)
         found = capsys.readouterr()
-        assert ("work: 999, " in found.err) != quiet and found.out == ""
+        assert ("work: 999 to do, " in found.err) != quiet and found.out == ""
