@@ -102,7 +102,10 @@ class Stage1Training:
         set_seed(self.options.seed)
         model = model_class(self.config)(self.config, token_ids)
         trainer = ChunkTrainer(model, self, advance, reader, say)
-        trainer.run(last_checkpoint(self.out / CHECKPOINTS, say))
+        checkpoint = last_checkpoint(self.out / CHECKPOINTS, say)
+        if checkpoint and trainer.is_world_process_zero():
+            say(f"going on from {checkpoint}")
+        trainer.run(checkpoint)
         trainer.require_weights()
         model = trainer.accelerator.unwrap_model(trainer.model).eval()
         if trainer.is_world_process_zero():

@@ -123,3 +123,23 @@ print(json.dumps([type(m.__spec__.loader).__module__ for m in (torch, sys.module
     assert not [one for one in json.loads(done.stdout) if one.startswith("pipelines")]
     told = [read_reached(line).title for line in done.stderr.splitlines()]
     assert told[0] == "loading torch" and set(told) == {"loading torch", "loading transformers"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["encode", "gone.jsonl", "--model", "model.yaml", "--out", "out"], "gone.jsonl: no such file"),
+        (
+            ["train", "gone.jsonl", "--model", "model.yaml", "--method", "cot", "--out", "out"],
+            "gone.jsonl: no such file",
+        ),
+        (["generate", "gone", "why?"], "gone: no such run folder"),
+        (["evaluate", "gone", "gone.jsonl"], "gone: no such run folder"),
+        (["evaluate", "model.yaml", "gone.jsonl", "--base"], "gone.jsonl: no such file"),
+    ],
+)
+def test_what_is_not_there_is_told_before_anything_large_is_loaded(tmp_path, arguments, message):
+    start = f"import sys; sys.argv[:] = ['mixlm', *{arguments!r}]\nfrom pipelines.cli import main\ntry: main()\n"
+    start += "finally: print([name for name in ('torch', 'transformers', 'datasets') if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", start], cwd=tmp_path, capture_output=True, text=True)
+    assert (done.stdout, done.stderr) == ("[]\n", f"Error: {message}\n")
