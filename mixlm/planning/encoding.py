@@ -59,13 +59,18 @@ def plan_encoding(
         return None
     require_writable(out)
     bar = advance_of or (lambda label: None)
-    sharding, trial, tokens = Sharding(traces, options), Trial(advance=bar(MEASURING)), None
+    sharding, trial, tokens = Sharding(traces, options), Trial(), None
+
+    def shown(label: str) -> Advance | None:
+        if label != TRAINING:
+            return bar(label)
+        trial.advance = bar(MEASURING)
+        return trial
+
     with draft_folder() as draft:
         if not options.vqvae:
             with suppress(TrialOver):
-                encode_dataset(
-                    traces, model, draft, options, lambda label: trial if label == TRAINING else bar(label), say
-                )
+                encode_dataset(traces, model, draft, options, shown, say)
             tokens = _tokens(draft / TOKENS, sharding)
     shards = {split: sharding.shards(split) for split in ("train", "valid")}
     rows = {split: sum(len(sharding.numbers(shard)) for shard in own) for split, own in shards.items()}
