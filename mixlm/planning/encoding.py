@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -34,7 +35,7 @@ def plan_encoding(
     """Return what ``encode_dataset`` would do with the same arguments; ``out`` is looked at and not changed.
 
     All rows are tokenised and some steps of stage 1 are made, and thrown away. Where a trained model is given nothing
-    is trained, and nothing tried but whether it can be opened.
+    is trained.
 
     Args:
         traces: As of ``encode_dataset``.
@@ -58,37 +59,52 @@ def plan_encoding(
         say(DONE.format(out=out))
         return None
     require_writable(out)
-    bar = advance_of or (lambda label: None)
     sharding, trial, tokens = Sharding(traces, options), Trial(), None
-
-    def shown(label: str) -> Advance | None:
-        if label != TRAINING:
-            return bar(label)
-        trial.advance = bar(MEASURING)
-        return trial
-
-    with draft_folder() as draft:
-        if not options.vqvae:
-            with suppress(TrialOver):
-                encode_dataset(traces, model, draft, options, shown, say)
-            tokens = _tokens(draft / TOKENS, sharding)
-    shards = {split: sharding.shards(split) for split in ("train", "valid")}
-    rows = {split: sum(len(sharding.numbers(shard)) for shard in own) for split, own in shards.items()}
-    trained = earlier is not None and "codebook" in earlier
+    if not options.vqvae:
+        tokens = _try(trial, sharding, model, options, advance_of or (lambda label: None), say)
     return Plan(
-        train=rows["train"],
-        valid=rows["valid"],
+        **_shares(sharding),
         tokens=tokens,
         steps=trial.total,
-        done=trial.total if trained else steps_made(out / VQVAE / CHECKPOINTS, say),
+        done=trial.total if earlier and "codebook" in earlier else steps_made(out / VQVAE / CHECKPOINTS, say),
         batch=options.training.batch_size,
         seconds=trial.each,
         last_seconds=None,
         memory=peak_memory(torch),
         machine=memory_of(torch.device(pick_device())),
-        files=(f"{len(shards['train'])} + {len(shards['valid'])} shards of at most {options.shard_rows:,} rows",),
         sizes={} if options.vqvae else {name: arguments["shape"][name] for name in PRESETS["paper"]},
     )
+
+
+def _shares(sharding: Sharding) -> dict[str, Any]:
+    """Return the parts of a plan that tell how many rows each split has, and which files they go to."""
+    shards = {split: sharding.shards(split) for split in ("train", "valid")}
+    rows = {split: sum(len(sharding.numbers(shard)) for shard in own) for split, own in shards.items()}
+    files = " + ".join(str(len(own)) for own in shards.values())
+    return rows | {"files": (f"{files} shards of at most {sharding.shard_rows:,} rows",)}
+
+
+def _try(
+    trial: Trial,
+    sharding: Sharding,
+    model: str,
+    options: EncodingOptions,
+    advance_of: Callable[[str], Advance | None],
+    say: Callable[[str], None],
+) -> int:
+    """Make the steps of a trial; return how many tokens the training rows have."""
+
+    def shown(label: str) -> Advance | None:
+        """Return what is told of a part."""
+        if label != TRAINING:
+            return advance_of(label)
+        trial.advance = advance_of(MEASURING)
+        return trial
+
+    with draft_folder() as draft:
+        with suppress(TrialOver):
+            encode_dataset(sharding.traces, model, draft, options, shown, say)
+        return _tokens(draft / TOKENS, sharding)
 
 
 def _tokens(folder: Path, sharding: Sharding) -> int:

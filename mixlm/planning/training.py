@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 
 from mixlm.planning.plan import Plan, draft_folder
-from mixlm.training.folder import DONE, run_folder
+from mixlm.training.folder import DONE, RunFolder, run_folder
 from mixlm.training.memory import memory_of
 from mixlm.training.options import TrainingOptions
 from mixlm.training.preflight import tell_rate
@@ -55,8 +55,20 @@ def plan_training(
     require_writable(out)
     if told.learning_rate is None:
         tell_rate(str(model), options, say)
+    return _plan(str(source), str(model), there, options, advance, say)
+
+
+def _plan(
+    source: str,
+    model: str,
+    there: RunFolder,
+    options: TrainingOptions,
+    advance: Advance | None,
+    say: Callable[[str], None],
+) -> Plan:
+    """Return the plan, after a trial in another folder."""
     with draft_folder() as draft:
-        work = Finetuning(str(source), str(model), run_folder(source, model, draft, options), options, say)
+        work = Finetuning(source, model, run_folder(source, model, draft, options), options, say)
         trial = Trial(advance=advance)
         trainer = work.trainer(trial)
         seconds, last = _measured(work, trainer, trial)
