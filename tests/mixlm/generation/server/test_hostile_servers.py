@@ -54,7 +54,7 @@ def ask(url: str, engine: Engine, **settings) -> str:
 
     thread = threading.Thread(target=run, daemon=True)
     thread.start()
-    thread.join(12)
+    thread.join(60)
     assert found, "it goes on for ever"
     assert not found[0].startswith("TRACEBACK"), found[0]
     return found[0]
@@ -135,7 +135,8 @@ def test_a_list_of_models_is_read_as_carefully(engine, kind):
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
-def test_nothing_is_sent_where_a_server_points(engine, status):
+def test_nothing_is_sent_where_a_server_points(engine, status, monkeypatch):
+    monkeypatch.setattr(connection, "PATIENCE", 60)  # none of them is slow
     with hostile(sending(COMPLETION)) as other, hostile(sending(COMPLETION)) as third:
         for target in (
             other.url,
