@@ -22,7 +22,7 @@ from pipelines.demo_plan import (
     read_recipe,
 )
 from pipelines.shared.command import Results, command
-from pipelines.shared.jobs import Finished, Job, run_jobs
+from pipelines.shared.jobs import Finished, Job, beside, run_jobs
 from pipelines.shared.options import SEED
 from pipelines.shared.terminal import echo, notice
 
@@ -108,12 +108,13 @@ def own_names() -> list[str]:
 def run(plan: DemoPlan) -> dict[str, float]:
     """Run everything but the worked answers; returns the seconds of each command."""
     finished = part("A task: running totals, with other questions for training, validation and test.", plan.data)
-    finished |= part(
-        "Stage 1: learn a code for every step of the traces.  Beside it: a model of text alone, which needs no codes.",
-        plan.first,
-    )
-    echo(finished["encode"].output, nl=False)
-    finished |= part("Stage 2: learn the mix of latents and text.  Beside it: the mix with random codes.", plan.second)
+    notice("\nBeside all that follows: a model of text alone, which needs no codes.", bold=True)
+    notice(f"$ {plan.text.line()}")
+    with beside(plan.text) as text:
+        finished |= part("Stage 1: learn a code for every step of the traces.", (plan.first,))
+        echo(finished["encode"].output, nl=False)
+        title = "Stage 2: learn the mix of latents and text.  Beside it: the mix with random codes."
+        finished |= part(title, plan.second) | text()
     finished |= part("Answers to the test questions.", plan.evaluation)
     return {name: one.seconds for name, one in finished.items()}
 

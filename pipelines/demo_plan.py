@@ -23,7 +23,8 @@ class DemoPlan:
 
     Attributes:
         data: Generate the rows.
-        first: Stage 1, and beside it the model that needs no codes.
+        text: Trains the model that needs no codes, beside both stages.
+        first: Stage 1.
         second: Stage 2.
         evaluation: One command a model.
         questions: Takes a few test questions, in the language of a shell.
@@ -32,7 +33,8 @@ class DemoPlan:
     """
 
     data: tuple[Job, ...]
-    first: tuple[Job, ...]
+    text: Job
+    first: Job
     second: tuple[Job, ...]
     evaluation: tuple[Job, ...]
     questions: str
@@ -41,7 +43,7 @@ class DemoPlan:
 
     def script(self) -> str:
         """Return the commands as a shell script, one after the other."""
-        jobs = [*self.data, *self.first, *self.second, *self.evaluation]
+        jobs = [*self.data, self.text, self.first, *self.second, *self.evaluation]
         lines = [*(job.line() for job in jobs), self.questions, self.answers.line(), self.report.line()]
         return "\n".join(lines) + "\n"
 
@@ -78,10 +80,8 @@ def plan_demo(recipe: Mapping[str, Mapping[str, Any]], out: Path, seed: int) -> 
     mixed, questions = ("-o", "mix=weighted", "-o", "weights=1,2,1"), str(out / QUESTIONS)
     return DemoPlan(
         data=tuple(_generation(split, rows, files[split], task) for split, rows in recipe["rows"].items()),
-        first=(
-            Job("encode", ("encode", files["train"], *paths, *template, *_options(recipe["encode"], seeded))),
-            _training("cot", files["train"], out, (*model, *template), train),
-        ),
+        text=_training("cot", files["train"], out, (*model, *template), train),
+        first=Job("encode", ("encode", files["train"], *paths, *template, *_options(recipe["encode"], seeded))),
         second=tuple(_training(name, encoded, out, (*model, *mixed), train) for name in ("assorted", "random")),
         evaluation=tuple(_evaluation(name, files["test"], out, recipe["evaluate"]) for name in MODELS),
         questions=shlex.join(["head", "-n", str(WORKED_ANSWERS), files["test"]]) + f" > {shlex.quote(questions)}",

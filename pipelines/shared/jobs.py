@@ -75,6 +75,23 @@ def run_jobs(jobs: Sequence[Job], at_once: int = 2) -> dict[str, Finished]:
             pool.shutdown(cancel_futures=True)
 
 
+@contextmanager
+def beside(job: Job) -> Iterator[Callable[[], dict[str, Finished]]]:
+    """Run a command while the block runs others; it is stopped if the block fails.
+
+    Yields:
+        Waits for the end of the command, and raises an ``InputError`` if it has failed.
+    """
+    runner = Runner()
+    with shown() as runner.show, ThreadPoolExecutor(1) as pool:
+        running = pool.submit(runner.run, job)
+        try:
+            yield lambda: {job.name: running.result()}
+        except BaseException:
+            runner.stop()
+            raise
+
+
 def environment() -> dict[str, str]:
     """Return the environment of a command: one thread, so that two commands do not fight over two cores."""
     return {"OMP_NUM_THREADS": "1", **os.environ}

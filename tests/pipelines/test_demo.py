@@ -134,7 +134,7 @@ def test_a_recipe_without_a_section_is_refused_before_anything_is_written(tmp_pa
 def test_commands_of_the_recipe_are_valid_and_the_codebook_smaller_than_its_task(tmp_path):
     recipe = read_recipe(demo.RECIPE)
     plan = plan_demo(recipe, tmp_path, seed=1)
-    for job in (*plan.data, *plan.first, *plan.second, *plan.evaluation, plan.answers, plan.report):
+    for job in (*plan.data, plan.first, plan.text, *plan.second, *plan.evaluation, plan.answers, plan.report):
         name, *rest = job.arguments
         command = main.get_command(None, name)
         if name == "data":

@@ -50,6 +50,31 @@ def test_a_command_that_fails_stops_the_others_and_is_named_with_its_reason(tmp_
     assert not (tmp_path / "late").exists()
 
 
+def beside_python(monkeypatch, source):
+    monkeypatch.setattr(jobs, "command_of", lambda job: [sys.executable, "-c", source])
+    return jobs.beside(Job("a", ("encode", "a")))
+
+
+def test_a_command_beside_a_block_runs_with_it_and_is_waited_for(tmp_path, monkeypatch):
+    a, b = tmp_path / "a", tmp_path / "b"
+    with beside_python(monkeypatch, WAIT.format(names=[str(a), str(b)])) as finished:
+        b.touch()  # without which the command does not end
+        assert finished()["a"].output == "a\n" and a.exists()
+
+
+def test_a_command_beside_a_block_that_fails_is_stopped(monkeypatch):
+    with pytest.raises(ZeroDivisionError), beside_python(monkeypatch, "import time; time.sleep(300)"):
+        raise ZeroDivisionError
+
+
+def test_a_command_that_fails_beside_a_block_is_told_when_it_is_waited_for(monkeypatch):
+    with (
+        pytest.raises(InputError, match="^mixlm-encode a: nobody$"),
+        beside_python(monkeypatch, "import sys; sys.exit('Error: nobody')") as finished,
+    ):
+        finished()
+
+
 REPORTS = """
 import sys
 from pipelines.shared.progress import progress_bar
