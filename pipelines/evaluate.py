@@ -101,8 +101,7 @@ def main(
     where the check is number, and for math what it marks otherwise. What is measured is kept beside --out as it comes:
     an interrupted call goes on after it when the same command is given again, or --resume OUT.
     """
-    if out and out.suffix != ".json":
-        raise click.UsageError(f"--out {out}: give a name that ends in .json")
+    _check_usage(out)
     look_first(None if base else run, data)
     from mixlm.evaluation.evaluate import evaluate
     from mixlm.evaluation.inputs import open_rows, own_check, tell_unread
@@ -130,6 +129,12 @@ def main(
         return {name: value for name, value in figures.items() if name != "records"}
     evaluation = Evaluation(answerer, rows, options, modes, check, processes)
     return _write(evaluation, out, {"run": run, "data": data, "split": split})
+
+
+def _check_usage(out: Path | None) -> None:
+    """Refuse a file of figures by whose name that of the answers cannot be told."""
+    if out and out.suffix != ".json":
+        raise click.UsageError(f"--out {out}: give a name that ends in .json")
 
 
 def _bar() -> "AbstractContextManager[Advance]":

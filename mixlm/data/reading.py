@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from pyarrow.parquet import ParquetFile
 
 
-_SUFFIXES = (".jsonl", ".json", ".parquet")
 _PACKED = (".gz", ".zst", ".bz2", ".xz", ".zip")
 
 
@@ -49,10 +48,10 @@ def _raised(named: tuple[str, RawRow | InputError]) -> tuple[str, RawRow]:
 def require_readable(source: str | Path) -> None:
     """Raise an ``InputError`` if ``source`` is named like a file of rows and is not there, or is a file of others."""
     path = Path(source)
-    if path.is_file() and path.suffix not in _SUFFIXES:
+    if path.is_file() and path.suffix not in _KINDS:
         unpacked = "unpack it, and " if path.suffix in _PACKED else ""
         raise InputError(f"{path}: cannot read '{path.suffix}' files; {unpacked}give .jsonl, .json or .parquet")
-    if not path.is_file() and path.suffix in _SUFFIXES:
+    if not path.is_file() and path.suffix in _KINDS:
         raise InputError(f"{path}: no such file" + (", but a folder" if path.is_dir() else ""))
 
 
@@ -69,8 +68,7 @@ def open_raw(source: str | Path, split: str = "train") -> RawRows:
     """
     require_readable(source)
     path = Path(source)
-    kinds = {".jsonl": _LineRows, ".json": _ListRows, ".parquet": _ParquetRows}
-    return kinds[path.suffix](path) if path.is_file() else DatasetRows(str(source), split)
+    return _KINDS[path.suffix](path) if path.is_file() else DatasetRows(str(source), split)
 
 
 class _LineRows(RawRows):
@@ -241,3 +239,6 @@ def _within(numbers: "np.ndarray", start: int, end: int) -> "np.ndarray":
     """Return those of ascending ``numbers`` from ``start`` to before ``end``."""
     first, last = numbers.searchsorted((start, end))
     return numbers[first:last]
+
+
+_KINDS = {".jsonl": _LineRows, ".json": _ListRows, ".parquet": _ParquetRows}

@@ -89,16 +89,20 @@ def _plan(
 
 def _measured(work: Finetuning, trainer: MixedTrainer, trial: Trial) -> tuple[float | None, float | None]:
     """Return the seconds of a step at the beginning, and of one at the end if a schedule makes that another one."""
-    each = []
-    for step in (None, trainer.args.max_steps - 1)[: 1 + bool(trainer.schedule.end)]:
-        if step is not None:
-            trainer.train_dataset.hold(step)
-            trainer.optimizer = trainer.lr_scheduler = None  # which are made anew
-        trial.begin()
-        with suppress(TrialOver), work.micro.within_memory():
-            trainer.run(None)
-        each.append(trial.each)
-    return each[0], each[1] if len(each) > 1 else None
+    first = _try(work, trainer, trial)
+    if not trainer.schedule.end:
+        return first, None
+    trainer.train_dataset.hold(trainer.args.max_steps - 1)
+    trainer.optimizer = trainer.lr_scheduler = None  # which are made anew
+    return first, _try(work, trainer, trial)
+
+
+def _try(work: Finetuning, trainer: MixedTrainer, trial: Trial) -> float | None:
+    """Make the steps of a trial; return the seconds of one."""
+    trial.begin()
+    with suppress(TrialOver), work.micro.within_memory():
+        trainer.run(None)
+    return trial.each
 
 
 def _files(trainer: MixedTrainer, options: TrainingOptions) -> tuple[str, ...]:

@@ -4,7 +4,7 @@ import json
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -88,9 +88,8 @@ class RunFolder:
     def _check_template(self, before: Template, what: str) -> None:
         if self.template is None:
             return
-        before = replace(before, date=None, apart=False)
-        if before != self.template:
-            changes = told_changes(before.to_dict(), self.template.to_dict())
+        told = replace(before, date=None, apart=False)
+        if changes := told_changes(asdict(told), asdict(self.template)):
             raise InputError(f"{self.path}: {what} with another {changes}; give the same, or another --out")
 
     def begun_template(self) -> Template:

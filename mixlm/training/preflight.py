@@ -3,12 +3,10 @@
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
 
-from mixlm.damage import RUN_RECORD
 from mixlm.data.template import Template
 from mixlm.errors import InputError
 from mixlm.methods.base import Method
@@ -17,7 +15,7 @@ from mixlm.model.loading import is_scratch
 from mixlm.model.lora import left_out
 from mixlm.model.special_tokens import namesakes
 from mixlm.model.thoughts.passes import obstacle
-from mixlm.run import load_run
+from mixlm.run import is_finished, load_run
 from mixlm.training.options import TrainingOptions
 
 
@@ -65,7 +63,7 @@ def check_start(
         raise InputError(f"--compile: needs torch {COMPILES} or later, this is {torch.__version__}; leave it out")
     if method.learns_stop and options.lora_rank:
         raise InputError("-o stop=learned: an adapter cannot hold the classifier; use stop=constant or --lora-rank 0")
-    if not (Path(model) / RUN_RECORD).is_file():
+    if not is_finished(model):
         return
     start = load_run(model)
     if start.method.uses_thoughts and not method.uses_thoughts:
