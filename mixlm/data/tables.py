@@ -131,6 +131,8 @@ def flat_lists(table: "pyarrow.Table", name: str) -> tuple[np.ndarray, np.ndarra
     """Return the values of a column of lists end to end, and where each list begins; the last place is the end."""
     import pyarrow
 
-    column = table.column(name).combine_chunks()
+    column = table.column(name)
+    if column.num_chunks != 1:
+        column = column.combine_chunks()  # a copy
     column = column.chunk(0) if isinstance(column, pyarrow.ChunkedArray) else column
     return column.values.to_numpy(), column.offsets.to_numpy()

@@ -170,6 +170,7 @@ class _Encoding:
         reader = self._open_reader(training.config, say)
         self._claim()
         model = training.train(self._bar(TRAINING), reader, say)
+        rows.mapped.give_back()  # the trainer, which goes late, holds them
         if self.processes.first and isinstance(model, PredictiveVQVAE) and model.config.merge:
             held_out = rows_to_measure(self.tokenized, self.sharding, model.config)[1]
             self.merged = merge_codes(model, held_out, self.options.training.seed, reader)

@@ -74,6 +74,15 @@ def test_lists_of_a_part_of_a_table_and_of_several_chunks():
     assert list_array(np.array([1, 2, 7]), [2, 0, 1]).to_pylist() == [[1, 2], [], [7]]
 
 
+def test_lists_of_one_chunk_are_looked_at_where_they_lie():
+    table = row_table(ROWS)
+    before = pyarrow.total_allocated_bytes()
+    values, ends = flat_lists(table, "trace_ids")
+    assert pyarrow.total_allocated_bytes() == before
+    assert values.ctypes.data == table.column("trace_ids").chunk(0).values.buffers()[1].address
+    assert (values.tolist(), ends.tolist()) == ([3, 4, 5], [0, 3, 3])
+
+
 def test_tokens_of_a_row_are_those_of_its_three_parts():
     assert [tokens_of(row) for row in ROWS] == [6, 3]
 
