@@ -11,7 +11,7 @@ from transformers import PreTrainedModel
 from mixlm.errors import InputError
 from mixlm.model.special_tokens import SpecialIds
 from mixlm.model.thoughts.layout import cut_up
-from mixlm.model.thoughts.passes import new_cache, obstacle, reach, run_passes
+from mixlm.model.thoughts.passes import cache_argument, new_cache, obstacle, reach, run_passes
 from mixlm.model.thoughts.recomputed import flush_left, last_hidden, last_logits
 from mixlm.model.thoughts.stop import is_last
 from mixlm.model.thoughts.thinking import fill_thoughts
@@ -38,9 +38,9 @@ def prefill(
         budget: Tokens that may follow.
 
     Returns:
-        Arguments of ``model.generate``: ``input_ids``, ``attention_mask`` and ``past_key_values``, which lacks the
-        last column. Columns are those of the passes: there may be more than were given. Of a model that cannot have
-        passes so far, the prompts as they are and their ``inputs_embeds``. Without any thought the prompts alone.
+        Arguments of ``model.generate``: ``input_ids``, ``attention_mask`` and the cache, which lacks the last column.
+        Columns are those of the passes: there may be more than were given. Of a model that cannot have passes so far,
+        the prompts as they are and their ``inputs_embeds``. Without any thought the prompts alone.
     """
     if not thought_mask.any():
         return {"input_ids": input_ids, "attention_mask": attention_mask}
@@ -52,7 +52,7 @@ def prefill(
     shortened = replace(cut, bounds=[*cut.bounds[:-1], cut.bounds[-1] - 1])
     for _ in run_passes(model, shortened, cache, **last_logits(model)):
         pass
-    return {"input_ids": cut.ids, "attention_mask": cut.mask, "past_key_values": cache}
+    return {"input_ids": cut.ids, "attention_mask": cut.mask, **cache_argument(cache)}
 
 
 @torch.no_grad()
@@ -82,7 +82,7 @@ def think(
         return _think_over_rows(model, input_ids, attention_mask, most, special)
     cache, mask, ids = new_cache(model), attention_mask, [input_ids]
     active = torch.ones(len(input_ids), dtype=torch.bool, device=input_ids.device)
-    options = {"past_key_values": cache, "use_cache": True, "output_hidden_states": True, **last_logits(model)}
+    options = {**cache_argument(cache), "use_cache": True, "output_hidden_states": True, **last_logits(model)}
     positions = (mask.cumsum(1) - 1).clamp(min=0)
     output = model(input_ids=input_ids, attention_mask=mask, position_ids=positions, **options)
     thought = output.hidden_states[-1][:, -1:]
@@ -96,7 +96,7 @@ def think(
             break
         thought = output.hidden_states[-1]
     ids.append(torch.full_like(input_ids[:, :1], special.eo_thought))
-    return {"input_ids": torch.cat(ids, 1), "attention_mask": F.pad(mask, (0, 1), value=1), "past_key_values": cache}
+    return {"input_ids": torch.cat(ids, 1), "attention_mask": F.pad(mask, (0, 1), value=1), **cache_argument(cache)}
 
 
 def _think_over_rows(

@@ -21,7 +21,7 @@ from mixlm.model.abilities import bare, context_length
 from mixlm.model.forward import logits_at
 from mixlm.model.loading import open_model
 from mixlm.model.lora import add_adapter
-from mixlm.model.thoughts.passes import new_cache
+from mixlm.model.thoughts.passes import cache_argument, new_cache
 from vqvae import Reader
 
 
@@ -169,8 +169,8 @@ class LanguageModelReader(Reader):
                 inputs_embeds=embeds,
                 attention_mask=seen.long(),
                 position_ids=positions,
-                past_key_values=cache,
                 use_cache=True,
+                **cache_argument(cache),
             ).logits[0]
 
     def _embed(self, ids: torch.Tensor) -> torch.Tensor:

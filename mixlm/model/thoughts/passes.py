@@ -12,6 +12,7 @@ last thought falls into the last pass, and padded on the left within each pass (
 
 import sys
 from collections.abc import Iterator
+from inspect import signature
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
@@ -69,9 +70,9 @@ def run_passes(
             inputs_embeds=embeds,
             attention_mask=cut.mask[:, :end],
             position_ids=cut.positions[:, start:end],
-            past_key_values=cache,
             use_cache=True,
             output_hidden_states=True,
+            **cache_argument(cache),
             **options,
         )
         model, hidden = bare(model), output.hidden_states[-1][:, -1]
@@ -83,6 +84,17 @@ def new_cache(model: "PreTrainedModel") -> "Cache":
     from transformers import DynamicCache
 
     return DynamicCache(config=bare(model).config)
+
+
+def cache_argument(cache: "Cache") -> dict[str, "Cache"]:
+    """Return the argument that gives a model, or its ``generate``, a cache.
+
+    Transformers 5.24 has renamed it, and warns of the name of before, which 5.40 takes no more.
+    """
+    from transformers import GenerationMixin
+
+    renamed = "cache" in signature(GenerationMixin.prepare_inputs_for_generation).parameters
+    return {"cache" if renamed else "past_key_values": cache}
 
 
 class Reach(NamedTuple):

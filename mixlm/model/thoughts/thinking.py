@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from mixlm.model.abilities import bare
 from mixlm.model.special_tokens import IGNORED
 from mixlm.model.thoughts.layout import Cut, cut_up
-from mixlm.model.thoughts.passes import new_cache, reach, run_passes
+from mixlm.model.thoughts.passes import cache_argument, new_cache, reach, run_passes
 from mixlm.model.thoughts.recomputed import fill_in, flush_left, last_logits
 
 
@@ -127,7 +127,7 @@ def _steps_over_cache(model: "PreTrainedModel", cut: Cut) -> Generator[torch.Ten
         mask = F.pad(mask, (0, 1), value=1)
         place = mask.sum(1, keepdim=True) - 1
         output = model(
-            input_ids=token[:, None], attention_mask=mask, position_ids=place, past_key_values=cache, use_cache=True
+            input_ids=token[:, None], attention_mask=mask, position_ids=place, use_cache=True, **cache_argument(cache)
         )
 
 

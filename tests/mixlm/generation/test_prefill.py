@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from transformers import GenerationConfig
+from transformers import Cache, GenerationConfig
 
 from mixlm.data.template import Template
 from mixlm.errors import InputError
@@ -166,12 +166,12 @@ def test_what_think_returns(model) -> None:
     rows = [([*PROMPTS[0], IDS.bo_thought], [False] * 4), ([*PROMPTS[1], IDS.bo_thought], [False] * 2)]
     batch = make_batch(rows, garbage=False)
     given = think(model, batch.ids, batch.mask, 5, IDS, NEW)
-    cached = "past_key_values" in given
+    caches = [value for value in given.values() if isinstance(value, Cache)]
     gaps = [[1, 1, 1, 1, 1, 0, 0, 1], [0, 0, 1, 1, 1, 1, 1, 1]]
-    assert given["attention_mask"].tolist() == (gaps if cached else [[1] * 6, [1] * 6])
+    assert given["attention_mask"].tolist() == (gaps if caches else [[1] * 6, [1] * 6])
     for ids, mask, index, count in zip(*[given[name] for name in ("input_ids", "attention_mask")], (0, 1), (1, 3)):  # noqa: B905
         assert ids[mask.bool()].tolist() == with_thoughts(PROMPTS[index], count)[0]
-    assert not cached or given["past_key_values"].get_seq_length() == 7  # the last column is still to come
+    assert all(cache.get_seq_length() == 7 for cache in caches)  # the last column is still to come
 
 
 @pytest.mark.parametrize(("bias", "count"), [(100.0, 1), (-100.0, 6)])

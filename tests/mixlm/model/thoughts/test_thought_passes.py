@@ -1,5 +1,7 @@
 """How a batch with thoughts is cut into passes, and that nothing is computed twice."""
 
+from inspect import signature
+
 import numpy as np
 import pytest
 import torch
@@ -7,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mixlm.model.thoughts.layout import cut_up, lay_out
-from mixlm.model.thoughts.passes import reach
+from mixlm.model.thoughts.passes import cache_argument, new_cache, reach
 from mixlm.model.thoughts.thinking import thought_forward, thought_generate
 from tests.tiny_thoughts import FAMILIES, Row, make_batch, make_row, random_lm
 
@@ -142,3 +144,11 @@ def test_generation_builds_no_graph_and_leaves_the_mode_alone(family: str) -> No
     model = random_lm(family)
     written = thought_generate(model, *make_batch([make_row(3, "Tx")]).prompts, 2, -1)
     assert not written.requires_grad and not model.training
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_cache_is_given_by_the_name_that_the_model_has_for_it(family: str) -> None:
+    model = random_lm(family)
+    cache = new_cache(model)
+    ((name, value),) = cache_argument(cache).items()
+    assert name in signature(model.forward).parameters and value is cache
