@@ -18,6 +18,7 @@ import requests
 import torch
 from transformers import AutoModelForCausalLM, LlamaConfig
 
+from benchmarks.generation import generate
 from benchmarks.measuring import Figure, in_turns, seconds
 from benchmarks.training import GSM8K
 from mixlm.data.template import Template
@@ -38,7 +39,7 @@ SMALL = {"hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2, "n
 SMOLLM2 = {"hidden_size": 576, "intermediate_size": 1536, "num_hidden_layers": 30, "num_attention_heads": 9}
 MODELS = {  # by name: shape, tokens of the vocabulary, and how many questions are asked
     "the demo's size": (SMALL, 512, 64),
-    "135M": (SMOLLM2 | {"num_key_value_heads": 3, "tie_word_embeddings": True}, 49_152, 32),
+    "135M": (SMOLLM2 | {"num_key_value_heads": 3, "tie_word_embeddings": True}, 49_152, 16),
 }
 
 
@@ -81,6 +82,13 @@ class Bench:
     def there(self, options: GenerationOptions) -> float:
         """Return those of the server, through this project."""
         return len(self.requests) / seconds(lambda: self.endpoint.answer(self.requests, options))
+
+    def transformers(self, options: GenerationOptions) -> float:
+        """Return those of transformers' ``generate`` here, as many at once as the server has under way."""
+        model, tokenizer = self.engine.model, self.engine.tokenizer
+        prompts = [request.prompt_ids for request in self.requests]
+        tokens = options.max_new_tokens
+        return len(prompts) / seconds(lambda: generate(model, tokenizer, prompts, tokens, AT_ONCE))
 
     def plain(self, options: GenerationOptions) -> float:
         """Return those of the server through a client that sends the same requests and looks at nothing."""
@@ -130,6 +138,7 @@ def _compared(bench: Bench, name: str, turns: int) -> Iterator[Figure]:
     sides: Sequence = (
         ("server over decoding here, text", bench.there, bench.here, TEXT, TEXT, ">= 2" if name == "135M" else ">= 0"),
         ("server over decoding here, 8 latents", bench.there, bench.here, LATENTS, LATENTS, ">= 0"),
+        ("server over transformers' generate, text", bench.there, bench.transformers, TEXT, TEXT, ">= 0"),
         ("server over a plain client of it, text", bench.there, bench.plain, TEXT, TEXT, ">= 0.9"),
         ("server, 8 latents over text", bench.there, bench.there, LATENTS, TEXT, ">= 1"),
         ("here, 8 latents over text", bench.here, bench.here, LATENTS, TEXT, ">= 1"),

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoModelForCausalLM, GenerationConfig, LlamaConfig
+from transformers import AutoModelForCausalLM, GenerationConfig, LlamaConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 from benchmarks.measuring import Figure, in_turns, seconds
 from benchmarks.training import GSM8K
@@ -55,28 +55,42 @@ class Bench:
         return len(prompts) * tokens / seconds(lambda: engine.answer(requests, options))
 
     def theirs(self, prompts: Sequence[Sequence[int]], **cache: Any) -> float:
-        """Return the tokens a second of transformers' decoding, batch after batch in the order given.
-
-        Args:
-            prompts: Token ids.
-            **cache: Settings of transformers; none: a cache that grows.
-        """
-        settings = GenerationConfig(max_new_tokens=NEW, do_sample=False, pad_token_id=0, eos_token_id=0, **cache)
-
-        def decode() -> None:
-            for start in range(0, len(prompts), BATCH):
-                batch = prompts[start : start + BATCH]
-                width = max(map(len, batch))
-                ids = torch.tensor([[0] * (width - len(one)) + list(one) for one in batch], device=self.model.device)
-                mask = torch.tensor([[0] * (width - len(one)) + [1] * len(one) for one in batch], device=ids.device)
-                written = self.model.generate(input_ids=ids, attention_mask=mask, generation_config=settings)
-                self.tokenizer.batch_decode(written[:, width:])
-
-        return len(prompts) * NEW / seconds(decode)
+        """Return the tokens a second of transformers' decoding; of ``cache`` see ``generate``."""
+        return len(prompts) * NEW / seconds(lambda: generate(self.model, self.tokenizer, prompts, NEW, BATCH, **cache))
 
     def prompts(self, lengths: Sequence[int]) -> list[list[int]]:
         """Return random prompts."""
         return [torch.randint(300, VOCABULARY, (length,)).tolist() for length in lengths]
+
+
+def generate(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    prompts: Sequence[Sequence[int]],
+    tokens: int,
+    batch_size: int,
+    **cache: Any,
+) -> list[str]:
+    """Decode with transformers' own ``generate``, batch after batch in the order given.
+
+    Args:
+        model: Causal LM.
+        tokenizer: Makes text of what it writes.
+        prompts: Token ids.
+        tokens: New tokens of every answer.
+        batch_size: Prompts at once.
+        **cache: Settings of transformers; none: a cache that grows.
+    """
+    settings = GenerationConfig(max_new_tokens=tokens, do_sample=False, pad_token_id=0, eos_token_id=0, **cache)
+    texts = []
+    for start in range(0, len(prompts), batch_size):
+        batch = prompts[start : start + batch_size]
+        width = max(map(len, batch))
+        ids = torch.tensor([[0] * (width - len(one)) + list(one) for one in batch], device=model.device)
+        mask = torch.tensor([[0] * (width - len(one)) + [1] * len(one) for one in batch], device=ids.device)
+        written = model.generate(input_ids=ids, attention_mask=mask, generation_config=settings)
+        texts += tokenizer.batch_decode(written[:, width:])
+    return texts
 
 
 def figures(turns: int) -> Iterator[Figure]:
