@@ -33,13 +33,13 @@ from mixlm.run import Run, load_run
 from pipelines.engines.server import ServedHere, Server
 
 
-AT_ONCE = 16
+AT_ONCE = 64  # the default of --concurrency
 TEXT, LATENTS = GenerationOptions(64, "text"), GenerationOptions(20, "exact:8")
 SMALL = {"hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2, "num_attention_heads": 2}
 SMOLLM2 = {"hidden_size": 576, "intermediate_size": 1536, "num_hidden_layers": 30, "num_attention_heads": 9}
 MODELS = {  # by name: shape, tokens of the vocabulary, and how many questions are asked
-    "the demo's size": (SMALL, 512, 64),
-    "135M": (SMOLLM2 | {"num_key_value_heads": 3, "tie_word_embeddings": True}, 49_152, 16),
+    "the demo's size": (SMALL, 512, 128),
+    "135M": (SMOLLM2 | {"num_key_value_heads": 3, "tie_word_embeddings": True}, 49_152, 32),
 }
 
 

@@ -55,7 +55,7 @@ def _told(path: Path) -> dict[str, Any]:
     click.option(
         "--completions", is_flag=True, help="Ask for the text that follows the prompt: models without a chat."
     ),
-    click.option("--concurrency", default=16, show_default=True, type=positive, help="Requests under way at once."),
+    click.option("--concurrency", default=64, show_default=True, type=positive, help="Requests under way at once."),
 )
 @group(
     DATA,

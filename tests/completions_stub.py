@@ -34,6 +34,7 @@ class Stub:
         heedless: Whether it takes no notice of what is to be left out.
         failures: Statuses to answer with first, one a request.
         refused: Text in a prompt for which it answers with status 400.
+        source: Where it says that it has its model from; None: it does not say.
         bodies: Requests that were answered.
         most: Requests that were under way at once.
     """
@@ -44,6 +45,7 @@ class Stub:
         self.failures, self.bodies, self.headers = [], [], []
         self.heedless, self.tells = False, True
         self.refused, self.most, self.now, self.delay = None, 0, 0, 0.0
+        self.source: str | None = None
         self.lock = threading.Lock()
 
     def complete(self, body: dict) -> tuple[int, dict]:
@@ -132,7 +134,7 @@ def handler_of(stub: Stub):
             self.wfile.write(content)
 
         def do_GET(self) -> None:
-            self.send(200, {"data": [{"id": "served", "object": "model"}]})
+            self.send(200, {"data": [{"id": "served", "object": "model", "root": stub.source}]})
 
         def do_POST(self) -> None:
             body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))

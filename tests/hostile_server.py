@@ -38,12 +38,19 @@ class Hostile:
 def _read_request(connection: socket.socket) -> str:
     read = b""
     while b"\r\n\r\n" not in read:
-        read += connection.recv(65536)
+        read += _more(connection)
     head, _, body = read.partition(b"\r\n\r\n")
     lengths = [line.split(b":")[1] for line in head.lower().splitlines() if line.startswith(b"content-length")]
     while lengths and len(body) < int(lengths[0]):
-        body += connection.recv(65536)
+        body += _more(connection)
     return head.decode("latin-1")
+
+
+def _more(connection: socket.socket) -> bytes:
+    """Read on; an OSError if whoever asks has hung up, as one who only looks whether somebody listens."""
+    if not (read := connection.recv(65536)):
+        raise ConnectionResetError
+    return read
 
 
 @contextmanager

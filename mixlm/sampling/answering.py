@@ -71,7 +71,7 @@ class AnsweringModel:
         Raises:
             InputError: If it serves several and none was named, or is not there.
         """
-        names = [] if self.given_name else self.server.names
+        names = [] if self.given_name else [*self.server.models]
         if not self.given_name and len(names) != 1:
             several = f"serves {len(names)} models ({', '.join(names)[:200]}); name one by --model"
             said = f" ({self.server.unlisted})" if self.server.unlisted else ""

@@ -123,7 +123,7 @@ class Server:
         keeper = [sys.executable, "-I", "-S", str(_KEEPER), str(os.getpid())]
         how = {"stdin": subprocess.DEVNULL, "stdout": self.output, "stderr": subprocess.STDOUT}
         address = ["--host", "127.0.0.1", "--port", str(self.port)]
-        environment = environment_for(self.run) | {"VLLM_API_KEY": self.key}
+        environment = environment_for(self.run, self.command[0]) | {"VLLM_API_KEY": self.key}
         self.keeper = subprocess.Popen(
             [*keeper, *self.command, *address], env=environment, start_new_session=True, **how
         )

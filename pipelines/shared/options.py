@@ -132,7 +132,7 @@ answer_pattern_option = group(DATA, click.option("--answer-pattern", metavar="RE
 
 _NAMED = "What the server calls RUN.  [default: its only model, or RUN]"
 _SERVER = "Let a server of completions decode, such as vLLM, that serves RUN."
-_REQUESTS = {"default": 16, "show_default": True, "type": positive, "help": "Requests under way at once."}
+_REQUESTS = {"default": 64, "show_default": True, "type": positive, "help": "Requests under way at once."}
 _ENGINE = "Start an engine that serves RUN, use it, and stop it: vllm, or the python of the environment that has vLLM."
 
 

@@ -83,8 +83,19 @@ class Completions:
     @cached_property
     def name(self) -> str:
         """What the server calls the model."""
-        names = [] if self.given_name else self.server.names
+        names = [] if self.given_name else [*self.server.models]
         return self.given_name or (names[0] if len(names) == 1 else self.otherwise)
+
+    @property
+    def source(self) -> str:
+        """Where the server says that it has the model from; "" if it does not, or the model was named."""
+        return "" if self.given_name else self.server.models.get(self.name, "")
+
+    def missing(self) -> str:
+        """Say that the server has no such model, if it lists others; else ""."""
+        listed = [*self.server.models]
+        others = f"{self.server.url}: has no model '{self.name}', only {', '.join(listed)[:200]}"
+        return f"{others}; name it by --served-model" if listed and self.name not in listed else ""
 
     def complete(self, fields: Mapping[str, Any], form: Form) -> Written:
         """Let the server continue a prompt.

@@ -2,31 +2,27 @@
 
 import os
 import re
-import socket
-import threading
 import time
 from base64 import b64encode
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from http.client import HTTPException
-from typing import TYPE_CHECKING, Any, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import unquote
 
 from requests.utils import DEFAULT_CA_BUNDLE_PATH, get_environ_proxies, select_proxy
 from urllib3 import HTTPConnectionPool, PoolManager, ProxyManager, make_headers
-from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import HTTPError, LocationParseError
 from urllib3.util import Url, parse_url
 
 from mixlm.data.values import parse_json
 from mixlm.errors import InputError
+from mixlm.generation.server import deadline
 from mixlm.shown import LEAST, redacted, without
 
 
 if TYPE_CHECKING:
     from urllib3 import BaseHTTPResponse
 
-PATIENCE = 600  # seconds for one answer, from its first byte to its last
 PASSING = (408, 409, 429, 500, 502, 503, 504)  # statuses after which the same request may succeed
 LONGEST_WAIT = 60  # seconds before a request is repeated, whatever the server says
 MOST_BYTES = 2**23  # of an answer; one of 100,000 tokens has a fifth
@@ -77,16 +73,22 @@ class Connection:
         connections: How many are kept open.
         retries: How often a request is repeated, after 0.5, 1, 2 .. seconds or as long as the server says.
         tell: Told why, when a request has failed several times and is repeated again.
+        waited: Told now and then for how many seconds an answer has not come.
 
     Raises:
         InputError: If the address is none, or the key none that can be sent.
     """
 
     def __init__(
-        self, url: str, connections: int, retries: int, tell: Callable[[str], None] = lambda why: None
+        self,
+        url: str,
+        connections: int,
+        retries: int,
+        tell: Callable[[str], None] = lambda why: None,
+        waited: Callable[[float], None] = lambda seconds: None,
     ) -> None:
         parts = _parsed(url)
-        self.retries, self.tell = retries, tell
+        self.retries, self.tell, self.waited = retries, tell, waited
         self.path = f"{(parts.path or '').rstrip('/').removesuffix('/v1')}/v1"
         bare = Url(parts.scheme, None, parts.host, parts.port)
         self.url = f"{bare}{self.path}"
@@ -109,7 +111,7 @@ class Connection:
         return self._once("GET", path, None)
 
     def post(self, path: str, content: bytes) -> Reply:
-        """Send JSON to ``path`` below the address; what may pass is tried again until ``PATIENCE`` is at its end.
+        """Send JSON to ``path`` below the address; what may pass is tried again for ``deadline.PATIENCE`` seconds.
 
         Raises:
             NoAnswer: If there is none.
@@ -121,11 +123,11 @@ class Connection:
             try:
                 reply = self._once("POST", path, content)
             except NoAnswer as error:
-                if last or time.monotonic() - begun > PATIENCE:
+                if last or time.monotonic() - begun > deadline.PATIENCE:
                     raise
                 reply, why = Reply(0, b""), str(error)
             else:
-                if last or reply.status not in PASSING or time.monotonic() - begun > PATIENCE:
+                if last or reply.status not in PASSING or time.monotonic() - begun > deadline.PATIENCE:
                     return reply
                 why = f"status {reply.status}"
             if attempt + 1 == _MISSED:
@@ -143,20 +145,24 @@ class Connection:
         return without(answer, self.secrets, LEAST)
 
     def _once(self, method: str, path: str, content: bytes | None) -> Reply:
-        with _Deadline() as deadline:
+        with deadline.Deadline(self._is_open, self.waited) as end:
             try:
                 reply = self._sent(method, path, content)
                 body = _read(reply, MOST_BYTES if reply.status < _REDIRECT else MOST_SAID)
                 reply.release_conn()
             except (HTTPError, HTTPException, OSError, ValueError) as error:
-                raise NoAnswer(self.said(_too_late() if deadline.passed else _reason(error))) from None
-            if deadline.passed:
-                raise NoAnswer(_too_late())
+                raise NoAnswer(self.said(end.why or _reason(error))) from None
+            if end.why:
+                raise NoAnswer(end.why)
         return self._usable(reply.status, reply.headers, body)
+
+    def _is_open(self) -> bool:
+        """Tell whether the server takes connections; of one behind a proxy nobody knows."""
+        return self.pool.proxy is not None or deadline.takes_connections(self.pool.host, self.pool.port)
 
     def _sent(self, method: str, path: str, content: bytes | None) -> "BaseHTTPResponse":
         how = {"redirect": False, "retries": False, "preload_content": False, "decode_content": False}
-        return self.pool.urlopen(method, f"{self.path}{path}", content, self.headers, timeout=PATIENCE, **how)
+        return self.pool.urlopen(method, f"{self.path}{path}", content, self.headers, timeout=deadline.PATIENCE, **how)
 
     def _usable(self, status: int, headers: Mapping[str, str], body: bytes) -> Reply:
         """Return what was sent, or refuse what leads elsewhere, is packed or has no end."""
@@ -222,60 +228,8 @@ def _pool(address: Url, connections: int) -> HTTPConnectionPool:
     else:
         manager = PoolManager(**settings)
     pool = manager.connection_from_host(address.host, address.port, address.scheme)
-    pool.ConnectionCls = _Https if secure else _Http
+    pool.ConnectionCls = deadline.Https if secure else deadline.Http
     return pool
-
-
-class _Deadline:
-    """Hangs up whatever the thread that enters it reads, once ``PATIENCE`` is over.
-
-    The time limits of sockets begin anew with every byte, and a server that sends one now and then would never end.
-    """
-
-    current = threading.local()
-
-    def __enter__(self) -> Self:
-        self.passed, self.sockets = False, []
-        self.current.deadline = self
-        self.timer = threading.Timer(PATIENCE, self.hang_up)
-        self.timer.daemon = True
-        self.timer.start()
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self.timer.cancel()
-        self.current.deadline = None
-
-    def watch(self, opened: socket.socket) -> None:
-        """Watch one more socket."""
-        self.sockets.append(opened)
-        if self.passed:
-            self.hang_up()
-
-    def hang_up(self) -> None:
-        """End what is read."""
-        self.passed = True
-        for opened in self.sockets:
-            with suppress(OSError):
-                socket.socket.shutdown(opened, socket.SHUT_RDWR)  # below TLS, which would wait for the other side
-
-
-class _Watched:
-    """What makes a connection of urllib3 one whose answers have a deadline."""
-
-    def getresponse(self) -> Any:
-        """Read an answer's headers."""
-        if deadline := getattr(_Deadline.current, "deadline", None):
-            deadline.watch(self.sock)
-        return super().getresponse()
-
-
-class _Http(_Watched, HTTPConnection):
-    pass
-
-
-class _Https(_Watched, HTTPSConnection):
-    pass
 
 
 def _read(reply: "BaseHTTPResponse", most: int) -> bytes:
@@ -286,10 +240,6 @@ def _read(reply: "BaseHTTPResponse", most: int) -> bytes:
     if len(body) > most:
         reply.close()  # and nothing more is taken
     return bytes(body)
-
-
-def _too_late() -> str:
-    return f"no whole answer within {PATIENCE} seconds"
 
 
 def _reason(error: BaseException) -> str:

@@ -27,7 +27,7 @@ from mixlm.generation.server.model_server import CLOSED, REFUSED, ModelServer, N
 from mixlm.generation.server.scoring import log_probabilities
 from mixlm.generation.server.start import Start, UnreadableText
 from mixlm.generation.server.threads import as_they_come
-from mixlm.generation.server.understanding import require_same_tokens, require_same_vectors
+from mixlm.generation.server.understanding import require_same_tokens, require_same_vectors, require_same_weights
 from mixlm.model.abilities import context_length
 from mixlm.model.loading import open_pretrained
 from vqvae.advance import Advance
@@ -58,7 +58,7 @@ class Endpoint(Answerer):
         url: str,
         engine: Engine,
         name: str | None = None,
-        concurrency: int = 16,
+        concurrency: int = 64,
         retries: int = 5,
         say: Callable[[str], None] = lambda line: None,
     ) -> None:
@@ -152,12 +152,13 @@ class Endpoint(Answerer):
     def _find_out(self, start: Start, options: GenerationOptions) -> Answer:
         """Answer a request in the richest form that the server understands, which is then the form of all others."""
         name, self.form = start.pending.request.name, Form()
+        require_same_weights(self.model, self.run)
         try:
             return self._first(start, options)
         except (UnreadableText, Refused) as error:
             self.form = Form()
             if isinstance(error, Refused) and (error.status in CLOSED or error.status in PASSING):
-                raise InputError(f"{self.url}: refuses {name}: {error.said}") from None
+                raise InputError(self.model.missing() or f"{self.url}: refuses {name}: {error.said}") from None
             return _unanswered(str(error))
         except NoAnswer as error:
             raise self.server.gone(error) from None

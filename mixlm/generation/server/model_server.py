@@ -7,12 +7,14 @@ from functools import cached_property
 from typing import Any
 
 from mixlm.errors import InputError
+from mixlm.generation.server import deadline
 from mixlm.generation.server.connection import PASSING, Connection, NoAnswer, Reply
 
 
 GONE = (502, 503, 504)  # what a server, or whatever stands before it, says when nobody is there
 REFUSED = (400, 404, 422)  # statuses of a server that does not know what it is asked for
 CLOSED = (401, 403, 404)  # statuses that no question will change
+_SILENCE = 60  # seconds without any answer, of which is told
 _LONGEST_NAME = 1000  # letters of a model's
 
 
@@ -39,12 +41,14 @@ class ModelServer:
 
     def __init__(self, url: str, concurrency: int, retries: int, say: Callable[[str], None]) -> None:
         self.say, self.heard, self.missed, self.unlisted = say, 0.0, False, ""
-        self.connection = Connection(url, concurrency, retries, self._tell)
+        self.connection = Connection(url, concurrency, retries, self._tell, self._waited)
         self.url = self.connection.url
 
     @cached_property
-    def names(self) -> list[str]:
-        """What it calls its models; none if it does not say, in texts that can be names.
+    def models(self) -> dict[str, str]:
+        """What it calls its models, and where it has each of them from ("" if it keeps that to itself, as most do).
+
+        None if it does not say, in texts that can be names.
 
         Raises:
             NoServer: If it does not answer.
@@ -55,10 +59,11 @@ class ModelServer:
             raise self.gone(error) from None
         self.unlisted, found = "" if reply.ok else self.message(reply), reply.json()
         try:
-            names = [model["id"] for model in found["data"]]
-        except (KeyError, TypeError):
-            names = []
-        return names if all(isinstance(name, str) and len(name) <= _LONGEST_NAME for name in names) else []
+            listed = [(model["id"], model.get("root") or "") for model in found["data"]]
+        except (KeyError, TypeError, AttributeError):
+            listed = []
+        texts = [text for model in listed for text in model]
+        return dict(listed) if all(isinstance(text, str) and len(text) <= _LONGEST_NAME for text in texts) else {}
 
     def post(self, path: str, body: Mapping[str, Any]) -> Reply:
         """Send one request; passing failures are repeated.
@@ -102,3 +107,12 @@ class ModelServer:
         if not self.missed:
             self.missed = True
             self.say(f"note: {self.url} does not answer ({why}); it is tried again for a while")
+
+    def _waited(self, seconds: float) -> None:
+        """Say once that nobody has had an answer for long, at one look at it after the other."""
+        if not self.missed and min(seconds, time.monotonic() - self.heard) >= _SILENCE:
+            self.missed = True
+            self.say(
+                f"note: {self.url} has answered nobody for {seconds:.0f} s; an answer is waited for up to "
+                f"{deadline.PATIENCE // 60} minutes"
+            )

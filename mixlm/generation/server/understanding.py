@@ -1,9 +1,11 @@
-"""Whether a server that takes and returns ids means by them, and by vectors, what the run does."""
+"""Whether a server has the run's weights, and means by ids and by vectors what the run does."""
 
 from collections.abc import Sequence
 from math import exp
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mixlm.damage import RUN_RECORD, is_light, listed_sums
 from mixlm.errors import InputError
 from mixlm.generation.engine import Engine
 from mixlm.generation.server.completions import Completions, Form, Written, as_field
@@ -13,8 +15,31 @@ from mixlm.generation.server.start import vectors_of
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
+    from mixlm.run import Run
+
 _NEAR = 0.05  # of two logarithms of probability: rounding in bf16, and a batch of other requests, bring no more about
 _NO_TIE = 0.55  # a token of this probability is the likeliest, whatever the rounding
+
+
+def require_same_weights(model: Completions, run: "Run") -> None:
+    """Find out whether what a server says that it serves is another run: one whose folder can be looked at here.
+
+    Ids and texts do not tell: runs that are compared have the same tokenizer.
+
+    Raises:
+        InputError: If it is.
+    """
+    source, own = model.source, _weights(run.path)
+    if source and own and (other := _weights(Path(source))) and other != own:
+        raise InputError(
+            f"{model.server.url}: serves {source}, which has other weights than {run.path}; let it serve this run, or "
+            "say by --served-model that it does"
+        )
+
+
+def _weights(folder: Path) -> dict[str, str]:
+    """Return the checksums of the weights that a run lists; none of what is no run here."""
+    return {name: value for name, value in listed_sums(folder / RUN_RECORD).items() if not is_light(name)}
 
 
 def require_same_vectors(model: Completions, engine: Engine, ids: Sequence[int]) -> None:

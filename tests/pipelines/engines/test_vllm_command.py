@@ -86,13 +86,24 @@ def test_vectors_are_asked_for_where_the_method_thinks(run, method, thinks):
 
 def test_settings_of_the_user_stay_and_nothing_asks_the_network(run, monkeypatch):
     monkeypatch.delenv("VLLM_CPU_KVCACHE_SPACE", raising=False)
-    ours = environment_for(run)
+    ours = environment_for(run, sys.executable)
     assert int(ours["VLLM_CPU_KVCACHE_SPACE"]) >= 1 and ours["HF_HUB_OFFLINE"] == ours["VLLM_NO_USAGE_STATS"] == "1"
     monkeypatch.setenv("VLLM_CPU_KVCACHE_SPACE", "7")
     monkeypatch.setenv("HF_HUB_OFFLINE", "0")
-    theirs = environment_for(run)
+    theirs = environment_for(run, sys.executable)
     assert theirs["VLLM_CPU_KVCACHE_SPACE"] == "7" and theirs["HF_HUB_OFFLINE"] == "1"
     assert theirs["PATH"] == os.environ["PATH"]
+
+
+def test_threads_that_come_with_the_engine_are_loaded_first_unless_the_user_loads_others(run, monkeypatch, tmp_path):
+    monkeypatch.delenv("LD_PRELOAD", raising=False)
+    python, threads = tmp_path / "bin" / "python", tmp_path / "lib" / "libiomp5.so"
+    assert "LD_PRELOAD" not in environment_for(run, str(python))
+    threads.parent.mkdir()
+    threads.touch()
+    assert environment_for(run, str(python))["LD_PRELOAD"] == str(threads)
+    monkeypatch.setenv("LD_PRELOAD", "/lib/mine.so")
+    assert environment_for(run, str(python))["LD_PRELOAD"] == "/lib/mine.so"
 
 
 WORKER, ENGINE = (

@@ -1,8 +1,10 @@
+import shutil
 import threading
 from dataclasses import replace
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from mixlm.errors import InputError
 from mixlm.generation.engine import Engine
@@ -198,6 +200,34 @@ def test_a_server_that_lets_nobody_in_is_asked_no_further(stub, questions, statu
     with pytest.raises(InputError, match=f"refuses the question: status {status}, no"):
         ask(stub, questions)
     assert len(stub.bodies) <= 2
+
+
+@pytest.mark.parametrize("ids", [True, False])
+def test_a_server_of_a_run_with_other_weights_is_refused_unless_its_model_is_named(stub, questions, tmp_path, ids):
+    stub.takes_ids = stub.returns_ids = ids
+    other, same = saved_run(tmp_path / "other", "cot"), shutil.copytree(stub.engine.run.path, tmp_path / "same")
+    (tmp_path / "empty").mkdir()
+    expected = [answer.text for answer in local(stub, questions)]
+    for source in (same, tmp_path / "empty", tmp_path / "nowhere", "", "a" * 2000, "\0", None):
+        stub.source = source and str(source)
+        assert [answer.text for answer in ask(stub, questions)] == expected
+    stub.source, stub.bodies = str(other.path), []
+    changed = load_file(other.path / "model.safetensors")
+    changed["model.norm.weight"] += 1
+    save_file(changed, other.path / "model.safetensors", {"format": "pt"})
+    other.save()
+    with pytest.raises(
+        InputError, match="other, which has other weights than .*run; .* say by --served-model that it"
+    ):
+        ask(stub, questions)
+    assert not stub.bodies
+    assert [answer.text for answer in ask(stub, questions, name="served")] == expected
+
+
+def test_a_model_that_a_server_does_not_have_is_told_with_those_that_it_has(stub, questions):
+    stub.complete = lambda body: (404, {"error": {"message": "no such model"}})
+    with pytest.raises(InputError, match="has no model 'mine', only served; name it by --served-model"):
+        ask(stub, questions, name="mine")
 
 
 def test_a_key_is_sent_if_there_is_one(stub, questions, monkeypatch):

@@ -4,6 +4,7 @@ import base64
 import gzip
 import json
 import os
+import socket
 import threading
 import time
 import tracemalloc
@@ -13,7 +14,7 @@ import pytest
 from mixlm.errors import InputError
 from mixlm.generation.engine import Engine
 from mixlm.generation.options import GenerationOptions
-from mixlm.generation.server import connection
+from mixlm.generation.server import deadline, model_server
 from mixlm.generation.server.endpoint import Endpoint
 from tests.hostile_server import COMPLETION, dripping, endless, hostile, sending
 from tests.tiny_runs import saved_run
@@ -31,7 +32,7 @@ def engine(tmp_path_factory) -> Engine:
 
 @pytest.fixture(autouse=True)
 def hurried(monkeypatch):
-    monkeypatch.setattr(connection, "PATIENCE", 0.3)
+    monkeypatch.setattr(deadline, "PATIENCE", 0.3)
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
     for name in ("http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY", "all_proxy", "no_proxy", "NO_PROXY"):
         monkeypatch.delenv(name, raising=False)
@@ -134,9 +135,37 @@ def test_a_list_of_models_is_read_as_carefully(engine, kind):
     assert message.startswith(("http://127.0.0.1", "status 4")), message
 
 
+def test_a_server_that_closes_its_door_and_holds_on_to_what_it_has_is_gone(engine, monkeypatch):
+    monkeypatch.setattr(deadline, "PATIENCE", 60)
+    monkeypatch.setattr(deadline, "LOOK", 0.1)
+    listening, held = socket.create_server(("127.0.0.1", 0)), []
+
+    def serve() -> None:
+        held.append(listening.accept()[0])
+        listening.close()
+
+    threading.Thread(target=serve, daemon=True).start()
+    begun = time.monotonic()
+    message = ask(f"http://127.0.0.1:{listening.getsockname()[1]}", engine)
+    held[0].close()
+    assert "no server answers (it has begun to answer and takes no connections any more)" in message
+    assert time.monotonic() - begun < 30
+
+
+def test_a_slow_server_is_waited_for_and_once_it_is_said(engine, monkeypatch):
+    monkeypatch.setattr(deadline, "PATIENCE", 60)
+    monkeypatch.setattr(deadline, "LOOK", 0.1)
+    monkeypatch.setattr(model_server, "_SILENCE", 0.2)
+    said, answer = [], sending(COMPLETION)
+    with hostile(lambda asked: time.sleep(1) or answer(asked)) as server:
+        assert ask(server.url, engine, say=said.append) == "4"
+    assert "has answered nobody for 0 s; an answer is waited for up to 1 minutes" in said[0]
+    assert len(said) == len(server.heads)  # of each silence once
+
+
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 def test_nothing_is_sent_where_a_server_points(engine, status, monkeypatch):
-    monkeypatch.setattr(connection, "PATIENCE", 60)  # none of them is slow
+    monkeypatch.setattr(deadline, "PATIENCE", 60)  # none of them is slow
     with hostile(sending(COMPLETION)) as other, hostile(sending(COMPLETION)) as third:
         for target in (
             other.url,
