@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 from mixlm.data.layouts.chats import THOUGHTS
 from mixlm.data.values import ailment
 from mixlm.errors import InputError
-from mixlm.generation.server.connection import PASSING, NoAnswer, Reply
 from mixlm.generation.server.model_server import CLOSED, ModelServer, NoServer
 from mixlm.generation.server.threads import as_they_come
+from mixlm.generation.server.transport.connection import PASSING, NoAnswer, Reply
 from mixlm.sampling.asking import Asking
 from mixlm.sampling.problems import Problem
 

@@ -18,9 +18,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from mixlm.generation.plan import Pending, Wanted, every
-from mixlm.generation.server.connection import Connection, NoAnswer
 from mixlm.generation.server.endpoint import Endpoint
 from mixlm.generation.server.model_server import NoServer
+from mixlm.generation.server.transport.connection import Connection, NoAnswer
 from pipelines.engines.vllm import INSTALL, NAME, NOT_THERE, command_for, environment_for, last_words
 from vqvae.stopping import ended_at_once
 

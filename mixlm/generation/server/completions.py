@@ -11,8 +11,8 @@ import torch
 
 from mixlm.data.values import is_text
 from mixlm.errors import InputError
-from mixlm.generation.server.connection import Reply
 from mixlm.generation.server.model_server import ModelServer
+from mixlm.generation.server.transport.connection import Reply
 
 
 # settings of a checkpoint's own that vLLM else puts where a request has none; decoding here hides them as well

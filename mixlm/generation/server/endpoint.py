@@ -21,12 +21,12 @@ from mixlm.generation.grammar import span_limits
 from mixlm.generation.options import GenerationOptions
 from mixlm.generation.plan import Answerer, Pending, Request, Wanted, every
 from mixlm.generation.server.completions import Completions, Form, NoIds, Refused, Written
-from mixlm.generation.server.connection import PASSING, NoAnswer
 from mixlm.generation.server.holding import HeldAnswer, Rules
 from mixlm.generation.server.model_server import CLOSED, REFUSED, ModelServer, NoServer
 from mixlm.generation.server.scoring import log_probabilities
 from mixlm.generation.server.start import Start, UnreadableText
 from mixlm.generation.server.threads import as_they_come
+from mixlm.generation.server.transport.connection import PASSING, NoAnswer
 from mixlm.generation.server.understanding import require_same_tokens, require_same_vectors, require_same_weights
 from mixlm.model.abilities import context_length
 from mixlm.model.loading import open_pretrained

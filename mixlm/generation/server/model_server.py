@@ -7,8 +7,8 @@ from functools import cached_property
 from typing import Any
 
 from mixlm.errors import InputError
-from mixlm.generation.server import deadline
-from mixlm.generation.server.connection import PASSING, Connection, NoAnswer, Reply
+from mixlm.generation.server.transport import deadline
+from mixlm.generation.server.transport.connection import PASSING, Connection, NoAnswer, Reply
 
 
 GONE = (502, 503, 504)  # what a server, or whatever stands before it, says when nobody is there

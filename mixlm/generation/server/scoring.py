@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 from mixlm.errors import InputError
 from mixlm.generation.server.completions import Completions, Form, NoIds, Refused
-from mixlm.generation.server.connection import NoAnswer
 from mixlm.generation.server.model_server import NoServer
+from mixlm.generation.server.transport.connection import NoAnswer
 
 
 def log_probabilities(model: Completions, ids: Sequence[int]) -> list[float] | None:

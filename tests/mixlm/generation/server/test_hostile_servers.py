@@ -14,8 +14,9 @@ import pytest
 from mixlm.errors import InputError
 from mixlm.generation.engine import Engine
 from mixlm.generation.options import GenerationOptions
-from mixlm.generation.server import deadline, model_server
+from mixlm.generation.server import model_server
 from mixlm.generation.server.endpoint import Endpoint
+from mixlm.generation.server.transport import deadline
 from tests.hostile_server import COMPLETION, dripping, endless, hostile, sending
 from tests.tiny_runs import saved_run
 

@@ -16,7 +16,7 @@ from urllib3.util import Url, parse_url
 
 from mixlm.data.values import parse_json
 from mixlm.errors import InputError
-from mixlm.generation.server import deadline
+from mixlm.generation.server.transport import deadline
 from mixlm.shown import LEAST, redacted, without
 
 

@@ -1,0 +1,1 @@
+"""What passes over the network: bounded in time and memory, and no key anywhere else."""
