@@ -25,7 +25,7 @@ from pipelines.shared.terminal import (
     echo_results,
     manner,
     notice,
-    outlast_terminal,
+    prepare_output,
     printed_in,
     shown,
     shown_errors,
@@ -93,7 +93,7 @@ class Group(click.Group):
 
     def main(self, *args: Any, **settings: Any) -> Any:
         """Be a program."""
-        outlast_terminal()
+        prepare_output()
         return super().main(*args, **settings)
 
     def make_context(self, *args: Any, **settings: Any) -> click.Context:
@@ -115,7 +115,7 @@ class Command(HelpCommand):
 
     def main(self, *args: Any, **settings: Any) -> Any:
         """Be a program."""
-        outlast_terminal()
+        prepare_output()
         return super().main(*args, **settings)
 
     def make_context(self, *args: Any, **settings: Any) -> click.Context:

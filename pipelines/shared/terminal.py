@@ -134,10 +134,15 @@ class _Outlasting(io.FileIO):
         return number == errno.EPIPE and hangups_ignored()
 
 
-def outlast_terminal() -> None:
-    """Let this program go on, and keep its work, when the terminal to which it prints goes."""
+def prepare_output() -> None:
+    """Let this program go on, and keep its work, when the terminal to which it prints goes, or cannot show a letter.
+
+    Such a letter is printed as Python writes it (``\\ufffd``); lines of JSON are UTF-8 there, which click sees to.
+    """
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
+        if getattr(stream, "errors", None) == "strict" and hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
         if HANGUP is None or stream is None or stream is not getattr(sys, f"__{name}__"):
             continue  # it prints to no terminal, or this was done
         raw = _Outlasting(stream.fileno(), "w", closefd=False)

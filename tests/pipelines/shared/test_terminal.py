@@ -3,6 +3,7 @@
 import ast
 import io
 import json
+import sys
 import unicodedata
 from functools import partial
 from pathlib import Path
@@ -15,7 +16,7 @@ from pipelines.cli import main
 from pipelines.shared import jobs, progress
 from pipelines.shared.command import Failure
 from pipelines.shared.console import PlainConsole
-from pipelines.shared.terminal import echo, echo_json, shown
+from pipelines.shared.terminal import echo, echo_json, prepare_output, shown
 from tests.calling import call_command
 from tests.hostile_server import hostile, sending
 
@@ -183,3 +184,15 @@ def test_nothing_is_printed_on_another_way(package):
             if isinstance(node, ast.Call):
                 name = ast.unparse(node.func)
                 assert name not in ("print", "click.echo", "click.secho", "sys.stdout.write", "sys.stderr.write"), path
+
+
+def test_letters_that_the_output_does_not_have_are_printed_as_escapes(monkeypatch):
+    written = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(written, encoding="ascii"))
+    prepare_output()
+    PlainConsole().print("1 \ufffd é")
+    echo_json({"text": "é"})
+    sys.stdout.flush()
+    text, line = written.getvalue().splitlines()
+    assert text == rb"1 \ufffd \xe9"
+    assert json.loads(line) == {"text": "é"}
