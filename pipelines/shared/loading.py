@@ -13,6 +13,7 @@ from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec, PathFinder
 from types import ModuleType
 
+from mixlm.errors import InputError
 from pipelines.shared.progress import AS_JSON, Bars, JsonProgress
 from pipelines.shared.terminal import manner, notice
 
@@ -48,7 +49,13 @@ def loading(what: str) -> Iterator[None]:
 
 @contextmanager
 def imports_told() -> Iterator[None]:
-    """Tell of the import of large libraries by ``loading``."""
+    """Tell of the import of large libraries by ``loading``.
+
+    Raises:
+        InputError: If Python leaves out docstrings, without which none of transformers' models can be imported.
+    """
+    if sys.flags.optimize > 1:
+        raise InputError("transformers needs docstrings, and Python leaves them out; unset PYTHONOPTIMIZE (-OO)")
     if not (_watched() or manner().verbose):
         yield
         return

@@ -145,3 +145,13 @@ def test_what_is_not_there_is_told_before_anything_large_is_loaded(tmp_path, arg
     start += "finally: print([name for name in ('torch', 'transformers', 'datasets') if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", start], cwd=tmp_path, capture_output=True, text=True)
     assert (done.stdout, done.stderr) == ("[]\n", f"Error: {message}\n")
+
+
+def test_a_python_without_docstrings_is_told_in_one_line():
+    called = [sys.executable, "-OO", "-m", "pipelines", "check", "nothing"]
+    ended = subprocess.run(called, capture_output=True, text=True)
+    assert ended.returncode == 1 and not ended.stdout
+    assert (
+        ended.stderr
+        == "Error: transformers needs docstrings, and Python leaves them out; unset PYTHONOPTIMIZE (-OO)\n"
+    )
