@@ -67,7 +67,7 @@ class Endpoint(Answerer):
         self.server = ModelServer(url, concurrency, retries, say)
         self.model = Completions(self.server, name, str(self.run.path))
         self.url, self.given_name, self.form = self.server.url, name, Form()
-        self.understood = False  # whether it was seen that it means the run's tokens
+        self.understood = False  # whether it was seen that it takes and returns ids, and means the run's tokens
 
     @cached_property
     def _config(self) -> PreTrainedConfig:
@@ -113,14 +113,14 @@ class Endpoint(Answerer):
     def decoded(
         self, pending: Sequence[Pending], options: GenerationOptions, wanted: Wanted = every
     ) -> Iterator[list[tuple[Pending, Answer]]]:
-        """Yield the answers, one by one until the first that is none but a refusal, and then as they come.
+        """Yield the answers: one by one until the first that is no refusal tells what the server is, then as they come.
 
         Raises:
             InputError: If the server refuses whoever asks, is gone, does not answer as one of completions, or cannot
                 do what the options ask for.
         """
         starts = self._starts(pending, options, wanted)
-        for start in starts:
+        for start in starts if not self.understood else ():
             answer = self._find_out(start, options)
             yield [(start.pending, answer)]
             if not answer.error:
