@@ -9,6 +9,7 @@ compared first: those of the server are those of decoding here.
 import json
 import os
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -34,6 +35,7 @@ from pipelines.engines.server import ServedHere, Server
 
 
 AT_ONCE = 64  # the default of --concurrency
+IDLE = 5.0  # seconds after which vLLM no longer keeps cores busy with looking for requests
 TEXT, LATENTS = GenerationOptions(64, "text"), GenerationOptions(20, "exact:8")
 SMALL = {"hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2, "num_attention_heads": 2}
 SMOLLM2 = {"hidden_size": 576, "intermediate_size": 1536, "num_hidden_layers": 30, "num_attention_heads": 9}
@@ -77,6 +79,7 @@ class Bench:
 
     def here(self, options: GenerationOptions) -> float:
         """Return the answers a second of decoding here."""
+        time.sleep(IDLE)
         return len(self.requests) / seconds(lambda: self.engine.answer(self.requests, options))
 
     def there(self, options: GenerationOptions) -> float:
@@ -88,6 +91,7 @@ class Bench:
         model, tokenizer = self.engine.model, self.engine.tokenizer
         prompts = [request.prompt_ids for request in self.requests]
         tokens = options.max_new_tokens
+        time.sleep(IDLE)
         return len(prompts) / seconds(lambda: generate(model, tokenizer, prompts, tokens, AT_ONCE))
 
     def plain(self, options: GenerationOptions) -> float:
