@@ -113,7 +113,7 @@ class Endpoint(Answerer):
     def decoded(
         self, pending: Sequence[Pending], options: GenerationOptions, wanted: Wanted = every
     ) -> Iterator[list[tuple[Pending, Answer]]]:
-        """Yield the answers: one by one until the first that is no refusal tells what the server is, then as they come.
+        """Yield the answers: one by one until one that is no refusal tells what the server is, then as they come.
 
         Raises:
             InputError: If the server refuses whoever asks, is gone, does not answer as one of completions, or cannot
