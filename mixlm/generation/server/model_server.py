@@ -48,7 +48,7 @@ class ModelServer:
     def models(self) -> dict[str, str]:
         """What it calls its models, and where it has each of them from ("" if it keeps that to itself, as most do).
 
-        None if it does not say, in texts that can be names.
+        Empty if it does not say, in texts that can be names.
 
         Raises:
             NoServer: If it does not answer.

@@ -62,7 +62,7 @@ class Deadline:
                 remedy = "give a smaller --concurrency or --max-new-tokens"
                 self._hang_up(f"no whole answer within {PATIENCE} seconds; {remedy}")
             elif not self.is_open():
-                self._hang_up("it has begun to answer and takes no connections any more")
+                self._hang_up("it takes no connections any more")
             else:
                 self.waited(passed)
             if self.why:
