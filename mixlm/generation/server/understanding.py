@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from mixlm.run import Run
 
+_ELSEWHERE = ("//", "\\\\")  # begins a path that Windows looks for on another host, which a server is not to choose
 _NEAR = 0.05  # of two logarithms of probability: rounding in bf16, and a batch of other requests, bring no more about
 _NO_TIE = 0.55  # a token of this probability is the likeliest, whatever the rounding
 
@@ -30,6 +31,8 @@ def require_same_weights(model: Completions, run: "Run") -> None:
         InputError: If it is.
     """
     source, own = model.source, _weights(run.path)
+    if source.startswith(_ELSEWHERE):
+        return
     if source and own and (other := _weights(Path(source))) and other != own:
         raise InputError(
             f"{model.server.url}: serves {source}, which has other weights than {run.path}; let it serve this run, or "

@@ -205,6 +205,7 @@ def test_a_server_that_lets_nobody_in_is_asked_no_further(stub, questions, statu
 @pytest.mark.parametrize("ids", [True, False])
 def test_a_server_of_a_run_with_other_weights_is_refused_unless_its_model_is_named(stub, questions, tmp_path, ids):
     stub.takes_ids = stub.returns_ids = ids
+    questions = questions[:2]
     other, same = saved_run(tmp_path / "other", "cot"), shutil.copytree(stub.engine.run.path, tmp_path / "same")
     (tmp_path / "empty").mkdir()
     expected = [answer.text for answer in local(stub, questions)]
@@ -222,6 +223,8 @@ def test_a_server_of_a_run_with_other_weights_is_refused_unless_its_model_is_nam
         ask(stub, questions)
     assert not stub.bodies
     assert [answer.text for answer in ask(stub, questions, name="served")] == expected
+    stub.source = f"/{other.path}"  # may be another host's
+    assert [answer.text for answer in ask(stub, questions)] == expected
 
 
 def test_a_model_that_a_server_does_not_have_is_told_with_those_that_it_has(stub, questions):
