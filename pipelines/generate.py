@@ -24,7 +24,18 @@ if TYPE_CHECKING:
 
 
 _FIRST = (
-    *("source", "latents", "max_new_tokens", "temperature", "batch_size", "device", "engine", "output", "explain"),
+    *(
+        "source",
+        "latents",
+        "max_new_tokens",
+        "temperature",
+        "batch_size",
+        "device",
+        "engine",
+        "endpoint",
+        "output",
+        "explain",
+    ),
     "resume",
 )
 
