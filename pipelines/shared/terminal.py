@@ -18,6 +18,7 @@ from mixlm.shown import escaped, redacted
 from vqvae.stopping import HANGUP, hangups_ignored
 
 
+_FAILING = ("strict", "surrogateescape")  # ways to treat such a letter that raise; the second is that of LC_ALL=C
 WARNING = "warning: "  # begins a line that is shown also where notices are not
 
 
@@ -141,7 +142,7 @@ def prepare_output() -> None:
     """
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
-        if getattr(stream, "errors", None) == "strict" and hasattr(stream, "reconfigure"):
+        if getattr(stream, "errors", None) in _FAILING and hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
         if HANGUP is None or stream is None or stream is not getattr(sys, f"__{name}__"):
             continue  # it prints to no terminal, or this was done

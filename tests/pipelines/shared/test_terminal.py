@@ -186,9 +186,10 @@ def test_nothing_is_printed_on_another_way(package):
                 assert name not in ("print", "click.echo", "click.secho", "sys.stdout.write", "sys.stderr.write"), path
 
 
-def test_letters_that_the_output_does_not_have_are_printed_as_escapes(monkeypatch):
+@pytest.mark.parametrize("errors", ["strict", "surrogateescape"])
+def test_letters_that_the_output_does_not_have_are_printed_as_escapes(monkeypatch, errors):
     written = io.BytesIO()
-    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(written, encoding="ascii"))
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(written, encoding="ascii", errors=errors))
     prepare_output()
     PlainConsole().print("1 \ufffd é")
     echo_json({"text": "é"})
