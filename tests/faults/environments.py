@@ -191,7 +191,8 @@ class Trial:
             ending = process(arguments, self.place, odd.variables(self.place), odd.around)
         files = sorted(self.place.glob(AS_EVER[odd.line])) if AS_EVER.get(odd.line) else []
         result = {file.name: steady(file.read_bytes()) for file in files if os.access(file, os.R_OK)}
-        return ending, result or {"printed": ending.out.encode()}
+        printed = ending.out.encode("ascii", "backslashreplace")  # as where an output has no other letters
+        return ending, result or {"printed": printed}
 
 
 def _ends_in_one(text: str) -> bool:
