@@ -10,6 +10,7 @@ last thought falls into the last pass, and padded on the left within each pass (
     row 2   Q Q T y T z               Q Q              T y              . T z
 """
 
+import functools
 import sys
 from collections.abc import Iterator
 from inspect import signature
@@ -87,14 +88,17 @@ def new_cache(model: "PreTrainedModel") -> "Cache":
 
 
 def cache_argument(cache: "Cache") -> dict[str, "Cache"]:
-    """Return the argument that gives a model, or its ``generate``, a cache.
+    """Return the argument that gives a model, or its ``generate``, a cache."""
+    return {_cache_name(): cache}
 
-    Transformers 5.24 has renamed it, and warns of the name of before, which 5.40 takes no more.
-    """
+
+@functools.cache
+def _cache_name() -> str:
+    """Return its name: transformers 5.24 has renamed it, and warns of the name of before, which 5.40 takes no more."""
     from transformers import GenerationMixin
 
     renamed = "cache" in signature(GenerationMixin.prepare_inputs_for_generation).parameters
-    return {"cache" if renamed else "past_key_values": cache}
+    return "cache" if renamed else "past_key_values"
 
 
 class Reach(NamedTuple):
