@@ -9,7 +9,7 @@ import click
 from mixlm.data.samples import CHECK_NAMES
 from pipelines.shared.command import Results, command
 from pipelines.shared.help import DATA, DECODE, OUTPUT, SERVER, group
-from pipelines.shared.options import SEED, Number, positive
+from pipelines.shared.options import SEED, Number, concurrency_option, positive
 from pipelines.shared.progress import progress_bar
 from pipelines.shared.resume import given_values, resume_option
 from pipelines.shared.terminal import echo, notice
@@ -55,7 +55,7 @@ def _told(path: Path) -> dict[str, Any]:
     click.option(
         "--completions", is_flag=True, help="Ask for the text that follows the prompt: models without a chat."
     ),
-    click.option("--concurrency", default=64, show_default=True, type=positive, help="Requests under way at once."),
+    concurrency_option,
 )
 @group(
     DATA,

@@ -132,7 +132,8 @@ answer_pattern_option = group(DATA, click.option("--answer-pattern", metavar="RE
 
 _NAMED = "What the server calls RUN.  [default: its only model, or RUN]"
 _SERVER = "Let a server of completions decode, such as vLLM, that serves RUN."
-_REQUESTS = {"default": 64, "show_default": True, "type": positive, "help": "Requests under way at once."}
+_UNDER_WAY = "Requests under way at once."
+concurrency_option = click.option("--concurrency", default=64, show_default=True, type=positive, help=_UNDER_WAY)
 _ENGINE = "Start an engine that serves RUN, use it, and stop it: vllm, or the python of the environment that has vLLM."
 
 
@@ -164,7 +165,7 @@ endpoint_options = group(
     click.option("--endpoint", metavar="URL", help=_SERVER),
     click.option("--served-model", metavar="NAME", help=_NAMED),
     engine_option,
-    click.option("--concurrency", **_REQUESTS),
+    concurrency_option,
     _one_server,
 )
 """The options of a server that answers in this command's place."""
