@@ -29,7 +29,7 @@ from vqvae.option_types import require_types
 CHECK = "exact"
 _OPERATORS = "+-"
 _CORE = 6  # words of "3 + 4 gives 7 ."
-_WORDINGS = (
+WORDINGS = (
     "{before} {event} gives {after} .",
     "{event} takes us from {before} to {after} .",
     "the total was {before} and after {event} it is {after} .",
@@ -67,7 +67,7 @@ class Options:
             "operations": (1, 1000),
             "modulus": (2, 10**9),
             "words": (_CORE, 1000),
-            "wordings": (1, len(_WORDINGS)),
+            "wordings": (1, len(WORDINGS)),
         }
         for name, (least, most) in bounds.items():
             if not least <= getattr(self, name) <= most:
@@ -104,7 +104,7 @@ def _draw(rng: random.Random, wording: random.Random, options: Options) -> RawRo
         operator, operand = rng.choice(_OPERATORS), rng.randrange(options.modulus)
         result = (total + operand if operator == "+" else total - operand) % options.modulus
         question.append(f"{operator} {operand}")
-        told = _WORDINGS[wording.randrange(options.wordings)]
+        told = WORDINGS[wording.randrange(options.wordings)]
         full = filler + told.format(before=total, event=question[-1], after=result)
         steps.append(full if options.trace == "full" else str(result))
         total = result
