@@ -24,19 +24,8 @@ if TYPE_CHECKING:
 
 
 _FIRST = (
-    *(
-        "source",
-        "latents",
-        "max_new_tokens",
-        "temperature",
-        "batch_size",
-        "device",
-        "engine",
-        "endpoint",
-        "output",
-        "explain",
-    ),
-    "resume",
+    *("source", "latents", "max_new_tokens", "temperature", "batch_size", "device"),
+    *("engine", "endpoint", "output", "explain", "resume"),
 )
 
 
