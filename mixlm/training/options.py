@@ -17,7 +17,7 @@ from vqvae.options import SAVE_EVERY, SaveEvery
 
 
 CHOICES = {
-    "scheduler": ("cosine", "linear", "constant_with_warmup"),
+    "scheduler": ("cosine", "linear", "constant_with_warmup", "warmup_stable_decay"),
     "new_token_start": ("mean", "text", "codes"),
     "select": ("last", "loss", "accuracy"),
     "check": CHECK_NAMES,
@@ -61,7 +61,8 @@ class TrainingOptions:
         micro_batch_size: Samples of one forward pass on one device; 0: as many of the batch as its memory has room for
             (``mixlm.training.memory``).
         warmup_steps: Steps of linear warm-up.
-        scheduler: Schedule of the rate after it, by transformers' name.
+        scheduler: Schedule of the rate after it, by transformers' name; "warmup_stable_decay" keeps it, and
+            falls over the last fifth of the steps.
         weight_decay: Of AdamW.
         adam_beta2: Of AdamW.
         max_grad_norm: Gradients are clipped to this norm.

@@ -36,14 +36,16 @@ def trainer_arguments(path: Path, steps_per_epoch: int, options: TrainingOptions
     """Translate our options into those of transformers' trainer."""
     if options.report_to == "tensorboard":
         os.environ["TENSORBOARD_LOGGING_DIR"] = str(path / "logs")
+    steps = options.total_steps(steps_per_epoch)
     return base_arguments(
         path,
-        options.total_steps(steps_per_epoch),
+        steps,
         options.batch_size,
         options.micro_batch_size,
         SaveEvery.read(options.save_every).steps or (options.eval_every if options.select != "last" else 0),
         learning_rate=options.learning_rate,
         lr_scheduler_type=options.scheduler,
+        lr_scheduler_kwargs={"num_decay_steps": steps // 5} if options.scheduler == "warmup_stable_decay" else None,
         warmup_steps=options.warmup_steps,
         weight_decay=options.weight_decay,
         adam_beta2=options.adam_beta2,

@@ -23,17 +23,20 @@ from mixlm.training.trainer import MixedTrainer, trainer_arguments
 from tests.tiny_thoughts import random_lm
 
 
-def trainer(folder: Path, rows: int = 10, batch_size: int = 4) -> MixedTrainer:
+PLAIN = TrainingOptions("cot", batch_size=4)
+
+
+def trainer(folder: Path, options: TrainingOptions = PLAIN, rows: int = 10) -> MixedTrainer:
     """A trainer on text: of each row one token is the prompt and one the solution."""
     special, model = SpecialIds(eos=0), random_lm("llama")
     method = build_method("cot", {}).bind(special)
     listed = [{"prompt_ids": [1 + row], "trace_ids": [], "solution_ids": [0]} for row in range(rows)]
-    data = MixedDataset(listed, method, batch_size)
+    data = MixedDataset(listed, method, options.batch_size)
     return MixedTrainer(
         Schedule(data, None, Run(folder, "cot", Template(), special)),
         NewRows(model, [], 1e-3),
         model=model,
-        args=trainer_arguments(folder, data.steps_per_epoch, TrainingOptions("cot", batch_size=batch_size)),
+        args=trainer_arguments(folder, data.steps_per_epoch, options),
         data_collator=Collator(),
         advance=None,
     )
@@ -77,3 +80,17 @@ def test_the_folder_of_tensorboard_is_set_for_tensorboard_alone(
     monkeypatch.setenv("TENSORBOARD_LOGGING_DIR", "elsewhere")
     trainer_arguments(tmp_path, 2, TrainingOptions("cot", report_to="tensorboard"))
     assert os.environ["TENSORBOARD_LOGGING_DIR"] == str(tmp_path / "logs")
+
+
+def test_a_rate_that_stays_falls_over_the_last_fifth(tmp_path: Path) -> None:
+    options = TrainingOptions(
+        "cot", learning_rate=1.0, batch_size=4, steps=10, warmup_steps=2, scheduler="warmup_stable_decay"
+    )
+    ours = trainer(tmp_path, options=options)
+    schedule = ours.create_scheduler(10, torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0))
+    rates = []
+    for _ in range(10):
+        rates += schedule.get_last_lr()
+        schedule.optimizer.step()
+        schedule.step()
+    assert rates == pytest.approx([0, 0.5, 1, 1, 1, 1, 1, 1, 1, 0.5])

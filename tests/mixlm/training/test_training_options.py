@@ -31,7 +31,11 @@ PLAIN = TrainingOptions("cot")
         ("max_grad_norm", float("nan"), "--max-grad-norm nan: give a number from 0 to below 1e+30"),
         ("max_grad_norm", -1.0, "--max-grad-norm -1.0: give a number from 0 to below 1e+30"),
         ("weight_decay", -1.0, "--weight-decay -1.0: give a number from 0 to below 1e+30"),
-        ("scheduler", "bogus", "--scheduler bogus: not known; give cosine or linear or constant_with_warmup"),
+        (
+            "scheduler",
+            "bogus",
+            "--scheduler bogus: not known; give cosine or linear or constant_with_warmup or warmup_stable_decay",
+        ),
         ("batch_size", 2.5, "--batch-size 2.5: give a whole number from 0 to below 4294967296"),
         ("batch_size", "5", "--batch-size '5': give a whole number from 0 to below 4294967296"),
         ("learning_rate", "1", "--learning-rate '1': give a number from 0 to below 1e+30"),
