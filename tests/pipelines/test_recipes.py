@@ -19,6 +19,7 @@ from pipelines.train import main as train
 from tests.tiny_data import write_encoded, write_scratch
 
 
+RESULTS = FOLDER.parents[1] / "docs" / "results"
 RECIPES = shipped_recipes()
 TRAINING = {name: path for name, path in RECIPES.items() if path.stem != "encode"}
 TASKS = {"gsm8k", "prontoqa", "prosqa", "math"}
@@ -103,17 +104,19 @@ def test_settings_that_a_method_shares_with_its_sibling_are_the_same():
 
 def draws(method):
     """Whether a method draws how much becomes latent, by the rule of its option ``mix``."""
-    return "mix" in build_method(method, {}).options()
+    return method in METHODS and "mix" in build_method(method, {}).options()
 
 
-def test_recipes_and_grids_name_how_m_is_drawn():
+def test_recipes_and_grids_name_how_m_is_drawn_and_how_the_rate_falls():
     """Another default changes no paper's settings and no published result's."""
     recipes = [read(path)[1:] for path in TRAINING.values()]
     named = [options for values, options in recipes if draws(values["method"])]
-    for path in (FOLDER.parents[1] / "docs" / "results").rglob("*.yaml"):
-        entries = yaml.safe_load(path.read_text(encoding="utf-8")).get("methods") or {}
-        settings = {label: entry or {} for label, entry in entries.items()}
+    assert all("scheduler" in values for values, _ in recipes)
+    for path in RESULTS.rglob("*.yaml"):
+        grid = yaml.safe_load(path.read_text(encoding="utf-8"))
+        settings = {label: entry or {} for label, entry in (grid.get("methods") or {}).items()}
         named += [own.get("options", {}) for label, own in settings.items() if draws(own.get("method", label))]
+        assert not path.with_suffix(".jsonl").exists() or "scheduler" in grid["train"]
     assert len(named) > 40 and all("mix" in options for options in named)
 
 
