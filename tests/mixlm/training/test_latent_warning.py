@@ -33,3 +33,8 @@ def test_latents_that_are_not_learned_are_told_once_with_what_to_try() -> None:
     assert "at step 12 of 100" in line and "29.0%" in line and "60.0%" in line and "\n" not in line
     for remedy in ("--objective and --align", "more --steps", "--new-token-lr", "fewer codes"):
         assert remedy in line
+
+
+def test_a_warning_is_taken_back_once_the_latents_are_learned() -> None:
+    lines = said(0.6, (10, 0.1), (20, 0.1), (30, 0.4), (40, 0.1), (50, 0.5))
+    assert len(lines) == 2 and lines[1] == "at step 30 the latents are being learned: 40.0% are right"
