@@ -116,7 +116,8 @@ def test_recipes_and_grids_name_how_m_is_drawn_and_how_the_rate_falls():
         grid = yaml.safe_load(path.read_text(encoding="utf-8"))
         settings = {label: entry or {} for label, entry in (grid.get("methods") or {}).items()}
         named += [own.get("options", {}) for label, own in settings.items() if draws(own.get("method", label))]
-        assert not path.with_suffix(".jsonl").exists() or "scheduler" in grid["train"]
+        rates = [{**grid.get("train", {}), **own.get("train", {})} for own in settings.values()]
+        assert not path.with_suffix(".jsonl").exists() or all("scheduler" in rate for rate in rates)
     assert len(named) > 40 and all("mix" in options for options in named)
 
 
