@@ -26,11 +26,11 @@ from tests.tiny_thoughts import random_lm
 PLAIN = TrainingOptions("cot", batch_size=4)
 
 
-def trainer(folder: Path, options: TrainingOptions = PLAIN, rows: int = 10) -> MixedTrainer:
+def trainer(folder: Path, options: TrainingOptions = PLAIN) -> MixedTrainer:
     """A trainer on text: of each row one token is the prompt and one the solution."""
     special, model = SpecialIds(eos=0), random_lm("llama")
     method = build_method("cot", {}).bind(special)
-    listed = [{"prompt_ids": [1 + row], "trace_ids": [], "solution_ids": [0]} for row in range(rows)]
+    listed = [{"prompt_ids": [1 + row], "trace_ids": [], "solution_ids": [0]} for row in range(10)]
     data = MixedDataset(listed, method, options.batch_size)
     return MixedTrainer(
         Schedule(data, None, Run(folder, "cot", Template(), special)),
