@@ -91,18 +91,19 @@ def main(
     kinds = None if interventions is None else parse_interventions(interventions)
     _require_writable(out)
     engine, others = Engine.load(run, device, loading), [load_run(other) for other in also]
-    for other in others:
-        check_comparable(engine.run, other)
     rows = open_rows(data, engine, split, limit)
+    for other in others:
+        check_comparable(engine.run, other, rows)
     if check is None:
         check, why = own_check(data, engine.run, split, limit)
         notice(f"answers are compared by --check {check}, {why}")
     answerer = answerer_of(engine, settings)
     options = with_length(GenerationOptions(**settings), rows)
     case = Case(answerer, rows, options, check, kinds, others, say=notice)
+    told: list[dict[str, Any]] = []
     with progress_bar("analysing", shorter="a lower --limit, or --only") as advance:
-        findings = analyze(case, names, advance)
-    return {"findings": [_shown(finding, out) for finding in findings]}
+        analyze(case, names, advance, lambda finding: told.append(_shown(finding, out)))
+    return {"findings": told}
 
 
 def _shown(finding: "Finding", out: Path) -> dict[str, Any]:

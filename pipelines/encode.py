@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
-from mixlm.encoding.options import AUTO, PRESETS, ROWS_OF_PAPER, EncodingOptions
+from mixlm.encoding.options import AUTO, LONGEST_PROMPT, PRESETS, ROWS_OF_PAPER, EncodingOptions
 from mixlm.errors import InputError
 from pipelines.reports.plan import print_plan
 from pipelines.shared.command import Results, command, say
@@ -38,14 +38,15 @@ _count = Count()
 _SHAPE = (
     *("chunk_length", "compression_rate", "codebook_size", "hidden_size", "num_layers", "num_heads", "code_dim"),
     *("condition_on_prompt", "context", "max_length", "quantizer", "commitment_weight", "warmup_steps"),
-    *("code_dropout", "objective", "align", "merge"),
+    *("code_dropout", "objective", "align", "merge", "max_prompt_length"),
 )
 _PRESET = "[default: as --preset]"
 _FIRST = (
     *("model", "vqvae", "valid", "preset", "objective", "align", "chunk_length", "codebook_size", "steps"),
     *("batch_size", "bf16", "out", "dry_run", "resume"),
 )
-_TRAINING = ("steps", "batch_size", "learning_rate", "seed", "save_every", "bf16", "workers")
+_TRAINED = ("steps", "batch_size", "learning_rate", "save_every", "bf16")  # what decides nothing but a training
+_TRAINING = (*_TRAINED, "seed", "workers")
 
 
 def told(path: Path) -> dict[str, Any]:
@@ -112,6 +113,13 @@ def told(path: Path) -> dict[str, Any]:
     _option("condition_on_prompt", "Whether codes are read given P.", show_default=False),
     _option("context", "What the encoder sees.", type=click.Choice(["chunk", "trace"])),
     _option("max_length", "How far back it sees with --context trace.", type=positive),
+    _option(
+        "max_prompt_length",
+        "Tokens of a prompt that are read, the last ones.  [default: 256; where codes predict, the longest prompt, at "
+        f"most {LONGEST_PROMPT}]",
+        type=positive,
+        show_default=False,
+    ),
     _option("quantizer", "How the codebook learns.", type=click.Choice(["ema", "gradient"])),
     _option("commitment_weight", "Weight of the commitment loss, beta."),
     _option("merge", "Make one of codes that predict the same.", show_default=False),
@@ -204,7 +212,7 @@ def _bars() -> Iterator[Callable[[str], "Advance"]]:
 def _refuse_shape() -> None:
     """Refuse options of a VQ-VAE's shape beside --vqvae: the trained one has its own."""
     context = click.get_current_context()
-    for name in ("preset", *_SHAPE, "steps", "learning_rate", "reader_lora_rank"):
+    for name in ("preset", *_SHAPE, *_TRAINED, "reader_lora_rank"):
         if context.get_parameter_source(name) is not ParameterSource.DEFAULT:
             option = f"--{name}".replace("_", "-")
             raise click.UsageError(f"{option} does nothing with --vqvae: that model is trained already; leave one out")

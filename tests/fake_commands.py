@@ -3,6 +3,7 @@
 It writes NAME into ``log.txt``, then does what ``behave.json`` says of it: "fail", "die" or "wait"; else it succeeds.
 """
 
+import hashlib
 import json
 import os
 import sys
@@ -73,7 +74,21 @@ def write_answers(out: Path, arguments: list[str]) -> None:
     write(out.with_suffix(".jsonl"), "".join(json.dumps(answer) + "\n" for answer in answers))
     settings = {"check": "exact", "samples": 1, "rows": 4, "loss": {}}
     settings |= {"engine": "vllm 1.0" if "--engine" in arguments else None}
-    write(out, json.dumps({**settings, "modes": figures}))
+    finished = {"identity": {"run": content_of(Path(arguments[1]))}, "lines": len(answers)}
+    finished |= {"sha256": sha256(out.with_suffix(".jsonl"))}
+    write(out, json.dumps({**settings, "modes": figures, "finished": finished}))
+
+
+def content_of(run: Path) -> str:
+    """Return what tells the content of a run that ``write_run`` wrote, or of a model file."""
+    if run.is_dir():
+        return json.dumps({"mixlm.json": sha256(run / "mixlm.json")})
+    return sha256(run) if run.is_file() else str(run)
+
+
+def sha256(file: Path) -> str:
+    """Return the checksum of a file."""
+    return hashlib.sha256(file.read_bytes()).hexdigest()
 
 
 WRITE = {"data": write_data, "encode": write_encoding, "train": write_run, "evaluate": write_answers}

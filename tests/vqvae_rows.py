@@ -40,7 +40,7 @@ def random_vqvae(seed: int = 0, **changes: object) -> ChunkVQVAE:
 
 def random_reader(seed: int = 0, **changes: object) -> PredictiveVQVAE:
     """A random predictive model in evaluation mode, whose chunks end with steps."""
-    shape = {"objective": "predictive", "align": "step", "compression_rate": None, "code_dropout": 0.0}
+    shape = {"objective": "predictive", "align": "step", "compression_rate": None}
     return random_model(PredictiveVQVAE, seed, **{**shape, **changes})
 
 

@@ -1,13 +1,13 @@
 """Does a codebook live, and do its codes carry anything? Figures on held-out chunks of traces."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import torch
 from torch.nn import functional as F
 
 from vqvae.errors import InputError
-from vqvae.model.chunks import TokenRow, collate, has_chunk
+from vqvae.model.chunks import TokenRow, collate, row_batches
 from vqvae.model.coder import ChunkCoder
 from vqvae.model.layers import evaluating
 from vqvae.model.sampled_softmax import IGNORED
@@ -39,7 +39,7 @@ def evaluate_vqvae(
     Args:
         model: A trained model.
         rows: Held-out tokenized rows.
-        batch_size: Samples at once.
+        batch_size: Samples at once, at most.
         seed: Of the random codes.
 
     Returns:
@@ -57,8 +57,9 @@ def evaluate_vqvae(
     sums = _Sums(model)
     generator = torch.Generator().manual_seed(seed)
     with evaluating(model):
-        for batch in _batches(rows, model, batch_size):
-            sums.add(batch, generator)
+        for chosen in row_batches(rows, model.config, batch_size):
+            batch = collate(chosen, model.config, parts=("trace_ids",))
+            sums.add({name: value.to(model.device) for name, value in batch.items()}, generator)
     if not sums.tokens:
         raise InputError(
             f"no held-out trace has a whole chunk of {model.config.chunk_length} tokens; "
@@ -70,16 +71,6 @@ def evaluate_vqvae(
             "with a lower --learning-rate"
         )
     return sums.figures()
-
-
-def _batches(rows: Sequence[TokenRow], model: ChunkCoder, batch_size: int) -> Iterator[dict[str, torch.Tensor]]:
-    """Yield inputs of ``ChunkVQVAE.forward`` that hold the chunks of traces alone."""
-    for start in range(0, len(rows), batch_size):
-        chosen = [rows[index] for index in range(start, min(start + batch_size, len(rows)))]
-        chosen = [row for row in chosen if has_chunk(row, model.config)]
-        if chosen:
-            batch = collate(chosen, model.config, parts=("trace_ids",))
-            yield {name: value.to(model.device) for name, value in batch.items()}
 
 
 class _Sums:

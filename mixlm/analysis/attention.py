@@ -171,8 +171,8 @@ def attention_to_prompt(
     name = getattr(model.config, "model_type", "model")
     if not layers:
         raise InputError(f"{name}: returns no attention weights; take a model with an 'eager' attention")
-    # In float64: a mean of many small bf16 weights loses digits.
-    total = sum(layer[0][:, queries, :prompt_length].double().mean((0, 1)).cpu() for layer in layers)
+    # In float64, which some devices lack: a mean of many small bf16 weights loses digits.
+    total = sum(layer[0][:, queries, :prompt_length].cpu().double().mean((0, 1)) for layer in layers)
     if not total.sum() > 0:
         raise InputError(f"{name}: its attention does not reach back to the prompt; leave out answers this long")
     return (total / total.sum()).numpy()

@@ -19,6 +19,7 @@ from mixlm.data.tables import Row
 from mixlm.errors import InputError
 from mixlm.evaluation.checks import CheckName
 from mixlm.evaluation.evaluate import answer_rows
+from mixlm.evaluation.losses import most_tokens
 from mixlm.generation.engine import Engine
 from mixlm.generation.options import GenerationOptions
 from mixlm.generation.plan import Answerer
@@ -74,13 +75,19 @@ class Case:
         return self.answerer
 
 
-def analyze(case: Case, names: Sequence[str] | None = None, advance: Advance | None = None) -> list[Finding]:
+def analyze(
+    case: Case,
+    names: Sequence[str] | None = None,
+    advance: Advance | None = None,
+    tell: Callable[[Finding], None] = lambda finding: None,
+) -> list[Finding]:
     """Carry out analyses.
 
     Args:
         case: What is analysed.
         names: Keys of ``ANALYSES``; None: all that can be had of this run, these rows and the answerer.
         advance: Called with (analyses done, analyses) before the first and after each; None: nothing is.
+        tell: Called with each finding as it comes; a later analysis may fail.
 
     Raises:
         InputError: If an analysis that is named cannot be had, or none can, or a server is gone.
@@ -93,12 +100,16 @@ def analyze(case: Case, names: Sequence[str] | None = None, advance: Advance | N
             advance(done, len(asked))
         case.say(f"{name} ..")
         try:
-            findings += ANALYSES[name](case)
+            found = ANALYSES[name](case)
         except InputError as error:
             if names or isinstance(error, NoServer):
                 raise InputError(f"{name}: {error}") from None
             reasons[str(error)] = None
             case.say(f"left out {name}: {error}")
+            continue
+        for finding in found:
+            tell(finding)
+        findings += found
     if advance:
         advance(len(asked), len(asked))
     if not findings:
@@ -143,19 +154,22 @@ def sweep(case: Case) -> list[Finding]:
     answerer, local = case.answerer, isinstance(case.answerer, Engine)
     table = sweep_rows(answerer, case.rows, case.options, case.check)
     for other in case.others:
-        check_comparable(case.run, other)
+        check_comparable(case.run, other, case.rows)
         device = str(answerer.model.device) if local else answerer.engine.device
         further = Engine(other, tokenizer=answerer.tokenizer, device=device)
         table += sweep_rows(further, case.rows, case.options, case.check)
     return [sweep_finding(table, len(case.rows))]
 
 
-def check_comparable(run: Run, other: Run) -> None:
-    """Raise an ``InputError`` unless two runs read the same tokenized rows."""
-    for name in ("fingerprint", "template"):
+def check_comparable(run: Run, other: Run, rows: Sequence[Row]) -> None:
+    """Raise an ``InputError`` unless two runs read the same rows, and codes in these mean the same to both."""
+    for name, what in (("fingerprint", "tokenizer"), ("template", "template")):
         if getattr(run, name) != getattr(other, name):
-            what = "tokenizer" if name == "fingerprint" else name
             raise InputError(f"{other.path}: has another {what} than {run.path}; sweep over it in a call of its own")
+    if other.method.needs_codes and "codes" in rows[0] and other.cutting != run.cutting:
+        raise InputError(
+            f"{other.path}: its latents stand for other chunks than the rows' codes; give the raw file in their place"
+        )
 
 
 def codes(case: Case) -> list[Finding]:
@@ -169,9 +183,9 @@ def places(case: Case) -> list[Finding]:
     """Predict every chunk of the traces as a latent and as text, place by place."""
     _require_chunks(case)
     engine, special = case.engine, case.run.ids
-    rows = [row for row in case.rows if row["codes"]]
+    rows = _short_enough(case, [row for row in case.rows if row["codes"]])
     if not rows:
-        raise InputError("no trace is as long as a chunk")
+        raise InputError("no trace is as long as a chunk, or none that the model has room for")
     words = text_only(engine.tokenizer.get_vocab().values(), special)
     latents, text = (
         score_chunks(engine.model, [form(row, case.run.method) for row in rows], among, case.options.batch_size)
@@ -184,8 +198,18 @@ def attention(case: Case) -> list[Finding]:
     """Compare what latents and what the trace as text attend to in the prompt."""
     if not case.run.method.uses_thoughts:
         _require_codes(case)
-    measures = [_measure_attention(case, row) for row in case.rows if len(row["trace_ids"])]
+    traces = _short_enough(case, [row for row in case.rows if len(row["trace_ids"])])
+    measures = [_measure_attention(case, row) for row in traces]
     return [attention_finding([measure for measure in measures if measure is not None])]
+
+
+def _short_enough(case: Case, rows: Sequence[Row]) -> list[Row]:
+    """Return the rows that the model has room for, in any form; says how many others there are."""
+    room = case.engine.context
+    kept = [row for row in rows if room is None or most_tokens(case.run.method, row) <= room]
+    if len(kept) < len(rows):
+        case.say(f"left out {len(rows) - len(kept)} of {len(rows)} rows, longer than the model's {room} tokens")
+    return kept
 
 
 def _measure_attention(case: Case, row: Row) -> PromptAttention | None:

@@ -14,6 +14,7 @@ from mixlm.comparison.surroundings import surroundings
 from mixlm.data.values import read_json
 from mixlm.encoding.manifest import read_manifest
 from mixlm.errors import InputError
+from mixlm.generation.kept.finished import KEY, faults_of, run_mark
 from vqvae.atomic_files import checksum
 from vqvae.checksums import sealed, unsealed
 from vqvae.options import PAPERS_CODES
@@ -67,22 +68,21 @@ def read_results(path: Path) -> list[Result]:
     return results
 
 
-def read_record(line: str) -> dict[str, Any]:
+def read_record(line: bytes) -> dict[str, Any]:
     """Return what ``append_line`` wrote; a ``ValueError`` if it is none, or has changed."""
-    read_json(line)  # refuses what no program of ours writes, such as brackets without end
+    read_json(line.decode())  # refuses what no program of ours writes, such as brackets without end
     return unsealed(line)
 
 
-def lines_of(path: Path) -> list[str]:
+def lines_of(content: bytes) -> list[bytes]:
     """Return the lines of a file of JSON; a text in them may hold what Python takes for the end of a line, too."""
-    text = path.read_text(encoding="utf-8")
-    return text.removesuffix("\n").split("\n") if text else []
+    return content.removesuffix(b"\n").split(b"\n") if content else []
 
 
-def whole_lines(path: Path) -> list[str]:
+def whole_lines(path: Path) -> list[bytes]:
     """Return the lines of a file of JSON but for a last one that a killed process has not finished."""
-    lines = lines_of(path)
-    return lines[:-1] if _is_torn(path.read_bytes()) else lines
+    content = path.read_bytes()
+    return lines_of(content)[:-1] if _is_torn(content) else lines_of(content)
 
 
 def append_line(path: Path, record: Mapping[str, Any]) -> None:
@@ -96,7 +96,9 @@ def append_line(path: Path, record: Mapping[str, Any]) -> None:
             file.truncate(before.rfind(b"\n") + 1)
         elif before and not before.endswith(b"\n"):
             line = f"\n{line}"
-        file.write(line.encode())
+        left = line.encode()
+        while left:  # a disk that is nearly full takes a part, and tells only the next time
+            left = left[file.write(left) :]
         os.fsync(file.fileno())
 
 
@@ -115,6 +117,7 @@ def make_result(
     manifest: Path | None,
     seconds: Mapping[str, Mapping[str, float]],
     latents_right: float | None = None,
+    run: Path | None = None,
 ) -> Result:
     """Return the line of a finished cell.
 
@@ -124,16 +127,12 @@ def make_result(
         manifest: That of the encoding, for a method with codes; the line tells their objective and where chunks end.
         seconds: Wall-clock ("wall") and processor ("cpu") seconds of every kind of part.
         latents_right: Share of right latents, as training last measured it; None: not known, or without meaning.
+        run: That was to be measured, by which answers of an earlier one are told; None: whose they are is not asked.
 
     Raises:
-        InputError: If figures or answers are no longer JSON.
+        InputError: If figures or answers are not as they were written, or are of another run.
     """
-    try:
-        measured = json.loads(evaluation.read_text(encoding="utf-8"))
-        answers = lines_of(evaluation.with_suffix(".jsonl"))
-        right = right_by_mode(map(json.loads, answers))
-    except ValueError as error:
-        raise InputError(f"{evaluation}: is not as it was written ({error}); delete it to measure again") from None
+    measured, right = _measured(evaluation, run)
     modes = {
         mode: {name: _rounded(figures[name]) for name in _FIGURES if name in figures} | {"right": right[mode]}
         for mode, figures in measured["modes"].items()
@@ -146,6 +145,24 @@ def make_result(
     figures |= {"latents_right": _rounded(latents_right)}
     told = {"alerts": alerts_of(modes, measured["loss"], stage_1, latents_right)}
     return {**cell, **codes, **settings, **figures, **told, "seconds": _rounded(seconds), **surroundings()}
+
+
+def _measured(evaluation: Path, run: Path | None) -> tuple[dict[str, Any], dict[str, str]]:
+    """Return the figures of an evaluation, and which answers are right; an ``InputError`` as ``make_result``."""
+    answers = evaluation.with_suffix(".jsonl")
+    try:
+        measured = unsealed(evaluation.read_bytes())
+        of = measured[KEY]["identity"]["run"]
+        for fault in faults_of(answers):
+            raise ValueError(fault)
+        right = right_by_mode(map(json.loads, lines_of(answers.read_bytes())))
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{evaluation}: is not as it was written ({error}); delete it to measure again") from None
+    if run is not None and of != run_mark(run):
+        raise InputError(
+            f"{evaluation}: is of another run than the one that is in {run} now; delete it to measure again"
+        )
+    return measured, right
 
 
 def _of_codes(manifest: Path) -> tuple[dict[str, str], dict[str, Any]]:

@@ -74,15 +74,15 @@ def _said(text: str, phrase: re.Pattern[str], last: bool = False) -> Mark | None
         last: Whether nothing but the answer may follow.
     """
     for said in reversed([*phrase.finditer(text)]):
-        statement = _statement(text[said.end() :])
-        answer, end = _opened(statement), text.index(statement, said.end()) + len(_first_sentence(statement))
+        told = statement(text[said.end() :])
+        answer, end = _opened(told), text.index(told, said.end()) + len(_first_sentence(told))
         goes_on = _GOES_ON.search(text, end) and not said[0].endswith("is:")
-        if answer and not goes_on and not (last and text[said.end() :].strip() != statement):
-            return Mark(said.start(), end, answer, "boxed" if last_box(statement) else "said")
+        if answer and not goes_on and not (last and text[said.end() :].strip() != told):
+            return Mark(said.start(), end, answer, "boxed" if last_box(told) else "said")
     return None
 
 
-def _statement(rest: str) -> str:
+def statement(rest: str) -> str:
     """Return the line that a text begins with, and further ones as long as something that it opens is not closed."""
     lines = rest.strip().split("\n")
     for count in range(1, len(lines) + 1):

@@ -28,8 +28,9 @@ from mixlm.encoding.manifest import (
     tidy,
     write_manifest,
 )
-from mixlm.encoding.measuring import measure, rows_to_measure
+from mixlm.encoding.measuring import measure, rows_to_measure, rows_to_merge
 from mixlm.encoding.options import EncodingOptions, check_reader
+from mixlm.encoding.prompts import for_prompts
 from mixlm.encoding.shard_files import (
     add_counts,
     align_columns,
@@ -166,13 +167,14 @@ class _Encoding:
         if not rows:
             raise InputError(f"{self.sharding.traces}: holds no samples")
         shape = {**self.options.shape, "vocab_size": len(self.tokenizer), "fingerprint": self.manifest["fingerprint"]}
-        training = Stage1Training(rows, ChunkVQVAEConfig(**shape), self.vqvae_path, self.options.training)
+        config = for_prompts(ChunkVQVAEConfig(**shape), rows, "max_prompt_length" in self.options.shape, say)
+        training = Stage1Training(rows, config, self.vqvae_path, self.options.training)
         reader = self._open_reader(training.config, say)
         self._claim()
         model = training.train(self._bar(TRAINING), reader, say)
         rows.mapped.give_back()  # the trainer, which goes late, holds them
         if self.processes.first and isinstance(model, PredictiveVQVAE) and model.config.merge:
-            held_out = rows_to_measure(self.tokenized, self.sharding, model.config)[1]
+            held_out = rows_to_merge(self.tokenized, self.sharding, model.config)
             self.merged = merge_codes(model, held_out, self.options.training.seed, reader)
             model.save_pretrained(self.vqvae_path)
 

@@ -1,16 +1,19 @@
 """How good a codebook is, on rows that it has not learned from where there are any."""
 
+from collections.abc import Sequence
+
 from mixlm.encoding.tokens.sharding import Sharding
 from mixlm.encoding.tokens.token_tables import TokenRows, TokenTables
 from vqvae import evaluate_vqvae, probe_codes
 from vqvae.advance import Advance
-from vqvae.model.chunks import has_chunk
+from vqvae.model.chunks import TokenRow, chunks_of, has_chunk
 from vqvae.model.coder import ChunkCoder
 from vqvae.model.config import ChunkVQVAEConfig
 from vqvae.training.probe import ProbeTraining
 
 
 MEASURED = 1000  # rows on which the codebook is measured
+USES = 2  # of each code by held-out rows, on average: with fewer, training rows say as well which codes are alike
 PROBED_SHARDS = 10  # from whose rows the model learns that judges the codes
 
 
@@ -39,12 +42,26 @@ def measure(
     return figures | {"probe_steps": probe.steps} | probe_codes(vqvae, learned, whole, probe, advance)
 
 
-def rows_to_measure(tables: TokenTables, sharding: Sharding, config: ChunkVQVAEConfig) -> tuple[str, TokenRows]:
+def rows_to_merge(tables: TokenTables, sharding: Sharding, config: ChunkVQVAEConfig) -> Sequence[TokenRow]:
+    """Return the rows by whose loss codes are merged: held-out ones, and training ones where those are too few.
+
+    A code that none of the rows has could be merged with any other at no cost.
+    """
+    split, rows = rows_to_measure(tables, sharding, config)
+    wanted = USES * config.codebook_size - sum(chunks_of(row, config) for row in rows)
+    if split == "train" or wanted <= 0:
+        return rows
+    return [*rows, *rows_to_measure(tables, sharding, config, ("train",))[1]]
+
+
+def rows_to_measure(
+    tables: TokenTables, sharding: Sharding, config: ChunkVQVAEConfig, splits: Sequence[str] = ("valid", "train")
+) -> tuple[str, TokenRows]:
     """Return the first validation rows, or training rows if no validation trace has a whole chunk, and the split.
 
     Shards without a whole chunk are passed over.
     """
-    for split in ("valid", "train"):
+    for split in splits:
         chosen, left = [], MEASURED
         for table in tables.tables(sharding.shards(split)):
             if any(has_chunk(row, config) for row in TokenRows([table.rows])):

@@ -16,6 +16,7 @@ from vqvae.options import VQVAEModelOptions
 
 DTYPES = ("float32", "bfloat16")
 MOST_VALID = 0.5  # of the samples may be held out
+LONGEST_PROMPT = 2048  # tokens of a prompt that are read where codes predict, unless it is said how many
 
 # Sizes of stage 1 that ``shape`` does not give. "paper": those of Token Assorted, appendix A, which the model has by
 # default; "small": about a seventh of their time for a step, for a machine without a GPU or for few rows.
@@ -76,7 +77,7 @@ class EncodingOptions:
             raise InputError(f"--dtype {self.dtype}: not known; give {' or '.join(DTYPES)}")
         if self.preset not in (AUTO, *PRESETS):
             raise InputError(f"--preset {self.preset}: not known; give {', '.join(PRESETS)} or {AUTO}")
-        if not self.valid_fraction <= MOST_VALID:
+        if not 0 <= self.valid_fraction <= MOST_VALID:
             raise InputError(f"--valid-fraction {self.valid_fraction}: give a share from 0 to {MOST_VALID}")
         require_between("shard_rows", self.shard_rows, 1)
         if self.processes is not None:

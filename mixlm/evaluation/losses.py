@@ -37,7 +37,7 @@ def reference_sequences(
         "m=0": the whole trace as text; "m=all": every code in place of its text, only if the rows have codes. A method
         without codes has one form, "own".
     """
-    rows = [row for row in rows if context is None or _most_tokens(method, row) <= context]
+    rows = [row for row in rows if context is None or most_tokens(method, row) <= context]
     if not method.needs_codes:
         places = enumerate(rows, before)
         return {"own": [method.sequence(row, progress, row_generator(0, 0, place)) for place, row in places]}
@@ -48,7 +48,8 @@ def reference_sequences(
     return sequences
 
 
-def _most_tokens(method: Method, row: Row) -> int:
+def most_tokens(method: Method, row: Row) -> int:
+    """Return how many tokens a method may make of a row, in any form."""
     return tokens_of(row) + method.extra_tokens(row)
 
 

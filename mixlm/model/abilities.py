@@ -101,6 +101,7 @@ def own_settings_hidden(model: "PreTrainedModel") -> Iterator["GenerationConfig"
     """Hide the checkpoint's own decoding settings, such as a temperature; yields them."""
     from transformers import GenerationConfig
 
+    model = _without_adapter(bare(model))  # an adapter's wrapper would give its own to the model within, for good
     own, model.generation_config = model.generation_config, GenerationConfig()
     try:
         yield own

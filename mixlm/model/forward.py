@@ -1,5 +1,6 @@
 """One batch of the collator through a causal LM, with logits where there are labels alone."""
 
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -34,6 +35,11 @@ def scored_labels(labels: torch.Tensor) -> torch.Tensor:
     """Return the labels that predictions are compared with, (places,), in the order of ``scored_places``."""
     shifted = labels[:, 1:]
     return shifted[shifted != IGNORED]
+
+
+def is_sharded() -> bool:
+    """Tell whether the launcher lets each process hold a part of every weight (FSDP)."""
+    return os.environ.get("ACCELERATE_USE_FSDP") == "true"
 
 
 @contextmanager
@@ -111,9 +117,12 @@ def _logits_of_padded(
 
     Rows of like length go through the model together, so little of what is computed is padding. Only the first block
     goes through the wrapper that synchronises several processes, which is enough (``thoughts.passes.run_passes``).
+    Of a model that is sharded every pass gathers parts from all processes, which must make equally many: one.
     """
     order, logits = attention_mask.sum(1).argsort(descending=True, stable=True), []
-    for rows, width in blocks_of_like_length(attention_mask.sum(1)[order].tolist()):
+    lengths = attention_mask.sum(1)[order].tolist()
+    blocks = [(slice(len(lengths)), lengths[0])] if is_sharded() else blocks_of_like_length(lengths)
+    for rows, width in blocks:
         block = order[rows]
         with logits_at(bare(model), places[block, :width]):
             output = model(

@@ -1,5 +1,6 @@
 """Answers for a report: those of an evaluation that is there, or new ones, kept as they come."""
 
+import os
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
@@ -79,7 +80,8 @@ class Answering:
         modes = read_modes("free,text" if engine.run.method.spans != "none" else "free", engine.run)
         evaluation = Evaluation(engine, rows, GenerationOptions(batch_size=self.batch_size), modes, check)
         evaluation.look()
-        place, header = self.out.with_name(f"{self.out.stem}-{name}.jsonl"), {"identity": evaluation.identity()}
+        beside = f"{self.out.stem}-{name.replace(os.sep, '-')}.jsonl"
+        place, header = self.out.with_name(beside), {"identity": evaluation.identity()}
         kept = KeptLines(place, header, evaluation.count, evaluation.batches, say=self.say)
         with stop_when_asked() as stop, kept:
             with self.bar(f"{name} answers") as advance, telling(kept):
@@ -111,7 +113,7 @@ def read_evaluations(files: Sequence[Path], runs: Sequence[Run], limit: int | No
     for file in files:
         figures, answers = _read_figures(file), file.with_suffix(".jsonl")
         mark = figures["finished"]["identity"]["run"]
-        run = next((one for one in runs if run_mark(one) == mark), None)
+        run = next((one for one in runs if run_mark(one.path) == mark), None)
         if run is None:
             raise InputError(
                 f"{file}: is of another run ({figures.get('run')}) than those that are shown; leave it out"

@@ -1,5 +1,6 @@
 """The loss of stage 2, and its parts: latents apart from text."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import torch
@@ -71,12 +72,12 @@ class Sums:
         """Add one batch: losses, whether the likeliest latent was right, whether it is a latent; all (labels,)."""
         text = ~latent
         parts = [(losses * latent).sum(), latent.sum(), (hits & latent).sum(), (losses * text).sum(), text.sum()]
-        batch = torch.stack([part.double() for part in parts])
+        batch = torch.stack([part.to(exact_type(part.device)) for part in parts])
         self.values = batch if self.values is None else self.values + batch
 
     def so_far(self, device: torch.device) -> torch.Tensor:
         """Return the sums, (5,)."""
-        return torch.zeros(5, dtype=torch.double, device=device) if self.values is None else self.values
+        return torch.zeros(5, dtype=exact_type(device), device=device) if self.values is None else self.values
 
     def figures(self, accelerator: "Accelerator | None" = None) -> dict[str, float]:
         """Return ``latent_loss``, ``latent_accuracy`` and ``text_loss`` over all processes, and start again.
@@ -87,9 +88,33 @@ class Sums:
         if self.values is None:
             return {}
         values = self.values if accelerator is None else accelerator.reduce(self.values, "sum")
-        latent_loss, latents, hits, text_loss, texts = values.tolist()
         self.values = None
-        figures = {"text_loss": text_loss / texts} if texts else {}
-        if latents:
-            figures |= {"latent_loss": latent_loss / latents, "latent_accuracy": hits / latents}
-        return figures
+        return _figures(values.tolist())
+
+    def mean_and_parts(
+        self, device: torch.device, more: torch.Tensor | float = 0.0, accelerator: "Accelerator | None" = None
+    ) -> tuple[float, dict[str, float]]:
+        """Return the mean loss over all labels of all processes, and the ``figures``, and start again.
+
+        Args:
+            device: Of a process that has added nothing.
+            more: Loss that belongs to no label, but to the sum.
+            accelerator: Joins processes; None: this one is alone.
+        """
+        values = torch.cat([self.so_far(device), torch.as_tensor(more, device=device).reshape(1)])
+        self.values = None
+        *sums, more = (values if accelerator is None else accelerator.reduce(values, "sum")).tolist()
+        return (sums[0] + sums[3] + more) / max(sums[1] + sums[4], 1), _figures(sums)
+
+
+def _figures(sums: Sequence[float]) -> dict[str, float]:
+    latent_loss, latents, hits, text_loss, texts = sums
+    figures = {"text_loss": text_loss / texts} if texts else {}
+    if latents:
+        figures |= {"latent_loss": latent_loss / latents, "latent_accuracy": hits / latents}
+    return figures
+
+
+def exact_type(device: torch.device) -> torch.dtype:
+    """Return the type in which a device sums most exactly; Apple's have no float64."""
+    return torch.float32 if device.type == "mps" else torch.float64

@@ -24,7 +24,7 @@ from mixlm.methods.base import Progress, answer_sequence
 from mixlm.methods.mixing import row_generator
 from mixlm.model.abilities import bare
 from mixlm.model.collator import Collator, Feature
-from mixlm.model.forward import scored_batch, scored_labels, scored_places
+from mixlm.model.forward import is_sharded, scored_batch, scored_labels, scored_places
 from mixlm.model.thoughts.stop import STOP
 from mixlm.processes import Processes, pick_device
 from mixlm.training.options import TrainingOptions
@@ -88,7 +88,7 @@ class MicroBatch(TrainerCallback):
         self, lm: "PreTrainedModel", collator: Collator, data: MixedDataset, bf16: bool, say: Callable[[str], None]
     ) -> int:
         """Return how many, measured if nobody knows; the same in all processes, which all have to come here."""
-        if not self.size and os.environ.get("ACCELERATE_USE_FSDP") == "true":
+        if not self.size and is_sharded():
             self.size = self.samples  # no process has the model whole, and nothing can be measured
         if not self.size:
             lm.to(pick_device())
@@ -193,7 +193,7 @@ def longest_features(data: MixedDataset) -> list[Feature]:
         for step in sorted(steps)
     ]
     made.append(answer_sequence(row["prompt_ids"], [*row["trace_ids"], *row["solution_ids"]]))
-    features = [as_feature(sequence, data.loss_on_prompt) for sequence in made]
+    features = [as_feature(sequence, len(row["prompt_ids"]) if data.loss_on_prompt else 0) for sequence in made]
     return [feature for place, feature in enumerate(features) if feature not in features[:place]]
 
 

@@ -1,6 +1,5 @@
 """What is checked before a training run: the model that it starts from, the length of its schedule."""
 
-import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -11,6 +10,7 @@ from mixlm.data.template import Template
 from mixlm.errors import InputError
 from mixlm.methods.base import Method
 from mixlm.model.abilities import fault_in_training, packs, pads
+from mixlm.model.forward import is_sharded
 from mixlm.model.loading import is_scratch
 from mixlm.model.lora import left_out
 from mixlm.model.special_tokens import namesakes
@@ -49,7 +49,7 @@ def check_start(
             f"--activation-checkpointing: method '{method.name}' needs the key-value cache, which it would drop; "
             "leave it out and lower --micro-batch-size"
         )
-    sharded = os.environ.get("ACCELERATE_USE_FSDP") == "true"
+    sharded = is_sharded()
     if method.uses_thoughts and sharded:
         raise InputError(
             f"method '{method.name}' makes the inputs of its thoughts outside the model, whose rows no process "
@@ -81,8 +81,8 @@ def tell_rate(model: str, options: TrainingOptions, say: Callable[[str], None]) 
     say(f"learning rate {options.learning_rate:g}, as for {what}; --learning-rate chooses another")
 
 
-def check_model(lm: "PreTrainedModel", name: str, method: Method) -> None:
-    """Try whether a model, called ``name`` by the user, computes what the method needs of it.
+def check_model(lm: "PreTrainedModel", name: str, method: Method, options: TrainingOptions) -> None:
+    """Try whether a model, called ``name`` by the user, computes what method and options need of it.
 
     Raises:
         InputError: If it does not, with what it is in the model that stands against it.
@@ -93,6 +93,11 @@ def check_model(lm: "PreTrainedModel", name: str, method: Method) -> None:
         raise InputError(f"method '{method.name}': a model of type '{kind}' cannot think: {reason}; choose another")
     if fault_in_training(lm):
         raise InputError(f"{name}: a model of type '{kind}' cannot be trained: {fault_in_training(lm)}")
+    if options.activation_checkpointing and not lm.supports_gradient_checkpointing:
+        raise InputError(
+            f"{name}: a model of type '{kind}' does not support --activation-checkpointing; leave it out, and give a "
+            "lower --micro-batch-size if memory is short"
+        )
 
 
 def samples_share_rows(

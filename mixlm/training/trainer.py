@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 from transformers import TrainingArguments
+from transformers.trainer_utils import EvalLoopOutput
 
 from mixlm.model.abilities import bare
 from mixlm.model.forward import scored_batch, scored_places
 from mixlm.model.special_tokens import IGNORED
 from mixlm.model.thoughts.stop import STOP
 from mixlm.processes import Processes
-from mixlm.training.loss import MixedLoss
+from mixlm.training.loss import MixedLoss, exact_type
 from mixlm.training.new_rows import NewRows, learn_apart
 from mixlm.training.options import TrainingOptions
 from mixlm.training.rows.mixed_dataset import EpochSampler, MixedDataset
@@ -45,7 +46,7 @@ def trainer_arguments(path: Path, steps_per_epoch: int, options: TrainingOptions
         SaveEvery.read(options.save_every).steps or (options.eval_every if options.select != "last" else 0),
         learning_rate=options.learning_rate,
         lr_scheduler_type=options.scheduler,
-        lr_scheduler_kwargs={"num_decay_steps": steps // 5} if options.scheduler == "warmup_stable_decay" else None,
+        lr_scheduler_kwargs=_decay(steps, options),
         warmup_steps=options.warmup_steps,
         weight_decay=options.weight_decay,
         adam_beta2=options.adam_beta2,
@@ -64,6 +65,13 @@ def trainer_arguments(path: Path, steps_per_epoch: int, options: TrainingOptions
         label_names=["labels"],
         prediction_loss_only=True,
     )
+
+
+def _decay(steps: int, options: TrainingOptions) -> dict[str, int] | None:
+    """Return over how many of the last steps a rate falls that stays until then: a fifth, none of warming up."""
+    if options.scheduler != "warmup_stable_decay":
+        return None
+    return {"num_decay_steps": max(min(steps // 5, steps - options.warmup_steps), 1)}
 
 
 class MixedTrainer(QuietTrainer):
@@ -88,6 +96,7 @@ class MixedTrainer(QuietTrainer):
     ) -> None:
         self.schedule, self.new_rows, self.measure = schedule, new_rows, measure
         self.mixed_loss = MixedLoss(schedule.run.ids)
+        self.stop_losses = 0.0  # of the classifier, in an evaluation
         super().__init__(
             train_dataset=schedule.data,
             eval_dataset=schedule.valid,
@@ -97,6 +106,8 @@ class MixedTrainer(QuietTrainer):
         )
         # The loss is divided by the labels of the whole step, whatever the model's own forward accepts.
         self.model_accepts_loss_kwargs = False
+        if schedule.valid is not None and self.args.world_size > 1:
+            schedule.valid.fill_up(self.args.per_device_eval_batch_size * self.args.world_size)
 
     def compute_loss(
         self, model: nn.Module, inputs: dict[str, torch.Tensor], *args: Any, **kwargs: Any
@@ -114,7 +125,17 @@ class MixedTrainer(QuietTrainer):
         if "stop_loss" in outputs:  # one more decision for each thought, on the scale of the labels
             labelled = (labels != IGNORED).sum().clamp(min=1) if count is None else count
             loss = loss + outputs["stop_loss"] / labelled
+            if not training:
+                self.stop_losses += outputs["stop_loss"].detach()
         return loss
+
+    def evaluation_loop(self, *args: Any, **kwargs: Any) -> EvalLoopOutput:
+        """Evaluate; the loss is the mean over all labels, however rows fall into batches and to processes."""
+        output = super().evaluation_loop(*args, **kwargs)
+        loss, parts = self.mixed_loss.sums[False].mean_and_parts(self.args.device, self.stop_losses, self.accelerator)
+        self.stop_losses = 0.0
+        output.metrics.update({"eval_loss": loss, **{f"eval_{name}": value for name, value in parts.items()}})
+        return output
 
     def _get_train_sampler(self, train_dataset: MixedDataset | None = None) -> EpochSampler:
         return EpochSampler(self.train_dataset)
@@ -148,14 +169,13 @@ class MixedTrainer(QuietTrainer):
     def take_sums(self, sums: torch.Tensor) -> None:
         """Go on with such sums."""
         super().take_sums(sums)
-        self.mixed_loss.sums[True].values = sums[1:].to(self.args.device)
+        self.mixed_loss.sums[True].values = sums[1:].to(self.args.device, exact_type(self.args.device))
 
     def log(self, logs: dict[str, float], *args: Any, **kwargs: Any) -> None:
         """Add to a log line the losses of latents and text, and how far the new rows have come."""
         training = "loss" in logs
-        if training or "eval_loss" in logs:
-            parts = self.mixed_loss.sums[training].figures(self.accelerator)
-            logs |= {name if training else f"eval_{name}": value for name, value in parts.items()}
+        if training:
+            logs |= self.mixed_loss.sums[True].figures(self.accelerator)
         if training and self.new_rows.ids:
             logs["new_row_distance"] = self.new_rows.distance()
         if training and self.schedule.stage is not None:
@@ -164,7 +184,7 @@ class MixedTrainer(QuietTrainer):
 
     def _determine_best_metric(self, metrics: dict[str, float], trial: Any) -> bool:
         """Choose among checkpoints of the last stage alone: an earlier one that still writes text is no candidate."""
-        if self.state.global_step <= self.schedule.end:
+        if self.state.global_step <= self.schedule.end or not self.control.should_save:
             return False
         return super()._determine_best_metric(metrics, trial)
 

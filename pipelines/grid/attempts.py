@@ -32,23 +32,31 @@ class Attempts:
 
     def identity(self, part: str) -> str | None:
         """Return the identity with which a part was last tried; None if it never was, or that was not noted."""
-        known = [record.get("identity") for record in self._records if record["part"] == part]
-        return known[-1] if known else None
+        return self._last(part).get("identity")
+
+    def inputs(self, part: str) -> dict[str, str]:
+        """Return the content of what a part read when it was last tried, as far as that was noted."""
+        return self._last(part).get("inputs", {})
+
+    def _last(self, part: str) -> dict[str, Any]:
+        return next((record for record in reversed(self._records) if record["part"] == part), {})
 
     @contextmanager
-    def noted(self, part: str, identity: str, command: str) -> Iterator[dict[str, Any]]:
+    def noted(self, part: str, identity: str, command: str, inputs: Mapping[str, str]) -> Iterator[dict[str, Any]]:
         """Note an attempt at its start, and at its end how long it took, also if it failed or was interrupted.
 
         Args:
             part: Name of the part.
             identity: Tells its settings.
             command: As a user would type it.
+            inputs: Tells the content of what it reads, by names.
 
         Yields:
             The record; ``cpu_seconds`` is to be set. What it failed for is noted as well.
         """
-        record = {"part": part, "identity": identity, "command": command, "seconds": 0.0, "cpu_seconds": 0.0}
-        if self.identity(part) != identity:  # known even if this process never comes to the end
+        record = {"part": part, "identity": identity, "command": command, "inputs": dict(inputs)}
+        record |= {"seconds": 0.0, "cpu_seconds": 0.0}
+        if (self.identity(part), self.inputs(part)) != (identity, inputs):  # known even if this process does not end
             self._note(dict(record))
         started = time.monotonic()
         try:
@@ -67,8 +75,7 @@ class Attempts:
 
     def failure(self, part: str) -> str | None:
         """Return what a part failed for when it was last tried; None if it did not, or was never tried."""
-        known = [record.get("error") for record in self._records if record["part"] == part]
-        return known[-1] if known else None
+        return self._last(part).get("error")
 
     def seconds(self, kinds: Mapping[str, str]) -> Seconds:
         """Return the wall-clock ("wall") and processor ("cpu") seconds of each kind of part, all attempts together.
@@ -87,7 +94,7 @@ class Attempts:
         return seconds
 
 
-def _read(path: Path, number: int, line: str) -> dict[str, Any]:
+def _read(path: Path, number: int, line: bytes) -> dict[str, Any]:
     try:
         record = read_record(line)
         record["part"], record["seconds"] + record["cpu_seconds"]

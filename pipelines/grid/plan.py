@@ -9,6 +9,7 @@ from mixlm.damage import RUN_RECORD
 from mixlm.encoding import MANIFEST
 from mixlm.encoding.manifest import read_manifest
 from mixlm.errors import InputError
+from mixlm.generation.kept.finished import run_mark
 from mixlm.tasks.splits import SPLITS
 from pipelines.grid.commands import as_typed, known_options, text_of
 from pipelines.grid.folder import MODEL
@@ -47,11 +48,13 @@ class Cell:
         entry: The entry.
         seed: The seed.
         parts: Everything that it needs, in order; the last is its evaluation.
+        run: Folder of the run that is evaluated, or the model where that is untrained.
     """
 
     entry: Entry
     seed: int
     parts: tuple[Part, ...]
+    run: Path
 
     @property
     def name(self) -> str:
@@ -94,18 +97,26 @@ class Plan:
         """Return one cell."""
         entry = self.grid.entries[label]
         answers = self.out / "answers" / f"{label}-{seed}.json"
-        options, run = as_typed("evaluate", entry.evaluate), str(self._run(label, seed))
+        options, run = as_typed("evaluate", entry.evaluate), self._run(label, seed)
         if entry.untrained:
-            options, run = ("--base", *as_typed("evaluate", self.grid.template), *options), self.model
-        arguments = ("evaluate", run, self.files["test"], *options)
+            options, run = ("--base", *as_typed("evaluate", self.grid.template), *options), Path(self.model)
+        arguments = ("evaluate", str(run), self.files["test"], *options)
         arguments = (*arguments, "--out", str(answers))
         evaluation = self._part(f"evaluate {label}-{seed}", arguments, answers, self.served)
-        return Cell(entry, seed, (*self._data(), *self._training(label, seed), evaluation))
+        return Cell(entry, seed, (*self._data(), *self._training(label, seed), evaluation), run)
 
     def command(self, cell: Cell) -> str:
         """Return the command that makes one cell again, as a user types it."""
         chosen = ("--only", cell.entry.label, "--seed", str(cell.seed), *self.served)
         return shlex.join(["mixlm", "compare", str(self.grid.path), "--out", str(self.out), *chosen])
+
+    def inputs(self, part: Part) -> dict[str, str]:
+        """Return what tells the content of the rows and the model that a part reads, by their names.
+
+        Of the Hub's there is none, and what other parts have made is not among it.
+        """
+        named = [name for name in (*self.files.values(), self.grid.model) if name in part.job.arguments]
+        return {name: run_mark(Path(name)) for name in named if Path(name).exists()}
 
     def _part(self, name: str, arguments: tuple[str, ...], finished: Path, more: tuple[str, ...] = ()) -> Part:
         """Return a part; the first word of its name is the command, and ``more`` are options that decide nothing."""

@@ -124,14 +124,23 @@ class _Work:
 
     def check(self, cells: Sequence[Cell]) -> None:
         """Raise an ``InputError`` if what is there is of other settings or data than the cells are to be."""
-        for part in (part for cell in cells for part in cell.parts):
-            if part.done() and self.attempts.identity(part.job.name) not in (part.identity, None):
+        done = [part for cell in cells for part in cell.parts if part.done()]
+        for part in done:
+            if self.attempts.identity(part.job.name) not in (part.identity, None):
                 raise InputError(
                     f"{part.finished}: is of other settings than {self.plan.grid.path} has now; choose another --out, "
                     "or give the changed method another name"
                 )
         if cells:
             checksums({split: file for split, file in self.plan.files.items() if Path(file).is_file()}, self.data)
+        for part in done:
+            before = self.attempts.inputs(part.job.name)
+            for name, content in self.plan.inputs(part).items():
+                if before.get(name, content) != content:
+                    raise InputError(
+                        f"{part.finished}: was made of another {name} than is there now; choose another --out, or put "
+                        "back what was there"
+                    )
 
     def run_all(self, cells: Sequence[Cell], at_once: int) -> list[Cell | None]:
         """Run what cells lack, so many at once; returns those that failed, and None for others.
@@ -168,7 +177,8 @@ class _Work:
                 return
             if part.job.name in self.failures:  # for another cell; trying again would fail again
                 raise InputError(f"needs '{part.job.name}', which failed")
-            with self.attempts.noted(part.job.name, part.identity, part.job.line()) as record:
+            inputs = self.plan.inputs(part)
+            with self.attempts.noted(part.job.name, part.identity, part.job.line(), inputs) as record:
                 try:
                     finished = self.runner.run(part.job)
                 except InputError:
@@ -195,7 +205,7 @@ class _Work:
             "data": checksums(plan.files, self.data),
         }
         seconds, right = self.attempts.seconds(kinds), self._latents_right(cell)
-        result = make_result(about, cell.parts[-1].finished, encoding, seconds, right)
+        result = make_result(about, cell.parts[-1].finished, encoding, seconds, right, cell.run)
         with self.writing:
             self.data = self.data or about["data"]
             append_line(plan.out / RESULTS, result)
@@ -219,9 +229,8 @@ class _Work:
 
     def _latents_right(self, cell: Cell) -> float | None:
         """Return the last share of right latents of a training whose latents are the codes of stage 1."""
-        run = next((part.finished.parent for part in reversed(cell.parts) if part.kind == "train"), None)
-        if run is None or not METHODS[cell.entry.method].codes_mean_chunks:
+        if cell.entry.untrained or not METHODS[cell.entry.method].codes_mean_chunks:
             return None
         from vqvae.training.curve import CURVE, read_curve
 
-        return last_latents_right(read_curve(run / CURVE))
+        return last_latents_right(read_curve(cell.run / CURVE))

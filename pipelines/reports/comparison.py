@@ -31,10 +31,10 @@ def print_results(plan: Plan, against: str | None = None) -> dict[str, Any]:
         plan: The plan.
         against: Label of the method that differences are printed against; None: the first that is finished.
     """
-    labels, seeds = list(plan.grid.entries), plan.grid.seeds
+    labels = list(plan.grid.entries)
     cells = sum(len(plan.grid.seeds_of(label)) for label in labels)
-    results = finished_results(plan).values()
-    known = [one for one in results if one["label"] in labels and one["seed"] in seeds]
+    results = finished_results(plan)
+    known = [one for (label, seed), one in results.items() if label in labels and seed in plan.grid.seeds_of(label)]
     told = {"out": plan.out, "cells": cells, "finished": len(known), "methods": {}, "pairs": [], "alerts": []}
     if not known:
         echo(f"{plan.out}: no cell is finished yet")
@@ -49,7 +49,7 @@ def print_results(plan: Plan, against: str | None = None) -> dict[str, Any]:
     print_differences(console, pairs, against or summaries[0].label)
     if against and against not in (one.label for one in summaries):
         echo(f"--against {against}: none of its cells is finished yet")
-    alerts = [*failures_of(plan, results), *alerts_of(known)]
+    alerts = [*failures_of(plan, results), *alerts_of(known), *_different_checks(known)]
     for alert in alerts:
         echo(f"alert: {alert}")
     _write_tables(plan.out, title, table, known, alerts)
@@ -81,6 +81,16 @@ def alerts_of(results: Sequence[Result]) -> list[str]:
         for alert in result.get("alerts", ()):
             cells.setdefault(alert, []).append(f"{result['label']}-{result['seed']}")
     return [f"{', '.join(names)}: {alert}" for alert, names in cells.items()]
+
+
+def _different_checks(results: Sequence[Result]) -> list[str]:
+    """Return a line if answers were not all compared in the same way, as where rows do not say how."""
+    cells: dict[str, list[str]] = {}
+    for result in (one for one in results if "check" in one):
+        cells.setdefault(result["check"], []).append(f"{result['label']}-{result['seed']}")
+    told = "; ".join(f"{', '.join(names)} by {check}" for check, names in cells.items())
+    remedy = "no comparison of the methods: give 'check' under 'evaluate' of the grid, and another --out"
+    return [f"answers were compared in different ways, {told}, which is {remedy}"] if len(cells) > 1 else []
 
 
 def basis_of(results: Sequence[Result]) -> list[str]:

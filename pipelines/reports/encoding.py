@@ -37,6 +37,8 @@ def print_encoding(manifest: dict[str, Any], out: str, model: str) -> None:
         f"          measured on {codes['chunks']} chunks of the {codes['measured_on']} traces, "
         f"{codes['unknown_share']:.2%} of their tokens unknown"
     )
+    if codes["measured_on"] == "train":
+        echo("          all that follows is of rows that were learned from; hold some out by --valid for what is new")
     echo(f"loss      {_losses(codes)} nats a token")
     echo(f"accuracy  {_accuracies(codes)}; {codes['exact_chunks']:.1%} of chunks without an error")
     if "loss_without" in codes:  # codes of before do not tell it
@@ -86,10 +88,10 @@ def _merging(codes: dict[str, Any]) -> str:
     became = (
         f"{before} codes became {after} that predict different things" if after < before else "no codes were merged"
     )
-    return (
-        f"reader    what follows costs {codes['loss_trained']:.2f} nats a code to whom codes were trained for, "
-        f"{codes['loss_without']:.2f} without codes; {became}, at {codes['loss_merged']:.2f} nats"
-    )
+    costs = f"reader    what follows costs {codes['loss_trained']:.2f} nats a code to whom codes were trained for"
+    if codes["loss_without"] is None:
+        return f"{costs}; {became}: without --code-dropout nothing tells what they save"
+    return f"{costs}, {codes['loss_without']:.2f} without codes; {became}, at {codes['loss_merged']:.2f} nats"
 
 
 def _probe_lines(manifest: dict[str, Any]) -> Iterator[str]:

@@ -1,14 +1,17 @@
 import csv
 import json
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 import yaml
 from click.testing import CliRunner
 
+from mixlm.errors import InputError
 from mixlm.evaluation.statistics import bootstrap_interval, bootstrap_p_value, paired_bootstrap_difference
 from pipelines.cli import main
+from pipelines.grid.attempts import Attempts
 from pipelines.grid.folder import RESULTS
 from pipelines.grid.parse import read_grid
 from pipelines.reports.comparison import _points, p_text
@@ -112,7 +115,7 @@ def test_a_second_call_runs_nothing_and_says_the_same(toy, monkeypatch):
 def told(tmp_path, monkeypatch):
     """A function that writes results, and returns what the command says of them with its options."""
     monkeypatch.chdir(tmp_path)
-    labels = {"cot": None, "assorted": None, "dropped": {"method": "drop-prefix"}}
+    labels = {"cot": None, "assorted": None, "dropped": {"method": "drop-prefix"}, "base": None}
     grid = {"data": {"train": "a", "valid": "b", "test": "c"}, "model": "M", "methods": labels, "seeds": [0, 1]}
     Path("grid.yaml").write_text(yaml.safe_dump(grid, sort_keys=False))
     identity = read_grid("grid.yaml").identity
@@ -146,7 +149,7 @@ def test_the_table_by_hand(told):
     done = told(RESULTS_BY_HAND)
     assert done.exit_code == 0, done.output
     lines = Path("grid/table.md").read_text().splitlines()
-    assert lines[0] == "grid: 4 test rows, 4 of 6 cells"
+    assert lines[0] == "grid: 4 test rows, 4 of 7 cells"
     titles, rule, *rows = map(cells, lines[2:])
     assert titles == [
         *("method", "seeds", "accuracy", "95 % interval", "tokens", "latents", "0%", "100%", "direct"),
@@ -204,7 +207,34 @@ def test_solved_is_a_column_where_rows_were_answered_several_times(told):
 def test_what_is_not_of_the_grid_is_left_out(told):
     told([*RESULTS_BY_HAND, result("other", 0, free="1111"), result("cot", 7, free="0000")])
     lines = Path("grid/table.md").read_text().splitlines()
-    assert lines[0] == "grid: 4 test rows, 4 of 6 cells" and cells(lines[4])[:3] == ["cot", "1", "100.0%"]
+    assert lines[0] == "grid: 4 test rows, 4 of 7 cells" and cells(lines[4])[:3] == ["cot", "1", "100.0%"]
+
+
+def test_the_model_itself_counts_once_whatever_seeds_the_grid_had(told):
+    done = told([result("base", seed, free="0001") for seed in (0, 1)])
+    assert done.exit_code == 0, done.output
+    lines = Path("grid/table.md").read_text().splitlines()
+    assert lines[0] == "grid: 4 test rows, 1 of 7 cells" and cells(lines[4])[:2] == ["base", "1"]
+
+
+def test_answers_that_were_compared_in_different_ways_are_told(told):
+    cells_of = (("cot", 0, "number"), ("assorted", 0, "exact"), ("assorted", 1, "exact"))
+    lines = [result(label, seed, free="0001") | {"check": check} for label, seed, check in cells_of]
+    done = told(lines)
+    assert (
+        "alert: answers were compared in different ways, cot-0 by number; assorted-0, assorted-1 by exact, which is "
+        "no comparison of the methods: give 'check' under 'evaluate' of the grid, and another --out"
+    ) in done.stdout
+    assert "alert: answers were compared" not in told(lines[1:]).stdout
+
+
+def test_what_failed_once_and_is_done_by_now_is_no_alert(told):
+    told(RESULTS_BY_HAND)
+    for name in ("train cot-0", "train cot-1"):
+        with suppress(InputError), Attempts(Path("grid/parts.jsonl")).noted(name, "", "", {}):
+            raise InputError("out of luck")
+    alerts = [line for line in told(RESULTS_BY_HAND).stdout.splitlines() if line.startswith("alert: ")]
+    assert alerts == ["alert: train cot-1: failed: out of luck"]
 
 
 def test_a_method_that_was_never_decoded_freely_has_its_other_columns(told):

@@ -253,8 +253,9 @@ def test_wrong_usage_ends_with_status_2(folder, basics, encoded):
     assert "--codebook-size" in error_of(*basics, folder / "nothing", "--codebook-size", "many", code=2)
     assert "Missing option '--out'" in error_of(*basics[:-1], code=2)
     trained = encoded[0] / "vqvae"
-    message = error_of(*basics, folder / "nothing", "--vqvae", trained, "--codebook-size", 6, code=2)
-    assert "--codebook-size does nothing with --vqvae" in message
+    for option in (["--codebook-size", 6], ["--bf16"], ["--batch-size", 4], ["--save-every", "2m"]):
+        message = error_of(*basics, folder / "nothing", "--vqvae", trained, *option, code=2)
+        assert f"{option[0]} does nothing with --vqvae" in message
     assert not (folder / "nothing").exists()
 
 

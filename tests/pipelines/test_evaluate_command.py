@@ -116,6 +116,19 @@ def test_what_stands_after_the_marker_goes_before_the_last_number(plain, text, a
     assert find_answer(text, base_run(str(plain), Template()), "number") == answer
 
 
+@pytest.mark.parametrize(
+    ("text", "answer"),
+    [
+        ("so\n### \\frac{1}{2}", "\\frac{1}{2}"),
+        ("### Step 1\n40 + 32 = 72, hence $\\boxed{72}$ clips.", "72"),
+        ("### Step 1\nAll in all 72.\nThe answer is 72.\n\nQuestion: 2 + 2?", "72"),
+        ("none", None),
+    ],
+)
+def test_a_heading_is_no_marker_of_mathematics(plain, text, answer):
+    assert find_answer(text, base_run(str(plain), Template()), "math") == answer
+
+
 def test_a_template_is_for_a_model_that_has_none(run, encoded, tmp_path):
     error = call(run.path, encoded, "--separator", "", code=1).stderr
     assert error.startswith(f"Error: {run.path}: a run has the template that it was trained with; leave yours out")

@@ -61,6 +61,15 @@ def test_what_is_shown_is_what_evaluate_measures(run, encoded, tmp_path):
     ]
 
 
+def test_runs_of_one_name_are_told_by_their_paths(run, cot, encoded, tmp_path):
+    again = tmp_path / "again" / run.path.name
+    shutil.copytree(run.path, again)
+    out = tmp_path / "report.html"
+    call(run.path, again, "--data", encoded, "--out", out)
+    assert [one["name"] for one in read_report(out)["runs"]] == [str(run.path), str(again)]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["again", "report.html"]
+
+
 def test_without_rows_there_is_no_answer_and_each_part_says_so(run, cot, tmp_path):
     out = tmp_path / "report.html"
     call(run.path, cot.path, "--out", out)

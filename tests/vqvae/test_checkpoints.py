@@ -7,6 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from transformers import TrainerState
 
 from tests.interruption import Interrupted, interrupt_at
 from tests.vqvae_rows import random_rows, tiny_config
@@ -52,8 +53,9 @@ class Told:
     def __init__(self, pace: SaveEvery, writing: float, steps: int = 1000, seconds: float = 1.0) -> None:
         self.now = 0.0
         keeping = Keeping(pace, lambda: self.now)
-        args, state = SimpleNamespace(device="cpu", load_best_model_at_end=False, output_dir="."), SimpleNamespace()
-        state.max_steps, state.best_global_step, self.kept = steps, None, []
+        args = SimpleNamespace(device="cpu", load_best_model_at_end=False, output_dir=".")
+        vars(args).update(save_steps=500, logging_steps=500, eval_steps=None)
+        state, self.kept = TrainerState(max_steps=steps), []
         keeping.on_train_begin(args, state)
         for state.global_step in range(1, steps + 1):
             self.now += seconds
@@ -106,6 +108,13 @@ def test_a_training_that_is_asked_to_end_keeps_its_step_and_goes_on_from_there(t
     steps: list[int] = []
     assert same(whole, trained(tmp_path / "out", options, lambda now, *rest: steps.append(now)))
     assert steps == [4, 5, 6]
+
+
+def test_a_training_that_goes_on_has_checkpoints_and_figures_as_often_as_is_asked_now(tmp_path: Path) -> None:
+    state = TrainerState(max_steps=9, save_steps=500, logging_steps=100, eval_steps=7)
+    now = SimpleNamespace(output_dir=str(tmp_path), save_steps=50, logging_steps=10, eval_steps=None)
+    Keeping(SaveEvery()).on_train_begin(now, state)
+    assert (state.save_steps, state.logging_steps, state.eval_steps) == (50, 10, 7)
 
 
 def test_a_training_that_was_killed_after_its_last_step_takes_no_other(tmp_path: Path) -> None:

@@ -1,11 +1,12 @@
 import numpy as np
+import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.vqvae_rows import tiny_config
-from vqvae import ChunkVQVAEConfig
-from vqvae.model.chunks import collate, cut_windows
+from tests.vqvae_rows import random_rows, random_vqvae, tiny_config
+from vqvae import ChunkVQVAEConfig, evaluate_vqvae
+from vqvae.model.chunks import collate, cut_windows, row_batches
 
 
 def windows(ids: list[int], config: ChunkVQVAEConfig) -> list[list[int]]:
@@ -36,6 +37,29 @@ def test_windows_and_tail_are_the_trace(ids: list[int], length: int, context: st
     assert len(cut) == len(ids) // length * length
     assert len(ids) - len(cut) < length
     assert all(len(window) % length == 0 for window in windows(ids, config))
+
+
+def test_batches_hold_so_many_rows_or_so_many_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
+    config = tiny_config(chunk_length=2, compression_rate=1)
+    rows = [{"prompt_ids": [1], "trace_ids": [3] * 2 * count, "solution_ids": [3]} for count in (1, 1, 1, 0, 2, 9, 1)]
+
+    def chunks(most: int) -> list[list[int]]:
+        return [[len(row["trace_ids"]) // 2 for row in batch] for batch in row_batches(rows, config, most)]
+
+    assert chunks(2) == [[1, 1], [1, 2], [9, 1]] and chunks(9) == [[1, 1, 1, 2, 9, 1]]
+    monkeypatch.setattr("vqvae.model.chunks.CHUNKS", 3)
+    assert chunks(9) == [[1, 1, 1], [2], [9], [1]]  # no row is cut
+    monkeypatch.setattr("vqvae.model.chunks.LOGITS", 2 * config.table_rows * 2)
+    assert chunks(9) == [[1, 1], [1], [2], [9], [1]]
+    assert list(row_batches(rows[3:4], config, 9)) == list(row_batches([], config, 9)) == []
+
+
+def test_figures_do_not_depend_on_how_rows_are_batched(monkeypatch: pytest.MonkeyPatch) -> None:
+    model, rows = random_vqvae(), random_rows(12)
+    whole = evaluate_vqvae(model, rows)
+    monkeypatch.setattr("vqvae.model.chunks.CHUNKS", 3)
+    parts = evaluate_vqvae(model, rows)
+    assert {**parts, "ce_random": 0} == pytest.approx({**whole, "ce_random": 0}, rel=1e-5)
 
 
 def test_a_batch_by_hand() -> None:

@@ -8,7 +8,7 @@ from tests.vqvae_rows import random_reader, random_step_rows
 from vqvae import probe_codes
 from vqvae.options import SaveEvery
 from vqvae.stopping import Stop, Stopped
-from vqvae.training.kept_loop import KeptLoop
+from vqvae.training.kept_loop import KeptLoop, digest_of
 from vqvae.training.probe import ProbeTraining
 
 
@@ -52,3 +52,22 @@ def test_a_loop_that_is_asked_to_end_keeps_its_step_and_its_random_numbers(tmp_p
     torch.nn.init.zeros_(parts["part"].weight)
     assert KeptLoop(tmp_path / "loop.pt", parts, SaveEvery(), Stop()).begin() == 2
     assert torch.equal(parts["part"].weight, weight) and torch.equal(torch.rand(3), drawn)
+
+
+def test_a_probe_of_other_codes_is_not_gone_on_with(tmp_path: Path) -> None:
+    rows, training = random_step_rows(40), ProbeTraining(6, kept=tmp_path / "probe.pt", pace=SaveEvery(seconds=1e-9))
+    with pytest.raises(Cut):
+        probe_codes(random_reader(), rows[:30], rows[30:], training, cut_at(4))
+    other = random_reader(codebook_size=5)
+    assert probe_codes(other, rows[:30], rows[30:], training) == probe_codes(
+        other, rows[:30], rows[30:], ProbeTraining(6)
+    )
+
+
+def test_a_digest_tells_weights_and_their_forms_apart() -> None:
+    one, other = torch.nn.Linear(2, 3), torch.nn.Linear(2, 3)
+    other.load_state_dict(one.state_dict())
+    assert digest_of(one) == digest_of(other) != digest_of(torch.nn.Linear(3, 2))
+    with torch.no_grad():
+        other.bias[2] += 1
+    assert digest_of(one) != digest_of(other)

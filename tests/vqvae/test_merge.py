@@ -109,6 +109,13 @@ def test_the_reader_that_codes_were_trained_for_is_the_judge() -> None:
     assert figures["loss_trained"] == figures["loss_merged"] == 0 < figures["loss_without"]
 
 
+def test_without_a_measure_of_what_codes_save_none_are_merged() -> None:
+    model = with_twins(random_reader(code_dropout=0.0))
+    figures = merge_codes(model, ROWS)
+    assert figures["codes_merged"] == figures["codes_trained"] == model.config.codebook_size == 8
+    assert figures["loss_without"] is None and figures["loss_merged"] == figures["loss_trained"]
+
+
 def test_a_reader_that_codes_tell_nothing_merges_none(tmp_path: Path) -> None:
     model = two_kinds_of_codes()
     with torch.no_grad():

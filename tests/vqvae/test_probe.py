@@ -3,7 +3,8 @@ import torch
 
 from tests.vqvae_rows import IDS, random_reader, random_step_rows
 from vqvae import PredictiveVQVAE, probe_codes
-from vqvae.training.probe import RATE, ProbeTraining, one_cycle
+from vqvae.model.context import Context
+from vqvae.training.probe import BATCH, RATE, Coded, Probe, ProbeTraining, one_cycle
 
 
 def told_rows(count: int, seed: int, told: bool) -> list[dict]:
@@ -58,6 +59,32 @@ def test_probing_is_repeatable_and_touches_neither_the_model_nor_the_random_numb
     assert torch.equal(torch.random.get_rng_state(), state)
     assert all(torch.equal(value, before[name]) for name, value in telling.state_dict().items())
     assert all(parameter.grad is None for parameter in telling.parameters())
+
+
+def test_figures_do_not_depend_on_how_rows_are_batched(
+    telling: PredictiveVQVAE, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train, rows = told_rows(60, 0, told=True), told_rows(20, 1, told=True)
+    whole = probe_codes(telling, train, rows, ProbeTraining(4))
+    monkeypatch.setattr("vqvae.model.chunks.CHUNKS", 3)
+    parts = probe_codes(telling, train, rows, ProbeTraining(4))
+    assert {**parts, "next_random": 0} == pytest.approx({**whole, "next_random": 0}, rel=1e-4)
+
+
+def test_training_predicts_from_some_of_many_codes_and_measuring_from_all(
+    telling: PredictiveVQVAE, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two codes a row, one of which training draws: half as many texts go on from it."""
+    asked, losses = [], Probe.losses
+
+    def told(probe: Probe, context: Context, coded: Coded, chosen: torch.Tensor | None = None) -> list:
+        asked.append(len(coded.codes) if chosen is None else int(chosen.sum()))
+        return losses(probe, context, coded, chosen)
+
+    monkeypatch.setattr("vqvae.training.probe.MOST_PREDICTED", 1)
+    monkeypatch.setattr(Probe, "losses", told)
+    probe_codes(telling, told_rows(60, 0, told=True), told_rows(5, 1, told=True), ProbeTraining(2))
+    assert asked == [BATCH, BATCH, 10, 10, 10]
 
 
 @pytest.mark.parametrize("steps", range(1, 60))

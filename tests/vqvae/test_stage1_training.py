@@ -24,6 +24,7 @@ from vqvae import (
     ChunkVQVAEConfig,
     PredictiveVQVAE,
     Reader,
+    Stage1Training,
     VQVAETrainingOptions,
     evaluate_vqvae,
     train_vqvae,
@@ -229,6 +230,16 @@ def test_dead_codes_are_judged_by_the_average_code_of_a_step(tmp_path: Path) -> 
     config = tiny_config(dead_code_share=0.1)
     model = train_vqvae(rows, config, tmp_path, OPTIONS)
     assert model.config.dead_code_threshold == pytest.approx(0.2)
+
+
+@pytest.mark.parametrize(("rows", "vectors"), [(3, 3), (4, 4), (6, 3)])
+def test_a_step_has_no_more_vectors_than_there_are_rows_for(rows: int, vectors: int, tmp_path: Path) -> None:
+    """Steps of 4 rows, of one chunk and one code each: with 3 rows a step has 3, with 6 one has 4 and one 2."""
+    data = [{"prompt_ids": [3], "trace_ids": [5, 8, 13, 21], "solution_ids": [3]}] * rows
+    config = tiny_config(codebook_size=2, compression_rate=4, dead_code_share=1.0)
+    training = Stage1Training(data, config, tmp_path, VQVAETrainingOptions(steps=1, batch_size=4))
+    training._decide(tokens=4)
+    assert training.config.dead_code_threshold == vectors / 2
 
 
 @pytest.mark.parametrize(

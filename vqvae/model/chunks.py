@@ -10,6 +10,8 @@ from vqvae import PARTS
 from vqvae.model.config import ChunkVQVAEConfig
 
 
+CHUNKS = 512  # of a batch without gradients; a training step predicts from as many of 32 samples
+LOGITS = 2**27  # likewise: numbers that their texts' predictions have, half a gigabyte
 TokenRow = Mapping[str, Sequence[int] | np.ndarray]  # the ids of each part of a sample, and the lengths of its steps
 
 
@@ -65,7 +67,31 @@ def cut_windows(lengths: np.ndarray, stretches: np.ndarray, config: ChunkVQVAECo
 
 def has_chunk(row: TokenRow, config: ChunkVQVAEConfig) -> bool:
     """Tell whether a row's trace has a chunk."""
-    return bool(np.any(config.cutting.count_chunks(config.cutting.stretches(row))))
+    return chunks_of(row, config) > 0
+
+
+def chunks_of(row: TokenRow, config: ChunkVQVAEConfig) -> int:
+    """Return how many chunks a row's trace has."""
+    return int(np.sum(config.cutting.count_chunks(config.cutting.stretches(row))))
+
+
+def row_batches(rows: Sequence[TokenRow], config: ChunkVQVAEConfig, most: int) -> Iterator[list[TokenRow]]:
+    """Yield the rows that have a chunk, ``most`` at a time at most, and fewer where they have many chunks.
+
+    What is predicted for every chunk of a batch at once is then no more than a step of training holds, however long
+    traces are; a single row is never cut.
+    """
+    room = min(CHUNKS, max(LOGITS // (config.chunk_length * config.table_rows), 1))
+    batch, held = [], 0
+    for row in (rows[index] for index in range(len(rows))):
+        count = chunks_of(row, config)
+        if batch and count and (len(batch) == most or held + count > room):
+            yield batch
+            batch, held = [], 0
+        if count:
+            batch, held = [*batch, row], held + count
+    if batch:
+        yield batch
 
 
 def pad_right(sequences: Sequence[Sequence[int]], width: int = 0) -> tuple[torch.Tensor, torch.Tensor]:

@@ -20,7 +20,7 @@ _BOUNDS = {  # from the first up to below the second, which is more than any mac
     **dict.fromkeys(("num_layers", "num_heads"), (1, 2**8)),
     **dict.fromkeys(("ema_decay", "code_dropout"), (0, 1 + 1e-9)),
     "codebook_size": (0, 2**24),
-    "max_prompt_length": (0, 2**20),
+    "max_prompt_length": (1, 2**20),
     "max_length": (1, 2**20),
 }
 CHOICES = {

@@ -146,6 +146,21 @@ def by_sample(vectors: torch.Tensor, sample: torch.Tensor, samples: int) -> tupl
     return rows.index_put((sample, place_in_sample(sample, counts)), vectors), counts
 
 
+def some_of_each(sample: torch.Tensor, counts: torch.Tensor, most: int) -> torch.Tensor:
+    """Return which of the codes (n,) are among ``most`` of their sample, drawn at random where it has more.
+
+    Args:
+        sample: (n,) whose each is, ascending.
+        counts: (b,) codes of each sample.
+        most: How many.
+    """
+    chosen = torch.ones_like(sample, dtype=torch.bool)
+    if int(counts.max()) > most:
+        drawn = sample.cpu() + torch.rand(len(sample), dtype=torch.float64)  # of which not every device has a type
+        chosen[drawn.argsort().to(sample.device)] = place_in_sample(sample, counts) < most
+    return chosen
+
+
 def place_in_sample(sample: torch.Tensor, counts: torch.Tensor) -> torch.Tensor:
     """Return the place (n,) of each code among those of its sample, from 0; ``sample`` (n,) ascends."""
     return torch.arange(len(sample), device=sample.device) - (counts.cumsum(0) - counts)[sample]

@@ -13,7 +13,8 @@ never the prompt: one that does can work the answer out by itself and put it int
 language model could write at that place.
 
 A second decoder of the same form learns to read each code back as its own text, for people and for diagnosis. Its
-gradients stop at the codes and at the token table, so codes are the same with it and without.
+gradients stop at the codes and at the token table, so codes learn nothing from it; the norm of gradients, which is
+bounded, is of all parts together.
 
 With the objective "language-model" another reader, given in training, predicts in place of the model's own; see
 ``vqvae.model.reader``. The own one then learns beside it as the second decoder does.
@@ -29,7 +30,7 @@ from torch.nn import functional as F
 from vqvae.model.chunks import TokenRow
 from vqvae.model.coder import ChunkCoder, ChunkVQVAEOutput
 from vqvae.model.config import ChunkVQVAEConfig
-from vqvae.model.context import Context, ContextDecoder, Texts, by_sample, place_in_sample
+from vqvae.model.context import Context, ContextDecoder, Texts, by_sample, place_in_sample, some_of_each
 from vqvae.model.continuations import NEXT, SOLUTION, collate_traces, continuations
 from vqvae.model.reader import Reader
 from vqvae.model.sampled_softmax import IGNORED
@@ -72,7 +73,7 @@ class PredictiveVQVAE(ChunkCoder):
         if self.training and self.config.code_dropout:
             drop = torch.rand(len(rows), device=rows.device) < self.config.code_dropout
             rows = torch.where(drop[:, None, None], self.no_code, rows)
-        chosen = self._chosen(sample, counts)
+        chosen = some_of_each(sample, counts, MOST_PREDICTED if self.training else len(sample))
         told = self._predict(batch, rows if reader is None else rows.detach(), counts, chosen)
         next_loss, solution_loss = told if reader is None else reader(batch, rows, counts, chosen)
         beside = 0 if reader is None else sum(told)
@@ -108,14 +109,6 @@ class PredictiveVQVAE(ChunkCoder):
         prompts = self._embed(self.vocabulary.compact(batch["prompt_ids"]))
         prompts = prompts.detach() if decoder is self.read_back else prompts
         return decoder.read(prompts, batch["prompt_lengths"], rows, counts)
-
-    def _chosen(self, sample: torch.Tensor, counts: torch.Tensor) -> torch.Tensor:
-        """Return which of the codes (n,) are predicted from: in training at most ``MOST_PREDICTED`` of a sample."""
-        chosen = torch.ones_like(sample, dtype=torch.bool)
-        if self.training and int(counts.max()) > MOST_PREDICTED:
-            order = (sample + torch.rand(len(sample), dtype=torch.float64, device=sample.device)).argsort()
-            chosen[order] = place_in_sample(sample, counts) < MOST_PREDICTED
-        return chosen
 
     def _nats_a_code(self, context: Context, texts: Texts, kind: int) -> torch.Tensor:
         """Return the cross-entropy of texts that go on from codes, as the mean of their sums; a scalar."""

@@ -52,7 +52,7 @@ def sampled_cross_entropy(
     correction = 0.0
     if len(other) > samples:
         correction = math.log(len(other) / samples)
-        other = other[torch.randint(len(other), (samples,), device=targets.device)]
+        other = other[torch.randint(len(other), (samples,)).to(targets.device)]  # the same draws on any device
     rows = torch.cat([present, other])
     logits = F.linear(hidden, weight[rows], bias[rows]).float()
     logits = torch.cat([logits[:, : len(present)], logits[:, len(present) :] + correction], 1)

@@ -96,8 +96,9 @@ class Keeping(TrainerCallback):
         self.kept = self.before = clock()
 
     def on_train_begin(self, args: TrainingArguments, state: TrainerState, *rest: object, **more: object) -> None:
-        """Start the clock; a training that goes on knows its best checkpoint."""
+        """Start the clock; a training that goes on knows its best checkpoint, and how often figures are wanted now."""
         name_best(state, Path(args.output_dir))
+        state.compute_steps(args, state.max_steps)  # those of the checkpoint are what it was begun with
         self.kept = self.before = self.clock()
 
     def on_step_end(

@@ -1,5 +1,6 @@
 """A plain loop of training steps that goes on where it was interrupted."""
 
+import hashlib
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -32,6 +33,7 @@ class KeptLoop:
         parts: What makes up the state, by name.
         pace: How often it is kept; only seconds count.
         stop: Tells whether an end was asked for.
+        mark: Tells what the loop works on; a state of another mark is not taken up.
         clock: Tells the seconds.
     """
 
@@ -41,9 +43,10 @@ class KeptLoop:
         parts: Mapping[str, Stateful],
         pace: SaveEvery,
         stop: Stop,
+        mark: str = "",
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.path, self.parts, self.pace, self.stop, self.clock = path, parts, pace, stop, clock
+        self.path, self.parts, self.pace, self.stop, self.mark, self.clock = path, parts, pace, stop, mark, clock
         self.kept, self.writing = clock(), 0.0
 
     def begin(self) -> int:
@@ -53,6 +56,8 @@ class KeptLoop:
         try:
             state = torch.load(self.path, "cpu", weights_only=True)
         except (RuntimeError, EOFError, UnpicklingError):  # damaged
+            return 0
+        if state.get("mark") != self.mark:
             return 0
         for name, part in self.parts.items():
             part.load_state_dict(state[name])
@@ -79,4 +84,13 @@ class KeptLoop:
         state = {name: part.state_dict() for name, part in self.parts.items()}
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with whole_path(self.path) as draft, written(self.path):
-            torch.save({**state, "random": torch.get_rng_state(), "step": step}, draft)
+            torch.save({**state, "random": torch.get_rng_state(), "step": step, "mark": self.mark}, draft)
+
+
+def digest_of(module: torch.nn.Module) -> str:
+    """Return a digest of the weights and buffers of a module."""
+    digest = hashlib.sha256()
+    for name, value in module.state_dict().items():
+        digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
+        digest.update(value.detach().cpu().flatten().view(torch.uint8).numpy())
+    return digest.hexdigest()

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from vqvae.errors import InputError
-from vqvae.model.chunks import TokenRow, has_chunk
+from vqvae.model.chunks import TokenRow, has_chunk, row_batches
 from vqvae.model.config import FEWEST_CODES
 from vqvae.model.layers import evaluating
 from vqvae.model.predictive import PredictiveVQVAE
@@ -31,7 +31,7 @@ RISE = 0.01  # by which the held-out loss may grow: this share of what codes sav
 
 def merge_codes(
     model: PredictiveVQVAE, rows: Sequence[TokenRow], seed: int = 0, reader: Reader | None = None
-) -> dict[str, float]:
+) -> dict[str, float | None]:
     """Merge codes that the reader does not tell apart, as far as the loss on ``rows`` does not rise.
 
     Codes that behave most alike are joined first (average linkage of the total variation between predictions). A
@@ -45,7 +45,8 @@ def merge_codes(
 
     Returns:
         ``codes_trained`` and ``codes_merged``, how many there are before and after; ``loss_trained``, ``loss_merged``
-        and ``loss_without`` codes, in nats a code on ``rows``.
+        and ``loss_without`` codes, in nats a code on ``rows``. A model trained with ``code_dropout=0`` has no measure
+        of the last: it is None, and nothing is merged.
 
     Raises:
         InputError: If no row has a chunk, or the loss on them is no number.
@@ -56,14 +57,15 @@ def merge_codes(
     with evaluating(model):
         held_out = _HeldOut(model, chosen, reader)
         size = model.config.codebook_size
-        before, without = held_out.loss(np.arange(size)), held_out.loss_without()
+        before = held_out.loss(np.arange(size))
+        without = held_out.loss_without() if model.config.code_dropout else None
         if not isfinite(before):
             raise InputError(
                 f"the loss on held-out rows is {before}, so codes cannot be compared; train them anew, in another "
                 "--out, with a lower --learning-rate"
             )
         figures = {"codes_trained": size, "loss_trained": before, "loss_without": without}
-        if without - before < LEAST_SAVED:
+        if without is None or without - before < LEAST_SAVED:
             return figures | {"codes_merged": size, "loss_merged": before}
         joins = _average_linkage(held_out.distances(np.random.default_rng(seed)))
         most = before + RISE * (without - before)
@@ -86,8 +88,7 @@ class _HeldOut:
         self, model: PredictiveVQVAE, rows: Sequence[TokenRow], reader: Reader | None, batch_size: int = 64
     ) -> None:
         self.model, self.rows, self.reader = model, rows, reader
-        starts = range(0, len(rows), batch_size)
-        self.batches = [self._with_codes(rows[start : start + batch_size]) for start in starts]
+        self.batches = [self._with_codes(batch) for batch in row_batches(rows, model.config, batch_size)]
         codes = torch.cat([codes for _, codes in self.batches])
         self.counts = torch.bincount(codes, minlength=model.config.codebook_size).cpu()
 
@@ -115,7 +116,7 @@ class _HeldOut:
             batch, codes = self._with_codes([self.rows[int(index)]])
             place = int(rng.integers(max(len(codes) - 1, 1)))  # one that has a next step, if any has
             for predicted in self._predictions(batch, codes[:place]):
-                total += torch.cdist(predicted, predicted, p=1).double().cpu() / 2
+                total += torch.cdist(predicted, predicted, p=1).cpu().double() / 2
         return total.numpy()
 
     def _predictions(self, batch: dict[str, torch.Tensor], before: torch.Tensor) -> Iterator[torch.Tensor]:

@@ -22,15 +22,17 @@ from torch import nn
 from torch.nn import functional as F
 
 from vqvae.advance import Advance
-from vqvae.model.chunks import TokenRow, has_chunk
+from vqvae.metrics import entropy
+from vqvae.model.chunks import TokenRow, has_chunk, row_batches
 from vqvae.model.coder import ChunkCoder
-from vqvae.model.context import Context, ContextDecoder, Texts, by_sample, place_in_sample
+from vqvae.model.context import Context, ContextDecoder, Texts, by_sample, place_in_sample, some_of_each
 from vqvae.model.continuations import NEXT, SOLUTION, collate_traces, continuations
 from vqvae.model.layers import evaluating
+from vqvae.model.predictive import MOST_PREDICTED
 from vqvae.model.sampled_softmax import IGNORED, token_loss
 from vqvae.options import SaveEvery
 from vqvae.stopping import Stop, stop_when_asked
-from vqvae.training.kept_loop import KeptLoop
+from vqvae.training.kept_loop import KeptLoop, digest_of
 
 
 BATCH, RATE = 32, 2e-3
@@ -83,13 +85,21 @@ class Probe(nn.Module):
         before = context.first_code - 1 + place_in_sample(coded.sample, counts)
         return self.prior(context.states[coded.sample, before])
 
-    def losses(self, context: Context, coded: Coded) -> Iterator[tuple[torch.Tensor, Texts]]:
-        """Yield the mean cross-entropy a token of the next steps, then of the solutions, and what was predicted."""
+    def losses(
+        self, context: Context, coded: Coded, chosen: torch.Tensor | None = None
+    ) -> Iterator[tuple[torch.Tensor, Texts]]:
+        """Yield the mean cross-entropy a token of the next steps, then of the solutions, and what was predicted.
+
+        Args:
+            context: Of ``coded``.
+            coded: The samples.
+            chosen: Whether to predict from each chunk (n,); None: from all.
+        """
         samples = self.config.softmax_samples if self.training and self.config.samples_softmax else 0
         for texts, kind in zip(
             continuations(coded.batch, self.vocabulary, self.config), (NEXT, SOLUTION), strict=True
         ):
-            some = texts.only(texts.known)
+            some = texts.only(texts.known if chosen is None else texts.known & chosen)
             states = self.decoder.write(context, some, self.tokens(some.targets.clamp(min=0)), kind)
             yield token_loss(states, some.targets, self.tokens.weight, self.head_bias, samples), some
 
@@ -129,10 +139,11 @@ def probe_codes(
 
     Returns:
         ``next_with``, ``next_without`` and ``next_random``: nats that the text of the next step costs, given the
-        prompt and the right codes so far, no codes, and random ones; ``solution_with`` .. likewise for the solution;
+        prompt and the right codes so far, no codes, and random ones; ``solution_with`` .. likewise for the solution,
+        both means over chunks;
         ``prior_nats`` and ``prior_top1``: nats that a code costs given the prompt and the codes before, and how often
         the likeliest is right; ``codes_used`` of them would be guessed with ``prior_blind`` nats by their frequency.
-        All are means over codes.
+        These are means over codes.
 
     Raises:
         Stopped: If an end was asked for; the training is kept if there is a file for it.
@@ -179,18 +190,20 @@ def _train(
     optimizer = torch.optim.AdamW(probe.parameters(), lr=RATE, weight_decay=0.01)
     schedule = one_cycle(optimizer, training.steps)
     parts = {"probe": probe, "optimizer": optimizer, "schedule": schedule}
-    loop = KeptLoop(training.kept, parts, training.pace, stop)
+    loop = KeptLoop(training.kept, parts, training.pace, stop, mark=digest_of(model))
     begun = loop.begin()
     for step, rows in islice(enumerate(_batches(train, training.steps, training.seed), 1), begun, None):
         chosen = [row for row in rows if has_chunk(row, model.config)]
         if chosen:
             coded = _coded(model, chosen)
-            without = torch.rand(len(chosen), device=model.device) < WITHOUT
+            without = (torch.rand(len(chosen)) < WITHOUT).to(model.device)
             context = probe.read(coded, torch.where(without[coded.sample], model.config.codebook_size, coded.codes))
             known = torch.where(without[coded.sample], IGNORED, coded.codes)
             loss = F.cross_entropy(probe.code_logits(context, coded), known, reduction="sum") / len(known)
-            for text_loss, texts in probe.losses(context, coded):
-                loss = loss + text_loss * (texts.targets != IGNORED).sum() / len(known)
+            chunks = coded.batch["sample"]
+            some = some_of_each(chunks, torch.bincount(chunks), MOST_PREDICTED)
+            for text_loss, texts in probe.losses(context, coded, some):
+                loss = loss + text_loss * (texts.targets != IGNORED).sum() / some.sum()
             optimizer.zero_grad()
             loss.backward()
             nn.utils.clip_grad_norm_(probe.parameters(), 1.0)
@@ -203,26 +216,21 @@ def _train(
 
 def _measure(probe: Probe, model: ChunkCoder, rows: Sequence[TokenRow]) -> dict[str, float]:
     sums: dict[str, float] = defaultdict(float)
-    size, codes = model.config.codebook_size, 0
+    size, rate = model.config.codebook_size, model.config.codes_per_chunk
     counts = torch.zeros(size, dtype=torch.long)
-    for start in range(0, len(rows), BATCH):
-        chosen = [rows[index] for index in range(start, min(start + BATCH, len(rows)))]
-        chosen = [row for row in chosen if has_chunk(row, model.config)]
-        if not chosen:
-            continue
+    for chosen in row_batches(rows, model.config, BATCH):
         coded = _coded(model, chosen)
-        random = torch.randint(size, coded.codes.shape, device=model.device)
+        random = torch.randint(size, coded.codes.shape).to(model.device)
         ways = {"with": coded.codes, "without": torch.full_like(random, size), "random": random}
         for name, given in ways.items():
             context = probe.read(coded, given)
             for kind, (loss, texts) in zip(("next", "solution"), probe.losses(context, coded), strict=True):
-                sums[f"{kind}_{name}"] += float(loss) * int((texts.targets != IGNORED).sum())
+                sums[f"{kind}_{name}"] += rate * float(loss) * int((texts.targets != IGNORED).sum())
             if name == "with":
                 logits = probe.code_logits(context, coded)
                 sums["prior_nats"] += float(F.cross_entropy(logits, coded.codes, reduction="sum"))
                 sums["prior_top1"] += int((logits.argmax(-1) == coded.codes).sum())
         counts += torch.bincount(coded.codes.cpu(), minlength=size)
-        codes += len(coded.codes)
-    shares = counts[counts > 0] / codes
+    codes = int(counts.sum())
     figures = {name: total / codes for name, total in sums.items()}
-    return {**figures, "prior_blind": -float((shares * shares.log()).sum())} if codes else {}
+    return {**figures, "prior_blind": entropy(counts)} if codes else {}

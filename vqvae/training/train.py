@@ -118,7 +118,8 @@ class Stage1Training:
         """Set what follows from the rows: how many tokens there are, and when a code is dead."""
         config, data = self.config, self.data
         config.compact_size = tokens + 1
-        vectors = self.options.batch_size * data.trace_chunks / len(data) * config.codes_per_chunk
+        steps = -(-len(data) // self.options.batch_size)  # of an epoch, the last one of what is left
+        vectors = data.trace_chunks / steps * config.codes_per_chunk
         config.dead_code_threshold = config.dead_code_share * vectors / config.codebook_size
 
 

@@ -62,7 +62,6 @@ def base_arguments(
         use_cpu=not torch.accelerator.is_available(),  # several processes without it would not find each other
         save_strategy="steps" if save_steps else "no",
         save_steps=save_steps or 500,
-        save_total_limit=1,
         remove_unused_columns=False,
         disable_tqdm=True,
         logging_nan_inf_filter=False,  # it puts the mean of earlier losses in place of one that is no number

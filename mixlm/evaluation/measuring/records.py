@@ -74,12 +74,19 @@ def own_codes(row: Row, run: Run) -> int:
 def find_answer(text: str, run: Run, check: CheckName) -> str | None:
     """Return what a text answers: what stands after the template's marker; None if it is not there.
 
-    A model that was not trained here never saw the marker. If its text has none, or no number after it where one is
-    asked for, ``unmarked_answer`` is its answer.
+    A model that was not trained here never saw the marker, which may be a heading to it. If its text has none, or no
+    number after it where one is asked for, or more than a line where that is mathematics, ``unmarked_answer`` is its
+    answer.
     """
     marked = run.template.find_answer(text)
-    readable = marked is not None and (check != "number" or read_number(marked) is not None)
-    return unmarked_answer(text, check) if run.untrained and not readable else marked
+    if run.untrained and (marked is None or not _is_answer(marked, check)):
+        return unmarked_answer(text, check)
+    return marked
+
+
+def _is_answer(marked: str, check: CheckName) -> bool:
+    """Tell whether what stands behind a marker can be an answer, and not the text below a heading."""
+    return "\n" not in marked if check == "math" else check != "number" or read_number(marked) is not None
 
 
 def gold_answer(row: Row, answerer: Answerer) -> str:

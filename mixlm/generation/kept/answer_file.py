@@ -38,7 +38,7 @@ def identity_of(answerer: Answerer, options: GenerationOptions, processes: Proce
     told = asdict(options) | {"latents": str(options.latents), "decoding": answerer.decoding(options)}
     told |= {"processes": processes.count} if options.sampling else {"batch_size": None, "seed": None}
     server = answerer.given_name or "its only model" if isinstance(answerer, Endpoint) else None
-    return {"format": FORMAT, "run": run_mark(answerer.run), "server": server, "options": told, **more}
+    return {"format": FORMAT, "run": run_mark(answerer.run.path), "server": server, "options": told, **more}
 
 
 @dataclass

@@ -11,7 +11,6 @@ from mixlm.encoding import VQVAE
 from mixlm.errors import InputError
 from mixlm.generation.kept.lines import parts_of
 from mixlm.generation.kept.part_file import PartFile
-from mixlm.run import Run
 from vqvae.atomic_files import checksum, whole_file
 from vqvae.checksums import file_sum, sealed, unsealed
 
@@ -126,11 +125,11 @@ def arguments_of(output: Path) -> Mapping[str, Any]:
     return arguments
 
 
-def run_mark(run: Run) -> str:
-    """Return what tells the content of a run, wherever it lies: of a model of the Hub, its name."""
-    info = run.path / RUN_RECORD
+def run_mark(path: Path) -> str:
+    """Return what tells the content of a run or a model, wherever it lies: of a model of the Hub, its name."""
+    info = path / RUN_RECORD
     if listed_sums(info):  # and so its own checksum is that of all
         return file_sum(info)
-    if run.path.is_dir():
-        return json.dumps(folder_sums(run.path, ("", VQVAE)) | ({info.name: file_sum(info)} if info.is_file() else {}))
-    return file_sum(run.path) if run.path.is_file() else str(run.path)
+    if path.is_dir():
+        return json.dumps(folder_sums(path, ("", VQVAE)) | ({info.name: file_sum(info)} if info.is_file() else {}))
+    return file_sum(path) if path.is_file() else str(path)

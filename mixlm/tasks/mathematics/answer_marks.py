@@ -2,7 +2,7 @@ r"""Finding the answer in a mathematical solution: after "The answer is", after 
 
 import re
 
-from mixlm.data.marks import last_box
+from mixlm.data.marks import last_box, statement
 
 
 _SENTENCE = re.compile(r".*\bthe answer is:?(.*)", re.IGNORECASE | re.DOTALL)
@@ -11,21 +11,22 @@ _SENTENCE = re.compile(r".*\bthe answer is:?(.*)", re.IGNORECASE | re.DOTALL)
 def marked_answer(text: str) -> str | None:
     r"""Return the answer that a text marks; None if it marks none.
 
-    The last "The answer is" counts before the last "###" or "####", and that before the last box; a box after either
-    is opened.
+    The last "The answer is" counts before the last "###" or "####", and that before the last box; a box in what is
+    said, or anywhere behind the hashes, is opened. What is said ends with its line, if nothing is left open there: a
+    model may go on with another question.
 
     Args:
         text: A published solution, or what a model wrote.
 
     >>> marked_answer("so $x = \\boxed{\\frac{1}{2}}$.")
     '\\frac{1}{2}'
-    >>> marked_answer("16 * 47 = 752\n#### 752\nThe answer is: 752")
+    >>> marked_answer("16 * 47 = 752\n#### 752\nThe answer is: 752\n\nQuestion: What is 1 + 1?")
     '752'
     """
     if found := _SENTENCE.fullmatch(text):
-        return _opened(found[1])
+        return _opened(statement(found[1]))
     _, mark, rest = text.rpartition("###")
-    return _opened(rest) if mark else last_boxed(text)
+    return last_boxed(rest) or _opened(statement(rest)) if mark else last_boxed(text)
 
 
 def last_boxed(text: str) -> str | None:

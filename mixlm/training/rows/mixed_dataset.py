@@ -83,7 +83,8 @@ class MixedDataset(Dataset):
         row = self.rows[int(index)]
         self._mapped.count_read()
         rng = row_generator(self.seed, self.epoch, int(index))
-        return as_feature(self.method.sequence(row, self.progress(int(index)), rng), self.loss_on_prompt)
+        prompt = len(row["prompt_ids"]) if self.loss_on_prompt else 0
+        return as_feature(self.method.sequence(row, self.progress(int(index)), rng), prompt)
 
 
 class MeasuredDataset(MixedDataset):
@@ -101,23 +102,35 @@ class MeasuredDataset(MixedDataset):
         self, rows: Sequence[Row], method: Method, steps_per_epoch: int, seed: int = 0, loss_on_prompt: bool = False
     ) -> None:
         super().__init__(rows, method, 1, seed, loss_on_prompt)
-        self.steps_per_epoch = steps_per_epoch
+        self.steps_per_epoch, self.length = steps_per_epoch, len(rows)
         self.hold(0)
 
+    def fill_up(self, multiple: int) -> None:
+        """Be as long as a multiple of some rows: those beyond the last repeat the first ones, and nothing is learned.
 
-def as_feature(sequence: Trainable, loss_on_prompt: bool) -> Feature:
-    """Return a sequence as the collator takes it."""
-    return {
-        "input_ids": sequence.ids,
-        "labels": learned(sequence, loss_on_prompt),
-        "thoughts": sequence.thoughts,
-    }
+        Several processes that share batches evenly would repeat rows themselves, and count them twice.
+        """
+        self.length = -(-len(self.rows) // multiple) * multiple
+
+    def __len__(self) -> int:
+        """Return the number of rows, with those of ``fill_up``."""
+        return self.length
+
+    def __getitem__(self, index: int) -> Feature:
+        """Return the sequence of row ``index``; without labels where it repeats another."""
+        feature = super().__getitem__(int(index) % len(self.rows))
+        return feature if index < len(self.rows) else {**feature, "labels": [IGNORED] * len(feature["labels"])}
 
 
-def learned(sequence: Trainable, loss_on_prompt: bool) -> list[int]:
-    """Return the labels of a sequence; its first token, which nothing predicts, never has one."""
-    labels = sequence.ids if loss_on_prompt else sequence.labels
-    return [IGNORED, *labels[1:]]
+def as_feature(sequence: Trainable, prompt: int = 0) -> Feature:
+    """Return a sequence as the collator takes it.
+
+    Args:
+        sequence: What a method made of a row.
+        prompt: Tokens that it begins with and that are learned, too; the very first, which nothing predicts, never is.
+    """
+    labels = [*sequence.ids[:prompt], *sequence.labels[prompt:]]
+    return {"input_ids": sequence.ids, "labels": [IGNORED, *labels[1:]], "thoughts": sequence.thoughts}
 
 
 class EpochSampler(Sampler[int]):

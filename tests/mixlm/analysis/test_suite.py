@@ -1,5 +1,6 @@
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -7,7 +8,7 @@ from click.testing import CliRunner
 
 from mixlm.analysis import suite
 from mixlm.analysis.interventions import DEFAULT
-from mixlm.analysis.suite import ANALYSES, Case, analyze, read_names
+from mixlm.analysis.suite import ANALYSES, Case, analyze, check_comparable, read_names
 from mixlm.analysis.sweep import SHARES, counts_to_try, sweep_rows
 from mixlm.data.template import Template
 from mixlm.errors import InputError
@@ -16,6 +17,7 @@ from mixlm.evaluation.statistics import wilson_interval
 from mixlm.generation.engine import Engine
 from mixlm.generation.options import GenerationOptions
 from mixlm.generation.server.endpoint import Endpoint
+from mixlm.run import Run
 from pipelines.analyze import main
 from tests.coded_rows import coded
 from tests.completions_stub import Stub, serving
@@ -303,3 +305,38 @@ def test_another_samples_latents_need_another_sample() -> None:
     case = Case(engine(tiny_run(ids=IDS)), ROWS[:1], OPTIONS, kinds=["other"])
     with pytest.raises(InputError, match="needs two samples with latents"):
         analyze(case, ["interventions"])
+
+
+def test_rows_that_the_model_has_no_room_for_are_left_out_and_told(monkeypatch) -> None:
+    monkeypatch.setattr(Engine, "context", 10)
+    short = {**CODED_ROWS[0], "trace_ids": CODED_ROWS[0]["trace_ids"][:2], "codes": [1], "code_ends": [2]}
+    long = {**CODED_ROWS[0], "prompt_ids": [1] * 30}
+    for name in ("places", "attention"):
+        said: list[str] = []
+        case = Case(engine(tiny_run(ids=IDS)), [short, long], OPTIONS, say=said.append)
+        (finding,) = analyze(case, [name])
+        assert said == [f"{name} ..", "left out 1 of 2 rows, longer than the model's 10 tokens"]
+        alone = analyze(Case(engine(tiny_run(ids=IDS)), [short], OPTIONS), [name])
+        assert finding.rows == alone[0].rows
+    with pytest.raises(
+        InputError, match="places: no trace is as long as a chunk, or none that the model has room for"
+    ):
+        analyze(Case(engine(tiny_run(ids=IDS)), [long], OPTIONS), ["places"])
+
+
+def test_what_was_found_is_told_before_a_later_analysis_fails() -> None:
+    told: list[str] = []
+    case = Case(engine(tiny_run(ids=IDS)), CODED_ROWS, OPTIONS, kinds=["none"])
+    with pytest.raises(InputError, match="values: "):
+        analyze(case, ["codes", "values"], tell=lambda finding: told.append(finding.name))
+    assert told == ["codes", "code_information"]
+
+
+def test_codes_of_other_chunks_are_no_measure_for_a_further_run() -> None:
+    run = tiny_run(ids=IDS)
+    other = Run(**{**vars(run), "path": Path("other"), "chunk_length": 4, "compression_rate": 4})
+    with pytest.raises(InputError, match="^other: its latents stand for other chunks than the rows' codes; give the"):
+        check_comparable(run, other, CODED_ROWS)
+    raw = [{name: value for name, value in row.items() if name != "codes"} for row in CODED_ROWS]
+    check_comparable(run, other, raw)
+    check_comparable(run, Run(**vars(run)), CODED_ROWS)

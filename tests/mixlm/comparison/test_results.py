@@ -1,7 +1,9 @@
 import hashlib
+import io
 import json
 import re
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,7 +17,7 @@ from mixlm.comparison.results import (
     shares_right,
 )
 from mixlm.errors import InputError
-from vqvae.checksums import unsealed
+from vqvae.checksums import sealed, unsealed
 
 
 LEAST = {"label": "cot", "seed": 0, "identity": "abc", "modes": {}}
@@ -39,6 +41,31 @@ def test_a_line_ends_where_json_ends_it(tmp_path, text):
     assert [one["label"] for one in read_results(tmp_path / "results.jsonl")] == [text, text]
     (tmp_path / "empty.jsonl").touch()
     assert read_results(tmp_path / "empty.jsonl") == []
+
+
+def test_a_line_that_ends_within_a_letter_is_no_obstacle_and_one_that_holds_no_letters_is_named(tmp_path):
+    path, whole = tmp_path / "results.jsonl", LEAST | {"label": "größer"}
+    append_line(path, whole)
+    line = path.read_bytes()
+    path.write_bytes(line + line + line[: line.index("ö".encode()) + 1])
+    assert read_results(path) == [whole, whole]
+    append_line(path, LEAST)
+    assert read_results(path) == [whole, whole, LEAST]
+    path.write_bytes(path.read_bytes().replace(b"cot", b"c\xfft"))
+    with pytest.raises(InputError, match=r"results.jsonl:3: is no result of a cell, .*delete the line"):
+        read_results(path)
+
+
+def test_a_line_is_written_whole_where_the_disk_takes_it_by_parts(tmp_path, monkeypatch):
+    class Slow(io.FileIO):
+        def write(self, data):
+            return super().write(data[:7])
+
+    path = tmp_path / "results.jsonl"
+    monkeypatch.setattr("builtins.open", lambda file, mode, buffering: Slow(file, mode.replace("b", "")))
+    append_line(path, LEAST)
+    monkeypatch.undo()
+    assert read_results(path) == [LEAST]
 
 
 def test_a_digit_that_changed_is_told_with_its_line(tmp_path):
@@ -152,10 +179,37 @@ MEASURED = {
 }
 
 
-def test_a_result_joins_cell_figures_answers_stage_1_and_seconds(tmp_path):
-    (tmp_path / "a.json").write_text(json.dumps(MEASURED))
+@pytest.fixture
+def measured(tmp_path):
+    """Write an evaluation, with figures beside the usual ones; returns the file of figures."""
     lines = answers({"free": [[1, 1], [0, 0], [1, 0]]})
-    (tmp_path / "a.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    text = "".join(json.dumps(line) + "\n" for line in lines)
+    (tmp_path / "a.jsonl").write_text(text)
+    finished = {"identity": {"run": "hub/model"}, "lines": 6, "sha256": hashlib.sha256(text.encode()).hexdigest()}
+
+    def write(**more):
+        (tmp_path / "a.json").write_text(json.dumps(sealed({**MEASURED, "finished": finished, **more})))
+        return tmp_path / "a.json"
+
+    return write
+
+
+def test_answers_of_another_run_or_changed_ones_are_no_result(tmp_path, measured):
+    figures = measured()
+    assert make_result({}, figures, None, {}, run=Path("hub/model"))["modes"]["free"]["right"] == "201"
+    with pytest.raises(InputError, match=r"a.json: is of another run than the one that is in hub/other now; delete"):
+        make_result({}, figures, None, {}, run=Path("hub/other"))
+    figures.write_text(figures.read_text().replace("0.5,", "0.75,", 1))
+    with pytest.raises(InputError, match=r"a.json: is not as it was written \(its content has changed"):
+        make_result({}, figures, None, {})
+    figures, lines = measured(), (tmp_path / "a.jsonl").read_text().splitlines(keepends=True)
+    (tmp_path / "a.jsonl").write_text("".join(lines[:-1]))
+    with pytest.raises(InputError, match=r"a.jsonl: changed since it was written\); delete it to measure again"):
+        make_result({}, figures, None, {})
+
+
+def test_a_result_joins_cell_figures_answers_stage_1_and_seconds(tmp_path, measured):
+    measured()
     codebook = {"codebook_size": 4, "codes_used": 3, "code_gap": 0.987654321, "unigram_accuracy": 0.1}
     (tmp_path / "manifest.json").write_text(json.dumps({"format_version": 1, "codebook": codebook}))
     seconds = {"train": {"wall": 3.0, "cpu": 2.0}}
@@ -177,6 +231,6 @@ def test_a_result_joins_cell_figures_answers_stage_1_and_seconds(tmp_path):
     assert result["latents_right"] == 0.123457
     assert [alert.split(":")[0] for alert in result["alerts"]] == ["latents not learned"]
     assert (result["objective"], result["align"], result["stage1"]) == ("predictive", "step", {"prior_top1": 0.5})
-    (tmp_path / "a.json").write_text(json.dumps({**MEASURED, "decoding": "kind"}))
+    measured(decoding="kind")
     result = make_result({}, tmp_path / "a.json", None, seconds)
     assert result["stage1"] is None and result["decoding"] == "kind" and "objective" not in result

@@ -28,6 +28,18 @@ def test_logits_stand_in_the_order_of_the_labels_and_are_those_of_one_call() -> 
     assert len(logits) == len(scored_labels(labels)) > 20
 
 
+def test_a_model_that_is_sharded_reads_all_rows_in_one_call(monkeypatch) -> None:
+    """Every call gathers weights from all processes, and each process would make blocks of its own rows."""
+    model, calls = random_lm("llama"), []
+    ids, labels, mask = padded([5, 20, 2])
+    asked = {"input_ids": ids, "attention_mask": mask}
+    plain = scored_batch(model, scored_places(labels), **asked)["logits"]
+    model.register_forward_pre_hook(lambda *given: calls.append(given))
+    monkeypatch.setenv("ACCELERATE_USE_FSDP", "true")
+    assert_near(scored_batch(model, scored_places(labels), **asked)["logits"], plain)
+    assert len(calls) == 1
+
+
 @given(st.lists(st.integers(1, 300), min_size=1, max_size=40))
 def test_every_row_has_one_block_and_blocks_are_as_long_as_they_can_be(lengths: list[int]) -> None:
     lengths = sorted(lengths, reverse=True)

@@ -38,3 +38,17 @@ def test_latents_that_are_not_learned_are_told_once_with_what_to_try() -> None:
 def test_a_warning_is_taken_back_once_the_latents_are_learned() -> None:
     lines = said(0.6, (10, 0.1), (20, 0.1), (30, 0.4), (40, 0.1), (50, 0.5))
     assert len(lines) == 2 and lines[1] == "at step 30 the latents are being learned: 40.0% are right"
+
+
+def test_a_training_that_goes_on_knows_what_was_said() -> None:
+    lines: list[str] = []
+    before = [{"step": 5, "loss": 1.0}, {"step": 10, "eval_latent_accuracy": 0.1}]
+    for later, said_then in (([], 1), ([{"step": 20, "eval_latent_accuracy": 0.5}], 0)):
+        lines.clear()
+        warning = LatentWarning(0.6, lines.append)
+        warning.on_train_begin(None, TrainerState(max_steps=100, log_history=[*before, *later]), None)
+        assert lines == []
+        now = TrainerState(global_step=30, max_steps=100)
+        for right in (0.2, 0.4):
+            warning.on_log(None, now, None, logs={"eval_latent_accuracy": right})
+        assert lines == ["at step 30 the latents are being learned: 40.0% are right"] * said_then

@@ -1,6 +1,7 @@
 from pathlib import Path
 
 import pytest
+from transformers import OpenAIGPTConfig, OpenAIGPTLMHeadModel
 
 from mixlm.data.tables import as_dataset
 from mixlm.data.template import Template
@@ -10,7 +11,7 @@ from mixlm.model.special_tokens import SpecialIds, add_project_tokens, latent_sp
 from mixlm.model.tokenizers import build_tokenizer
 from mixlm.run import Run
 from mixlm.training.options import TrainingOptions
-from mixlm.training.preflight import check_start, tell_namesakes, warn_of_schedule
+from mixlm.training.preflight import check_model, check_start, tell_namesakes, warn_of_schedule
 from mixlm.training.rows.inputs import leave_out_long
 from mixlm.training.train import train
 from tests.coded_rows import fixed
@@ -62,6 +63,14 @@ def test_thoughts_need_the_cache_that_recomputation_drops(method: str) -> None:
     with pytest.raises(InputError, match=f"--activation-checkpointing: method '{method}' needs the key-value cache"):
         start_from("gpt2", method, activation_checkpointing=True)
     assert start_from("gpt2", "pause-as-thought", activation_checkpointing=True) == []
+
+
+def test_a_type_without_activation_checkpointing_is_named() -> None:
+    lm = OpenAIGPTLMHeadModel(OpenAIGPTConfig(vocab_size=64, n_embd=8, n_layer=1, n_head=2))
+    method, asked = build_method("cot", {}), TrainingOptions("cot", activation_checkpointing=True)
+    check_model(lm, "m", method, TrainingOptions("cot"))
+    with pytest.raises(InputError, match=r"m: a model of type 'openai-gpt' does not support --activation-checkpoin"):
+        check_model(lm, "m", method, asked)
 
 
 def test_thoughts_need_whole_matrices(monkeypatch) -> None:

@@ -82,9 +82,16 @@ def test_the_folder_of_tensorboard_is_set_for_tensorboard_alone(
     assert os.environ["TENSORBOARD_LOGGING_DIR"] == str(tmp_path / "logs")
 
 
-def test_a_rate_that_stays_falls_over_the_last_fifth(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("warmup", "expected"),
+    [
+        (2, [0, 0.5, 1, 1, 1, 1, 1, 1, 1, 0.5]),
+        (9, [*(step / 9 for step in range(9)), 1]),  # a warm-up that leaves less than a fifth is not cut short
+    ],
+)
+def test_a_rate_that_stays_falls_over_the_last_fifth(warmup: int, expected: list[float], tmp_path: Path) -> None:
     options = TrainingOptions(
-        "cot", learning_rate=1.0, batch_size=4, steps=10, warmup_steps=2, scheduler="warmup_stable_decay"
+        "cot", learning_rate=1.0, batch_size=4, steps=10, warmup_steps=warmup, scheduler="warmup_stable_decay"
     )
     ours = trainer(tmp_path, options=options)
     schedule = ours.create_scheduler(10, torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0))
@@ -93,4 +100,4 @@ def test_a_rate_that_stays_falls_over_the_last_fifth(tmp_path: Path) -> None:
         rates += schedule.get_last_lr()
         schedule.optimizer.step()
         schedule.step()
-    assert rates == pytest.approx([0, 0.5, 1, 1, 1, 1, 1, 1, 1, 0.5])
+    assert rates == pytest.approx(expected)

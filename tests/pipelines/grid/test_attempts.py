@@ -6,6 +6,9 @@ from mixlm.errors import InputError
 from pipelines.grid.attempts import Attempts
 
 
+READ = {"rows.jsonl": "4c"}
+
+
 def write(path, *records):
     path.write_text("".join(json.dumps(record) + "\n" for record in records))
     return Attempts(path)
@@ -26,9 +29,9 @@ def test_seconds_are_the_sum_over_attempts_and_parts_of_a_kind(tmp_path):
 def test_an_attempt_is_noted_with_its_time_whether_it_ends_well_or_not(tmp_path, monkeypatch):
     monkeypatch.setattr("time.monotonic", iter([100.0, 103.0, 200.0, 204.5]).__next__)
     attempts = Attempts(tmp_path / "parts.jsonl")
-    with attempts.noted("train a-0", "one", "mixlm-train a") as record:
+    with attempts.noted("train a-0", "one", "mixlm-train a", READ) as record:
         record["cpu_seconds"] = 1.5
-    with pytest.raises(InputError, match="broken"), attempts.noted("train a-0", "one", "mixlm-train a"):
+    with pytest.raises(InputError, match="broken"), attempts.noted("train a-0", "one", "mixlm-train a", READ):
         raise InputError("broken")
     lines = [json.loads(line) for line in (tmp_path / "parts.jsonl").read_text().splitlines()]
     assert [line["cpu_seconds"] for line in lines] == [0.0, 1.5, 0.0]
@@ -42,18 +45,19 @@ def test_an_attempt_is_noted_with_its_time_whether_it_ends_well_or_not(tmp_path,
 
 def test_what_was_tried_is_known_even_of_an_attempt_that_never_ended(tmp_path):
     path = tmp_path / "parts.jsonl"
-    with Attempts(path).noted("train a-0", "one", "x"):
-        assert Attempts(path).identity("train a-0") == "one"
-    attempts = Attempts(path)
-    with attempts.noted("train a-0", "two", "x"):
-        pass
-    assert attempts.identity("train a-0") == "two"
-    assert attempts.identity("train b-0") is None
+    with Attempts(path).noted("train a-0", "one", "x", READ):
+        assert (Attempts(path).identity("train a-0"), Attempts(path).inputs("train a-0")) == ("one", READ)
+    for identity, inputs in (("two", READ), ("two", {"rows.jsonl": "5d"})):
+        with Attempts(path).noted("train a-0", identity, "x", inputs):
+            attempts = Attempts(path)
+            assert (attempts.identity("train a-0"), attempts.inputs("train a-0")) == (identity, inputs)
+    assert attempts.identity("train b-0") is None and attempts.inputs("train b-0") == {}
 
 
 def test_lines_without_identity_are_trusted(tmp_path):
     old = {"part": "train a-0", "command": "x", "seconds": 1.0, "cpu_seconds": 1.0}
-    assert write(tmp_path / "parts.jsonl", old).identity("train a-0") is None
+    attempts = write(tmp_path / "parts.jsonl", old)
+    assert attempts.identity("train a-0") is None and attempts.inputs("train a-0") == {}
 
 
 @pytest.mark.parametrize("broken", ['{"part": "tr', "5", '{"part": "a"}', '{"seconds": 1, "cpu_seconds": 1}'])

@@ -190,6 +190,39 @@ def test_results_of_other_data_are_never_joined(bench, split):
     assert bench.compare(**files()).exit_code == 0
 
 
+@pytest.mark.parametrize("changed_file", ["train.jsonl", "valid.jsonl", "model.gguf"])
+def test_what_was_made_of_other_rows_or_another_model_is_not_taken_for_an_unfinished_cell(bench, changed_file):
+    given = {**files(), "model": "model.gguf"}
+    for name in ("train.jsonl", "valid.jsonl", "test.jsonl", "model.gguf"):
+        Path(name).write_text(name)
+    bench.compare("--only", "dropped", behave={"evaluate dropped-0": "fail"}, **given)
+    bench.log()
+    Path(changed_file).write_text("others")
+    refused = bench.compare(**given)
+    assert refused.exit_code == 1 and bench.log() == [] and bench.finished() == []
+    where = "out/encoded/dropped-0/manifest.json" if changed_file != "model.gguf" else "out/"
+    assert (
+        f"Error: {where}" in refused.stderr
+        and f"was made of another {changed_file} than is there now" in refused.stderr
+    )
+    Path(changed_file).write_text(changed_file)
+    assert bench.compare("--only", "dropped", **given).exit_code == 0 and bench.log() == ["evaluate dropped-0"]
+
+
+def test_answers_of_a_run_that_was_trained_again_are_not_its_own(bench):
+    bench.compare("--only", "cot")
+    Path("out/results.jsonl").unlink()
+    Path("out/runs/cot-0/mixlm.json").write_text('{"trained": "again"}')
+    refused = bench.compare("--only", "cot")
+    assert refused.exit_code == 1 and bench.finished() == []
+    assert (
+        "Error: cot-0: out/answers/cot-0.json: is of another run than the one that is in out/runs/cot-0"
+        in refused.stderr
+    )
+    Path("out/answers/cot-0.json").unlink()
+    assert bench.compare("--only", "cot").exit_code == 0 and bench.finished() == ["cot"]
+
+
 def test_a_second_process_is_refused(bench):
     with claimed(Path("out")):
         refused = bench.compare()

@@ -5,7 +5,7 @@ from torch.utils.data import DataLoader
 from mixlm.errors import InputError
 from mixlm.methods import build_method
 from mixlm.model.special_tokens import SpecialIds
-from mixlm.training.rows.mixed_dataset import EpochSampler, MixedDataset
+from mixlm.training.rows.mixed_dataset import EpochSampler, MeasuredDataset, MixedDataset
 from tests.coded_rows import fixed
 
 
@@ -84,6 +84,25 @@ def test_the_prompt_is_learned_only_when_asked(on_prompt: bool) -> None:
     feature = MixedDataset([row], method, loss_on_prompt=on_prompt)[0]
     assert feature["input_ids"] == [7, 8, 9, 0]
     assert feature["labels"] == [-100, 8 if on_prompt else -100, 9, 0]
+
+
+def test_learning_the_prompt_is_not_learning_what_only_fills_a_place() -> None:
+    row = {"row": 0, "prompt_ids": [7, 8], "trace_ids": [9], "solution_ids": [0], "codes": [], "step_lengths": [1]}
+    for name, options in (("pause", {"count": 2}), ("coconut-no-curriculum", {"stages": 1, "thoughts_per_step": 2})):
+        method = build_method(name, options).bind(SpecialIds(0, pause=1, bo_thought=2, thought=3, eo_thought=4))
+        plain, learned = (MixedDataset([row], method, loss_on_prompt=given)[0] for given in (False, True))
+        assert learned["input_ids"] == plain["input_ids"] and len(plain["input_ids"]) > 4
+        assert learned["labels"] == [-100, 8, *plain["labels"][2:]] and -100 in plain["labels"][2:]
+
+
+def test_rows_that_fill_up_are_the_first_ones_without_a_label() -> None:
+    method = build_method("cot", {}).bind(SPECIAL)
+    data = MeasuredDataset(ROWS[:5], method, 1)
+    before = [data[index] for index in range(5)]
+    data.fill_up(4)
+    assert len(data) == 8 and [data[index] for index in range(5)] == before
+    for index in (5, 6, 7):
+        assert data[index]["input_ids"] == before[index - 5]["input_ids"] and {*data[index]["labels"]} == {-100}
 
 
 def test_fewer_rows_than_a_batch_is_said() -> None:
