@@ -102,7 +102,6 @@ def test_what_is_right_is_taken_as_it_is():
         (lambda: EncodingOptions(shape={"codebok_size": 4}), "shape 'codebok_size': a VQ-VAE has no such part"),
         (lambda: EncodingOptions(dtype="float16"), "--dtype float16: not known; give float32 or bfloat16"),
         (lambda: EncodingOptions(valid_fraction=0.9), "--valid-fraction 0.9: give a share from 0 to 0.5"),
-        (lambda: EncodingOptions(valid_fraction=-0.1), "--valid-fraction -0.1: give a share from 0 to 0.5"),
         (lambda: TrainingOptions("cot", save_dtype="float8"), "--save-dtype float8: not known"),
         (lambda: TrainingOptions("cot", seed=2**32), "--seed 4294967296"),
         (lambda: GenerationOptions(seed=2**32), "--seed 4294967296"),

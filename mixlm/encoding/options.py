@@ -77,7 +77,7 @@ class EncodingOptions:
             raise InputError(f"--dtype {self.dtype}: not known; give {' or '.join(DTYPES)}")
         if self.preset not in (AUTO, *PRESETS):
             raise InputError(f"--preset {self.preset}: not known; give {', '.join(PRESETS)} or {AUTO}")
-        if not 0 <= self.valid_fraction <= MOST_VALID:
+        if not self.valid_fraction <= MOST_VALID:
             raise InputError(f"--valid-fraction {self.valid_fraction}: give a share from 0 to {MOST_VALID}")
         require_between("shard_rows", self.shard_rows, 1)
         if self.processes is not None:
