@@ -1,5 +1,5 @@
 # make demo           both stages on a generated task, on two CPU cores
-# make test           all tests but the next
+# make test           all tests but the next five
 # make test-latents   what trained codes hold and what they do not: some minutes of training
 # make test-architectures   every causal type of transformers: the table of docs/MODELS.md, some minutes
 # make test-faults   kills at every file operation, races, damage, malformed input: counts, about an hour
@@ -8,7 +8,8 @@
 # make lint           style and formatting
 # make bench          speed, as ratios within one run
 # make docs           README.md and docs/ as a site in build/docs; a broken link or reference fails
-# Each does its own set-up in .venv; needs Python 3.11 or later, make and a C compiler.
+# make clean          removes environments, builds and the demo
+# Each does its own set-up; needs Python 3.11 or later, make and a C compiler.
 
 PYTHON ?= python3
 WHICH ?= lowest

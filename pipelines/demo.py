@@ -71,7 +71,7 @@ The demo took {minutes:.1f} minutes. {summary} holds the figures, {script} the c
 
 Next, on traces of your own (JSON lines with question, steps and answer) and a model of your choice:
   mixlm-encode traces.jsonl --model HuggingFaceTB/SmolLM2-135M --out encoded
-  mixlm-train encoded --model HuggingFaceTB/SmolLM2-135M --out run --method assorted
+  mixlm-train encoded --model HuggingFaceTB/SmolLM2-135M --out run --method assorted --steps 4000 --learning-rate 1e-4
   mixlm-generate run "a question" --explain"""
 
 

@@ -57,7 +57,7 @@ ELSEWHERE = {
     "fp16": "--bf16",
     "use-peft": "--lora-rank RANK",
     "lora-r": "--lora-rank",
-    "lora-alpha": "no option: it is the rank, --lora-rank",
+    "lora-alpha": "no option: it is twice the rank, --lora-rank",
     "dataloader-num-workers": "--workers",
     "run-name": "--out",
     "do-train": "mixlm-train",
