@@ -25,6 +25,8 @@ from pipelines.shared.command import Results, command
 from pipelines.shared.jobs import Finished, Job, beside, run_jobs
 from pipelines.shared.options import SEED
 from pipelines.shared.terminal import echo, notice
+from vqvae.atomic_files import whole_file
+from vqvae.one_writer import one_writer
 
 
 RECIPE = Path(__file__).parent / "recipes" / "demo.yaml"
@@ -53,13 +55,14 @@ def main(out: Path, seed: int, recipe: Path) -> Results:
     settings = read_recipe(recipe)
     plan = plan_demo(settings, out, seed)
     started = time.monotonic()
-    prepare(out, plan, settings["model"])
-    seconds = run(plan)
-    figures = collect(out)
-    print_comparison(figures, settings["rows"]["test"])
-    seconds |= show_answers(plan, out)
-    seconds["total"] = time.monotonic() - started
-    summary = write_summary(out, {**figures, "seconds": seconds, "seed": seed, "rows": settings["rows"]})
+    with one_writer(out) as lock:
+        prepare(out, plan, settings["model"])
+        seconds = run(plan, lock)
+        figures = collect(out)
+        print_comparison(figures, settings["rows"]["test"])
+        seconds |= show_answers(plan, out, lock)
+        seconds["total"] = time.monotonic() - started
+        summary = write_summary(out, {**figures, "seconds": seconds, "seed": seed, "rows": settings["rows"]})
     places = {"report": out / REPORT, "script": out / SCRIPT, "summary": out / SUMMARY}
     notice(NEXT.format(**places, minutes=seconds["total"] / 60))
     return {"out": out, **summary}
@@ -84,7 +87,7 @@ def prepare(out: Path, plan: DemoPlan, model: dict) -> None:
     import yaml
 
     script = out / SCRIPT
-    ours = script.is_file() and script.read_text(encoding="utf-8").startswith(MARK)
+    ours = script.is_file() and script.read_bytes().startswith(MARK.encode())
     if out.exists() and not ours and (not out.is_dir() or any(out.iterdir())):
         raise InputError(f"{out}: exists and is not from an earlier demo; choose another --out")
     for path in map(out.joinpath, own_names()):
@@ -93,7 +96,8 @@ def prepare(out: Path, plan: DemoPlan, model: dict) -> None:
         else:
             path.unlink(missing_ok=True)
     out.mkdir(parents=True, exist_ok=True)
-    script.write_text(MARK + plan.script(), encoding="utf-8")
+    with whole_file(script) as file:
+        file.write(MARK + plan.script())
     (out / MODEL_FILE).write_text(yaml.safe_dump(model, sort_keys=False), encoding="utf-8")
 
 
@@ -105,39 +109,39 @@ def own_names() -> list[str]:
     return [*data, *MODELS, *results, SUMMARY, REPORT]
 
 
-def run(plan: DemoPlan) -> dict[str, float]:
+def run(plan: DemoPlan, lock: int) -> dict[str, float]:
     """Run everything but the worked answers; returns the seconds of each command."""
-    finished = part("A task: running totals, with other questions for training, validation and test.", plan.data)
+    finished = part("A task: running totals, with other questions for training, validation and test.", plan.data, lock)
     notice("\nBeside all that follows: a model of text alone, which needs no codes.", bold=True)
     notice(f"$ {plan.text.line()}")
-    with beside(plan.text) as text:
-        finished |= part("Stage 1: learn a code for every step of the traces.", (plan.first,))
+    with beside(plan.text, (lock,)) as text:
+        finished |= part("Stage 1: learn a code for every step of the traces.", (plan.first,), lock)
         echo(finished["encode"].output, nl=False)
         title = "Stage 2: learn the mix of latents and text.  Beside it: the mix with random codes."
-        finished |= part(title, plan.second) | text()
-    finished |= part("Answers to the test questions.", plan.evaluation)
+        finished |= part(title, plan.second, lock) | text()
+    finished |= part("Answers to the test questions.", plan.evaluation, lock)
     return {name: one.seconds for name, one in finished.items()}
 
 
-def part(title: str, jobs: Sequence[Job]) -> dict[str, Finished]:
+def part(title: str, jobs: Sequence[Job], lock: int) -> dict[str, Finished]:
     """Show and run commands that do not wait for each other."""
     notice(f"\n{title}", bold=True)
-    return run_shown(jobs)
+    return run_shown(jobs, lock)
 
 
-def run_shown(jobs: Sequence[Job]) -> dict[str, Finished]:
-    """Show commands that do not wait for each other, and run them."""
+def run_shown(jobs: Sequence[Job], lock: int) -> dict[str, Finished]:
+    """Show commands that do not wait for each other, and run them; they keep the folder if this process is killed."""
     for job in jobs:
         notice(f"$ {job.line()}")
-    return run_jobs(jobs)
+    return run_jobs(jobs, inherited=(lock,))
 
 
-def show_answers(plan: DemoPlan, out: Path) -> dict[str, float]:
+def show_answers(plan: DemoPlan, out: Path, lock: int) -> dict[str, float]:
     """Let the mixed model answer a few questions, while the report is written; returns the seconds of each."""
     notice("\nThe first test questions, with the latents read back.  Beside it: a page about all models.", bold=True)
     notice(f"$ {plan.questions}")
     with (out / "test.jsonl").open(encoding="utf-8") as rows:
         (out / QUESTIONS).write_text("".join(islice(rows, WORKED_ANSWERS)), encoding="utf-8")
-    finished = run_shown((plan.answers, plan.report))
+    finished = run_shown((plan.answers, plan.report), lock)
     echo(finished["answers"].output, nl=False)
     return {name: one.seconds for name, one in finished.items()}

@@ -1,5 +1,6 @@
 """mixlm evaluate: accuracy and length of a run's answers, with latents decoded freely or in given numbers."""
 
+import os
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -101,7 +102,7 @@ def main(
     where the check is number, and for math what it marks otherwise. What is measured is kept beside --out as it comes:
     an interrupted call goes on after it when the same command is given again, or --resume OUT.
     """
-    _check_usage(out)
+    _check_usage(data, out)
     look_first(None if base else run, data)
     from mixlm.evaluation.evaluate import evaluate
     from mixlm.evaluation.inputs import open_rows, own_check, tell_unread
@@ -131,10 +132,13 @@ def main(
     return _write(evaluation, out, {"run": run, "data": data, "split": split})
 
 
-def _check_usage(out: Path | None) -> None:
-    """Refuse a file of figures by whose name that of the answers cannot be told."""
+def _check_usage(data: str, out: Path | None) -> None:
+    """Refuse a file of figures by whose name that of the answers cannot be told, or either that is the data's."""
     if out and out.suffix != ".json":
         raise click.UsageError(f"--out {out}: give a name that ends in .json")
+    for file in (out, out.with_suffix(".jsonl")) if out else ():
+        if os.path.realpath(file) == os.path.realpath(data):
+            raise InputError(f"--out {out}: would take the place of the data, {data}; give another")
 
 
 def _bar() -> "AbstractContextManager[Advance]":

@@ -36,7 +36,7 @@ def lm_eval(
 
     engine = Engine.load(run, "cpu")
     rows = open_rows(data, engine, split, limit)
-    task = export_lm_eval(engine, rows, out, name or task_name(run, data), max_new_tokens)
+    task = export_lm_eval(engine, rows, out, name or task_name(run, data), max_new_tokens, data)
     echo(f"wrote {task.config} and {task.questions}: {task.rows} rows, --max-new-tokens {task.max_new_tokens}")
     for note in prompt_notes([row["prompt_ids"] for row in rows], engine):
         notice(note)

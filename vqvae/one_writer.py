@@ -29,6 +29,7 @@ def one_writer(folder: str | Path) -> Iterator[int]:
         raise InputError(f"{folder}: cannot be opened ({error.strerror}); choose another place") from None
     try:
         if not (lock(descriptor) and is_at(descriptor, folder)):
+            made = False  # the folder is that command's now
             raise InputError(f"{folder}: another command writes there; wait for it, or choose another place")
         yield descriptor
     finally:

@@ -55,7 +55,12 @@ class HarnessTask:
 
 
 def export_lm_eval(
-    engine: Engine, rows: Sequence[Row], out: str | Path, name: str, max_new_tokens: int | None = None
+    engine: Engine,
+    rows: Sequence[Row],
+    out: str | Path,
+    name: str,
+    max_new_tokens: int | None = None,
+    source: str | Path | None = None,
 ) -> HarnessTask:
     """Write the files of a task.
 
@@ -66,10 +71,12 @@ def export_lm_eval(
         name: Name of the task and of its files.
         max_new_tokens: Longest answer; None: as ``mixlm.evaluate`` sets it, and in any case so many that the longest
             prompt leaves room for them, since the harness would cut the prompt.
+        source: Where the rows are from, which is not written over.
 
     Raises:
-        InputError: If there is no row, the name is none for a task, the run thinks in continuous thoughts, a prompt
-            does not fit, is not what a tokenizer makes of any text, or an answer is not found by the pattern.
+        InputError: If there is no row, a file of the task would be ``source``, the name is none for a task, the run
+            thinks in continuous thoughts, a prompt does not fit, is not what a tokenizer makes of any text, or an
+            answer is not found by the pattern.
     """
     run = engine.run
     if not re.fullmatch(r"[\w.-]+", name):
@@ -81,8 +88,11 @@ def export_lm_eval(
     documents = [_document(row, engine) for row in rows]
     most = _room(run, rows, max_new_tokens or longest_answer(rows))
     out = Path(os.path.realpath(out))
-    out.mkdir(parents=True, exist_ok=True)
     questions, config = out / f"{name}.jsonl", out / f"{name}.yaml"
+    for file in (questions, config):
+        if source is not None and os.path.realpath(file) == os.path.realpath(source):
+            raise InputError(f"{file}: is the data, which would be lost; give another --name or --out")
+    out.mkdir(parents=True, exist_ok=True)
     settings = task_config(run, name, questions, engine.tokenizer.eos_token, most)
     _write(questions, "".join(json.dumps(document, ensure_ascii=False) + "\n" for document in documents))
     _write(config, yaml.safe_dump(settings, sort_keys=False, allow_unicode=True, width=119))

@@ -2,6 +2,7 @@
 
 import os
 import shlex
+import signal
 import subprocess
 import sys
 import tempfile
@@ -58,13 +59,13 @@ class Finished:
     cpu_seconds: float = 0.0
 
 
-def run_jobs(jobs: Sequence[Job], at_once: int = 2) -> dict[str, Finished]:
-    """Run commands, ``at_once`` at the same time, each with one thread.
+def run_jobs(jobs: Sequence[Job], at_once: int = 2, inherited: Sequence[int] = ()) -> dict[str, Finished]:
+    """Run commands, ``at_once`` at the same time, each with one thread; they keep the ``inherited`` descriptors open.
 
     Raises:
         InputError: If one fails; the others are stopped.
     """
-    runner = Runner()
+    runner = Runner(inherited=inherited)
     with shown() as runner.show:
         pool = ThreadPoolExecutor(at_once)
         try:
@@ -76,13 +77,13 @@ def run_jobs(jobs: Sequence[Job], at_once: int = 2) -> dict[str, Finished]:
 
 
 @contextmanager
-def beside(job: Job) -> Iterator[Callable[[], dict[str, Finished]]]:
-    """Run a command while the block runs others; it is stopped if the block fails.
+def beside(job: Job, inherited: Sequence[int] = ()) -> Iterator[Callable[[], dict[str, Finished]]]:
+    """Run a command while the block runs others; it is stopped if the block fails. See ``run_jobs``.
 
     Yields:
         Waits for the end of the command, and raises an ``InputError`` if it has failed.
     """
-    runner = Runner()
+    runner = Runner(inherited=inherited)
     with shown() as runner.show, ThreadPoolExecutor(1) as pool:
         running = pool.submit(runner.run, job)
         try:
@@ -130,11 +131,12 @@ class Runner:
         started = time.monotonic()
         if self.stopped:
             return Finished("", 0.0)
-        with tempfile.TemporaryFile("w+", encoding="utf-8") as output:
+        with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as output:
             how = {"process_group": 0, "pass_fds": self.inherited}  # Ctrl-C is for us
-            how["env"] = {**environment(), AS_JSON: "1"}
+            how["env"] = {**environment(), AS_JSON: "1", "PYTHONIOENCODING": "utf-8"}
+            how |= {"encoding": "utf-8", "errors": "replace"}
             command = [*command_of(job), *passed_on()]
-            process = subprocess.Popen(command, stdout=output, stderr=subprocess.PIPE, text=True, **how)
+            process = subprocess.Popen(command, stdout=output, stderr=subprocess.PIPE, **how)
             self.processes.append(process)
             if self.stopped:  # another command failed while this one was being started
                 process.terminate()
@@ -162,9 +164,9 @@ class Runner:
         """End whatever still runs."""
         self.stopped = True
         for process in self.processes:
-            with suppress(ProcessLookupError):
-                if process.poll() is None:
-                    process.terminate()
+            if process.returncode is None:  # to ask it would take its end from the thread that waits for that
+                with suppress(ProcessLookupError):
+                    os.kill(process.pid, signal.SIGTERM)
 
 
 def _wait(process: subprocess.Popen) -> float:

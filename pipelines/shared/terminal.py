@@ -1,5 +1,6 @@
 """What is printed, and how much: results on stdout, all else on stderr, and no text of others steers the terminal."""
 
+import codecs
 import errno
 import io
 import json
@@ -78,12 +79,18 @@ def notice(line: str, bold: bool = False) -> None:
 def echo_json(value: object) -> None:
     """Print a part of the results as a line of JSON, which holds all that the value does."""
     if not _manner.json:
-        click.echo(escaped(json.dumps(value, ensure_ascii=False)))
+        click.echo(_as_line(_as_json(value)))
 
 
 def echo_results(results: Mapping[str, Any]) -> None:
     """Print all results of a command as one line of JSON: nan and infinite numbers as null, paths as text."""
-    click.echo(escaped(json.dumps(_as_json(results), ensure_ascii=False, allow_nan=False)))
+    click.echo(_as_line(_as_json(results)))
+
+
+def _as_line(value: Any) -> str:
+    """Return JSON in one line, of such letters as stdout has: what Python writes for others is none."""
+    known = codecs.lookup(sys.stdout.encoding or "ascii").name.startswith("utf")
+    return escaped(json.dumps(value, ensure_ascii=not known, allow_nan=False))
 
 
 def _as_json(value: Any) -> Any:
@@ -138,7 +145,7 @@ class _Outlasting(io.FileIO):
 def prepare_output() -> None:
     """Let this program go on, and keep its work, when the terminal to which it prints goes, or cannot show a letter.
 
-    Such a letter is printed as Python writes it (``\\ufffd``); lines of JSON are UTF-8 there, which click sees to.
+    Such a letter is printed as Python writes it (``\\ufffd``), in a line of JSON as JSON does.
     """
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)

@@ -10,6 +10,7 @@ from pipelines.cli import main
 from pipelines.demo_plan import MODELS, plan_demo, read_recipe
 from tests.report_data import read_report
 from tests.toy_recipe import DATA, ROWS, STAGES
+from vqvae.one_writer import one_writer
 
 
 TOY = {
@@ -113,6 +114,12 @@ def test_a_folder_of_an_earlier_demo_starts_anew_and_keeps_what_is_not_the_demos
     (out / "my-notes.txt").write_text("mine")
     demo.prepare(out, plan, recipe["model"])
     assert sorted(path.name for path in out.iterdir()) == ["commands.sh", "model.yaml", "my-notes.txt"]
+
+
+def test_two_demos_do_not_write_into_one_folder(tmp_path):
+    with one_writer(tmp_path / "demo"):
+        result = CliRunner().invoke(main, ["demo", "--out", str(tmp_path / "demo")])
+    assert result.exit_code == 1 and f"{tmp_path / 'demo'}: another command writes there" in result.stderr
 
 
 def test_a_folder_of_somebody_else_is_refused_and_untouched(tmp_path):

@@ -129,6 +129,16 @@ def test_a_heading_is_no_marker_of_mathematics(plain, text, answer):
     assert find_answer(text, base_run(str(plain), Template()), "math") == answer
 
 
+@pytest.mark.parametrize("name", ["rows.jsonl", "rows.json"])
+def test_the_data_are_never_written_over(run, tmp_path, name):
+    (tmp_path / name).write_text("the user's own")
+    error = call(run.path, tmp_path / name, "--out", tmp_path / "rows.json", code=1).stderr
+    assert error.startswith(
+        f"Error: --out {tmp_path / 'rows.json'}: would take the place of the data, {tmp_path / name};"
+    )
+    assert (tmp_path / name).read_text() == "the user's own" and len([*tmp_path.iterdir()]) == 1
+
+
 def test_a_template_is_for_a_model_that_has_none(run, encoded, tmp_path):
     error = call(run.path, encoded, "--separator", "", code=1).stderr
     assert error.startswith(f"Error: {run.path}: a run has the template that it was trained with; leave yours out")

@@ -60,6 +60,14 @@ def test_a_folder_that_was_made_for_nothing_goes_again_and_one_that_was_there_st
     assert (made / "kept").is_file()
 
 
+def test_who_is_refused_leaves_the_folder_to_who_has_it_though_he_made_it(tmp_path, monkeypatch):
+    """Another command may open and lock the folder right after it was made."""
+    monkeypatch.setattr("vqvae.one_writer.lock", lambda descriptor: False)
+    with pytest.raises(InputError, match="out: another command writes there"), one_writer(tmp_path / "out"):
+        raise AssertionError("the block must not run")
+    assert (tmp_path / "out").is_dir()
+
+
 def test_nothing_is_left_in_the_folder_by_the_lock(tmp_path):
     with one_writer(tmp_path):
         assert os.listdir(tmp_path) == []

@@ -121,7 +121,8 @@ class KeptLines:
         with self.stack:
             if self.parts[0].path.exists():
                 self.parts[0].to_disk()
-                if self.processes.count == 1 and not any(self.parts[0].lines()):
+                kept = any(any(PartFile(part).lines()) for part in parts_of(self.path))  # of an earlier launch, too
+                if self.processes.count == 1 and not kept:
                     self.discard()
 
     def _claim(self, stack: ExitStack) -> None:

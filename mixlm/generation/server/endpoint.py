@@ -9,6 +9,7 @@ number of tokens. The first request that is answered finds out which it is.
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property, partial
+from hashlib import sha256
 from operator import itemgetter
 from typing import Any
 
@@ -35,7 +36,6 @@ from vqvae.errors import require_between
 
 
 _TEXT = Form(takes_ids=False, returns_ids=False)
-_SEEDS = 2**32  # from the seed of one request for an answer to that of the next
 
 
 class Endpoint(Answerer):
@@ -145,8 +145,9 @@ class Endpoint(Answerer):
         if not self.run.method.uses_thoughts:
             yield from (Start(one, one.given) for one in pending if wanted([one]))
             return
-        for batch in self.engine.batches([one for one in pending if wanted([one])], options):
-            for one, (ids, embeds) in zip(batch, self.engine.embedded(batch), strict=True):
+        for batch in self.engine.batches(pending, options):
+            asked = [one for one in batch if wanted([one])]  # right before: an end may have been asked for meanwhile
+            for one, (ids, embeds) in zip(asked, self.engine.embedded(asked) if asked else (), strict=True):
                 yield Start(one, ids, embeds)
 
     def _find_out(self, start: Start, options: GenerationOptions) -> Answer:
@@ -239,7 +240,7 @@ class Endpoint(Answerer):
         temperature = options.temperature if options.temperature is not None else float(options.sampling)
         if not options.sampling:
             return {"temperature": temperature, "top_p": 1.0}
-        seed = options.seed + one.place % options.samples + turn * _SEEDS
+        seed = _seed_of(options.seed, one.place, turn)
         top_k = {"top_k": options.top_k} if options.top_k else {}
         return {"temperature": temperature, "top_p": options.top_p, "seed": seed, **top_k}
 
@@ -253,6 +254,17 @@ class Endpoint(Answerer):
 
     def _foreign(self) -> InputError:
         return InputError(f"{self.url}: sends token ids that the run does not have; let it serve this run")
+
+
+def _seed_of(seed: int, place: int, turn: int) -> int:
+    """Return the seed of one request: of 31 bits, since some engines read no more than 32 of one.
+
+    Args:
+        seed: Of all answers.
+        place: Of the answer among all.
+        turn: How many requests for it went before.
+    """
+    return int.from_bytes(sha256(f"{seed} {place} {turn}".encode()).digest()[:4]) >> 1
 
 
 def _unanswered(why: str) -> Answer:

@@ -96,6 +96,7 @@ class ModelServer:
         error = body.get("error", body) if isinstance(body, dict) else body
         said = error.get("message") or error.get("detail") or error if isinstance(error, dict) else error
         text = said if isinstance(said, str) else reply.body.decode(errors="replace")
+        text = text.encode(errors="replace").decode()  # half of a character, of a gateway that cuts texts
         return f"status {reply.status}, {self.connection.said(text)}"
 
     def hidden(self, answer: str) -> str:

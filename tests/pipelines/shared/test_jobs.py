@@ -50,6 +50,16 @@ def test_a_command_that_fails_stops_the_others_and_is_named_with_its_reason(tmp_
     assert not (tmp_path / "late").exists()
 
 
+def test_what_a_command_prints_is_read_whatever_the_locale(monkeypatch):
+    monkeypatch.setenv("PYTHONIOENCODING", "latin-1")
+    told = "import sys; print('größe 😀'); print('Error: größe', file=sys.stderr); sys.exit({})"
+    assert run_python(monkeypatch, {"a": told.format(0)})["a"].output == "größe 😀\n"
+    with pytest.raises(InputError, match="mixlm-encode a: größe$"):
+        run_python(monkeypatch, {"a": told.format(1)})
+    broken = "import sys; sys.stdout.buffer.write(b'a \\xff')"
+    assert run_python(monkeypatch, {"a": broken})["a"].output == "a \ufffd"
+
+
 def beside_python(monkeypatch, source):
     monkeypatch.setattr(jobs, "command_of", lambda job: [sys.executable, "-c", source])
     return jobs.beside(Job("a", ("encode", "a")))

@@ -16,7 +16,7 @@ from pipelines.cli import main
 from pipelines.shared import jobs, progress
 from pipelines.shared.command import Failure
 from pipelines.shared.console import PlainConsole
-from pipelines.shared.terminal import echo, echo_json, prepare_output, shown
+from pipelines.shared.terminal import echo, echo_json, echo_results, prepare_output, shown
 from tests.calling import call_command
 from tests.hostile_server import hostile, sending
 
@@ -184,6 +184,19 @@ def test_nothing_is_printed_on_another_way(package):
             if isinstance(node, ast.Call):
                 name = ast.unparse(node.func)
                 assert name not in ("print", "click.echo", "click.secho", "sys.stdout.write", "sys.stderr.write"), path
+
+
+@pytest.mark.parametrize("encoding", ["latin-1", "iso8859-15", "ascii", "utf-8"])
+def test_a_line_of_json_is_one_whatever_letters_the_output_has(monkeypatch, encoding):
+    written = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(written, encoding=encoding))
+    prepare_output()
+    echo_json({"text": "é ¤ 😀"})
+    echo_results({"text": "é ¤ 😀"})
+    sys.stdout.flush()
+    for line in written.getvalue().decode(encoding).splitlines():
+        assert json.loads(line) == {"text": "é ¤ 😀"}
+    assert len(written.getvalue().splitlines()) == 2
 
 
 @pytest.mark.parametrize("errors", ["strict", "surrogateescape"])

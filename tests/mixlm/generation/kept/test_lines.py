@@ -141,6 +141,16 @@ def test_a_call_that_keeps_nothing_leaves_nothing(tmp_path):
         assert lines.done == 1
 
 
+def test_a_call_that_keeps_nothing_leaves_what_other_processes_of_an_earlier_launch_have_kept(tmp_path):
+    with kept(tmp_path / "out") as lines:
+        lines.keep([line(0)])
+    (tmp_path / ".out.part").rename(tmp_path / ".out.part-1")
+    for _ in range(2):
+        with kept(tmp_path / "out") as lines:
+            assert lines.done == 1
+    assert ".out.part-1" in names(tmp_path)
+
+
 @pytest.mark.parametrize("count", [2, 3, 6])
 @pytest.mark.parametrize("order", [1, -1])
 def test_whoever_is_last_joins_the_lines_of_all_processes(tmp_path, count, order):

@@ -10,8 +10,9 @@ from mixlm.errors import InputError
 from mixlm.generation.engine import Engine
 from mixlm.generation.options import GenerationOptions
 from mixlm.generation.plan import Request
-from mixlm.generation.server.endpoint import Endpoint, NoServer
+from mixlm.generation.server.endpoint import Endpoint, NoServer, _seed_of
 from tests.completions_stub import Stub, serving
+from tests.mixlm.analysis.test_interventions import TOKENIZER, model, thought_run
 from tests.tiny_runs import saved_run
 
 
@@ -93,12 +94,11 @@ def test_what_the_model_is_given_after_the_prompt_counts_as_it_does_here(tmp_pat
 def test_sampling_asks_for_every_sample_with_a_seed_of_its_own(stub, questions):
     options = replace(OPTIONS, temperature=1.5, samples=3, seed=7, top_k=5)
     answers = ask(stub, questions[:2], options)
-    assert sorted(body["seed"] for body in stub.bodies) == [7, 7, 8, 8, 9, 9]
+    asked = {body["seed"] for body in stub.bodies}
+    assert asked == {_seed_of(7, place, 0) for place in range(6)} and len(asked) == 6 and max(asked) < 2**31
     assert {(body["temperature"], body["top_p"], body["top_k"]) for body in stub.bodies} == {(1.5, 1.0, 5)}
     assert ask(stub, questions[:2], options) == answers
-    for place, answer in enumerate(answers):
-        single = replace(options, seed=7 + place % 3, samples=1)
-        assert [answer] == ask(stub, [questions[place // 3]], single)
+    assert len({_seed_of(seed, place, turn) for seed in range(9) for place in range(9) for turn in range(9)}) == 9**3
 
 
 @pytest.mark.parametrize("concurrency", [1, 3])
@@ -172,6 +172,15 @@ def test_what_is_not_wanted_is_not_asked(stub, questions):
     expected = local(stub, questions)
     assert {one.place: answer for ((one, answer),) in found} == {100 + n: expected[n] for n in range(1, 12, 2)}
     assert len(stub.bodies) == 6
+
+
+def test_before_each_batch_of_thoughts_it_is_asked_whether_to_go_on():
+    engine = Engine(thought_run(), model(), TOKENIZER)
+    endpoint, asked, options = Endpoint("http://127.0.0.1:9", engine), [], replace(OPTIONS, batch_size=1)
+    pending = engine.plan([Request([1, 2, 3])] * 3, options)
+    starts = endpoint._starts(pending, options, lambda one: asked.append(one) or len(asked) < 3)
+    assert [next(starts).pending, len(asked)] == [pending[0], 1]
+    assert [start.pending for start in starts] == [pending[1]] and len(asked) == 3
 
 
 @pytest.mark.parametrize("ids", [True, False])
