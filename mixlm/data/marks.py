@@ -28,6 +28,7 @@ _LEAD = re.compile(r"(?:\b(?:so|thus|therefore|hence|and|finally)\b,?\s*)+\Z", r
 _OPENING = re.compile(r"(\$\$?|\\\[|\\\(|\*\*)\s*\Z")
 _LAST_HASHES = re.compile(r"\n?####[^\n]*\s*\Z")
 _GOES_ON = re.compile(r"[\d=]")  # in what follows an answer: it was the beginning of a reasoning
+_FIGURE = re.compile(r"[^\w\s]*\d\S*")
 
 
 class Mark(NamedTuple):
@@ -52,8 +53,18 @@ def marked(text: str) -> Mark | None:
 
 
 def _tagged(text: str) -> Mark | None:
-    found = [tag for tag in _TAGGED.finditer(text) if tag[2].strip()]
-    return Mark(*found[-1].span(), _opened(found[-1][2].strip()), "answer") if found else None
+    found = [tag for tag in _TAGGED.finditer(text) if _inside(tag[2])]
+    return Mark(*found[-1].span(), _inside(found[-1][2]), "answer") if found else None
+
+
+def _inside(text: str) -> str:
+    """Return what stands between tags: what is in its box or all in bold, else all of it, without a last full stop."""
+    if box := last_box(text):
+        return box.answer
+    text = text.strip()
+    bold = re.fullmatch(r"\*\*((?:(?!\*\*).)*)\*\*", text, re.DOTALL)
+    text = (bold[1] if bold else text).strip()
+    return text if len(split_sentences(text)) > 1 else _FULL_STOP.sub("", text).strip()
 
 
 def _hashed(text: str) -> Mark | None:
@@ -76,7 +87,8 @@ def _said(text: str, phrase: re.Pattern[str], last: bool = False) -> Mark | None
     for said in reversed([*phrase.finditer(text)]):
         told = statement(text[said.end() :])
         answer, end = _opened(told), text.index(told, said.end()) + len(_first_sentence(told))
-        goes_on = _GOES_ON.search(text, end) and not said[0].endswith("is:")
+        more = told[len(_first_sentence(told)) :].strip() and not _FIGURE.fullmatch(answer)
+        goes_on = (more or _GOES_ON.search(text, end)) and not said[0].endswith("is:")
         if answer and not goes_on and not (last and text[said.end() :].strip() != told):
             return Mark(said.start(), end, answer, "boxed" if last_box(told) else "said")
     return None
@@ -84,19 +96,20 @@ def _said(text: str, phrase: re.Pattern[str], last: bool = False) -> Mark | None
 
 def statement(rest: str) -> str:
     """Return the line that a text begins with, and further ones as long as something that it opens is not closed."""
-    lines = rest.strip().split("\n")
-    for count in range(1, len(lines) + 1):
-        taken = "\n".join(lines[:count])
-        if all(taken.count(opening) <= taken.count(closing) for opening, closing in _PAIRS) and _closed(taken):
-            return taken.rstrip()
+    lines, left, dollars = rest.strip().split("\n"), [0] * len(_PAIRS), 0
+    for count, line in enumerate(lines, 1):
+        line = _ESCAPED.sub("", line)
+        left = [open_ + line.count(pair[0]) - line.count(pair[1]) for open_, pair in zip(left, _PAIRS, strict=True)]
+        dollars += line.count("$$")
+        if max(left) <= 0 and dollars % 2 == 0:
+            return "\n".join(lines[:count]).rstrip()
     return lines[0].rstrip()
 
 
 _PAIRS = ((r"\begin{", r"\end{"), (r"\[", r"\]"), ("{", "}"))
-
-
-def _closed(text: str) -> bool:
-    return text.count("$$") % 2 == 0
+_ESCAPED = re.compile(
+    r"\\\\|\\[{}]"
+)  # the end of a row, which brackets with its height may follow; braces to be shown
 
 
 def _opened(statement: str) -> str:

@@ -27,6 +27,7 @@ _TAGS = (
 _AROUND = re.compile(
     r"<\|(?:begin|end)_of_solution\|>|<\|(?:im_end|eot_id|endoftext)\|>\s*$|<｜end▁of▁sentence｜>\s*$"
 )
+_WIDE = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]")  # letters that no spaces part
 _FEW_WORDS = 5
 _MANY_WORDS = 10  # of an answer, which then more likely explains one
 COLUMN, PATTERN, WHOLE, LONG = "column", "pattern", "whole", "long"
@@ -78,9 +79,10 @@ def read_response(text: str, pattern: re.Pattern[str] | None = None, given: str 
     thought, tail = split_thought(text)
     if given is not None and not pattern:
         mark = marked(tail)
-        before = before_mark(tail, mark) if mark and mark.answer.split() == given.split() else tail
+        same = mark is not None and _is_same(mark.answer, given)
+        before = before_mark(tail, mark) if same else tail
         before = "" if tail.split() == given.split() else before
-        return Found(before if thought is None else thought, given, COLUMN)
+        return Found(before if thought is None else thought, mark.answer if same else given, COLUMN)
     if thought is not None:
         answer, rule = read_tail(tail, pattern)
         return Found(thought, answer, rule)
@@ -119,8 +121,19 @@ def read_tail(tail: str, pattern: re.Pattern[str] | None = None) -> tuple[str, s
     mark = _matched(tail, pattern) if pattern else marked(tail) or last_bold(tail)
     if mark:
         return mark.answer, mark.rule
-    long = "\n" in tail or len(split_sentences(tail)) > 1 or len(tail.split()) > _MANY_WORDS
+    words = max(len(tail.split()), len(_WIDE.findall(tail)) // 2)
+    long = "\n" in tail or len(split_sentences(tail)) > 1 or words > _MANY_WORDS
     return tail, LONG if long else WHOLE
+
+
+def _is_same(marked_answer: str, given: str) -> bool:
+    """Tell whether a marked answer is the one of a column, which may have made 72.0 of 72."""
+    if marked_answer.split() == given.split():
+        return True
+    try:
+        return float(marked_answer.replace(",", "")) == float(given)
+    except ValueError:
+        return False
 
 
 def split_thought(text: str) -> tuple[str | None, str]:

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from decimal import Decimal
 from itertools import islice
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -12,7 +13,6 @@ from mixlm.data.layouts.choices import choice_answer, choices_of
 from mixlm.data.layouts.columns import (
     ANSWERS,
     RESPONSES,
-    TRACES,
     filled_text,
     first_of,
     joined,
@@ -20,6 +20,7 @@ from mixlm.data.layouts.columns import (
     question_of,
     text_of,
 )
+from mixlm.data.layouts.traces import thought_in, trace_column, trace_text
 from mixlm.data.marks import marked
 from mixlm.data.reading import RawRow, read_rows
 from mixlm.data.responses import COLUMN, Found, read_response, read_tail, split_thought
@@ -107,9 +108,9 @@ def to_sample(row: Mapping[str, Any], where: str = "row", pattern: Pattern = Non
     asked = _from_question(columns, where)
     if "steps" in columns:
         return replace(asked, steps=_steps(columns["steps"], where), **_answer_beside(columns, where, pattern))
-    trace = next((name for name in TRACES if name in columns), None)
+    trace = trace_column(columns, where)
     if trace:
-        steps = _lines(text_of(columns, trace, where))
+        steps = _lines(trace_text(columns, trace, where))
         return replace(asked, steps=steps, from_text=True, **_answer_beside(columns, where, pattern))
     if "steps" in row and not any(name in columns for name in RESPONSES[:-1]):
         where = f"{where}: column 'steps' is null, [] is an empty trace"
@@ -192,6 +193,9 @@ def _from_chat(columns: Mapping[str, Any], where: str, pattern: Pattern) -> Samp
     if not content.strip() and last.get("tool_calls"):
         raise InputError(f"{end} calls a tool and answers nothing; end it with an answer")
     given = None if {*chat_columns(columns)} & {*ANSWERS} else _given(columns, where)
+    trace = trace_column(columns, where, thought if thought is not None else thought_in(content, end))
+    if thought is None and trace:
+        thought = trace_text(columns, trace, where)
     return _with(asked, _found(content, end, pattern, given, thought))
 
 
@@ -228,7 +232,7 @@ def _response(columns: Mapping[str, Any], where: str, pattern: Pattern) -> Found
 
 def _given(columns: Mapping[str, Any], where: str) -> str | None:
     """Return the answer that a row has beside a response; None if there is none, or only in a solution of its own."""
-    name = next((name for name in ANSWERS if isinstance(columns.get(name), str | int | float)), None)
+    name = next((name for name in ANSWERS if isinstance(columns.get(name), str | int | float | Decimal)), None)
     if name is None:
         return None
     answer = text_of({name: choice_answer(columns[name], choices_of(columns, where), where)}, name, where).strip()
@@ -247,7 +251,11 @@ def _answer_beside(columns: Mapping[str, Any], where: str, pattern: Pattern) -> 
         return {"answer": found.answer, "rule": found.rule}
     name = name or "answer"
     value = choice_answer(columns.get(name), choices_of(columns, where), where)
-    return {"answer": filled_text({**columns, name: value}, name, where)}
+    answer = filled_text({**columns, name: value}, name, where)
+    mark = marked(answer)  # of a whole solution, which the trace was written for
+    if mark and (mark.rule == "hashes" or "\n" in answer.strip()):
+        return {"answer": mark.answer, "rule": mark.rule}
+    return {"answer": answer}
 
 
 def _steps(steps: Any, where: str) -> tuple[str, ...]:

@@ -4,7 +4,9 @@ import re
 from itertools import pairwise
 
 
-_END = re.compile(r"[.!?][\"'”’»)\]}$]*\s+(?=\S)")  # a mark, what closes after it, white space
+_WIDE = "。！？"  # end a sentence without white space
+_CLOSING = r"[\"'”’»)\]}$」』）】〉》]*"
+_END = re.compile(rf"(?:[.!?]{_CLOSING}\s+|[{_WIDE}]{_CLOSING}\s*)(?=\S)")
 _OPENING = (*"\"'“‘«([$", r"\(", r"\[")
 _ABBREVIATIONS = frozenset("mr mrs ms dr prof st mt vs cf e.g i.e approx resp viz".split())
 _NUMBERED = frozenset("no nos fig figs eq eqs sec ch vol p pp art".split())  # abbreviations before a number
@@ -16,8 +18,9 @@ def split_sentences(text: str) -> list[str]:
     """Cut a text into sentences; joined they are the text.
 
     A sentence ends with ".", "!" or "?" and what closes after it, if white space and a capital, a digit or something
-    that opens (a quote, a bracket, a formula) come next. White space after it is its own. A full stop ends none after
-    another one ("..."), an abbreviation, a capital alone (an initial), or the number of an item ("2. Add 5").
+    that opens (a quote, a bracket, a formula) come next; or with "。", "！" or "？". White space after it is its own.
+    A full stop ends none after another one ("..."), an abbreviation, a capital alone (an initial), or the number of an
+    item ("2. Add 5").
 
     >>> split_sentences("It costs 2.50. Mr. Li pays! Is No. 3 right?  (Yes.) ... or 4.")
     ['It costs 2.50. ', 'Mr. Li pays! ', 'Is No. 3 right?  ', '(Yes.) ... or 4.']
@@ -26,7 +29,9 @@ def split_sentences(text: str) -> list[str]:
     for end in _END.finditer(text):
         following = text[end.end()]
         opens = following.isupper() or following.isdigit() or text.startswith(_OPENING, end.end())
-        if opens and (text[end.start()] != "." or _stops(text[starts[-1] : end.start()], following)):
+        if text[end.start()] in _WIDE:
+            starts.append(end.end())
+        elif opens and (text[end.start()] != "." or _stops(text[starts[-1] : end.start()], following)):
             starts.append(end.end())
     return [text[start:end] for start, end in pairwise([*starts, len(text)])]
 

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple, TextIO
 from mixlm.data.reading import open_raw, read_rows
 from mixlm.data.responses import compile_pattern, count_rules
 from mixlm.data.samples import Sample, read_question, try_sample
+from mixlm.data.sentences import split_sentences
 from mixlm.errors import InputError
 from vqvae.atomic_files import whole_file
 
@@ -79,7 +80,7 @@ def convert(source: str, out: str | Path, answer_pattern: str | None = None, ski
                 skipped += 1
                 continue
             rules.append(sample.rule)
-            plain = {"question": sample.question, "steps": list(sample.steps), "answer": sample.answer}
+            plain = {"question": sample.question, **_trace(sample), "answer": sample.answer}
             yield plain if sample.check == "exact" else {**plain, "check": sample.check}
         if not rules:
             raise InputError(
@@ -87,6 +88,12 @@ def convert(source: str, out: str | Path, answer_pattern: str | None = None, ski
             )
 
     return Converted(write_rows(out, plain_rows()), skipped, count_rules(rules))
+
+
+def _trace(sample: Sample) -> dict[str, Any]:
+    """Return the column of a trace: its steps, or its one line, of which the sentences are steps when it is read."""
+    one_line = sample.from_text and len(sample.steps) == 1 and len(split_sentences(sample.steps[0])) > 1
+    return {"reasoning": sample.steps[0]} if one_line else {"steps": list(sample.steps)}
 
 
 def split(source: str, train: str | Path, valid: str | Path, share: float = 0.1, seed: int = 0) -> tuple[int, int]:

@@ -4,6 +4,7 @@ import json
 import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, fields, replace
+from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -207,11 +208,19 @@ def settled_options(
     if earlier:
         template = dated(Template.from_dict(earlier["template"]), tokenizer)
     else:
-        begun = json.loads(about.read_text(encoding="utf-8"))["template"] if about.is_file() else {}
-        template = dated(options.template, tokenizer, begun.get("date"))
+        template = dated(options.template, tokenizer, _begun_date(about))
     if note := clock_note(template, tokenizer):
         say(note)
     return replace(options, template=template)
+
+
+def _begun_date(about: Path) -> str | None:
+    """Return the date of prompts that an interrupted call has tokenised; None if there are none, or it is damaged."""
+    try:
+        told = json.loads(about.read_bytes())["template"].get("date")
+        return date.fromisoformat(told).isoformat() if told else None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None
 
 
 def manifest_to_fill(

@@ -5,7 +5,7 @@ than that of the rows, and where the answer's marker is lost nobody could find a
 """
 
 import textwrap
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from itertools import islice
@@ -62,6 +62,7 @@ def check_survival(
     """
     samples = [*islice(samples, LOOKED_AT)]
     _require_answers(tokenizer, template, samples, remedy)
+    _tell_of_markers(template, samples, say)
     texts = [text for sample in samples for text in _texts(template, sample)]
     _tell_of_file(tokenizer, texts, say)
     worst = [max((_loss(tokenizer, text) for text in _texts(template, sample)), key=_rank) for sample in samples]
@@ -72,6 +73,21 @@ def check_survival(
         say(
             f"warning: {len(lost)} of the first {len(samples)} rows do not survive the tokenizer, which loses "
             f"{loss.kind}: {written!r} comes back as {read!r}, and so the model will learn and write it"
+        )
+
+
+def _tell_of_markers(template: Template, samples: Sequence[Sample], say: Callable[[str], None]) -> None:
+    """Say in one line how many answers hold the answer's marker themselves: answers are read from its last place."""
+    cut = [
+        (sample.answer, read)
+        for sample in samples
+        if (read := template.find_answer(template.render_solution(sample)) or "").split() != sample.answer.split()
+    ]
+    if cut and template.marker.strip() and all(template.marker.strip() in answer for answer, _ in cut):
+        answer, read = (textwrap.shorten(text, SHOWN, placeholder=" ..") for text in cut[0])
+        say(
+            f"warning: {len(cut)} of the first {len(samples)} answers hold {template.marker.strip()!r} themselves and "
+            f"are read from there on ({read!r} of {answer!r}); give another --solution-template"
         )
 
 

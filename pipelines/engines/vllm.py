@@ -88,6 +88,10 @@ def command_for(run: "Run", engine: str) -> list[str]:
     return [interpreter(engine), "-m", _MODULE, *as_here, *fitting, *thoughts, "--uvicorn-log-level=warning"]
 
 
+_MOST_BIASES = 1024  # tokens with a bias, or that are allowed, which vLLM's newer runner takes on GPUs
+_BESIDE = 64  # tokens that a request names beside latents: delimiters, spare rows of the vocabulary
+
+
 def dtype_of(run: "Run") -> str:
     """Return the name of the dtype in which a run answers: that of its weights."""
     if run.untrained:
@@ -108,6 +112,8 @@ def environment_for(run: "Run", python: str) -> dict[str, str]:
     without_gpu = {"VLLM_CPU_OMP_THREADS_BIND": "nobind", "VLLM_CPU_KVCACHE_SPACE": str(cache)}
     threads = Path(python).parent.parent / "lib" / "libiomp5.so"
     without_gpu |= {"LD_PRELOAD": str(threads)} if threads.is_file() else {}
+    if run.ids.codebook_size > _MOST_BIASES - _BESIDE:  # its newer runner ends where a request names more tokens
+        without_gpu["VLLM_USE_V2_MODEL_RUNNER"] = "0"
     own = {"VLLM_NO_USAGE_STATS": "1", "PYTHONSAFEPATH": "1"}  # modules of the current folder are none of the engine's
     own |= {"HF_HUB_OFFLINE": "1"} if run.path.exists() else {}
     return without_gpu | os.environ | own

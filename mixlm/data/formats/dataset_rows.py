@@ -2,8 +2,9 @@
 
 import logging
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mixlm.damage import RUN_RECORD
 from mixlm.data.formats.arrow_rows import check_columns, rows_of
@@ -48,9 +49,24 @@ class DatasetRows(RawRows):
 def _undecoded(data: "Dataset") -> "Dataset":
     """Leave pictures and sounds as they are stored: nobody looks at them, and to open them takes other libraries."""
     for name, feature in data.features.items():
-        if hasattr(feature, "decode"):
-            data = data.cast_column(name, type(feature)(decode=False))
+        if (stored := _stored(feature)) != feature:
+            data = data.cast_column(name, stored)
     return data
+
+
+def _stored(feature: Any) -> Any:
+    """Return the type of a column with that of pictures and sounds in it as they are stored.
+
+    Values of many types are stored as texts of JSON, which are to be read.
+    """
+    if isinstance(feature, dict):
+        return {name: _stored(inner) for name, inner in feature.items()}
+    if isinstance(feature, list):
+        return [_stored(inner) for inner in feature]
+    if (inner := getattr(feature, "feature", None)) is not None:
+        return replace(feature, feature=_stored(inner))
+    media = hasattr(feature, "decode") and type(feature).__name__ != "Json"
+    return type(feature)(decode=False) if media else feature
 
 
 def _load_split(source: str, split: str) -> "Dataset":

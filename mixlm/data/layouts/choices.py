@@ -111,6 +111,8 @@ def _place(answer: Any, choices: Choices) -> int | None:
     """Return the place that an answer may be: a whole number, also as text that is neither label nor choice."""
     if not choices or isinstance(answer, bool):
         return None
+    if isinstance(answer, float) and answer.is_integer():  # of a column in which some are null
+        return int(answer)
     if isinstance(answer, str) and re.fullmatch(r"\s*[0-9]{1,4}\s*", answer):
         known = {text.strip() for choice in choices for text in choice}
         return None if answer.strip() in known else int(answer)

@@ -27,6 +27,7 @@ _BEFORE = (
 )
 _JOINED = (*SYSTEMS, *_BEFORE, "input", *CHOICES)
 _NO_INPUT = "<noinput>"  # in Alpaca's kin
+_MANY_WORDS = 5
 _UNREAD = {
     **dict.fromkeys(("image", "images", "picture", "audio", "audios", "video", "videos"), "which is no text"),
     **dict.fromkeys(("hint", "hints", "examples", "table", "documents", "starter_code"), "which is read nowhere"),
@@ -106,8 +107,15 @@ def question_of(row: Mapping[str, Any], where: str) -> tuple[str, str]:
     if name != "instruction" and "instruction" in row:
         before.insert(0, text_of(row, "instruction", where))
     after = [_material(row, "input", where)] if name != "input" else []
+    before, after = ([part for part in parts if not _is_told(part, question)] for parts in (before, after))
     after.append(choice_lines(row, question, where))
     return joined([*before, question, *after]), system_of(row, where)
+
+
+def _is_told(part: str, question: str) -> bool:
+    """Tell whether a question is the same text, or has it in it; a few words may stand in it by chance."""
+    words, text = part.split(), " ".join(question.split())
+    return " ".join(words) == text or (len(words) >= _MANY_WORDS and " ".join(words) in text)
 
 
 def joined(parts: Sequence[str]) -> str:

@@ -25,7 +25,7 @@ class TokenStore:
 
     def __init__(self, folder: Path, identity: dict[str, Any]) -> None:
         self.folder, about = folder, folder / "about.json"
-        if about.is_file() and about.read_text(encoding="utf-8") != json.dumps(identity):
+        if about.is_file() and about.read_bytes() != json.dumps(identity).encode():
             self.discard()
         folder.mkdir(parents=True, exist_ok=True)
         with whole_file(about) as file:

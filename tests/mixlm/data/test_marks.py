@@ -1,6 +1,6 @@
 import pytest
 
-from mixlm.data.marks import before_mark, last_bold, marked
+from mixlm.data.marks import before_mark, last_bold, marked, statement
 
 
 @pytest.mark.parametrize(
@@ -86,3 +86,46 @@ def test_headings_empty_marks_and_sentences_that_go_on_mark_nothing(text):
 def test_bold_type_marks_an_answer_unless_it_is_a_heading(text, answer):
     mark = last_bold(text)
     assert (mark and mark.answer) == answer
+
+
+@pytest.mark.parametrize(
+    ("text", "answer"),
+    [
+        ("<answer>We add both. That makes 4 apples.</answer>", "We add both. That makes 4 apples."),
+        ("<answer>It fails because x is None</answer>", "It fails because x is None"),
+        ("<answer>Yes. It rained.</answer>", "Yes. It rained."),
+        ("<answer> 4. </answer>", "4"),
+        ("<answer>**4 km**</answer>", "4 km"),
+        ("<answer>**a** and **b**</answer>", "**a** and **b**"),
+        (r"<answer>So $\boxed{4}$.</answer>", "4"),
+        ("<answer>5</answer> <answer>**</answer>", "**"),
+        ("<answer>5</answer> <answer>****</answer>", "5"),
+    ],
+)
+def test_between_tags_of_an_answer_all_is_the_answer(text: str, answer: str) -> None:
+    assert marked(text).answer == answer
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "At first sight the answer is yes. But Max is not a wumpus. So it is no.",
+        "We need the animal. The answer is not obvious. It is black, so it must be Tom.",
+    ],
+)
+def test_where_the_reasoning_goes_on_on_the_line_nothing_is_marked(text: str) -> None:
+    assert marked(text) is None
+    assert marked("So the answer is 5. I hope this helps!").answer == "5"
+    assert marked("So the answer is: yes. I hope this helps!").answer == "yes"
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        "\\[\nf(x)=\\left\\{\\begin{array}{l}1\\\\0\\end{array}\\right.\n\\]",
+        "\\begin{pmatrix} 1 \\\\[4pt]\n2 \\end{pmatrix}",
+    ],
+)
+def test_formulas_of_several_lines_stay_whole_whatever_braces_they_show(answer: str) -> None:
+    assert marked(f"a\nThe answer is:\n{answer}\nDone.").answer == answer
+    assert statement(f"{answer}\nDone.") == answer

@@ -1,11 +1,13 @@
 import json
 import pickle
 
+import datasets
 import numpy as np
 import pyarrow
 import pytest
 from pyarrow import parquet
 
+from mixlm.data.formats.dataset_rows import _stored
 from mixlm.data.reading import STRIDE, open_raw, read_rows
 from mixlm.errors import InputError
 
@@ -177,3 +179,22 @@ def test_a_run_is_no_file_of_rows(tmp_path):
     (tmp_path / "mixlm.json").write_text("{}")
     with pytest.raises(InputError, match="is a run of mixlm-train and holds no rows; give the file that holds them"):
         open_raw(tmp_path)
+
+
+def test_a_column_of_many_types_in_a_folder_reads_as_in_its_file(tmp_path):
+    rows = [{"question": "1+1?", "answer": 2}, {"question": "Half?", "answer": "1/2 \\\\ 半"}]
+    text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "train.jsonl").write_text(text, encoding="utf-8")
+    found = [dict(row) for _, row in read_rows(tmp_path / "folder")]
+    assert found == rows == [dict(row) for _, row in read_rows(tmp_path / "folder" / "train.jsonl")]
+
+
+def test_pictures_are_left_as_they_are_stored_wherever_they_stand():
+    features = datasets.Features(
+        {"a": datasets.Image(), "b": [datasets.Image()], "c": {"d": datasets.Audio(), "e": datasets.Value("int64")}}
+    )
+    stored = {name: _stored(feature) for name, feature in features.items()}
+    assert (stored["a"].decode, stored["b"].feature.decode, stored["c"]["d"].decode) == (False, False, False)
+    assert _stored(datasets.List(datasets.Image())).feature.decode is False
+    assert stored["c"]["e"] == features["c"]["e"]

@@ -119,3 +119,14 @@ def test_rules_are_told_with_their_counts():
     assert "--answer-pattern" in told
     assert tell_rules(count_rules(["column"] * 3), 3) == ""
     assert tell_rules({rule: 1 for rule in RULES if rule not in ("column", "long")}, 7).count("1 ") == 7
+
+
+def test_an_answer_of_letters_that_no_spaces_part_is_long_by_its_letters():
+    assert read_response("a</think>十二")[2] == "whole"
+    assert read_response("a</think>因为每个盒子里有四支笔而一共有三个盒子所以一共有十二支笔")[2] == "long"
+
+
+@pytest.mark.parametrize("given", ["72", "72.0"])
+def test_an_answer_that_a_table_made_a_fraction_is_the_one_that_is_marked(given):
+    assert read_response("24+48=72\n#### 72", given=given)[:2] == ("24+48=72", "72")
+    assert read_response("24+48=72\n#### 73", given=given)[:2] == ("24+48=72\n#### 73", given)

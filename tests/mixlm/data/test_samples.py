@@ -1,4 +1,5 @@
 import json
+from decimal import Decimal
 
 import pytest
 
@@ -188,3 +189,64 @@ def test_a_row_means_a_check(row, check):
 )
 def test_rows_together_mean_what_all_do_or_the_widest_check(checks, widest):
     assert widest_check(Sample("q", (), "a", columns={"check": check}) for check in checks) == widest
+
+
+THINKS = "<think>Two and two.</think>4"
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"question": "q", "reasoning": "", "response": THINKS},
+        {"question": "q", "reasoning": " Two and  two.", "response": THINKS},
+        {"question": "q", "reasoning": "<think>Two and two.</think>", "response": THINKS},
+        {"messages": [{"role": "user", "content": "q"}, {"role": "assistant", "content": THINKS}], "reasoning": ""},
+        {
+            "messages": [{"role": "user", "content": "q"}, {"role": "assistant", "content": "The answer is: 4"}],
+            "thinking": "Two and two.",
+        },
+    ],
+)
+def test_the_trace_is_where_it_says_something(row):
+    sample = to_sample(row)
+    assert ([step.split() for step in sample.steps], sample.answer) == ([["Two", "and", "two."]], "4")
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"input": "q", "reasoning": "on", "output": THINKS},
+        {"messages": [{"role": "user", "content": "q"}, {"role": "assistant", "content": THINKS}], "reasoning": "on"},
+    ],
+)
+def test_two_traces_that_differ_are_refused(row):
+    with pytest.raises(InputError, match=r"row: column 'reasoning' \('on'\) is not what the response reasons before"):
+        to_sample(row)
+
+
+def test_a_solution_in_the_place_of_an_answer_is_opened_and_a_text_is_not():
+    row = {"question": "q", "reasoning": "48/2=24\n48+24=72"}
+    assert to_sample({**row, "answer": "Natalia sold 48/2 = 24 clips.\n#### 72"}).answer == "72"
+    assert to_sample({**row, "answer": "so it is #### 72"}).rule == "hashes"
+    for text in ("The answer is yes", "one\ntwo", r"\boxed{4}"):
+        assert to_sample({**row, "answer": text}).answer == text
+
+
+@pytest.mark.parametrize(
+    ("row", "question"),
+    [
+        ({"instruction": "Add 2 and 2.", "prompt": "Add  2 and 2."}, "Add  2 and 2."),
+        ({"question": "Q", "input": "Q"}, "Q"),
+        ({"instruction": "Add two and two to five.", "prompt": "### Task\nAdd two and two to five.\n###"}, None),
+        ({"question": "Translate the word", "input": "word"}, "Translate the word\n\nword"),
+    ],
+)
+def test_a_question_is_told_once(row, question):
+    assert to_sample({**row, "response": "a\n#### 4"}).question == (question or row["prompt"])
+
+
+def test_answers_that_a_table_made_another_type_of_are_those_they_were():
+    row = {"question": "q", "solution": r"Not \boxed{5}, so four.", "answer": Decimal("4")}
+    assert to_sample(row).answer == "4"
+    chosen = {"question": "q", "choices": ["red", "blue"], "steps": ["a"]}
+    assert to_sample({**chosen, "answer": 1.0}) == to_sample({**chosen, "answer": 1})

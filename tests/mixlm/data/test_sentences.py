@@ -33,6 +33,8 @@ BYTES = build_tokenizer([TEXT, "So 1. Then 2.", "a b"], vocab_size=300)
         ["Is it 5?! ", "Wow! ", "(It is.) ", '"Is it?" ', "‘Yes.’ ", "Ça va. ", "Était-ce ça?"],
         ["no capital. follows here, 5! = 120 and a? b. ", "But here."],
         ["48/2 = <<48/2=24>>24 clips in May. ", "She sold 48+24 = <<48+24=72>>72."],
+        ["一共有3个盒子。", "每个盒子有4支笔！", "“对吗？”", "所以是12支。"],
+        ["そうです。 ", "So it is."],
         [""],
     ],
 )

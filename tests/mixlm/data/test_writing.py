@@ -2,8 +2,12 @@ import json
 
 import pytest
 
+from mixlm.data.samples import read_samples
+from mixlm.data.template import Template
+from mixlm.data.tokenization import tokenize_samples
 from mixlm.data.writing import convert, split, write_rows
 from mixlm.errors import InputError
+from mixlm.model.tokenizers import build_tokenizer
 
 
 def read(path) -> list[dict]:
@@ -49,6 +53,18 @@ def test_convert_brings_other_layouts_to_question_steps_answer(tmp_path):
     plain = {"question": "q", "steps": ["one", "two"], "answer": "2"}
     assert read(out) == [{**plain, "check": "number"}] * 2 + [plain]  # a number in a text is one; a column is exact
     assert convert(str(out), source) == (3, 0, {}) and read(source) == read(out)
+
+
+def test_what_convert_writes_has_the_steps_of_what_it_read(tmp_path):
+    source, out = tmp_path / "in.jsonl", tmp_path / "out.jsonl"
+    write_rows(source, [{"question": "q", "reasoning": "She had 8. She lost 3. So 5 are left.", "answer": "5"}])
+    convert(str(source), out)
+    tokenizer = build_tokenizer(["She had 8. She lost 3. So 5 are left."], vocab_size=280)
+    lengths = [
+        [row["step_lengths"] for row in tokenize_samples(tokenizer, Template(), [*read_samples(str(file))])]
+        for file in (source, out)
+    ]
+    assert lengths[0] == lengths[1] and len(lengths[0][0]) == 3
 
 
 def test_split_keeps_order_and_all_rows_and_puts_a_question_in_one_file(source, tmp_path):

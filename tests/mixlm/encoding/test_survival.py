@@ -178,3 +178,17 @@ def test_a_class_that_reads_otherwise_than_its_file_is_told(tmp_path):
     assert said(tokenizer, same, Template(solution="{answer}")) == []  # ids are compared, not how they are made
     [line] = said(tokenizer)
     assert f"{tmp_path / 'tokenizer.json'} as a Qwen2Tokenizer, whose ids of" in line
+
+
+def test_answers_that_hold_the_marker_are_told_with_what_is_read_of_them():
+    said: list[str] = []
+    answer = "### Cause\nRust.\n\n### Cure\nSand it."
+    check_survival(byte_level(), Template(), [*SAMPLES, Sample("Why?", ("a",), answer)], said.append)
+    assert [line for line in said if "hold" in line] == [
+        "warning: 1 of the first 3 answers hold '###' themselves and are read from there on ('Cure Sand it.' of "
+        "'### Cause Rust. ### Cure Sand it.'); give another --solution-template"
+    ]
+    said.clear()
+    template = Template(solution="\nAnswer: {answer}")
+    check_survival(byte_level(), template, [Sample("Why?", ("a",), answer)], said.append)
+    assert not any("hold" in line for line in said)

@@ -3,6 +3,7 @@
 import json
 import os
 import sys
+from dataclasses import replace
 
 import pytest
 
@@ -93,6 +94,15 @@ def test_settings_of_the_user_stay_and_nothing_asks_the_network(run, monkeypatch
     theirs = environment_for(run, sys.executable)
     assert theirs["VLLM_CPU_KVCACHE_SPACE"] == "7" and theirs["HF_HUB_OFFLINE"] == "1"
     assert theirs["PATH"] == os.environ["PATH"]
+
+
+@pytest.mark.parametrize(("codes", "asked"), [(512, None), (1024, "0")])
+def test_where_a_request_names_many_latents_the_older_runner_is_asked_for(run, codes, asked, monkeypatch):
+    monkeypatch.delenv("VLLM_USE_V2_MODEL_RUNNER", raising=False)
+    large = replace(run, ids=replace(run.ids, codebook_size=codes))
+    assert environment_for(large, sys.executable).get("VLLM_USE_V2_MODEL_RUNNER") == asked
+    monkeypatch.setenv("VLLM_USE_V2_MODEL_RUNNER", "1")
+    assert environment_for(large, sys.executable)["VLLM_USE_V2_MODEL_RUNNER"] == "1"
 
 
 def test_threads_that_come_with_the_engine_are_loaded_first_unless_the_user_loads_others(run, monkeypatch, tmp_path):
