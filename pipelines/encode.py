@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
-from mixlm.encoding.options import AUTO, LONGEST_PROMPT, PRESETS, ROWS_OF_PAPER, EncodingOptions
+from mixlm.encoding.options import AUTO, PRESETS, ROWS_OF_PAPER, EncodingOptions
 from mixlm.errors import InputError
 from pipelines.reports.plan import print_plan
 from pipelines.shared.command import Results, command, say
@@ -27,7 +27,7 @@ from pipelines.shared.options import (
 )
 from pipelines.shared.progress import progress_bar
 from pipelines.shared.resume import resume_option
-from vqvae.options import VQVAEModelOptions, VQVAETrainingOptions
+from vqvae.options import LONGEST_PROMPT, VQVAEModelOptions, VQVAETrainingOptions
 
 
 if TYPE_CHECKING:

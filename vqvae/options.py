@@ -12,6 +12,7 @@ PAPERS_CODES = {"objective": "reconstruction", "align": "fixed"}
 
 
 SAVE_EVERY = "2m"
+LONGEST_PROMPT = 1024  # tokens of a prompt that are read where codes predict, unless it is said how many
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,8 @@ class VQVAEModelOptions:
         max_length: Longest run of tokens that the encoder sees at once, with ``context="trace"``.
         condition_on_prompt: Whether the decoder is given g(P); else it has the code alone, which an objective that
             predicts does not allow.
-        max_prompt_length: Prompts longer than this are cut from the left for g(P).
+        max_prompt_length: Tokens of a prompt that are read, the last ones. None: 256, or where codes predict the
+            longest prompt of the training rows, up to ``LONGEST_PROMPT``.
         quantizer: "ema": codebook vectors follow the mean of what they stand for; "gradient": the paper's codebook
             loss.
         commitment_weight: Weight of the commitment loss, beta.
@@ -106,7 +108,7 @@ class VQVAEModelOptions:
     context: str = "chunk"
     max_length: int = 256
     condition_on_prompt: bool = True
-    max_prompt_length: int = 256
+    max_prompt_length: int | None = None
     quantizer: str = "ema"
     commitment_weight: float = 0.25
     ema_decay: float = 0.95

@@ -166,7 +166,7 @@ def check_comparable(run: Run, other: Run, rows: Sequence[Row]) -> None:
     for name, what in (("fingerprint", "tokenizer"), ("template", "template")):
         if getattr(run, name) != getattr(other, name):
             raise InputError(f"{other.path}: has another {what} than {run.path}; sweep over it in a call of its own")
-    if other.method.needs_codes and "codes" in rows[0] and other.cutting != run.cutting:
+    if run.cutting and other.method.needs_codes and "codes" in rows[0] and other.cutting != run.cutting:
         raise InputError(
             f"{other.path}: its latents stand for other chunks than the rows' codes; give the raw file in their place"
         )

@@ -28,7 +28,8 @@ _LEAD = re.compile(r"(?:\b(?:so|thus|therefore|hence|and|finally)\b,?\s*)+\Z", r
 _OPENING = re.compile(r"(\$\$?|\\\[|\\\(|\*\*)\s*\Z")
 _LAST_HASHES = re.compile(r"\n?####[^\n]*\s*\Z")
 _GOES_ON = re.compile(r"[\d=]")  # in what follows an answer: it was the beginning of a reasoning
-_FIGURE = re.compile(r"[^\w\s]*\d\S*")
+_RESULT = re.compile(r".*[\d$\\]|\(?[A-Za-z]\)?\Z", re.DOTALL)  # a number, a formula or a letter
+_POLITE = re.compile(r"\W*(?:i hope|hope|let me know|please|feel free|thank)", re.IGNORECASE)  # ends an answer
 
 
 class Mark(NamedTuple):
@@ -87,11 +88,17 @@ def _said(text: str, phrase: re.Pattern[str], last: bool = False) -> Mark | None
     for said in reversed([*phrase.finditer(text)]):
         told = statement(text[said.end() :])
         answer, end = _opened(told), text.index(told, said.end()) + len(_first_sentence(told))
-        more = told[len(_first_sentence(told)) :].strip() and not _FIGURE.fullmatch(answer)
+        label = "answer is" not in said[0].lower() or said[0].endswith(":")
+        more = not label and not _RESULT.match(answer) and _more_said(told[len(_first_sentence(told)) :])
         goes_on = (more or _GOES_ON.search(text, end)) and not said[0].endswith("is:")
         if answer and not goes_on and not (last and text[said.end() :].strip() != told):
             return Mark(said.start(), end, answer, "boxed" if last_box(told) else "said")
     return None
+
+
+def _more_said(rest: str) -> bool:
+    """Tell whether what stands behind an answer on its line goes on reasoning."""
+    return bool(rest.strip()) and not _POLITE.match(rest)
 
 
 def statement(rest: str) -> str:

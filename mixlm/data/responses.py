@@ -127,13 +127,9 @@ def read_tail(tail: str, pattern: re.Pattern[str] | None = None) -> tuple[str, s
 
 
 def _is_same(marked_answer: str, given: str) -> bool:
-    """Tell whether a marked answer is the one of a column, which may have made 72.0 of 72."""
-    if marked_answer.split() == given.split():
-        return True
-    try:
-        return float(marked_answer.replace(",", "")) == float(given)
-    except ValueError:
-        return False
+    """Tell whether a marked answer is that of a column, of which a table with a gap in it made 72.0 of 72."""
+    whole = re.fullmatch(r"\s*(-?\d+)\.0\s*", given)
+    return marked_answer.split() == given.split() or bool(whole) and marked_answer.replace(",", "").strip() == whole[1]
 
 
 def split_thought(text: str) -> tuple[str | None, str]:

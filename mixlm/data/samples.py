@@ -193,8 +193,8 @@ def _from_chat(columns: Mapping[str, Any], where: str, pattern: Pattern) -> Samp
     if not content.strip() and last.get("tool_calls"):
         raise InputError(f"{end} calls a tool and answers nothing; end it with an answer")
     given = None if {*chat_columns(columns)} & {*ANSWERS} else _given(columns, where)
-    trace = trace_column(columns, where, thought if thought is not None else thought_in(content, end))
-    if thought is None and trace:
+    trace = trace_column(columns, where)
+    if trace and thought is None and thought_in(content) is None:
         thought = trace_text(columns, trace, where)
     return _with(asked, _found(content, end, pattern, given, thought))
 
@@ -252,8 +252,8 @@ def _answer_beside(columns: Mapping[str, Any], where: str, pattern: Pattern) -> 
     name = name or "answer"
     value = choice_answer(columns.get(name), choices_of(columns, where), where)
     answer = filled_text({**columns, name: value}, name, where)
-    mark = marked(answer)  # of a whole solution, which the trace was written for
-    if mark and (mark.rule == "hashes" or "\n" in answer.strip()):
+    mark = marked(answer)
+    if mark and mark.rule == "hashes":  # a whole solution, as GSM8K has it, for which a trace was written beside
         return {"answer": mark.answer, "rule": mark.rule}
     return {"answer": answer}
 

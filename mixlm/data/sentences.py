@@ -6,7 +6,7 @@ from itertools import pairwise
 
 _WIDE = "。！？"  # end a sentence without white space
 _CLOSING = r"[\"'”’»)\]}$」』）】〉》]*"
-_END = re.compile(rf"(?:[.!?]{_CLOSING}\s+|[{_WIDE}]{_CLOSING}\s*)(?=\S)")
+_END = re.compile(rf"(?:[.!?]{_CLOSING}\s+|[{_WIDE}]++{_CLOSING}+\s*+)(?=\S)")
 _OPENING = (*"\"'“‘«([$", r"\(", r"\[")
 _ABBREVIATIONS = frozenset("mr mrs ms dr prof st mt vs cf e.g i.e approx resp viz".split())
 _NUMBERED = frozenset("no nos fig figs eq eqs sec ch vol p pp art".split())  # abbreviations before a number

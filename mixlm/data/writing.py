@@ -56,6 +56,8 @@ class Converted(NamedTuple):
 def convert(source: str, out: str | Path, answer_pattern: str | None = None, skip_bad_rows: bool = False) -> Converted:
     """Write the rows of any accepted layout as question, steps and answer; how to compare it, if not exactly.
 
+    A trace of one line, of which the sentences are the steps, is written as ``reasoning``.
+
     Args:
         source: See ``mixlm.data.reading.open_raw``.
         out: The JSONL file.

@@ -30,7 +30,7 @@ from mixlm.encoding.manifest import (
 )
 from mixlm.encoding.measuring import measure, rows_to_measure, rows_to_merge
 from mixlm.encoding.options import EncodingOptions, check_reader
-from mixlm.encoding.prompts import for_prompts
+from mixlm.encoding.prompts import tell_cut_prompts
 from mixlm.encoding.shard_files import (
     add_counts,
     align_columns,
@@ -167,8 +167,8 @@ class _Encoding:
         if not rows:
             raise InputError(f"{self.sharding.traces}: holds no samples")
         shape = {**self.options.shape, "vocab_size": len(self.tokenizer), "fingerprint": self.manifest["fingerprint"]}
-        config = for_prompts(ChunkVQVAEConfig(**shape), rows, "max_prompt_length" in self.options.shape, say)
-        training = Stage1Training(rows, config, self.vqvae_path, self.options.training)
+        training = Stage1Training(rows, ChunkVQVAEConfig(**shape), self.vqvae_path, self.options.training)
+        tell_cut_prompts(training.config, rows, say)
         reader = self._open_reader(training.config, say)
         self._claim()
         model = training.train(self._bar(TRAINING), reader, say)

@@ -80,14 +80,16 @@ def sized_options(
         say: Told the preset, where the machine or the rows have decided.
     """
     name, sizes = options.preset, PRESETS.get(options.preset, {})
-    if name == AUTO and is_encoded(out):
-        before = read_manifest(out).get("arguments", {}).get("shape", {})
+    before = read_manifest(out).get("arguments", {}).get("shape", {}) if is_encoded(out) else None
+    if name == AUTO and before is not None:
         sizes = {size: before.get(size, own) for size, own in PRESETS["paper"].items()}
     elif name == AUTO:
         name, sizes = fitting_preset(len(open_raw(traces)))
         if not options.vqvae and (chosen := _in_words(sizes, options)):
             other = next(other for other in PRESETS if other != name)
             say(f"preset    {name}: {chosen}; --preset {other} takes {_in_words(PRESETS[other], options)}")
+    if (before or {}).get("max_prompt_length"):  # which earlier versions noted also where nobody gave it
+        sizes = {**sizes, "max_prompt_length": before["max_prompt_length"]}
     return replace(options, shape={**sizes, **options.shape})
 
 

@@ -9,11 +9,11 @@ from vqvae.advance import Advance
 from vqvae.model.chunks import TokenRow, chunks_of, has_chunk
 from vqvae.model.coder import ChunkCoder
 from vqvae.model.config import ChunkVQVAEConfig
+from vqvae.training.merge import USES
 from vqvae.training.probe import ProbeTraining
 
 
 MEASURED = 1000  # rows on which the codebook is measured
-USES = 2  # of each code by held-out rows, on average: with fewer, training rows say as well which codes are alike
 PROBED_SHARDS = 10  # from whose rows the model learns that judges the codes
 
 
@@ -43,10 +43,7 @@ def measure(
 
 
 def rows_to_merge(tables: TokenTables, sharding: Sharding, config: ChunkVQVAEConfig) -> Sequence[TokenRow]:
-    """Return the rows by whose loss codes are merged: held-out ones, and training ones where those are too few.
-
-    A code that none of the rows has could be merged with any other at no cost.
-    """
+    """Return the rows by whose loss codes are merged: held-out ones, and training ones where those are too few."""
     split, rows = rows_to_measure(tables, sharding, config)
     wanted = USES * config.codebook_size - sum(chunks_of(row, config) for row in rows)
     if split == "train" or wanted <= 0:

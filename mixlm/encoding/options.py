@@ -16,7 +16,6 @@ from vqvae.options import VQVAEModelOptions
 
 DTYPES = ("float32", "bfloat16")
 MOST_VALID = 0.5  # of the samples may be held out
-LONGEST_PROMPT = 2048  # tokens of a prompt that are read where codes predict, unless it is said how many
 
 # Sizes of stage 1 that ``shape`` does not give. "paper": those of Token Assorted, appendix A, which the model has by
 # default; "small": about a seventh of their time for a step, for a machine without a GPU or for few rows.

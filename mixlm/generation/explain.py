@@ -64,7 +64,7 @@ class Reader:
             return []
         config = self.vqvae.config
         filled = [*codes, *[0] * (-len(codes) % config.codes_per_chunk)]
-        prompt = torch.tensor([prompt_ids[-config.max_prompt_length :]])
+        prompt = torch.tensor([prompt_ids[-config.prompt_length :]])
         found = self.vqvae.read_codes(torch.tensor([filled]), prompt)
         ids, sure = (part.view(-1, config.compression_rate) for part in found)
         lengths = (ids != ENDED).sum(1).tolist()

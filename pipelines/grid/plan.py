@@ -2,6 +2,7 @@
 
 import os
 import shlex
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -97,25 +98,27 @@ class Plan:
         """Return one cell."""
         entry = self.grid.entries[label]
         answers = self.out / "answers" / f"{label}-{seed}.json"
-        options, run = as_typed("evaluate", entry.evaluate), self._run(label, seed)
+        options, run = as_typed("evaluate", entry.evaluate), str(self._run(label, seed))
         if entry.untrained:
-            options, run = ("--base", *as_typed("evaluate", self.grid.template), *options), Path(self.model)
-        arguments = ("evaluate", str(run), self.files["test"], *options)
+            options, run = ("--base", *as_typed("evaluate", self.grid.template), *options), self.model
+        arguments = ("evaluate", run, self.files["test"], *options)
         arguments = (*arguments, "--out", str(answers))
         evaluation = self._part(f"evaluate {label}-{seed}", arguments, answers, self.served)
-        return Cell(entry, seed, (*self._data(), *self._training(label, seed), evaluation), run)
+        return Cell(entry, seed, (*self._data(), *self._training(label, seed), evaluation), Path(run))
 
     def command(self, cell: Cell) -> str:
         """Return the command that makes one cell again, as a user types it."""
         chosen = ("--only", cell.entry.label, "--seed", str(cell.seed), *self.served)
         return shlex.join(["mixlm", "compare", str(self.grid.path), "--out", str(self.out), *chosen])
 
-    def inputs(self, part: Part) -> dict[str, str]:
-        """Return what tells the content of the rows and the model that a part reads, by their names.
+    def inputs(self, parts: Sequence[Part]) -> dict[str, str]:
+        """Return what tells the content of the rows and the model that parts read, by their names; of the Hub's none.
 
-        Of the Hub's there is none, and what other parts have made is not among it.
+        Args:
+            parts: A part, and before it those whose work it goes on with.
         """
-        named = [name for name in (*self.files.values(), self.grid.model) if name in part.job.arguments]
+        given = [argument for part in parts for argument in part.job.arguments]
+        named = [name for name in (*self.files.values(), self.grid.model) if name in given]
         return {name: run_mark(Path(name)) for name in named if Path(name).exists()}
 
     def _part(self, name: str, arguments: tuple[str, ...], finished: Path, more: tuple[str, ...] = ()) -> Part:

@@ -124,8 +124,10 @@ class _Work:
 
     def check(self, cells: Sequence[Cell]) -> None:
         """Raise an ``InputError`` if what is there is of other settings or data than the cells are to be."""
-        done = [part for cell in cells for part in cell.parts if part.done()]
-        for part in done:
+        done = [
+            (part, cell.parts[: place + 1]) for cell in cells for place, part in enumerate(cell.parts) if part.done()
+        ]
+        for part, _ in done:
             if self.attempts.identity(part.job.name) not in (part.identity, None):
                 raise InputError(
                     f"{part.finished}: is of other settings than {self.plan.grid.path} has now; choose another --out, "
@@ -133,9 +135,9 @@ class _Work:
                 )
         if cells:
             checksums({split: file for split, file in self.plan.files.items() if Path(file).is_file()}, self.data)
-        for part in done:
+        for part, parts in done:
             before = self.attempts.inputs(part.job.name)
-            for name, content in self.plan.inputs(part).items():
+            for name, content in self.plan.inputs(parts).items():
                 if before.get(name, content) != content:
                     raise InputError(
                         f"{part.finished}: was made of another {name} than is there now; choose another --out, or put "
@@ -161,8 +163,8 @@ class _Work:
     def run(self, cell: Cell) -> Cell | None:
         """Run what a cell still lacks and write its result; returns the cell if it failed."""
         try:
-            for part in cell.parts:
-                self._run_part(part)
+            for place, part in enumerate(cell.parts):
+                self._run_part(part, cell.parts[: place + 1])
             if not self.runner.stopped:
                 self._write(cell)
         except InputError as error:
@@ -171,13 +173,14 @@ class _Work:
             return cell
         return None
 
-    def _run_part(self, part: Part) -> None:
+    def _run_part(self, part: Part, parts: Sequence[Part]) -> None:
+        """Run a part that is not done, which goes on with the work of those before it among ``parts``."""
         with self._lock(part.job.name):
             if self.runner.stopped or part.done():
                 return
             if part.job.name in self.failures:  # for another cell; trying again would fail again
                 raise InputError(f"needs '{part.job.name}', which failed")
-            inputs = self.plan.inputs(part)
+            inputs = self.plan.inputs(parts)
             with self.attempts.noted(part.job.name, part.identity, part.job.line(), inputs) as record:
                 try:
                     finished = self.runner.run(part.job)

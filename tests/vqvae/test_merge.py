@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from tests.vqvae_rows import random_reader, random_step_rows
+from tests.vqvae_rows import random_reader, random_step_rows, tiny_config
 from vqvae import InputError, PredictiveVQVAE, Reader, merge_codes
+from vqvae.training.merge import _enough_rows
 
 
 ROWS = random_step_rows(30)
@@ -107,6 +108,16 @@ def test_the_reader_that_codes_were_trained_for_is_the_judge() -> None:
     figures = merge_codes(model, ROWS, reader=Halves(model))
     assert figures["codes_merged"] == 2 and model.quantizer.groups.tolist() == [0, 1] * 4
     assert figures["loss_trained"] == figures["loss_merged"] == 0 < figures["loss_without"]
+
+
+def test_rows_are_so_many_as_are_wanted_or_have_each_code_often_enough() -> None:
+    shape = {"align": "step", "objective": "predictive", "compression_rate": None}
+    config = tiny_config(**shape, codebook_size=8)
+    one, none = ({"trace_ids": [3] * size, "step_lengths": [size]} for size in (2, 0))
+    rows = [none, *[one] * 600]
+    assert len(_enough_rows(rows, config)) == 500
+    assert len(_enough_rows(rows, tiny_config(**shape, codebook_size=280))) == 560
+    assert len(_enough_rows(rows[:9], config)) == 8 and _enough_rows([none], config) == []
 
 
 def test_without_a_measure_of_what_codes_save_none_are_merged() -> None:

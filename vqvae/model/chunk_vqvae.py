@@ -48,7 +48,7 @@ class ChunkVQVAE(ChunkCoder):
     def _add_decoder(self, config: ChunkVQVAEConfig) -> None:
         width, shape = config.hidden_size, (config.hidden_size, config.num_layers, config.num_heads)
         if config.condition_on_prompt:
-            self.prompt_encoder = CausalTransformer(*shape, config.max_prompt_length)
+            self.prompt_encoder = CausalTransformer(*shape, config.prompt_length)
         self.no_code = nn.Parameter(torch.zeros(config.code_dim))
         self.mix = nn.Linear(config.code_dim + width, width)
         self.decoder = CausalTransformer(*shape, config.chunk_length)
@@ -110,11 +110,11 @@ class ChunkVQVAE(ChunkCoder):
         """Return g(P) of prompts of full ids (b, P) with ``prompt_lengths`` (b,): (b, width).
 
         g is a causal Transformer read at the prompt's last token; the paper leaves its form open. Of a prompt longer
-        than ``config.max_prompt_length`` it reads the end. Without ``config.condition_on_prompt`` it is 0.
+        than ``config.prompt_length`` it reads the end. Without ``config.condition_on_prompt`` it is 0.
         """
         if not self.config.condition_on_prompt:
             return self.tokens.weight.new_zeros(len(prompt_ids), self.config.hidden_size)
-        prompt_ids, prompt_lengths = last_tokens(prompt_ids, prompt_lengths, self.config.max_prompt_length)
+        prompt_ids, prompt_lengths = last_tokens(prompt_ids, prompt_lengths, self.config.prompt_length)
         hidden = self.prompt_encoder(self.tokens(self.vocabulary.compact(prompt_ids)))
         last = (prompt_lengths - 1).clamp(min=0)
         return hidden[torch.arange(len(hidden), device=hidden.device), last]

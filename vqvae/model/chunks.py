@@ -117,7 +117,7 @@ def collate(
 ) -> dict[str, torch.Tensor]:
     """Gather all chunks of some samples into the inputs of a stage-1 model.
 
-    Each part is cut from its own first token. A prompt longer than ``config.max_prompt_length`` keeps its end.
+    Each part is cut from its own first token. A prompt longer than ``config.prompt_length`` keeps its end.
 
     Args:
         rows: Tokenized rows, at least one with a chunk.
@@ -138,7 +138,7 @@ def collate(
     inside = tokens < (cut.starts + cut.sizes)[:, None]
     owner, part = np.divmod(np.searchsorted(np.cumsum(sizes), cut.starts, side="right"), len(parts))
     window = cut.places[:, 0]
-    prompts = [row["prompt_ids"][-config.max_prompt_length :] for row in rows]
+    prompts = [row["prompt_ids"][-config.prompt_length :] for row in rows]
     prompt_ids, prompt_lengths = pad_right(prompts, width=1)
     return {
         "input_ids": torch.from_numpy(np.concatenate(sequences)[np.where(inside, tokens, 0)] * inside),

@@ -8,11 +8,12 @@ from transformers import PreTrainedConfig
 from vqvae.errors import InputError, require_between
 from vqvae.model.cutting import Cutting
 from vqvae.option_types import misfit
-from vqvae.options import PAPERS_CODES, VQVAEModelOptions
+from vqvae.options import LONGEST_PROMPT, PAPERS_CODES, VQVAEModelOptions
 
 
 FIXED_LENGTH = 16  # tokens of a chunk, where nobody says
 LONGEST_STEP = 64  # tokens of a chunk that ends with its step, likewise; longer steps are cut
+PROMPT_LENGTH = 256  # tokens of a prompt, likewise, or more where codes predict from it
 FEWEST_CODES = 2  # fewer cannot tell chunks apart
 _BOUNDS = {  # from the first up to below the second, which is more than any machine holds
     **dict.fromkeys(("chunk_length", "compression_rate"), (1, 2**14)),
@@ -104,12 +105,15 @@ class ChunkVQVAEConfig(VQVAEModelOptions, PreTrainedConfig):
         if self.context == "trace" and self.max_length < (length or 0):
             raise InputError(f"max length {self.max_length} holds no chunk of {length} tokens")
 
-    def for_training(self, steps: int, longest_step: int | None = None) -> "ChunkVQVAEConfig":
+    def for_training(
+        self, steps: int, longest_step: int | None = None, longest_prompt: int | None = None
+    ) -> "ChunkVQVAEConfig":
         """Return a copy in which what follows from the training is decided.
 
         Args:
             steps: Optimizer steps.
             longest_step: Tokens of the longest step of the training traces; None: not known yet.
+            longest_prompt: Of the longest prompt, likewise.
 
         Raises:
             InputError: If the parts do not fit each other any more.
@@ -117,9 +121,16 @@ class ChunkVQVAEConfig(VQVAEModelOptions, PreTrainedConfig):
         config = deepcopy(self)
         if config.chunk_length is None and longest_step:
             config.chunk_length = config.compression_rate = min(longest_step, LONGEST_STEP)
+        if config.max_prompt_length is None and longest_prompt and config.objective != PAPERS_CODES["objective"]:
+            config.max_prompt_length = min(max(longest_prompt, PROMPT_LENGTH), LONGEST_PROMPT)
         config.check()
         config.warmup_steps = steps // 3 if config.warmup_steps is None else config.warmup_steps
         return config
+
+    @property
+    def prompt_length(self) -> int:
+        """Most tokens of a prompt that are read."""
+        return PROMPT_LENGTH if self.max_prompt_length is None else self.max_prompt_length
 
     @property
     def cutting(self) -> Cutting:

@@ -75,7 +75,7 @@ class ContextDecoder(nn.Module):
         super().__init__()
         width = config.hidden_size
         self.from_code = nn.Linear(config.code_dim, width)
-        self.prompt_positions = nn.Embedding(config.max_prompt_length, width)  # counted from the prompt's end
+        self.prompt_positions = nn.Embedding(config.prompt_length, width)  # counted from the prompt's end
         self.places = nn.Embedding(PLACES, width)
         self.offsets = nn.Embedding(max(config.chunk_length + 1, SOLUTION_TOKENS), width)
         self.starts = nn.Embedding(kinds, width)

@@ -15,6 +15,11 @@ def longest_step(rows: Sequence[TokenRow]) -> int:
     return int(max((max(row["step_lengths"], default=0) for row in rows), default=0))
 
 
+def longest_prompt(rows: Sequence[TokenRow]) -> int:
+    """Return the tokens of the longest prompt."""
+    return max((len(row["prompt_ids"]) for row in rows), default=0)
+
+
 def check_codebook(data: "ChunkRows", config: ChunkVQVAEConfig) -> None:
     """Check that the corpus can fill the codebook.
 

@@ -14,14 +14,15 @@ import numpy as np
 import torch
 
 from vqvae.errors import InputError
-from vqvae.model.chunks import TokenRow, has_chunk, row_batches
-from vqvae.model.config import FEWEST_CODES
+from vqvae.model.chunks import TokenRow, chunks_of, row_batches
+from vqvae.model.config import FEWEST_CODES, ChunkVQVAEConfig
 from vqvae.model.layers import evaluating
 from vqvae.model.predictive import PredictiveVQVAE
 from vqvae.model.reader import Reader
 
 
-MOST_ROWS = 500  # held-out samples on which the loss of fewer codes is measured
+MOST_ROWS = 500  # held-out samples on which the loss of fewer codes is measured, or more, until there are
+USES = 2  # of each code, on average: one that none of the samples has could be merged with any other at no cost
 CONTEXTS = 12  # in which codes are compared
 FIRST_TOKENS = 8  # of each text in them
 AT_A_TIME = 64  # codes in them
@@ -39,7 +40,7 @@ def merge_codes(
 
     Args:
         model: A trained model; its quantiser and its configuration change.
-        rows: Held-out rows; the first ``MOST_ROWS`` with a chunk are taken.
+        rows: Held-out rows; the first ``MOST_ROWS`` with a chunk are taken, or so many that each code has ``USES``.
         seed: Of the contexts.
         reader: That the codes were trained for, if it was not the model's own.
 
@@ -51,7 +52,7 @@ def merge_codes(
     Raises:
         InputError: If no row has a chunk, or the loss on them is no number.
     """
-    chosen = [row for row in (rows[index] for index in range(len(rows))) if has_chunk(row, model.config)][:MOST_ROWS]
+    chosen = _enough_rows(rows, model.config)
     if not chosen:
         raise InputError("no held-out trace has a chunk to merge codes by; hold out more samples")
     with evaluating(model):
@@ -79,6 +80,17 @@ def merge_codes(
         model.quantizer.merge(torch.from_numpy(labels), held_out.counts)
     model.config.trained_codes, model.config.codebook_size = size, enough
     return figures | {"codes_merged": enough, "loss_merged": after}
+
+
+def _enough_rows(rows: Sequence[TokenRow], config: ChunkVQVAEConfig) -> list[TokenRow]:
+    """Return the first rows with a chunk that codes are merged by."""
+    chosen, codes = [], 0
+    for row in (rows[index] for index in range(len(rows))):
+        if len(chosen) >= MOST_ROWS and codes >= USES * config.codebook_size:
+            break
+        if count := chunks_of(row, config):
+            chosen, codes = [*chosen, row], codes + count
+    return chosen
 
 
 class _HeldOut:

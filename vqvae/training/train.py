@@ -22,7 +22,7 @@ from vqvae.model.reader import Reader
 from vqvae.model.vocabulary import used_ids
 from vqvae.options import SaveEvery, VQVAETrainingOptions
 from vqvae.training.checkpoints import CHECKPOINTS, last_checkpoint, written
-from vqvae.training.chunk_rows import ChunkRows, check_codebook, longest_step
+from vqvae.training.chunk_rows import ChunkRows, check_codebook, longest_prompt, longest_step
 from vqvae.training.trainer_base import QuietTrainer, base_arguments
 
 
@@ -63,7 +63,8 @@ class Stage1Training:
         options: VQVAETrainingOptions | None = None,
     ) -> None:
         self.out, self.options = Path(out), options or VQVAETrainingOptions()
-        self.config = config.for_training(self.options.steps, longest_step(rows) if config.align == "step" else None)
+        step = longest_step(rows) if config.align == "step" else None
+        self.config = config.for_training(self.options.steps, step, longest_prompt(rows))
         self.data = ChunkRows(rows, self.config)
         check_codebook(self.data, self.config)
         check_warmup(self.config, self.options)

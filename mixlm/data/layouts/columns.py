@@ -27,7 +27,6 @@ _BEFORE = (
 )
 _JOINED = (*SYSTEMS, *_BEFORE, "input", *CHOICES)
 _NO_INPUT = "<noinput>"  # in Alpaca's kin
-_MANY_WORDS = 5
 _UNREAD = {
     **dict.fromkeys(("image", "images", "picture", "audio", "audios", "video", "videos"), "which is no text"),
     **dict.fromkeys(("hint", "hints", "examples", "table", "documents", "starter_code"), "which is read nowhere"),
@@ -105,17 +104,18 @@ def question_of(row: Mapping[str, Any], where: str) -> tuple[str, str]:
     refuse_unread(row, where)
     before = [text for column in _BEFORE if (text := _material(row, column, where))]
     if name != "instruction" and "instruction" in row:
-        before.insert(0, text_of(row, "instruction", where))
-    after = [_material(row, "input", where)] if name != "input" else []
-    before, after = ([part for part in parts if not _is_told(part, question)] for parts in (before, after))
+        before.insert(0, _untold(text_of(row, "instruction", where), question))
+    after = [_untold(_material(row, "input", where), question)] if name != "input" else []
     after.append(choice_lines(row, question, where))
     return joined([*before, question, *after]), system_of(row, where)
 
 
-def _is_told(part: str, question: str) -> bool:
-    """Tell whether a question is the same text, or has it in it; a few words may stand in it by chance."""
-    words, text = part.split(), " ".join(question.split())
-    return " ".join(words) == text or (len(words) >= _MANY_WORDS and " ".join(words) in text)
+def _untold(part: str, question: str) -> str:
+    """Return a part of a question, or nothing where the question has the same lines."""
+    lines, told = (
+        "\n".join(["", *(" ".join(line.split()) for line in text.splitlines()), ""]) for text in (part, question)
+    )
+    return "" if lines.strip() and lines in told else part
 
 
 def joined(parts: Sequence[str]) -> str:

@@ -8,12 +8,16 @@ from mixlm.data.marks import last_box, statement
 _SENTENCE = re.compile(r".*\bthe answer is:?(.*)", re.IGNORECASE | re.DOTALL)
 
 
+_TELLS = re.compile(r"[\d$\\]")  # a figure or a formula
+_END = re.compile(r"\n\s*\n|\nQuestion")  # of what belongs to an answer
+
+
 def marked_answer(text: str) -> str | None:
     r"""Return the answer that a text marks; None if it marks none.
 
     The last "The answer is" counts before the last "###" or "####", and that before the last box; a box in what is
     said, or anywhere behind the hashes, is opened. What is said ends with its line, if nothing is left open there: a
-    model may go on with another question.
+    model may go on with another question. Where it tells neither figure nor formula, a box in its paragraph counts.
 
     Args:
         text: A published solution, or what a model wrote.
@@ -24,7 +28,8 @@ def marked_answer(text: str) -> str | None:
     '752'
     """
     if found := _SENTENCE.fullmatch(text):
-        return _opened(statement(found[1]))
+        told = statement(found[1])
+        return (None if _TELLS.search(told) else last_boxed(_END.split(found[1].lstrip())[0])) or _opened(told)
     _, mark, rest = text.rpartition("###")
     return last_boxed(rest) or _opened(statement(rest)) if mark else last_boxed(text)
 

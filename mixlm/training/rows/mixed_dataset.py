@@ -119,7 +119,10 @@ class MeasuredDataset(MixedDataset):
     def __getitem__(self, index: int) -> Feature:
         """Return the sequence of row ``index``; without labels where it repeats another."""
         feature = super().__getitem__(int(index) % len(self.rows))
-        return feature if index < len(self.rows) else {**feature, "labels": [IGNORED] * len(feature["labels"])}
+        if index < len(self.rows):
+            return feature
+        length = len(feature["labels"])
+        return {**feature, "labels": [IGNORED] * length, "thoughts": [False] * length}  # which have a loss, too
 
 
 def as_feature(sequence: Trainable, prompt: int = 0) -> Feature:

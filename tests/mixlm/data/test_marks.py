@@ -115,8 +115,23 @@ def test_between_tags_of_an_answer_all_is_the_answer(text: str, answer: str) -> 
 )
 def test_where_the_reasoning_goes_on_on_the_line_nothing_is_marked(text: str) -> None:
     assert marked(text) is None
-    assert marked("So the answer is 5. I hope this helps!").answer == "5"
-    assert marked("So the answer is: yes. I hope this helps!").answer == "yes"
+
+
+@pytest.mark.parametrize(
+    ("text", "answer"),
+    [
+        ("So the answer is 5. I hope this helps!", "5"),
+        ("So the answer is: yes. It rained.", "yes"),
+        (r"The final answer is $\frac{1}{2}$. I hope it is correct.", r"$\frac{1}{2}$"),
+        ("The answer is (B). That is all.", "(B)"),
+        ("The answer is 5 apples. So she has enough.", "5 apples"),
+        ("The answer is yes. Let me know if you need more.", "yes"),
+        ("a\nAnswer: yes. It rained.", "yes"),
+        ("a\n**Answer:** Paris. It is the capital.", "Paris"),
+    ],
+)
+def test_what_is_said_after_an_answer_does_not_hide_it(text: str, answer: str) -> None:
+    assert marked(text).answer == answer
 
 
 @pytest.mark.parametrize(

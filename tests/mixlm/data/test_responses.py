@@ -130,3 +130,4 @@ def test_an_answer_of_letters_that_no_spaces_part_is_long_by_its_letters():
 def test_an_answer_that_a_table_made_a_fraction_is_the_one_that_is_marked(given):
     assert read_response("24+48=72\n#### 72", given=given)[:2] == ("24+48=72", "72")
     assert read_response("24+48=72\n#### 73", given=given)[:2] == ("24+48=72\n#### 73", given)
+    assert read_response("The answer is: 5.0", given="5")[:2] == ("The answer is: 5.0", "5")

@@ -212,23 +212,27 @@ def test_the_trace_is_where_it_says_something(row):
     assert ([step.split() for step in sample.steps], sample.answer) == ([["Two", "and", "two."]], "4")
 
 
-@pytest.mark.parametrize(
-    "row",
-    [
-        {"input": "q", "reasoning": "on", "output": THINKS},
-        {"messages": [{"role": "user", "content": "q"}, {"role": "assistant", "content": THINKS}], "reasoning": "on"},
-    ],
-)
-def test_two_traces_that_differ_are_refused(row):
-    with pytest.raises(InputError, match=r"row: column 'reasoning' \('on'\) is not what the response reasons before"):
+@pytest.mark.parametrize("flag", ["on", "off", "True", True, "high", ["on"], {"effort": 1}, ""])
+def test_a_flag_is_no_trace(flag):
+    chat = [{"role": "user", "content": "q"}, {"role": "assistant", "content": THINKS}]
+    for row in ({"input": "q", "output": THINKS}, {"messages": chat}):
+        assert to_sample({**row, "reasoning": flag}).steps == to_sample(row).steps == ("Two and two.",)
+
+
+def test_two_traces_that_differ_are_refused_where_the_answer_is_read_from_one_of_them():
+    row = {"question": "q", "reasoning": "Three and one more.", "response": THINKS}
+    with pytest.raises(InputError, match=r"row: column 'reasoning' \('Three and one more.'\) is not what 'response'"):
         to_sample(row)
+    for response in (THINKS, ["a"], {"b": 1}, "<think>cut off"):
+        assert to_sample({**row, "response": response, "answer": "4"}).steps == ("Three and one more.",)
+    assert to_sample({"question": "q", "reasoning": "<think>Two and", "answer": "4"}).steps == ("<think>Two and",)
 
 
 def test_a_solution_in_the_place_of_an_answer_is_opened_and_a_text_is_not():
     row = {"question": "q", "reasoning": "48/2=24\n48+24=72"}
     assert to_sample({**row, "answer": "Natalia sold 48/2 = 24 clips.\n#### 72"}).answer == "72"
     assert to_sample({**row, "answer": "so it is #### 72"}).rule == "hashes"
-    for text in ("The answer is yes", "one\ntwo", r"\boxed{4}"):
+    for text in ("The answer is yes", "one\ntwo", r"\boxed{4}", "a\nb\nThe answer is 5"):
         assert to_sample({**row, "answer": text}).answer == text
 
 
@@ -239,6 +243,11 @@ def test_a_solution_in_the_place_of_an_answer_is_opened_and_a_text_is_not():
         ({"question": "Q", "input": "Q"}, "Q"),
         ({"instruction": "Add two and two to five.", "prompt": "### Task\nAdd two and two to five.\n###"}, None),
         ({"question": "Translate the word", "input": "word"}, "Translate the word\n\nword"),
+        (
+            {"question": "Reverse, as in 'a b c d e'.", "input": "a b c d e"},
+            "Reverse, as in 'a b c d e'.\n\na b c d e",
+        ),
+        ({"question": "Premise: A cat sits.", "premise": "A cat sits."}, "A cat sits.\n\nPremise: A cat sits."),
     ],
 )
 def test_a_question_is_told_once(row, question):

@@ -1,6 +1,7 @@
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -207,6 +208,16 @@ def test_what_was_made_of_other_rows_or_another_model_is_not_taken_for_an_unfini
     )
     Path(changed_file).write_text(changed_file)
     assert bench.compare("--only", "dropped", **given).exit_code == 0 and bench.log() == ["evaluate dropped-0"]
+
+
+def test_a_run_of_codes_of_other_rows_is_not_taken_up_though_its_codes_were_made_anew(bench):
+    for name in ("train.jsonl", "valid.jsonl", "test.jsonl"):
+        Path(name).write_text(name)
+    bench.compare("--only", "dropped", behave={"evaluate dropped-0": "fail"}, **files())
+    Path("train.jsonl").write_text("others")
+    shutil.rmtree("out/encoded/dropped-0")
+    refused = bench.compare("--only", "dropped", **files())
+    assert "Error: out/runs/dropped-0/mixlm.json: was made of another train.jsonl than is there now" in refused.stderr
 
 
 def test_answers_of_a_run_that_was_trained_again_are_not_its_own(bench):

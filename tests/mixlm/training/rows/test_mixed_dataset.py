@@ -103,6 +103,11 @@ def test_rows_that_fill_up_are_the_first_ones_without_a_label() -> None:
     assert len(data) == 8 and [data[index] for index in range(5)] == before
     for index in (5, 6, 7):
         assert data[index]["input_ids"] == before[index - 5]["input_ids"] and {*data[index]["labels"]} == {-100}
+    thinking = build_method("coconut-no-curriculum", {"stages": 1, "thoughts_per_step": 1})
+    row = {"row": 0, "prompt_ids": [7], "trace_ids": [9], "solution_ids": [0], "codes": [], "step_lengths": [1]}
+    data = MeasuredDataset([row], thinking.bind(SpecialIds(0, bo_thought=2, thought=3, eo_thought=4)), 1)
+    data.fill_up(2)
+    assert any(data[0]["thoughts"]) and not any(data[1]["thoughts"])
 
 
 def test_fewer_rows_than_a_batch_is_said() -> None:
