@@ -7,10 +7,12 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from mixlm.damage import RUN_RECORD, listed_sums
 from mixlm.data.responses import compile_pattern
 from mixlm.data.samples import CheckName, read_samples, widest_check
 from mixlm.data.tables import Row
 from mixlm.data.tokenization import tokenize_samples
+from mixlm.encoding import MANIFEST, VQVAE
 from mixlm.encoding.dataset import EncodedData, load_encoded
 from mixlm.encoding.manifest import is_encoded
 from mixlm.encoding.survival import bare_samples, check_survival
@@ -137,3 +139,18 @@ def check_match(data: EncodedData, run: Run) -> None:
             raise InputError(
                 f"{data.path}: its {what} is {given}, that of {run.path} {wanted}; give the run's own data"
             )
+    if run.method.needs_codes and not same_codebook(run, data.path):
+        raise InputError(
+            f"{data.path}: its codes are of another codebook than those of {run.path}; give the run's own data, or "
+            "the raw file"
+        )
+
+
+def same_codebook(run: Run, encoded: Path) -> bool:
+    """Tell whether a run has the codebook of an encoded dataset, by checksums where both list them."""
+    sums, own = listed_sums(encoded / MANIFEST), listed_sums(run.path / RUN_RECORD)
+    weights = f"{VQVAE}/model.safetensors"
+    if weights in sums and weights in own:
+        return sums[weights] == own[weights]
+    data = load_encoded(encoded)
+    return data.fingerprint == run.fingerprint and data.codebook_size == run.codebook_size

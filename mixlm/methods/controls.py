@@ -7,6 +7,7 @@ import hashlib
 from array import array
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, ClassVar
 
 import numpy as np
@@ -14,6 +15,9 @@ import numpy as np
 from mixlm.data.tables import Row, in_turn, replaced_tokens
 from mixlm.methods.assorted import Assorted
 from mixlm.methods.base import Spans, Trainable, answer_sequence
+
+
+MOST_TRACES = 100_000  # in which frequent strings are looked for; more would not change which they are
 
 
 @dataclass
@@ -198,7 +202,7 @@ def merge_strings(traces: Iterable[Sequence[int]], count: int) -> list[list[int]
     """Find frequent strings of tokens by greedy merging of the most frequent adjacent pair (byte-pair encoding).
 
     Args:
-        traces: Token ids; gone through twice.
+        traces: Token ids; gone through twice, the first ``MOST_TRACES``.
         count: Number of strings, K.
 
     Returns:
@@ -207,9 +211,9 @@ def merge_strings(traces: Iterable[Sequence[int]], count: int) -> list[list[int]
     from tokenizers import Tokenizer, models, trainers
 
     first = 0xF0000  # a private plane of Unicode: one character for each token id that occurs
-    known = sorted({token for trace in traces for token in trace})
+    known = sorted({token for trace in islice(traces, MOST_TRACES) for token in trace})
     places = {token: place for place, token in enumerate(known)}
-    texts = ("".join(chr(first + places[token]) for token in trace) for trace in traces)
+    texts = ("".join(chr(first + places[token]) for token in trace) for trace in islice(traces, MOST_TRACES))
     tokenizer = Tokenizer(models.BPE())
     trainer = trainers.BpeTrainer(vocab_size=len(known) + count, show_progress=False)
     tokenizer.train_from_iterator(texts, trainer)

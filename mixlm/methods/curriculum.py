@@ -35,7 +35,8 @@ class Curriculum:
         return first + self.stages * each
 
     def _lengths(self, steps_per_epoch: int) -> tuple[int, int]:
-        return round(self.first_epochs * steps_per_epoch), max(round(self.epochs_per_stage * steps_per_epoch), 1)
+        first = max(round(self.first_epochs * steps_per_epoch), int(self.first_epochs > 0))  # a stage has a step
+        return first, max(round(self.epochs_per_stage * steps_per_epoch), 1)
 
 
 def draw_any(rng: np.random.Generator, stage: int, steps: int, probability: float) -> int:

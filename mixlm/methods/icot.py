@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from mixlm.data.tables import Row
+from mixlm.data.tables import Row, in_turn
 from mixlm.methods.base import Method, Progress, Trainable, answer_sequence, require
 from vqvae.option_types import INFINITE
 
@@ -39,7 +39,7 @@ class StepwiseInternalisation(Method):
 
     def fit(self, rows: Sequence[Row], seed: int) -> dict[str, Any]:
         """Find the longest trace: with it all traces are gone."""
-        state = {"longest": max(len(row["trace_ids"]) for row in rows)}
+        state = {"longest": max(len(row["trace_ids"]) for row in in_turn(rows, ["trace_ids"]))}
         self.restore(state)
         return state
 

@@ -232,7 +232,12 @@ def _plain(model: "PreTrainedModel") -> "PreTrainedModel":
     config = type(model.config).from_dict({**model.config.to_dict(), "quantization_config": None})
     del config.quantization_config
     plain = type(model)(config)
-    plain.load_state_dict(model.state_dict())
+    try:
+        plain.load_state_dict(model.state_dict())
+    except RuntimeError:  # of packed weights, which are none of the shapes of plain ones
+        raise InputError(
+            f"{model.config.name_or_path}: its weights are quantised, and stay so; give the model in full precision"
+        ) from None
     plain.generation_config = model.generation_config
     return plain
 

@@ -132,7 +132,9 @@ def _read_figures(file: Path) -> dict[str, Any]:
     """Read the figures of an evaluation; an ``InputError`` if the file holds none, or is damaged."""
     try:
         figures = unsealed(file.read_bytes())
-        figures["finished"]["identity"]["run"], figures["modes"]["free"]
+        figures["finished"]["identity"]["run"]
+        if not figures["modes"]:
+            raise ValueError("it has no mode")
         return figures
     except FileNotFoundError:
         raise InputError(f"{file}: no such file; give the .json that mixlm evaluate --out wrote") from None

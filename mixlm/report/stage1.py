@@ -5,13 +5,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mixlm.damage import RUN_RECORD, listed_sums
 from mixlm.data.tables import Row, row_table
-from mixlm.encoding import MANIFEST, VQVAE
 from mixlm.encoding.dataset import load_encoded, open_vqvae
 from mixlm.encoding.manifest import is_encoded
 from mixlm.encoding.shard_files import encode_table
 from mixlm.encoding.tokens.token_tables import TokenTable
+from mixlm.evaluation.inputs import same_codebook
 from mixlm.methods.base import recoded
 from mixlm.run import Run
 from vqvae import PARTS
@@ -45,20 +44,10 @@ def stage1_of(run: Run, given: str | Path | None = None) -> Stage1:
     found = next((Path(place) for place in (given, told, beside) if place and is_encoded(place)), None)
     if found is None:
         return Stage1(run.vqvae_path, None, f"the encoded data ({told}) are not here; give them by --data")
-    if not _same(run, found):
+    if not same_codebook(run, found):
         return Stage1(run.vqvae_path, None, f"{found} was encoded by another codebook than that of {run.path}")
     data = load_encoded(found)
     return Stage1(run.vqvae_path or data.vqvae_path, data.manifest)
-
-
-def _same(run: Run, encoded: Path) -> bool:
-    """Tell whether a run has the codebook of an encoded dataset, by checksums where both list them."""
-    sums, own = listed_sums(encoded / MANIFEST), listed_sums(run.path / RUN_RECORD)
-    weights = f"{VQVAE}/model.safetensors"
-    if weights in sums and weights in own:
-        return sums[weights] == own[weights]
-    data = load_encoded(encoded)
-    return data.fingerprint == run.fingerprint and data.codebook_size == run.codebook_size
 
 
 def coded(rows: Sequence[Row], run: Run, vqvae_path: Path | None) -> list[Row] | None:

@@ -81,6 +81,23 @@ def test_without_rows_there_is_no_answer_and_each_part_says_so(run, cot, tmp_pat
     assert second["codebook"] is None and second["stage1_missing"] == ""
 
 
+@pytest.mark.parametrize("method", ["drop-prefix", "frequent-ngrams"])
+def test_what_has_no_latents_of_codes_has_no_codebook(method, encoded, tmp_path):
+    other, out = saved_run(tmp_path / "other", method), tmp_path / "report.html"
+    other.method_state = {"seed": 0, "strings": [[1, 2]] * 5}
+    other.save()
+    call(other.path, "--out", out)
+    assert [one["codebook"] for one in read_report(out)["runs"]] == [None]
+
+
+def test_an_evaluation_without_free_decoding_is_shown(run, tmp_path):
+    source, figures, out = tmp_path / "rows.jsonl", tmp_path / "figures.json", tmp_path / "report.html"
+    source.write_text(json.dumps({"question": "1 + 2?", "steps": ["1 + 2 = 3"], "answer": "3"}) + "\n")
+    call_command(evaluate_command, run.path, source, "--latents", "exact:2", "--out", figures)
+    call(run.path, "--data", source, "--evaluation", figures, "--out", out)
+    assert [one["mode"] for one in read_report(out)["columns"]] == ["exact:2"]
+
+
 def test_an_evaluation_is_shown_and_not_made_again(run, cot, tmp_path, monkeypatch):
     source = tmp_path / "rows.jsonl"
     rows = [{"question": f"{n} + 2?", "steps": [f"{n} + 2 = {n + 2}"], "answer": str(n + 2)} for n in range(4)]

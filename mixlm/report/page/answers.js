@@ -33,7 +33,7 @@ function answersPage(row) {
 function makeAnswers() {
   const list = new VirtualList({
     label: "Questions", height: 60, empty: "No answer is like that.", draw: answerLine,
-    onChoose: (row) => { history.replaceState(null, "", answerAddress(row.row)); view.detail(row.row); },
+    onChoose: (row) => { keepAddress(answerAddress(row.row)); view.detail(row.row); },
     onOpen: (row, byPointer) => openDetail(answerAddress(row.row), byPointer),
   });
   const tools = el("div", { class: "tools" }), panes = twoPanes(list, tools, ["#answers", "All questions"]);

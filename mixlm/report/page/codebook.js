@@ -25,7 +25,7 @@ function makeCodebook() {
   const most = Math.max(1, ...book.codes.map((one) => timesUsed(one) || 0));
   const list = new VirtualList({
     label: "Codes", height: 52, empty: "No code is like that.", draw: (one) => codeLine(run, one, most),
-    onChoose: (one) => { history.replaceState(null, "", addressOf(run, one.code)); view.detail(one.code); },
+    onChoose: (one) => { keepAddress(addressOf(run, one.code)); view.detail(one.code); },
     onOpen: (one, byPointer) => openDetail(addressOf(run, one.code), byPointer),
   });
   const dead = book.codes.filter((one) => isDead(book, one)).length, confused = book.codes.filter(isConfused).length;

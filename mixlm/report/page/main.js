@@ -10,13 +10,22 @@ let focusDetail = false;
 function readAddress(hash) {
   const code = /^#code-(\d+)(?:@(.*))?$/.exec(hash), answer = /^#answer-(\d+)$/.exec(hash);
   if (code) {
-    const name = code[2] === undefined ? null : decodeURIComponent(code[2]);
+    const name = code[2] === undefined ? null : decoded(code[2]);
     const run = name === null ? withCodes[0] : data.runs.findIndex((one) => one.name === name && one.codebook);
     return { part: "codebook", run: run < 0 ? withCodes[0] : run, code: Number(code[1]) };
   }
   if (answer) return { part: "answers", row: Number(answer[1]) };
   const part = PARTS.some(([key]) => `#${key}` === hash) ? hash.slice(1) : "overview";
   return { part };
+}
+
+function decoded(text) {
+  try { return decodeURIComponent(text); } catch { return text; }
+}
+
+// Browsers take some hundred addresses in a few seconds, and an arrow key that is held gives more.
+function keepAddress(address) {
+  try { history.replaceState(null, "", address); } catch { /* the next one will do */ }
 }
 
 let overviewNode = null;

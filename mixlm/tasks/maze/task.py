@@ -46,6 +46,7 @@ from mixlm.tasks.splits import SPLITS, require_split, split_of
 
 
 CHECK = "maze"
+_SPLITS = 50  # times as many of other splits
 _PATIENCE = 20_000  # mazes drawn in vain, one after another, until there are taken to be no more
 
 
@@ -88,18 +89,19 @@ def generate(rows: int, split: str = "train", seed: int = 0, options: Options = 
 
 def _mazes(options: Options, split: str, seed: int) -> Iterator[tuple[str, Maze]]:
     """Yield different solvable mazes of a split with their questions, until no more are found."""
-    rng, seen, vain = random.Random(seed), set(), 0
-    while vain < _PATIENCE:
+    rng, seen, vain, others = random.Random(seed), set(), 0, 0
+    while vain < _PATIENCE and others < _SPLITS * _PATIENCE:
         maze = draw_maze(options, rng)
         question = render_maze(maze)
         if split_of(question) != split:
+            others += 1
             continue
         vain += 1
         if question in seen:
             continue
         least = fewest_doors(maze)
         if least is not None and least >= options.needed:
-            vain = 0
+            vain = others = 0
             seen.add(question)
             yield question, maze
     raise InputError(

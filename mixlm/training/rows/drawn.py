@@ -41,6 +41,7 @@ def drawn_mix(data: MixedDataset) -> Mix | None:
         return None
     epochs = 1 if method.schedule_end(data.steps_per_epoch) else MOST_DRAWN // rows
     latent_ids, text, whole, total = method.special.latent_ids, 0, 0, 0
+    data.hold(0 if epochs == 1 else -1)  # a stage may be shorter than an epoch
     for epoch in range(epochs):
         data.set_epoch(epoch)
         for index in range(rows):
@@ -49,6 +50,7 @@ def drawn_mix(data: MixedDataset) -> Mix | None:
             whole += 0 < latents == method.latents_of(data.rows[index])
             total += latents
     data.set_epoch(0)
+    data.hold(-1)
     samples = epochs * rows
     return Mix(samples, text / samples, whole / samples, 1 - (text + whole) / samples, total / samples)
 

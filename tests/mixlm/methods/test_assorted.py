@@ -8,6 +8,7 @@ import pytest
 from mixlm.errors import InputError
 from mixlm.generation.answers import TokenCounts
 from mixlm.methods import Progress, build_method
+from mixlm.methods.curriculum import Curriculum
 from mixlm.methods.mixing import PAPER_LENGTHS, row_generator
 from tests.coded_rows import coded, fixed
 from tests.mixlm.methods.hand import BO, EO, ROW, SPECIAL, P
@@ -221,3 +222,9 @@ def test_room_is_left_for_the_delimiters(rate: int) -> None:
     row = coded({**ROW, "trace_ids": [11] * 48}, [0] * (48 // rate), rate)
     longest = max(len(method.sequence_with(row, replaced).ids) for replaced in range(len(row["codes"]) + 1))
     assert longest == 3 + 48 + 2 + method.extra_tokens(row)
+
+
+def test_a_first_stage_that_is_asked_for_has_a_step_at_least() -> None:
+    few = Curriculum(stages=2, first_epochs=0.1, epochs_per_stage=0.1)
+    assert [few.stage(Progress(step, 3)) for step in range(4)] == [0, 1, 2, 3]
+    assert Curriculum(stages=2, first_epochs=0, epochs_per_stage=0.1).stage(Progress(0, 3)) == 1

@@ -161,3 +161,13 @@ def test_a_word_is_a_token_and_an_event_eight_of_them(options):
         assert set(tokens["step_lengths"]) == {8}
         assert len(tokens["prompt_ids"]) == len(row.question.split()) + 1  # and the end of the line
         assert len(tokens["solution_ids"]) == len(row.answer.split()) + 3  # line, ###, end of sequence
+
+
+def test_where_a_split_has_no_maze_the_search_ends(monkeypatch):
+    monkeypatch.setattr(maze, "_PATIENCE", 20)
+    found = []
+    for split in SPLITS:
+        with pytest.raises(InputError, match="different mazes found"):
+            for row in generate(3, split, room_rows=1, room_columns=2, room_size=1, doors=0, needed=0):
+                found.append(row["question"])
+    assert len(found) == len(set(found)) == 2  # the agent in one of two cells, the goal in the other

@@ -39,6 +39,12 @@ def test_a_trace_without_codes_is_text_whatever_is_drawn() -> None:
     assert drawn_mix(data("assorted-all", [ROW, NOTHING])) == Mix(2000, 0.5, 0.5, 0.0, 1.5)
 
 
+def test_what_a_schedule_begins_with_is_told_though_its_stages_are_shorter_than_an_epoch() -> None:
+    mixed = data("assorted-curriculum", [ROW] * 200, stages=4, epochs_per_stage=0.1)
+    assert drawn_mix(mixed)[1:] == (1, 0, 0, 0)
+    assert [mixed.progress(int(index)).step for index in mixed.order()[:3]] == [0, 1, 2]  # the first epoch comes next
+
+
 def test_shares_are_those_of_the_sequences_that_are_trained(monkeypatch) -> None:
     monkeypatch.setattr("mixlm.training.rows.drawn.MOST_DRAWN", 46)
     mixed, latents, spans = data("assorted", ROWS, mix="uniform"), Counter(), 0
