@@ -4,7 +4,7 @@ import json
 import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, fields, replace
-from datetime import date
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -220,7 +220,7 @@ def _begun_date(about: Path) -> str | None:
     """Return the date of prompts that an interrupted call has tokenised; None if there are none, or it is damaged."""
     try:
         told = json.loads(about.read_bytes())["template"].get("date")
-        return date.fromisoformat(told).isoformat() if told else None
+        return told if told is None or datetime.fromisoformat(told) else None
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
 

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable
 from functools import partial
+from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -134,6 +135,7 @@ class MixedTrainer(QuietTrainer):
         output = super().evaluation_loop(*args, **kwargs)
         loss, parts = self.mixed_loss.sums[False].mean_and_parts(self.args.device, self.stop_losses, self.accelerator)
         self.stop_losses = 0.0
+        loss = loss if isfinite(output.metrics["eval_loss"]) else output.metrics["eval_loss"]
         output.metrics.update({"eval_loss": loss, **{f"eval_{name}": value for name, value in parts.items()}})
         return output
 

@@ -93,8 +93,8 @@ def small(monkeypatch):
     monkeypatch.setattr(jobs, "command_of", lambda job: [*FAKE, job.name, *job.arguments])
     monkeypatch.setattr(comparison, "draw_pareto", lambda *given: [])
     modes = {"modes": {"free": FIGURES}}
-    monkeypatch.setattr(demo, "prepare", lambda out, *given: out.mkdir())
-    monkeypatch.setattr(demo, "run", lambda plan: demo.part("A title", []) or {"encode": 1.0})
+    monkeypatch.setattr(demo, "prepare", lambda out, *given: None)
+    monkeypatch.setattr(demo, "run", lambda plan, lock: demo.part("A title", [], lock) or {"encode": 1.0})
     monkeypatch.setattr(demo, "show_answers", lambda *given: {"answers": 0.5})
     monkeypatch.setattr(
         demo_report, "collect", lambda out: {name: FIGURES | modes for name in MODELS} | {"stage1": STAGE1}

@@ -38,8 +38,8 @@ def test_processes_share_one_codebook(tmp_path: Path, warm: str, objective: str,
     assert all(torch.equal(value, second[name]) for name, value in first.items())
     saved = AutoModel.from_pretrained(out)
     assert all(torch.equal(value, first[name]) for name, value in saved.state_dict().items())
-    # 4 samples of 3 chunks of 2 codes are 24 vectors a step on 8 codes; half of 3. Of one code, half of that
-    assert saved.config.dead_code_threshold == 3 / rate
+    # 30 samples of 3 chunks of 2 codes are 180 vectors in 8 steps, on 8 codes; a half. Of one code, half of that
+    assert saved.config.dead_code_threshold == 180 / 64 / rate
 
 
 TRAIN_WELL = """
