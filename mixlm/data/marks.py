@@ -114,9 +114,7 @@ def statement(rest: str) -> str:
 
 
 _PAIRS = ((r"\begin{", r"\end{"), (r"\[", r"\]"), ("{", "}"))
-_ESCAPED = re.compile(
-    r"\\\\|\\[{}]"
-)  # the end of a row, which brackets with its height may follow; braces to be shown
+_ESCAPED = re.compile(r"\\\\|\\[{}]")  # ends of rows, which brackets with a height may follow; braces to be shown
 
 
 def _opened(statement: str) -> str:

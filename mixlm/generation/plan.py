@@ -226,8 +226,6 @@ def batches(pending: Sequence[Pending], batch_size: int, shared: AnswerBatches =
 
 def _alike(first: Pending, one: Pending, shared: AnswerBatches) -> bool:
     """Tell whether two answers may share a batch."""
-    one_length = (
-        shared == "of one length" and not first.thoughts
-    )  # which end by themselves, here sooner and there later
+    one_length = shared == "of one length" and not first.thoughts  # of which each answer has its own number
     lengths_fit = shared == "any" or (one_length and len(first.given) == len(one.given))
     return lengths_fit and (first.budget, first.thoughts) == (one.budget, one.thoughts)

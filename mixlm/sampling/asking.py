@@ -7,13 +7,13 @@ are mathematics, after "The answer is:" where they are numbers, and else after "
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from hashlib import sha256
 from typing import Any
 
 from mixlm.data.chat.prompts import tools_of
 from mixlm.data.samples import CheckName
 from mixlm.errors import InputError
 from mixlm.generation.options import GenerationOptions
+from mixlm.generation.server.seeds import seed_of
 from mixlm.sampling.problems import Problem
 
 
@@ -111,14 +111,3 @@ class Asking:
 def _is_lone(turns: Sequence[Mapping[str, Any]], columns: Mapping[str, Any]) -> bool:
     """Tell whether a chat is one question and nothing else, which tells the model nothing of how to answer."""
     return len(turns) == 1 and not columns.get("tools")
-
-
-def seed_of(seed: int, row: int, number: int) -> int:
-    """Return the seed of one answer, which no other answer of the same or of another seed is likely to have.
-
-    Args:
-        seed: Of all answers.
-        row: Number of the question in its file.
-        number: Number of the answer among those to the question.
-    """
-    return int.from_bytes(sha256(f"{seed} {row} {number}".encode()).digest()[:4]) >> 1

@@ -6,7 +6,7 @@ import pytest
 
 from mixlm.data.samples import read_samples
 from mixlm.generation.kept.part_file import PartFile
-from mixlm.sampling.asking import seed_of
+from mixlm.generation.server.seeds import seed_of
 from pipelines.check import main as check
 from pipelines.cli import main
 from tests.calling import call_command, lines_of

@@ -6,7 +6,7 @@ import numpy as np
 from torch.utils.data import Dataset
 
 from vqvae.errors import InputError
-from vqvae.model.chunks import TokenRow
+from vqvae.model.chunks import TokenRow, chunks_of
 from vqvae.model.config import ChunkVQVAEConfig
 
 
@@ -51,9 +51,7 @@ class ChunkRows(Dataset):
     """
 
     def __init__(self, rows: Sequence[TokenRow], config: ChunkVQVAEConfig) -> None:
-        cutting = config.cutting
-        found = (cutting.count_chunks(cutting.stretches(row)).sum() for row in rows)
-        counts = np.fromiter(found, dtype=np.int64)
+        counts = np.fromiter((chunks_of(row, config) for row in rows), dtype=np.int64)
         self.rows, self.chosen, self.trace_chunks = rows, np.flatnonzero(counts), int(counts.sum())
 
     def __len__(self) -> int:

@@ -89,7 +89,8 @@ def _enough_rows(rows: Sequence[TokenRow], config: ChunkVQVAEConfig) -> list[Tok
         if len(chosen) >= MOST_ROWS and codes >= USES * config.codebook_size:
             break
         if count := chunks_of(row, config):
-            chosen, codes = [*chosen, row], codes + count
+            chosen.append(row)
+            codes += count
     return chosen
 
 

@@ -9,7 +9,6 @@ number of tokens. The first request that is answered finds out which it is.
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property, partial
-from hashlib import sha256
 from operator import itemgetter
 from typing import Any
 
@@ -25,6 +24,7 @@ from mixlm.generation.server.completions import Completions, Form, NoIds, Refuse
 from mixlm.generation.server.holding import HeldAnswer, Rules
 from mixlm.generation.server.model_server import CLOSED, REFUSED, ModelServer, NoServer
 from mixlm.generation.server.scoring import log_probabilities
+from mixlm.generation.server.seeds import seed_of
 from mixlm.generation.server.start import Start, UnreadableText
 from mixlm.generation.server.threads import as_they_come
 from mixlm.generation.server.transport.connection import PASSING, NoAnswer
@@ -240,7 +240,7 @@ class Endpoint(Answerer):
         temperature = options.temperature if options.temperature is not None else float(options.sampling)
         if not options.sampling:
             return {"temperature": temperature, "top_p": 1.0}
-        seed = _seed_of(options.seed, one.place, turn)
+        seed = seed_of(options.seed, one.place, turn)
         top_k = {"top_k": options.top_k} if options.top_k else {}
         return {"temperature": temperature, "top_p": options.top_p, "seed": seed, **top_k}
 
@@ -254,17 +254,6 @@ class Endpoint(Answerer):
 
     def _foreign(self) -> InputError:
         return InputError(f"{self.url}: sends token ids that the run does not have; let it serve this run")
-
-
-def _seed_of(seed: int, place: int, turn: int) -> int:
-    """Return the seed of one request: of 31 bits, since some engines read no more than 32 of one.
-
-    Args:
-        seed: Of all answers.
-        place: Of the answer among all.
-        turn: How many requests for it went before.
-    """
-    return int.from_bytes(sha256(f"{seed} {place} {turn}".encode()).digest()[:4]) >> 1
 
 
 def _unanswered(why: str) -> Answer:

@@ -3,8 +3,9 @@ import pytest
 from mixlm.errors import InputError
 from mixlm.generation.options import GenerationOptions
 from mixlm.generation.server.model_server import ModelServer
+from mixlm.generation.server.seeds import seed_of
 from mixlm.sampling.answering import AnsweringModel, Said, Wanted
-from mixlm.sampling.asking import Asking, seed_of
+from mixlm.sampling.asking import Asking
 from mixlm.sampling.problems import Problem, read_problem
 from tests.chat_stub import ChatStub, chatting, message, question_in
 from tests.hostile_server import hostile, sending

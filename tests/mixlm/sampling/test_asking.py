@@ -4,7 +4,8 @@ import pytest
 
 from mixlm.errors import InputError
 from mixlm.generation.options import GenerationOptions
-from mixlm.sampling.asking import Asking, seed_of
+from mixlm.generation.server.seeds import seed_of
+from mixlm.sampling.asking import Asking
 from mixlm.sampling.problems import Problem, read_problem
 
 

@@ -10,7 +10,8 @@ from mixlm.errors import InputError
 from mixlm.generation.engine import Engine
 from mixlm.generation.options import GenerationOptions
 from mixlm.generation.plan import Request
-from mixlm.generation.server.endpoint import Endpoint, NoServer, _seed_of
+from mixlm.generation.server.endpoint import Endpoint, NoServer
+from mixlm.generation.server.seeds import seed_of
 from tests.completions_stub import Stub, serving
 from tests.mixlm.analysis.test_interventions import TOKENIZER, model, thought_run
 from tests.tiny_runs import saved_run
@@ -95,10 +96,10 @@ def test_sampling_asks_for_every_sample_with_a_seed_of_its_own(stub, questions):
     options = replace(OPTIONS, temperature=1.5, samples=3, seed=7, top_k=5)
     answers = ask(stub, questions[:2], options)
     asked = {body["seed"] for body in stub.bodies}
-    assert asked == {_seed_of(7, place, 0) for place in range(6)} and len(asked) == 6 and max(asked) < 2**31
+    assert asked == {seed_of(7, place, 0) for place in range(6)} and len(asked) == 6 and max(asked) < 2**31
     assert {(body["temperature"], body["top_p"], body["top_k"]) for body in stub.bodies} == {(1.5, 1.0, 5)}
     assert ask(stub, questions[:2], options) == answers
-    assert len({_seed_of(seed, place, turn) for seed in range(9) for place in range(9) for turn in range(9)}) == 9**3
+    assert len({seed_of(seed, place, turn) for seed in range(9) for place in range(9) for turn in range(9)}) == 9**3
 
 
 @pytest.mark.parametrize("concurrency", [1, 3])
