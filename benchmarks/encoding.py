@@ -89,7 +89,7 @@ class Parts:
     def __init__(self, setting: Setting) -> None:
         self.setting, self.model = setting, str(setting.folder / "model")
         given = {"vqvae": str(setting.vqvae(PAPER)), "valid": str(setting.traces(20))}
-        self.options = EncodingOptions(**given, processes=cores(), dtype=DTYPE, shard_rows=MANY // 5)
+        self.options = EncodingOptions(**given, workers=cores(), dtype=DTYPE, shard_rows=MANY // 5)
         self.vqvae = ChunkVQVAE.from_pretrained(self.options.vqvae, dtype=getattr(torch, DTYPE)).eval().to(DEVICE)
         self.files = {count: str(setting.traces(count)) for count in (FEW, MANY)}
         sharding = Sharding(self.files[MANY], self.options)
@@ -187,7 +187,7 @@ def main(traces: str, model: str, out: str, vqvae: str) -> None:
             time.sleep(0.1)
 
     threading.Thread(target=watch, daemon=True).start()
-    encode_dataset(traces, model, out, EncodingOptions(vqvae=vqvae, processes=2))
+    encode_dataset(traces, model, out, EncodingOptions(vqvae=vqvae, workers=2))
     print(json.dumps({"self": peak_memory(os.getpid()), "children": max(children)}))
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from mixlm.errors import InputError
-from vqvae.atomic_files import whole_file
-from vqvae.checksums import SUMS, below, changes, sealed, sums_of, unsealed
+from vqvae.atomic_files import write_sealed
+from vqvae.checksums import SUMS, below, changes, sums_of, unsealed
 
 
 RUN_RECORD = "mixlm.json"
@@ -69,8 +69,7 @@ def accept(base: Path) -> list[str]:
         raise InputError(f"{record}: cannot be read, or lists no checksums; there is nothing to accept") from None
     lines += [f"{record}: changed"] if fault_of(record) else []
     files = [below(base, name) for name in listed if below(base, name).is_file()]
-    with whole_file(record) as file:
-        file.write(json.dumps(sealed({**content, SUMS: sums_of(base, files)}), indent=2, ensure_ascii=False) + "\n")
+    write_sealed(record, {**content, SUMS: sums_of(base, files)})
     return lines
 
 

@@ -1,6 +1,5 @@
 """The run folder: what ``mixlm-train`` leaves behind and every later command reads."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
@@ -16,8 +15,8 @@ from mixlm.encoding import VQVAE
 from mixlm.errors import InputError
 from mixlm.methods import Method, Progress, build_method
 from mixlm.model.special_tokens import SpecialIds, special_ids
-from vqvae.atomic_files import whole_file
-from vqvae.checksums import SUMS, sealed, unsealed
+from vqvae.atomic_files import write_sealed
+from vqvae.checksums import SUMS, unsealed
 from vqvae.model.cutting import Cutting
 from vqvae.option_types import misfit
 
@@ -163,8 +162,7 @@ class Run:
         values["template"], values["ids"] = self.template.to_dict(), self.ids.to_dict()
         values["versions"] = self.versions or package_versions()
         values[SUMS] = folder_sums(self.path, ("", VQVAE, ADAPTER))
-        with whole_file(self.path / RUN_RECORD) as file:
-            file.write(json.dumps(sealed(values), indent=2, ensure_ascii=False) + "\n")
+        write_sealed(self.path / RUN_RECORD, values)
 
 
 def is_finished(path: str | Path) -> bool:

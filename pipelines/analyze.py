@@ -1,13 +1,11 @@
 """mixlm analyze: what latents and thoughts do, each analysis a table and a plot."""
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from mixlm.data.samples import CheckName
-from mixlm.errors import InputError
 from pipelines.shared.command import Results, command
 from pipelines.shared.help import METHOD, OUTPUT, group
 from pipelines.shared.loading import loading
@@ -85,11 +83,12 @@ def main(
     from mixlm.generation.engine import Engine
     from mixlm.generation.options import GenerationOptions
     from mixlm.run import load_run
+    from vqvae.one_writer import require_writable
 
     require_matplotlib()
     names = None if only is None else read_names(only)
     kinds = None if interventions is None else parse_interventions(interventions)
-    _require_writable(out)
+    require_writable(out)
     engine, others = Engine.load(run, device, loading), [load_run(other) for other in also]
     rows = open_rows(data, engine, split, limit)
     for other in others:
@@ -115,10 +114,3 @@ def _shown(finding: "Finding", out: Path) -> dict[str, Any]:
     echo(f"wrote {table} and {picture}")
     told = {"name": finding.name, "title": finding.title, "rows": finding.rows}
     return {**told, "table": table, "picture": picture}
-
-
-def _require_writable(out: Path) -> None:
-    """Compute nothing for a place that cannot be written."""
-    place = next(folder for folder in (out, *out.parents) if folder.exists())
-    if not place.is_dir() or not os.access(place, os.W_OK):
-        raise InputError(f"{place}: no folder that can be written to; choose another --out")

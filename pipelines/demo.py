@@ -1,6 +1,5 @@
 """mixlm demo: both stages on a generated task, beside text alone and beside codes without content."""
 
-import shutil
 import time
 from collections.abc import Sequence
 from itertools import islice
@@ -25,7 +24,7 @@ from pipelines.shared.command import Results, command
 from pipelines.shared.jobs import Finished, Job, beside, run_jobs
 from pipelines.shared.options import SEED
 from pipelines.shared.terminal import echo, notice
-from vqvae.atomic_files import whole_file
+from vqvae.atomic_files import remove, whole_file
 from vqvae.one_writer import one_writer
 
 
@@ -91,10 +90,7 @@ def prepare(out: Path, plan: DemoPlan, model: dict) -> None:
     if out.exists() and not ours and (not out.is_dir() or any(out.iterdir())):
         raise InputError(f"{out}: exists and is not from an earlier demo; choose another --out")
     for path in map(out.joinpath, own_names()):
-        if path.is_dir() and not path.is_symlink():
-            shutil.rmtree(path)
-        else:
-            path.unlink(missing_ok=True)
+        remove(path)
     out.mkdir(parents=True, exist_ok=True)
     with whole_file(script) as file:
         file.write(MARK + plan.script())

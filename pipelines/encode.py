@@ -178,7 +178,7 @@ def main(traces: str, model: str, out: str, dry_run: bool, **values: Any) -> Res
     left = {name for name in values if context.get_parameter_source(name) is ParameterSource.DEFAULT}
     shape = {name: value for name in _SHAPE if (value := values.pop(name)) is not None and name not in left}
     training = {name: values.pop(name) for name in _TRAINING}
-    values["processes"], training["workers"] = training["workers"], training["workers"] or 0
+    values["workers"], training["workers"] = training["workers"], training["workers"] or 0
     options = EncodingOptions(
         template=template_of(values), shape=shape, training=VQVAETrainingOptions(**training), **values
     )

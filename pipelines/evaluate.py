@@ -164,10 +164,9 @@ def _write(evaluation: "Evaluation", out: Path, about: dict[str, Any]) -> Result
         out: The file of figures.
         about: What figures tell of the command.
     """
-    from mixlm.generation.kept.finished import Finished, is_finished
+    from mixlm.generation.kept.finished import Finished, is_finished, read_figures, write_figures
     from mixlm.generation.kept.keeping import Keeping, telling
     from mixlm.generation.kept.lines import KeptLines, require_place
-    from pipelines.reports.evaluation import read_figures, write_figures
     from vqvae.stopping import stop_when_asked
 
     evaluation.look()
@@ -200,7 +199,8 @@ def _write(evaluation: "Evaluation", out: Path, about: dict[str, Any]) -> Result
 
 def _shown(figures: dict[str, Any], out: Path) -> dict[str, Any]:
     """Print figures; returns them as results, with the place where they are."""
+    from mixlm.generation.kept.finished import KEY
     from pipelines.reports.evaluation import print_evaluation
 
     print_evaluation(figures)
-    return {"out": out} | {name: value for name, value in figures.items() if name != "finished"}
+    return {"out": out} | {name: value for name, value in figures.items() if name != KEY}

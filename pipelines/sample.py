@@ -167,7 +167,7 @@ def _write(file: "TraceFile", model: "AnsweringModel") -> Results:
     with stop_when_asked() as stop, kept:
         try:
             with (
-                telling(kept, "answers"),
+                telling(kept),
                 progress_bar("sampling", shorter="a lower --limit, or fewer --samples") as advance,
             ):
                 file.sample(model, Keeping(kept, file.count, advance, stop))

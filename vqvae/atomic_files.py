@@ -5,15 +5,16 @@ behind, and the next one that writes the same takes it over.
 """
 
 import fcntl
+import json
 import os
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
-from vqvae.checksums import sha256_of
+from vqvae.checksums import sealed, sha256_of
 from vqvae.errors import InputError
 
 
@@ -58,6 +59,16 @@ def whole_file(path: str | Path) -> Iterator[TextIO]:
     with whole_path(path) as draft, open(draft, "w", encoding="utf-8") as file:
         yield file
         file.flush()
+
+
+def write_sealed(path: str | Path, content: Mapping[str, Any]) -> None:
+    """Write JSON values with a digest of them, by which ``unsealed`` tells whether they are as they were written.
+
+    Raises:
+        InputError: As ``whole_path``.
+    """
+    with whole_file(path) as file:
+        file.write(json.dumps(sealed(content), indent=2, ensure_ascii=False) + "\n")
 
 
 @contextmanager

@@ -7,8 +7,8 @@ from contextlib import contextmanager
 from types import FrameType
 
 
-HANGUP = getattr(signal, "SIGHUP", None)  # a terminal was closed, or a connection lost; Windows has none
-ENDS = (signal.SIGTERM, HANGUP) if HANGUP else (signal.SIGTERM,)  # how the system asks
+HANGUP = signal.SIGHUP  # a terminal was closed, or a connection lost
+ENDS = (signal.SIGTERM, HANGUP)  # how the system asks
 SIGNALS = (signal.SIGINT, *ENDS)
 Handler = Callable[[int, FrameType | None], None]
 
@@ -104,4 +104,4 @@ def taken_by(handler: Handler, signals: Sequence[signal.Signals] = SIGNALS) -> I
 
 def hangups_ignored() -> bool:
     """Tell whether the terminal may go, or has gone, while work goes on."""
-    return HANGUP is not None and signal.getsignal(HANGUP) is signal.SIG_IGN
+    return signal.getsignal(HANGUP) is signal.SIG_IGN

@@ -16,12 +16,11 @@ HERE = Path(__file__).parent
 RESULTS = HERE.parent / "results"
 # File, label of its lines, mode, what the picture says, and where its text stands beside the point.
 LINES = (
-    ("chain-words-mix", "weighted-1-2-1", "free", "assorted", (10, -4)),
-    ("chain-words-rates", "cot-0.002", "free", "text chain of thought (CoT)", (-10, 6)),
-    ("chain-words-rates", "paper-0.002", "free", "assorted by the paper's recipe", (-10, -20)),
-    ("chain-words-codes", "fixed-reconstruction-k256", "free", "assorted, the paper's codes alone", (10, 4)),
-    ("chain-words-rates", "random-codes-0.002", "free", "assorted, random codes", (10, 16)),
-    ("chain-words-rates", "sol-only-0.002", "free", "no trace", (-14, 10)),
+    ("chain-words-6", "assorted", "free", "assorted", (10, -4)),
+    ("chain-words-6-cosine", "cot", "free", "text chain of thought (CoT)", (-10, -16)),
+    ("chain-words-6", "random-codes", "free", "assorted, random codes", (10, 4)),
+    ("chain-words-6", "matched-pauses", "free", "pauses in place of latents", (0, 18)),
+    ("chain-words-6", "sol-only", "free", "no trace", (-14, 30)),
 )
 COLOURS = {"assorted": "C2", "text chain of thought (CoT)": "C0"}
 

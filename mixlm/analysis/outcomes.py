@@ -116,7 +116,7 @@ def outcome_finding(
     several answers to a row, the row counts by their mean, which makes the interval wide rather than narrow.
 
     Args:
-        records: What ``mixlm.evaluation.evaluate.score`` returns; of each ``text``, ``answer``, ``row`` and
+        records: What ``mixlm.evaluation.measuring.records.score`` returns; of each ``text``, ``answer``, ``row`` and
             ``latents`` count.
         graphs: Graph of each row, by the number that records have as ``row``.
         marker: As in ``classify``.

@@ -90,10 +90,6 @@ class ConceptGraph:
         """Return the nodes that an edge leads to from ``node``, in the order of the edges."""
         return self._children[node]
 
-    def distance(self, node: int) -> int | None:
-        """Return the fewest edges from the root to ``node``; None if it cannot be reached."""
-        return self.distances.get(node)
-
     def height(self, node: int) -> int:
         """Return the fewest edges from ``node`` to a leaf, a node without children; a leaf's is 0 (Coconut, 5)."""
         reached = distances_from(self._children, node)

@@ -14,7 +14,7 @@ from mixlm.comparison.surroundings import surroundings
 from mixlm.data.values import read_json
 from mixlm.encoding.manifest import read_manifest
 from mixlm.errors import InputError
-from mixlm.generation.kept.finished import KEY, faults_of, run_mark
+from mixlm.generation.kept.finished import KEY, faults_of, read_figures, run_mark
 from vqvae.atomic_files import checksum
 from vqvae.checksums import sealed, unsealed
 from vqvae.options import PAPERS_CODES
@@ -151,14 +151,13 @@ def _measured(evaluation: Path, run: Path | None) -> tuple[dict[str, Any], dict[
     """Return the figures of an evaluation, and which answers are right; an ``InputError`` as ``make_result``."""
     answers = evaluation.with_suffix(".jsonl")
     try:
-        measured = unsealed(evaluation.read_bytes())
-        of = measured[KEY]["identity"]["run"]
+        measured = read_figures(evaluation)
         for fault in faults_of(answers):
             raise ValueError(fault)
         right = right_by_mode(map(json.loads, lines_of(answers.read_bytes())))
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(f"{evaluation}: is not as it was written ({error}); delete it to measure again") from None
-    if run is not None and of != run_mark(run):
+    if run is not None and measured[KEY]["identity"]["run"] != run_mark(run):
         raise InputError(
             f"{evaluation}: is of another run than the one that is in {run} now; delete it to measure again"
         )

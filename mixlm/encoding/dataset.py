@@ -7,13 +7,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mixlm.damage import require_whole
+from mixlm.data.chat.rendering import stop_clock
 from mixlm.data.samples import CheckName
 from mixlm.data.template import Template
+from mixlm.data.tokenization import starting_ids
 from mixlm.encoding import MANIFEST, TOKENIZER, VQVAE
 from mixlm.encoding.manifest import is_encoded, read_manifest
 from mixlm.encoding.mapped_shards import map_shards
 from mixlm.encoding.shard_files import fixed_ends, read_shard
 from mixlm.errors import InputError
+from mixlm.model.tokenizers import open_tokenizer
 from vqvae import ChunkVQVAEConfig
 from vqvae.checksums import below
 from vqvae.finite import not_a_number
@@ -23,6 +26,7 @@ from vqvae.model.models import ChunkCoder, model_class
 if TYPE_CHECKING:
     import torch
     from datasets import Dataset
+    from transformers import PreTrainedTokenizerFast
 
 
 SMALL = 2**25  # bytes of shards; of a dataset with few rows they stay in memory
@@ -94,6 +98,22 @@ class EncodedData:
     def fingerprint(self) -> str:
         """Fingerprint of the base tokenizer."""
         return self.manifest["fingerprint"]
+
+    def told_otherwise(self, tokenizer: "PreTrainedTokenizerFast") -> str:
+        """Return in words where a tokenizer of the same vocabulary makes other rows than these; empty if nowhere.
+
+        Models of one family share a vocabulary, and end, begin or render chats in ways of their own.
+        """
+        own = open_tokenizer(str(self.tokenizer_path))
+        chats = [own.chat_template]
+        stop_clock(self.template, own)  # as a run has it
+        chats.append(own.chat_template)
+        other = {
+            "end of sequence": own.eos_token != tokenizer.eos_token,
+            "beginning of texts": starting_ids(own) != starting_ids(tokenizer),
+            "chat template": self.template.chat and tokenizer.chat_template not in chats,
+        }
+        return " and ".join(name for name, differs in other.items() if differs)
 
 
 def load_encoded(path: str | Path) -> EncodedData:

@@ -45,6 +45,7 @@ from mixlm.encoding.tokens.token_tables import TokenRows, TokenTables, tell_answ
 from mixlm.encoding.tokens.tokenizer_pool import TokenizerPool, open_checked
 from mixlm.errors import InputError
 from mixlm.model.tokenizers import save_base_tokenizer
+from mixlm.model.vocabulary import vocabulary_size
 from mixlm.processes import Processes
 from vqvae import ChunkVQVAEConfig, PredictiveVQVAE, Reader, Stage1Training, merge_codes
 from vqvae.advance import Advance
@@ -166,8 +167,9 @@ class _Encoding:
         rows = TokenRows(table.rows for table in tables)
         if not rows:
             raise InputError(f"{self.sharding.traces}: holds no samples")
-        shape = {**self.options.shape, "vocab_size": len(self.tokenizer), "fingerprint": self.manifest["fingerprint"]}
-        training = Stage1Training(rows, ChunkVQVAEConfig(**shape), self.vqvae_path, self.options.training)
+        speaks = {"vocab_size": vocabulary_size(self.tokenizer), "fingerprint": self.manifest["fingerprint"]}
+        config = ChunkVQVAEConfig(**self.options.shape, **speaks)
+        training = Stage1Training(rows, config, self.vqvae_path, self.options.training)
         tell_cut_prompts(training.config, rows, say)
         reader = self._open_reader(training.config, say)
         self._claim()
@@ -230,7 +232,9 @@ class _Encoding:
             steps = min(PROBE_STEPS, options.steps // 2)
             probe = ProbeTraining(steps, options.seed, kept, SaveEvery.read(options.save_every))
             bar = self._bar("probing the codes")
-        self.manifest["codebook"] = measure(vqvae, self.tokenized, self.sharding, probe, bar) | self.merged
+        counts = {"codes_trained": config.trained_codes, "codes_merged": config.codebook_size}
+        told = (counts if config.trained_codes else {}) | self.merged  # also of a merged model that was given
+        self.manifest["codebook"] = measure(vqvae, self.tokenized, self.sharding, probe, bar) | told
         to_disk(self.vqvae_path)
         to_disk(self.out / TOKENIZER)
         self.manifest[SUMS] = folder_sums(self.out, (TOKENIZER, VQVAE))

@@ -1,5 +1,6 @@
 """The manifest of an encoded dataset: what it is, how it was made, and whether a call may go on with it."""
 
+import hashlib
 import json
 import shutil
 from collections.abc import Callable, Mapping
@@ -16,10 +17,10 @@ from mixlm.data.template import Template
 from mixlm.encoding import MANIFEST, VQVAE
 from mixlm.encoding.options import AUTO, PRESETS, EncodingOptions, fitting_preset
 from mixlm.errors import InputError
-from mixlm.model.tokenizers import tokenizer_fingerprint
+from mixlm.model.tokenizers import tokenizer_digest, tokenizer_fingerprint
 from vqvae import ChunkVQVAEConfig
-from vqvae.atomic_files import checksum, draft_of, remove_drafts, whole_file
-from vqvae.checksums import sealed, unsealed
+from vqvae.atomic_files import checksum, draft_of, remove_drafts, write_sealed
+from vqvae.checksums import sums_of, unsealed
 from vqvae.options import PAPERS_CODES, VQVAEModelOptions
 from vqvae.training.checkpoints import CHECKPOINTS
 
@@ -63,8 +64,7 @@ def read_manifest(path: str | Path) -> dict[str, Any]:
 
 def write_manifest(path: Path, manifest: dict[str, Any]) -> None:
     """Write the manifest in one step, so that it is never half there, with a digest of itself."""
-    with whole_file(path / MANIFEST) as file:
-        file.write(json.dumps(sealed(manifest), indent=2, ensure_ascii=False) + "\n")
+    write_sealed(path / MANIFEST, manifest)
 
 
 def sized_options(
@@ -113,11 +113,22 @@ def describe_arguments(traces: str, model: str, options: EncodingOptions) -> dic
     config = ChunkVQVAEConfig(**options.shape).for_training(options.training.steps)
     arguments["shape"] = {field.name: getattr(config, field.name) for field in fields(VQVAEModelOptions)}
     arguments["training"].pop("save_every"), arguments["training"].pop("workers")
-    arguments.pop("skip_bad_rows"), arguments.pop("processes"), arguments.pop("preset")
+    arguments.pop("skip_bad_rows"), arguments.pop("workers"), arguments.pop("preset")
     arguments["template"].pop("date"), arguments["template"].pop("apart")  # which nobody gives
-    files = {name: Path(str(arguments[name])) for name in ("traces", "valid")}
-    checksums = {name: checksum(file) for name, file in files.items() if file.is_file()}
+    checksums = {name: _content_sum(arguments[name]) for name in ("traces", "valid") if arguments[name]}
     return json.loads(json.dumps({**arguments, "checksums": checksums}))
+
+
+def _content_sum(source: str) -> str:
+    """Return a hash of what a file or a folder of files holds, or of what the Hub calls the content of a dataset."""
+    path = Path(source)
+    if path.is_file():
+        return checksum(path)
+    if not path.is_dir():
+        return open_raw(source).data._fingerprint
+    shown = [one for one in path.iterdir() if not one.name.startswith(".")]
+    files = [file for one in shown for file in (one, *one.rglob("*")) if file.is_file()]
+    return hashlib.sha256(json.dumps(sums_of(path, files)).encode()).hexdigest()
 
 
 def changed_arguments(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
@@ -154,6 +165,7 @@ def earlier_manifest(out: Path, arguments: dict[str, Any]) -> dict[str, Any] | N
         if not isinstance(before, dict) or not before:
             raise InputError(f"{out}: its manifest does not tell how it was encoded; choose another --out")
         before, arguments = _with_defaults(before), _with_defaults(arguments)
+        before["checksums"] = arguments["checksums"] | before["checksums"]  # earlier versions had none of folders
         changed = changed_arguments(before, arguments)
         if changed and not _has_work(out, before):
             return None
@@ -186,7 +198,7 @@ def _has_work(out: Path, arguments: dict[str, Any]) -> bool:
 def rows_identity(manifest: dict[str, Any], options: EncodingOptions, held_out: list[int]) -> dict[str, Any]:
     """Return what decides the ids of all rows and the shards they are in, as JSON values."""
     told = {name: manifest["arguments"][name] for name in ("traces", "model", "valid", "checksums", "shard_rows")}
-    made = {name: manifest[name] for name in ("template", "fingerprint")}
+    made = {name: manifest.get(name) for name in ("template", "fingerprint", "tokenizer")}
     return {**told, **made, "skip": options.skip_bad_rows, "held_out": held_out, "pattern": options.answer_pattern}
 
 
@@ -239,12 +251,13 @@ def manifest_to_fill(
     Raises:
         InputError: If the tokenizer is another one than before the interruption.
     """
-    fingerprint = tokenizer_fingerprint(tokenizer)
+    fingerprint, digest = tokenizer_fingerprint(tokenizer), tokenizer_digest(tokenizer)
     if earlier is None:
         return {
             "format_version": MANIFEST_VERSION,
             "complete": False,
             "fingerprint": fingerprint,
+            "tokenizer": digest,
             "model": arguments["model"],
             "template": options.template.to_dict(),
             "check": check,
@@ -252,7 +265,7 @@ def manifest_to_fill(
             "skip_bad_rows": options.skip_bad_rows,
             "arguments": arguments,
         }
-    if earlier["fingerprint"] != fingerprint:
+    if earlier["fingerprint"] != fingerprint or earlier.get("tokenizer", digest) != digest:
         raise InputError(
             f"{earlier['model']}: its tokenizer has changed since encoding was interrupted; encode into another --out"
         )

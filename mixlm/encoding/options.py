@@ -46,7 +46,7 @@ class EncodingOptions:
         dtype: Of the encoder while encoding: "float32" or "bfloat16".
         skip_bad_rows: Leave out malformed rows.
         answer_pattern: Regular expression that finds the answer in a response, in place of the marks that are known.
-        processes: Processes that tokenise beside this one; None: one a core, if there are rows enough for it.
+        workers: Processes that tokenise beside this one; None: one a core, if there are rows enough for it.
     """
 
     template: Template = field(default_factory=Template)
@@ -62,7 +62,7 @@ class EncodingOptions:
     skip_bad_rows: bool = False
     answer_pattern: str | None = None
 
-    processes: int | None = None
+    workers: int | None = None
 
     def __post_init__(self) -> None:
         """Check what no library below would explain.
@@ -79,8 +79,8 @@ class EncodingOptions:
         if not self.valid_fraction <= MOST_VALID:
             raise InputError(f"--valid-fraction {self.valid_fraction}: give a share from 0 to {MOST_VALID}")
         require_between("shard_rows", self.shard_rows, 1)
-        if self.processes is not None:
-            require_between("workers", self.processes, 0, MOST_WORKERS)
+        if self.workers is not None:
+            require_between("workers", self.workers, 0, MOST_WORKERS)
         known = [field.name for field in fields(VQVAEModelOptions)]
         for name in self.shape:
             if name not in known:

@@ -60,7 +60,7 @@ def count_table(table: TokenTable, cutting: Cutting) -> dict[str, int]:
         "skipped_rows": table.skipped,
         "trace_tokens": traces.sum(),
         "chunks": chunks,
-        "codes": chunks * (cutting.chunk_length // cutting.compression_rate),
+        "codes": chunks * cutting.codes_per_chunk,
         "empty_traces": (traces == 0).sum(),
         "short_traces": ((traces > 0) & (traces < whole)).sum(),
         "steps": (steps > 0).sum(),

@@ -127,6 +127,8 @@ def check_match(data: EncodedData, run: Run) -> None:
     """Raise an ``InputError`` unless the ids and codes of ``data`` mean the same to ``run``."""
     if data.fingerprint != run.fingerprint:
         raise InputError(f"{data.path}: encoded with another tokenizer than {run.path} has; give the raw file instead")
+    if other := data.told_otherwise(run.tokenizer()):
+        raise InputError(f"{data.path}: encoded with another {other} than {run.path} has; give the raw file instead")
     if data.template != run.template:
         redated = replace(data.template, date=run.template.date)
         how = "on another date than that of" if redated == run.template else "by another template than"

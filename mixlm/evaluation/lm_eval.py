@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from transformers import AutoConfig
 
 import mixlm
 from mixlm.data.tables import Row
@@ -27,8 +26,6 @@ from mixlm.evaluation.measuring.records import gold_answer
 from mixlm.evaluation.measuring.requests import longest_answer
 from mixlm.generation.engine import Engine
 from mixlm.generation.questions import readable_ids
-from mixlm.model.abilities import context_length
-from mixlm.model.loading import open_pretrained
 from mixlm.run import Run
 from vqvae.atomic_files import whole_file
 
@@ -86,7 +83,7 @@ def export_lm_eval(
     if run.method.uses_thoughts:
         raise InputError(f"{run.path}: the harness cannot run the continuous thoughts of method '{run.method_name}'")
     documents = [_document(row, engine) for row in rows]
-    most = _room(run, rows, max_new_tokens or longest_answer(rows))
+    most = _room(engine, rows, max_new_tokens or longest_answer(rows))
     out = Path(os.path.realpath(out))
     questions, config = out / f"{name}.jsonl", out / f"{name}.yaml"
     for file in (questions, config):
@@ -174,8 +171,8 @@ def _harness_start(engine: Engine) -> list[int]:
     return [] if engine.run.template.chat else starting_ids(engine.tokenizer)
 
 
-def _room(run: Run, rows: Sequence[Row], wanted: int) -> int:
-    context = context_length(open_pretrained(AutoConfig, str(run.path)))
+def _room(engine: Engine, rows: Sequence[Row], wanted: int) -> int:
+    run, context = engine.run, engine.context
     if context is None:
         return wanted
     longest = max(len(run.prompt(row["prompt_ids"])) for row in rows)

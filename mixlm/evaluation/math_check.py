@@ -8,6 +8,7 @@ the next check starts another process.
 
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -179,23 +180,19 @@ def _compare(gold: str, answer: str) -> bool:
 
 
 def _limit_memory() -> None:
-    with suppress(ImportError, ValueError, OSError):  # not every system can
-        import resource
-
+    with suppress(ValueError, OSError):  # not every system can
         resource.setrlimit(resource.RLIMIT_AS, (_MEMORY, _MEMORY))
 
 
 def _limit_work(seconds: float) -> None:
     """Let the system end this process after so many seconds of its own work; 0: no more."""
-    if hasattr(signal, "setitimer"):
-        signal.setitimer(signal.ITIMER_PROF, seconds)
+    signal.setitimer(signal.ITIMER_PROF, seconds)
 
 
 _SHARED = MathChecker()
 
 
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_SHARED.forget)
+os.register_at_fork(after_in_child=_SHARED.forget)
 
 
 if __name__ == "__main__":

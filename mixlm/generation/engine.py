@@ -136,7 +136,8 @@ class Engine(Answerer):
         given = self._given(batch)
         columns = given["input_ids"].shape[1]
         limits = span_limits([one.mode for one in batch], self.run.method.spans, self.model.device)
-        processors = LogitsProcessorList([LatentGrammar(self.run.ids, limits, columns, len(self.tokenizer))])
+        grammar = LatentGrammar(self.run.ids, limits, columns, self.vocabulary_size, settings.eos_token_id)
+        processors = LogitsProcessorList([grammar])
         if kind_first and limits.spans != "none":
             processors.append(KindFirst(self.run.ids))
         with embeddings_forwarded(self.model):

@@ -101,7 +101,7 @@ def kinds_at(place: Place, limits: SpanLimits) -> Kinds:
 
 def place_after(written: torch.Tensor, special: SpecialIds) -> Place:
     """Return the place after each row of what was written, (rows, any)."""
-    opens, closes, latents = _sorted(written, special)
+    opens, closes, latents = _kinds_of(written, special)
     start = torch.full((len(written),), written.shape[1] == 0, device=written.device)
     opened, closed = (torch.zeros_like(start) if written.shape[1] == 0 else ids[:, -1] for ids in (opens, closes))
     return Place(start, opens.sum(1) > closes.sum(1), latents.sum(1), opened, closed)
@@ -109,15 +109,15 @@ def place_after(written: torch.Tensor, special: SpecialIds) -> Place:
 
 def places_in(written: torch.Tensor, special: SpecialIds) -> Place:
     """Return the places before, between and after the tokens of one answer, (length,): length + 1 of them."""
-    opened, closed, latent = (F.pad(kind, (1, 0)) for kind in _sorted(written, special))
+    opened, closed, latent = (F.pad(kind, (1, 0)) for kind in _kinds_of(written, special))
     start = torch.arange(len(latent)) == 0
     return Place(start, opened.cumsum(0) > closed.cumsum(0), latent.cumsum(0), opened, closed)
 
 
-def _sorted(written: torch.Tensor, special: SpecialIds) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+def _kinds_of(written: torch.Tensor, special: SpecialIds) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Return which tokens open a span, which close one, and which are latents, each in the shape of ``written``."""
     opens, closes = (written == (-1 if token is None else token) for token in (special.bo_latent, special.eo_latent))
-    return opens, closes, (written >= special.latent_ids.start) & (written < special.latent_ids.stop)
+    return opens, closes, special.latents_in(written)
 
 
 class LatentGrammar(LogitsProcessor):
@@ -135,11 +135,15 @@ class LatentGrammar(LogitsProcessor):
         special: Ids of the run's tokens.
         limits: Bounds of each row.
         prompt_width: Length of the padded prompts, after which the answers begin.
-        tokens: Number of tokens of the vocabulary; logits beyond it are spare rows.
+        tokens: Ids of tokens are below this; logits beyond it are of spare rows.
+        ends: Ids at which an answer ends, beside the run's own end: they, too, come only where it may end.
     """
 
-    def __init__(self, special: SpecialIds, limits: SpanLimits, prompt_width: int, tokens: int) -> None:
+    def __init__(
+        self, special: SpecialIds, limits: SpanLimits, prompt_width: int, tokens: int, ends: Sequence[int] = ()
+    ) -> None:
         self.special, self.limits, self.prompt_width, self.tokens = special, limits, prompt_width, tokens
+        self.ends = {special.eos, *(end for end in ends if end < tokens)}
         self._not_text: torch.Tensor | None = None
 
     def __call__(self, input_ids: torch.LongTensor, scores: torch.FloatTensor) -> torch.FloatTensor:
@@ -170,7 +174,7 @@ class LatentGrammar(LogitsProcessor):
             (slice(latents.start, latents.stop), may.latent),
             (slice(special.bo_latent, special.bo_latent + 1), may.opens),
             (slice(special.eo_latent, special.eo_latent + 1), may.closes),
-            (slice(special.eos, special.eos + 1), may.ends),
+            *((slice(end, end + 1), may.ends) for end in self.ends),
         ):
             allowed[:, tokens] = scores[:, tokens] + _penalty(own, scores)
         return allowed

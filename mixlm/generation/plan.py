@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 from transformers import PreTrainedTokenizerBase
 
@@ -19,6 +20,7 @@ from mixlm.generation.options import (
 )
 from mixlm.generation.prefill import Change
 from mixlm.model.abilities import AnswerBatches
+from mixlm.model.vocabulary import vocabulary_size
 from mixlm.run import Run
 from vqvae.advance import Advance
 
@@ -89,6 +91,11 @@ class Answerer:
     run: Run
     tokenizer: PreTrainedTokenizerBase
     context: int | None = None
+
+    @cached_property
+    def vocabulary_size(self) -> int:
+        """Ids of tokens are below this."""
+        return vocabulary_size(self.tokenizer)
 
     def request(self, question: str) -> Request:
         """Return the request that asks ``question``, rendered as in training."""
@@ -173,7 +180,7 @@ class Answerer:
             raise InputError(
                 "--latents direct: is for mixlm evaluate, which knows the form of answers; choose another"
             )
-        rows = len(self.tokenizer)
+        rows = self.vocabulary_size
         if not len(request.prompt_ids) or not all(0 <= token < rows for token in request.prompt_ids):
             raise InputError(f"{request.name}: the prompt must be token ids from 0 to {rows - 1}, one at least")
         given = run.prompt(request.prompt_ids, options.thoughts)

@@ -152,9 +152,8 @@ def change_latents(
             f"vectors of latents cannot be changed in a model of type '{model.config.model_type}': {reason}"
         )
     thoughts = is_thought(input_ids, special)
-    latents = (input_ids >= special.latent_ids.start) & (input_ids < special.latent_ids.stop)
     embeds = fill_thoughts(model, input_ids, attention_mask, thoughts)
-    marked, embeds = (latents | thoughts) & attention_mask.bool(), embeds.clone()
+    marked, embeds = (special.latents_in(input_ids) | thoughts) & attention_mask.bool(), embeds.clone()
     for row, own, change in zip(embeds, marked, changes, strict=True):
         if change is not None:
             row[own] = change(row[own])

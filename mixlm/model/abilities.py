@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 Finding = TypeVar("Finding")
 AnswerBatches = Literal["any", "of one length", "alone"]  # of prompts
 _WRITTEN = 3  # tokens that are written to try it
+_LONGEST = ("max_position_embeddings", "max_seq_len", "max_target_positions")  # what types call their context
 ROW = 12  # tokens of a row that is tried
 FIRST_TOKEN = 10  # those before are often padding, ends and the like, which some models treat by their ids
 ROUNDING = 1e-5  # of a logit, in fp32; what a later token does to an earlier place is more
@@ -111,8 +112,8 @@ def own_settings_hidden(model: "PreTrainedModel") -> Iterator["GenerationConfig"
 
 def context_length(config: "PreTrainedConfig") -> int | None:
     """Return how many tokens a model can see at once; None if its architecture sets no limit."""
-    longest = getattr(config.get_text_config(), "max_position_embeddings", None)
-    return longest if longest and longest > 0 else None  # some say -1
+    told = [getattr(config.get_text_config(), name, None) for name in _LONGEST]
+    return next((longest for longest in told if longest and longest > 0), None)  # some say -1
 
 
 def trial_rows(model: "PreTrainedModel", length: int = ROW) -> torch.Tensor:

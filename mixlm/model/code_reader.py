@@ -23,6 +23,8 @@ from mixlm.model.loading import open_model
 from mixlm.model.lora import add_adapter
 from mixlm.model.thoughts.passes import cache_argument, new_cache
 from vqvae import Reader
+from vqvae.model.chunks import last_tokens
+from vqvae.model.context import place_in_sample
 
 
 if TYPE_CHECKING:
@@ -99,7 +101,7 @@ class LanguageModelReader(Reader):
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Return the cross-entropy of next steps and of solutions; see ``Reader``."""
         sample = batch["sample"]
-        visible = torch.arange(len(sample), device=sample.device) - (counts.cumsum(0) - counts)[sample] + 1
+        visible = place_in_sample(sample, counts) + 1
         following = Continuation(sample, visible, batch["next_ids"], batch["next_lengths"])
         solutions = Continuation(sample, visible, batch["solution_ids"][sample], batch["solution_lengths"][sample])
         context = self.read(self._cut(batch, vectors), vectors, counts)
@@ -125,9 +127,7 @@ class LanguageModelReader(Reader):
         ids, lengths = batch["prompt_ids"], batch["prompt_lengths"]
         texts = max(batch["next_ids"].shape[1], batch["solution_ids"].shape[1])
         most = (context_length(bare(self.lm).config) or ids.shape[1] + vectors.shape[1] + texts + 2) - texts - 2
-        most = min(max(most - vectors.shape[1], 1), ids.shape[1])
-        places = (lengths - most).clamp(min=0)[:, None] + torch.arange(most, device=ids.device)
-        return ids.gather(1, places), lengths.clamp(max=most)
+        return last_tokens(ids, lengths, max(most - vectors.shape[1], 1))
 
     def read(self, prompts: tuple[torch.Tensor, torch.Tensor], vectors: torch.Tensor, counts: torch.Tensor) -> Read:
         """Read prompts (b, P), padded on the right, of lengths (b,), and of code vectors (b, c, d) ``counts`` (b,)."""

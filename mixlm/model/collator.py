@@ -18,23 +18,20 @@ class Collator:
     Attributes:
         pack: Put several sequences into one row; position ids that start again at 0 keep them apart.
         max_row_tokens: Longest packed row; None: the longest sequence of the batch. A longer sequence has its own row.
-        pad_id: Fills unused places; None: the last token of their row. Nothing reads them: padding is told by place,
-            never by id. Yet the embedding of a padding token may be zero, at which some models have no gradient.
     """
 
     pack: bool = False
     max_row_tokens: int | None = None
-    pad_id: int | None = None
 
     def __call__(self, features: Sequence[Feature]) -> dict[str, torch.Tensor]:
         """Return ``input_ids`` and ``labels``, each (rows, length), with ``attention_mask`` or ``position_ids``."""
         if not self.pack:
-            return pad(features, self.pad_id)
+            return pad(features)
         longest = max(len(feature["input_ids"]) for feature in features)
-        return pack(features, self.max_row_tokens or longest, self.pad_id)
+        return pack(features, self.max_row_tokens or longest)
 
 
-def pad(features: Sequence[Feature], pad_id: int | None = None) -> dict[str, torch.Tensor]:
+def pad(features: Sequence[Feature]) -> dict[str, torch.Tensor]:
     """Stack sequences one a row, padded on the right.
 
     Returns:
@@ -43,7 +40,7 @@ def pad(features: Sequence[Feature], pad_id: int | None = None) -> dict[str, tor
     """
     length = max(len(feature["input_ids"]) for feature in features)
     batch = {
-        "input_ids": _stack([feature["input_ids"] for feature in features], length, pad_id),
+        "input_ids": _stack([feature["input_ids"] for feature in features], length),
         "labels": _stack([feature["labels"] for feature in features], length, IGNORED),
         "attention_mask": _stack([[1] * len(feature["input_ids"]) for feature in features], length, 0),
     }
@@ -52,7 +49,7 @@ def pad(features: Sequence[Feature], pad_id: int | None = None) -> dict[str, tor
     return batch
 
 
-def pack(features: Sequence[Feature], max_row_tokens: int, pad_id: int | None = None) -> dict[str, torch.Tensor]:
+def pack(features: Sequence[Feature], max_row_tokens: int) -> dict[str, torch.Tensor]:
     """Lay sequences end to end in rows of at most ``max_row_tokens``.
 
     No attention mask: models of transformers see from position ids that start again where a sequence begins. Unused
@@ -67,7 +64,7 @@ def pack(features: Sequence[Feature], max_row_tokens: int, pad_id: int | None = 
     ]
     length = max(sum(len(feature["input_ids"]) for feature in row) for row in rows)
     return {
-        "input_ids": _stack([_join(feature["input_ids"] for feature in row) for row in rows], length, pad_id),
+        "input_ids": _stack([_join(feature["input_ids"] for feature in row) for row in rows], length),
         "labels": _stack([_join(feature["labels"] for feature in row) for row in rows], length, IGNORED),
         "position_ids": _stack(
             [_join(range(len(feature["input_ids"])) for feature in row) for row in rows], length, 0
@@ -98,8 +95,12 @@ def _join(parts: Iterable[Iterable[int]]) -> list[int]:
     return [token for part in parts for token in part]
 
 
-def _stack(rows: Sequence[Sequence[int]], length: int, fill: int | None) -> torch.Tensor:
-    """Return rows as one tensor, filled up with ``fill`` or with the last of each."""
+def _stack(rows: Sequence[Sequence[int]], length: int, fill: int | None = None) -> torch.Tensor:
+    """Return rows as one tensor, filled up with ``fill``, or with the last of each, as ids are.
+
+    Nothing reads what fills a row of ids: padding is told by place, never by id. Yet the embedding of a padding token
+    may be zero, at which some models have no gradient.
+    """
     fills = [row[-1] if fill is None else fill for row in rows]
     return torch.tensor(
         [[*row, *[own] * (length - len(row))] for row, own in zip(rows, fills, strict=True)], dtype=torch.long

@@ -1,7 +1,10 @@
 """What a base model must be, whatever is done with it: its weights are numbers, and no token reads a later one."""
 
 import hashlib
+import json
 from typing import TYPE_CHECKING
+
+import torch
 
 from mixlm.errors import InputError
 from mixlm.model.abilities import is_causal
@@ -13,6 +16,7 @@ if TYPE_CHECKING:
 
 
 DIGESTED_VALUES = 256  # of a parameter
+_OF_THE_FILE = ("_name_or_path", "transformers_version", "architectures")
 
 
 def require_sound(model: "PreTrainedModel", name: str) -> None:
@@ -29,6 +33,15 @@ def require_sound(model: "PreTrainedModel", name: str) -> None:
         )
 
 
+def cast(model: "PreTrainedModel", dtype: str) -> None:
+    """Give a model's weights the type in which they are saved; an ``InputError`` if one does not fit into it."""
+    model.to(getattr(torch, dtype))
+    if broken := not_a_number(model.named_parameters()):
+        raise InputError(
+            f"--save-dtype {dtype}: the weight {broken} is too large for it; give the same command with another"
+        )
+
+
 def weights_digest(model: "PreTrainedModel") -> str:
     """Return a hash of names, shapes and some values of every parameter, 16 hexadecimal digits.
 
@@ -40,3 +53,12 @@ def weights_digest(model: "PreTrainedModel") -> str:
         digest.update(f"{name} {tuple(values.shape)}".encode())
         digest.update(some.float().cpu().contiguous().numpy())
     return digest.hexdigest()[:16]
+
+
+def config_digest(model: "PreTrainedModel") -> str:
+    """Return a hash of what a model's configuration says that its type does not say by itself, 16 hexadecimal digits.
+
+    Neither the place that it was read from counts, nor the version of transformers that wrote it.
+    """
+    told = {name: value for name, value in model.config.to_diff_dict().items() if name not in _OF_THE_FILE}
+    return hashlib.sha256(json.dumps(told, sort_keys=True, default=str).encode()).hexdigest()[:16]

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 
 if TYPE_CHECKING:
+    import torch
     from transformers import PreTrainedTokenizerBase
 
 
@@ -109,6 +110,10 @@ class SpecialIds:
     def is_latent(self, token_id: int) -> bool:
         """Tell whether ``token_id`` is a latent."""
         return token_id in self.latent_ids
+
+    def latents_in(self, ids: "torch.Tensor") -> "torch.Tensor":
+        """Return where ``ids`` are latents, booleans in their shape."""
+        return (ids >= self.latent_ids.start) & (ids < self.latent_ids.stop)
 
     def present(self) -> list[int]:
         """Return every id of this project's tokens in the vocabulary, ascending."""

@@ -12,7 +12,7 @@ from mixlm.model.special_tokens import SpecialIds, add_project_tokens, special_i
 
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedModel, PreTrainedTokenizerFast
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
 
 MOST_CHUNKS = 500_000  # that rows start from; more would not move them
@@ -55,12 +55,17 @@ def extend_vocabulary(
         )
     text_rows = len(tokenizer) - len(special.present())
     new = add_project_tokens(tokenizer, names)
-    rows = max(tokenizer.get_vocab().values()) + 1  # more than there are tokens, where ids are left out
+    rows = vocabulary_size(tokenizer)
     if rows > min(len(matrix) for matrix in matrices(model)):
         _resize(model, rows)
     _start_rows(model, new, text_rows, seed, noise)
     _end_with(model, tokenizer.eos_token_id)
     return new
+
+
+def vocabulary_size(tokenizer: "PreTrainedTokenizerBase") -> int:
+    """Return one more than the highest id: more than there are tokens, where ids are left out."""
+    return max(tokenizer.get_vocab().values()) + 1
 
 
 def _resize(model: "PreTrainedModel", rows: int) -> None:

@@ -16,13 +16,12 @@ from mixlm.evaluation.measuring.evaluation import Evaluation
 from mixlm.evaluation.measuring.records import Record
 from mixlm.evaluation.measuring.requests import read_modes
 from mixlm.generation.engine import Engine
-from mixlm.generation.kept.finished import faults_of, run_mark
+from mixlm.generation.kept.finished import KEY, faults_of, read_figures, run_mark
 from mixlm.generation.kept.keeping import Keeping, telling
 from mixlm.generation.kept.lines import KeptLines
 from mixlm.generation.options import GenerationOptions
 from mixlm.run import Run
 from vqvae.advance import Advance
-from vqvae.checksums import unsealed
 from vqvae.stopping import stop_when_asked
 
 
@@ -112,7 +111,7 @@ def read_evaluations(files: Sequence[Path], runs: Sequence[Run], limit: int | No
     found = {}
     for file in files:
         figures, answers = _read_figures(file), file.with_suffix(".jsonl")
-        mark = figures["finished"]["identity"]["run"]
+        mark = figures[KEY]["identity"]["run"]
         run = next((one for one in runs if run_mark(one.path) == mark), None)
         if run is None:
             raise InputError(
@@ -131,13 +130,8 @@ def read_evaluations(files: Sequence[Path], runs: Sequence[Run], limit: int | No
 def _read_figures(file: Path) -> dict[str, Any]:
     """Read the figures of an evaluation; an ``InputError`` if the file holds none, or is damaged."""
     try:
-        figures = unsealed(file.read_bytes())
-        figures["finished"]["identity"]["run"]
-        if not figures["modes"]:
-            raise ValueError("it has no mode")
-        return figures
+        return read_figures(file)
     except FileNotFoundError:
         raise InputError(f"{file}: no such file; give the .json that mixlm evaluate --out wrote") from None
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
-        reason = f"lacks {error}" if isinstance(error, KeyError) else str(error)
-        raise InputError(f"{file}: no figures of mixlm evaluate ({reason}); give the .json of its --out") from None
+    except ValueError as error:
+        raise InputError(f"{file}: no figures of mixlm evaluate ({error}); give the .json of its --out") from None

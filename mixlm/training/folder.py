@@ -70,7 +70,10 @@ class RunFolder:
     def check(self) -> None:
         """Raise an ``InputError`` if an unfinished run of other arguments is here, or something else."""
         if self.started:
-            self._check_arguments(_read(self.checkpoints / _ARGUMENTS), "an unfinished run")
+            before = _read(self.checkpoints / _ARGUMENTS)
+            if "save_dtype" in self.arguments:  # of weights that are not saved yet
+                before["save_dtype"] = self.arguments["save_dtype"]
+            self._check_arguments(before, "an unfinished run")
         elif self.path.exists() and (not self.path.is_dir() or not self._holds_ours()):
             raise InputError(f"{self.path}: exists and is no run of mixlm-train; choose another --out")
 
@@ -113,7 +116,7 @@ class RunFolder:
         Args:
             template: How it renders rows.
             identity: Hashes of what it reads, in the first process: ``data`` and ``valid``, rows; ``tokenizer``;
-                ``weights`` of the model.
+                ``weights`` and ``configuration`` of the model.
 
         Raises:
             InputError: If there is a checkpoint, and it has learned from something else.
@@ -127,7 +130,7 @@ class RunFolder:
             _write(self.checkpoints / _IDENTITY, identity)
             if not self.started:
                 _write(self.checkpoints / _TEMPLATE, template.to_dict())
-                _write(self.checkpoints / _ARGUMENTS, self.arguments)
+            _write(self.checkpoints / _ARGUMENTS, self.arguments)  # what decides nothing may be another than before
         if checkpoint:
             self.say(f"going on from {checkpoint}")
         return checkpoint
@@ -145,10 +148,11 @@ class RunFolder:
             return
         begun, rows = _read(stored), self.arguments["data"]
         files = {"tokenizer": self.arguments["model"], "data": rows, "valid": self.arguments["valid"] or rows}
-        files["weights"] = self.arguments["model"]
-        what = {"tokenizer": "its tokenizer has", "weights": "its weights have", "valid": "its validation rows have"}
+        files |= dict.fromkeys(("weights", "configuration"), self.arguments["model"])
+        what = {name: f"its {name} has" for name in ("tokenizer", "configuration")}
+        what |= {"weights": "its weights have", "valid": "its validation rows have"}
         for name, file in files.items():
-            if begun.get(name) != identity.get(name):
+            if begun.get(name, identity.get(name)) != identity.get(name):  # earlier versions noted less
                 raise InputError(
                     f"{file}: {what.get(name, 'its rows have')} changed since the run at {self.path} was begun, which "
                     f"would go on from {Path(checkpoint).name}; put back what was there, or choose another --out"
@@ -194,6 +198,10 @@ def begun_run(path: Path) -> tuple[str, str, TrainingOptions]:
         arguments, template = run.arguments, run.template
     elif (folder / _ARGUMENTS).is_file():
         arguments = _read(folder / _ARGUMENTS)
+        if not (folder / _TEMPLATE).is_file():
+            raise InputError(
+                f"{path}: was begun by an earlier version, which did not note all; give the whole command"
+            )
         template = Template.from_dict(_read(folder / _TEMPLATE))
     else:
         raise InputError(f"{path}: no run has begun there; give the whole command")
@@ -205,8 +213,8 @@ def begun_run(path: Path) -> tuple[str, str, TrainingOptions]:
 def _decisive(arguments: Mapping[str, Any]) -> dict[str, Any]:
     """Return those arguments that decide what is trained, with those that an earlier version did not know of."""
     known = {**TrainingOptions(arguments.get("method", "cot")).to_dict(), **arguments}
-    if known["select"] != "accuracy":
-        known.pop("check")
+    if known["select"] != "accuracy" and known["check"] == "exact":  # which earlier versions gave where nobody did
+        known["check"] = None
     candidates = SaveEvery.read(known["save_every"]).steps if known["select"] != "last" else 0
     return {name: value for name, value in known.items() if name not in _UNDECISIVE} | {"save_every": candidates}
 

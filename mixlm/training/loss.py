@@ -42,7 +42,8 @@ class MixedLoss:
         targets = scored_labels(labels)
         chosen = logits.float()
         losses = F.cross_entropy(chosen, targets, reduction="none")
-        self.sums[training].add(losses.detach(), self.likeliest_latents(chosen) == targets, self.is_latent(targets))
+        right = self.likeliest_latents(chosen) == targets
+        self.sums[training].add(losses.detach(), right, self.special.latents_in(targets))
         return losses.sum() / (count if count is not None else max(targets.numel(), 1))
 
     @torch.no_grad()
@@ -55,11 +56,6 @@ class MixedLoss:
         if not ids:
             return logits.new_full((len(logits),), -1, dtype=torch.long)
         return logits[:, ids.start : ids.stop].argmax(-1) + ids.start
-
-    def is_latent(self, targets: torch.Tensor) -> torch.Tensor:
-        """Return where ``targets`` are latents, in their shape."""
-        ids = self.special.latent_ids
-        return (targets >= ids.start) & (targets < ids.stop)
 
 
 class Sums:

@@ -22,7 +22,7 @@ from mixlm.model.abilities import context_length
 from mixlm.model.collator import Collator
 from mixlm.model.loading import open_model
 from mixlm.model.lora import add_adapter, merge_adapter
-from mixlm.model.soundness import weights_digest
+from mixlm.model.soundness import cast, config_digest, weights_digest
 from mixlm.model.special_tokens import special_ids
 from mixlm.model.thoughts.stop import add_stop, save_stop
 from mixlm.model.tokenizers import check_reopening
@@ -123,8 +123,6 @@ class Finetuning:
         if not is_encoded(source):
             options = replace(options, template=folder.begun_template())
         self.data = open_data(source, model, self.method, options, say)
-        if self.data.answers:
-            say(f"answers: {self.data.answers}")
         self.check = options.check or self.data.check
         if options.select == "accuracy":
             require_check(self.check, (row["question"] for row in self.data.valid))
@@ -170,14 +168,14 @@ class Finetuning:
     def claim(self) -> str | None:
         """Write down what the run was told, in the first process; return the checkpoint to go on from."""
         first = self.folder.processes.first
-        identity = {**self.data.identity(self.model), "weights": self.weights} if first else {}
+        identity = {**self.data.identity(self.model), **self.of_model} if first else {}
         return self.folder.claim(self.data.template, identity)
 
     def _open_model(self) -> tuple["PreTrainedModel", list[int]]:
         """Open the model that training starts from, with all that the method adds; return the new tokens' ids, too."""
         options, tokenizer = self.options, self.data.tokenizer
         lm = open_model(self.model, tokenizer, options.seed, options.attention)
-        self.weights = weights_digest(lm)
+        self.of_model = {"weights": weights_digest(lm), "configuration": config_digest(lm)}
         tokens = self.method.tokens(self.data.codebook_size)
         new_ids = extend_vocabulary(lm, tokenizer, tokens, options.seed, options.new_token_noise)
         if self.method.learns_stop:
@@ -288,7 +286,8 @@ class Finetuning:
         if self.method.learns_stop:
             save_stop(lm, run.path)
         lm.config.use_cache = True
-        lm.to(getattr(torch, self.options.save_dtype)).save_pretrained(run.path)
+        cast(lm, self.options.save_dtype)
+        lm.save_pretrained(run.path)
         stop_clock(run.template, self.data.tokenizer)
         self.data.tokenizer.save_pretrained(run.path)
         if self.method.codes_mean_chunks:

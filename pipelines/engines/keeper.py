@@ -16,7 +16,7 @@ from collections.abc import Callable
 from contextlib import suppress
 
 
-ENDS = (signal.SIGTERM, signal.SIGHUP) if hasattr(signal, "SIGHUP") else (signal.SIGTERM,)
+ENDS = (signal.SIGTERM, signal.SIGHUP)
 GRACE = 10.0  # seconds to end in, when asked
 _PAUSE = 0.05
 _DEATH_SIGNAL, _ADOPT = 1, 36  # of prctl: signal on the parent's end; take in what descendants leave behind

@@ -1,36 +1,16 @@
-"""The figures of an evaluation, on a terminal and in files."""
+"""The figures of an evaluation on a terminal."""
 
-import json
 from collections.abc import Iterator
-from dataclasses import asdict
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from rich.table import Table
 
 from pipelines.shared.console import PlainConsole
 from pipelines.shared.terminal import echo
-from vqvae.atomic_files import whole_file
-from vqvae.checksums import sealed, unsealed
 
-
-if TYPE_CHECKING:
-    from mixlm.generation.kept.finished import Finished
 
 LEAST_WIDTH = 120
 KINDS = {"text": "text", "latent": "latent", "delimiter": "delim.", "pause": "pause", "thought": "thought"}
-
-
-def write_figures(out: Path, figures: dict[str, Any], finished: "Finished") -> None:
-    """Write the figures of an evaluation, with what says that its answers are whole."""
-    with whole_file(out) as file:
-        content = sealed({**figures, "finished": asdict(finished)})
-        file.write(json.dumps(content, indent=2, ensure_ascii=False) + "\n")
-
-
-def read_figures(out: Path) -> dict[str, Any]:
-    """Read what ``write_figures`` wrote."""
-    return unsealed(out.read_bytes())
 
 
 def print_evaluation(result: dict[str, Any]) -> None:

@@ -69,18 +69,6 @@ def options_of(*choices: type) -> Callable[..., Option]:
     return option
 
 
-def several(*options: Option) -> Option:
-    """Return what adds options to a command, in this order."""
-
-    def add(function: Callable[..., Any]) -> Callable[..., Any]:
-        """Add them."""
-        for option in reversed(options):
-            function = option(function)
-        return function
-
-    return add
-
-
 positive, _count = Count(1), Count()
 _decoding = options_of(GenerationOptions)
 _SHARE = Number(0, 1, min_open=True)
@@ -108,12 +96,10 @@ decoding_options = group(
 """The options of decoding, batching and device."""
 
 _LONGEST = "Longest answer.  [default: twice the longest reference; 512 without traces]"
-rows_options = several(
-    group(
-        DATA,
-        click.option("--split", help="Part of DATA.  [default: valid of an encoded dataset, else train]"),
-        click.option("--limit", type=positive, help="Take the first rows only."),
-    ),
+rows_options = group(
+    DATA,
+    click.option("--split", help="Part of DATA.  [default: valid of an encoded dataset, else train]"),
+    click.option("--limit", type=positive, help="Take the first rows only."),
     group(DECODE, _decoding("max_new_tokens", _LONGEST, type=positive)),
 )
 """The options of the rows that are answered to be checked."""

@@ -16,7 +16,7 @@ from typing import Any
 import click
 
 from mixlm.shown import escaped, redacted
-from vqvae.stopping import HANGUP, hangups_ignored
+from vqvae.stopping import hangups_ignored
 
 
 _FAILING = ("strict", "surrogateescape")  # ways to treat such a letter that raise; the second is that of LC_ALL=C
@@ -151,7 +151,7 @@ def prepare_output() -> None:
         stream = getattr(sys, name)
         if getattr(stream, "errors", None) in _FAILING and hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
-        if HANGUP is None or stream is None or stream is not getattr(sys, f"__{name}__"):
+        if stream is None or stream is not getattr(sys, f"__{name}__"):
             continue  # it prints to no terminal, or this was done
         raw = _Outlasting(stream.fileno(), "w", closefd=False)
         buffer = raw if stream.write_through else io.BufferedWriter(raw)

@@ -6,11 +6,10 @@ import shutil
 import pytest
 
 from mixlm.comparison.results import append_line
-from mixlm.generation.kept.finished import Finished, write_seal
+from mixlm.generation.kept.finished import Finished, write_figures, write_seal
 from mixlm.training.options import TrainingOptions
 from mixlm.training.train import train
 from pipelines.cli import main
-from pipelines.reports.evaluation import write_figures
 from tests.calling import call_command
 from tests.encoding_work import Work, cut
 from tests.interruption import Interrupted, interrupt_at

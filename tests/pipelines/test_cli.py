@@ -22,7 +22,10 @@ assert not heavy, heavy
 """
 
 
-@pytest.mark.parametrize("arguments", [[], *([name] for name in COMMANDS), ["data", "gsm8k"], ["data", "sample"]])
+NESTED = [[group, name] for group in ("data", "export") for name in main.get_command(None, group).commands]
+
+
+@pytest.mark.parametrize("arguments", [[], *([name] for name in COMMANDS), *NESTED], ids=" ".join)
 def test_help_imports_no_heavy_library(arguments):
     done = subprocess.run([sys.executable, "-c", HELP, *arguments, "--help"], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from safetensors.torch import load_file
 from transformers import TrainerState
 
 from tests.interruption import Interrupted, interrupt_at
@@ -77,9 +78,11 @@ def test_a_kill_costs_two_minutes_or_a_step_or_ten_times_the_writing(
     writing: float, seconds: float, most: float
 ) -> None:
     """It costs the steps since the last whole checkpoint, and the writing of one that was not whole yet."""
-    told = Told(SaveEvery.read("2m"), writing, 400, seconds)
+    told = Told(SaveEvery.read("2m"), writing, 2000, seconds)
     assert max(told.lost[1:]) <= most + 1e-9 and told.lost[0] <= max(120, seconds)
-    assert min(told.lost[:-1]) >= 0.5 * max(120, 10 * writing) or seconds > 60 or len(told.lost) < 4
+    assert len(told.lost) >= 4
+    if seconds <= 60:  # else a step alone is longer than the pace
+        assert min(told.lost[1:-1]) >= 0.5 * max(120, 10 * writing)
 
 
 def test_without_a_pace_nothing_is_kept_and_an_end_is_an_end() -> None:
@@ -127,9 +130,11 @@ def test_a_training_that_was_killed_after_its_last_step_takes_no_other(tmp_path:
     (kept / "trainer_state.json").write_text(json.dumps({**state, "max_steps": 6}))
     (kept / "checksums.json").unlink()
     before = torch.load(kept / "optimizer.pt", weights_only=True)["state"][0]["step"]
+    weights = load_file(kept / "model.safetensors")
     steps: list[int] = []
     after = trained(tmp_path / "out", OPTIONS, lambda now, *rest: steps.append(now))
     assert steps == [] and before == 6 and after.keys() == whole.keys()
+    assert all(torch.equal(after[name], value) for name, value in weights.items())
 
 
 @pytest.mark.parametrize("change", ["flipped", "cut", "missing", "state"])

@@ -12,7 +12,6 @@ from transformers import PreTrainedModel
 from transformers.utils import ModelOutput
 from vector_quantize_pytorch import VectorQuantize
 
-from vqvae import PARTS
 from vqvae.errors import InputError
 from vqvae.model.chunks import Chunks, TokenRow, collate, cut_windows
 from vqvae.model.config import ChunkVQVAEConfig
@@ -99,11 +98,9 @@ class ChunkCoder(PreTrainedModel):
             init.zeros_(module.zero)  # not in the checkpoint: loading through the meta device leaves it unset
 
     @classmethod
-    def collate(
-        cls, rows: Sequence[TokenRow], config: ChunkVQVAEConfig, parts: Sequence[str] = PARTS
-    ) -> dict[str, torch.Tensor]:
+    def collate(cls, rows: Sequence[TokenRow], config: ChunkVQVAEConfig) -> dict[str, torch.Tensor]:
         """Gather samples into the arguments of ``forward``; see ``vqvae.model.chunks.collate``."""
-        return collate(rows, config, parts)
+        return collate(rows, config)
 
     def chunks(self, input_ids: torch.Tensor, places: torch.Tensor) -> Chunks:
         """Encode the chunks of windows of full ids (w, T) that lie at ``places`` (n, 3); see ``Windows``."""

@@ -140,7 +140,7 @@ class ChunkVQVAEConfig(VQVAEModelOptions, PreTrainedConfig):
     @property
     def codes_per_chunk(self) -> int:
         """Codes of one chunk, L / r."""
-        return self.chunk_length // self.compression_rate
+        return self.cutting.codes_per_chunk
 
     @property
     def end_row(self) -> int | None:

@@ -83,7 +83,7 @@ class TokenizerPool:
         self.worker = _Worker(sources, tokenizer, options)
         most = cores() // launched("LOCAL_WORLD_SIZE", 1, least=1)
         useful = min(most, len(sources["train"]) // WORTH_A_PROCESS)
-        self.processes = useful if options.processes is None else options.processes
+        self.processes = useful if options.workers is None else options.workers
         self.pool: ProcessPoolExecutor | None = None
         self.folder: tempfile.TemporaryDirectory | None = None
 

@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 from mixlm.data.tables import Row
@@ -112,12 +113,12 @@ class Evaluation:
         for number, mode in enumerate(self.modes):
             for first, rows in self._windows():
                 asked = replace(self.options, latents=mode)
-                lines = _Records(self, rows, str(mode), first)
+                record = partial(self._record, rows, str(mode), first)
                 before = number * self.answers
                 pending = [
                     one for one in self._plan(rows, mode, first) if self._own(one.place // self.options.samples)
                 ]
-                keeping.decode(self.answerer, pending, asked, lines.line, before)
+                keeping.decode(self.answerer, pending, asked, record, before)
         if served:
             self._measure_losses(keeping)
 
@@ -195,22 +196,10 @@ class Evaluation:
         for name, sequences in forms.items():
             yield from ((name, batch) for batch in batches_of(sequences))
 
-
-@dataclass
-class _Records:
-    """Makes the lines of the answers to some rows."""
-
-    evaluation: Evaluation
-    rows: list[Row]
-    mode: str
-    first: int
-
-    def line(self, one: Pending, answer: Answer) -> str:
-        """Return the record of an answer as JSON, or why there is none."""
+    def _record(self, rows: list[Row], mode: str, first: int, one: Pending, answer: Answer) -> str:
+        """Return the record of the answer to one of some rows as JSON, or why there is none."""
         if answer.error:
             return json.dumps({"error": answer.error}, ensure_ascii=False)
-        row, sample = divmod(one.place - self.first, self.evaluation.options.samples)
-        place = (self.rows[row], sample, self.mode)
-        return json.dumps(
-            record_of(self.evaluation.answerer, answer, place, self.evaluation.check), ensure_ascii=False
-        )
+        row, sample = divmod(one.place - first, self.options.samples)
+        record = record_of(self.answerer, answer, (rows[row], sample, mode), self.check)
+        return json.dumps(record, ensure_ascii=False)

@@ -17,11 +17,13 @@ def read_modes(latents: Sequence[LatentMode | str] | str, run: Run) -> list[Late
     """Return the modes in ``latents``; a string may hold several, as ``--latents`` does.
 
     Raises:
-        InputError: If a string is no mode, or a mode asks for latents that the run's method does not write.
+        InputError: If a string is no mode, one is named twice, or one asks for latents that the method does not write.
     """
     latents = [latents] if isinstance(latents, str) else latents
     lists = [parse_latent_modes(mode) if isinstance(mode, str) else [mode] for mode in latents]
     modes = [mode for listed in lists for mode in listed]
+    if len(set(modes)) < len(modes):
+        raise InputError(f"--latents {','.join(map(str, modes))}: a mode is named twice; name each once")
     for mode in modes:
         if mode.wants_latents and run.method.spans == "none":
             raise InputError(f"--latents {mode}: method '{run.method_name}' writes no latents; choose free or text")

@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any
@@ -100,7 +101,7 @@ class AnswerFile:
         for window, digest in zip_longest(self.questions, self.windows):
             if window is None or _digest(window) != digest:
                 raise InputError(f"{self.path}: the questions have changed meanwhile; give the command again")
-            keeping.decode(self.answerer, self._share(window), self.options, _Lines(self, window).line)
+            keeping.decode(self.answerer, self._share(window), self.options, partial(self._line, window))
 
     def finish(self, kept: KeptLines) -> bool:
         """Write the file if this process is the last, and say beside it that it is whole if no answer is missing.
@@ -143,19 +144,11 @@ class AnswerFile:
         who, samples = self.processes, self.options.samples
         return [one for one in self._plan(window) if one.place // samples % who.count == who.rank]
 
-
-@dataclass
-class _Lines:
-    """Makes the lines of the answers to a window of questions."""
-
-    file: AnswerFile
-    window: list[Question]
-
-    def line(self, one: Pending, answer: Answer) -> str:
-        """Return a line of the file, without its end."""
-        file, (row, sample) = self.file, divmod(one.place, self.file.options.samples)
-        found = answered(self.window[row - self.window[0].row], sample, answer, file.reader)
-        return json.dumps(found.record(file.options.latents, file.answerer.run.template), ensure_ascii=False)
+    def _line(self, window: list[Question], one: Pending, answer: Answer) -> str:
+        """Return the line of an answer to one of a window of questions, without its end."""
+        row, sample = divmod(one.place, self.options.samples)
+        found = answered(window[row - window[0].row], sample, answer, self.reader)
+        return json.dumps(found.record(self.options.latents, self.answerer.run.template), ensure_ascii=False)
 
 
 def _digest(window: list[Question]) -> str:

@@ -11,8 +11,8 @@ from mixlm.encoding import VQVAE
 from mixlm.errors import InputError
 from mixlm.generation.kept.lines import parts_of
 from mixlm.generation.kept.part_file import PartFile
-from vqvae.atomic_files import checksum, whole_file
-from vqvae.checksums import file_sum, sealed, unsealed
+from vqvae.atomic_files import checksum, write_sealed
+from vqvae.checksums import file_sum, unsealed
 
 
 ENDING = ".mixlm"  # of the file beside an output that says it is whole
@@ -49,8 +49,29 @@ def seal_of(output: Path) -> Path:
 
 def write_seal(output: Path, finished: Finished) -> None:
     """Say beside an output that it is whole."""
-    with whole_file(seal_of(output)) as file:
-        file.write(json.dumps(sealed(asdict(finished)), indent=2, ensure_ascii=False) + "\n")
+    write_sealed(seal_of(output), asdict(finished))
+
+
+def write_figures(out: Path, figures: Mapping[str, Any], finished: Finished) -> None:
+    """Write the figures of an evaluation, with what says that its answers are whole."""
+    write_sealed(out, {**figures, KEY: asdict(finished)})
+
+
+def read_figures(file: Path) -> dict[str, Any]:
+    """Read what ``write_figures`` wrote.
+
+    Raises:
+        OSError: If the file cannot be read.
+        ValueError: If it holds no figures of an evaluation, or is not as it was written.
+    """
+    try:
+        figures = unsealed(file.read_bytes())
+        figures[KEY]["identity"]["run"]
+        if not figures["modes"]:
+            raise ValueError("it has no mode")
+    except (KeyError, TypeError, RecursionError) as error:
+        raise ValueError(f"lacks {error}" if isinstance(error, KeyError) else str(error)) from None
+    return figures
 
 
 def output_of(path: Path) -> Path | None:

@@ -96,19 +96,19 @@ class Keeping:
 
 
 @contextmanager
-def telling(lines: KeptLines, what: str = "answers") -> Iterator[None]:
-    """Say in the message of an error or of an end that was asked for how many lines are kept, and how to go on."""
+def telling(lines: KeptLines) -> Iterator[None]:
+    """Say in the message of an error or of an end that was asked for how many answers are kept, and how to go on."""
     try:
         yield
     except Stopped as ended:
-        raise Stopped(f"{ended}; {_kept(lines, what)}", ended.status - 128) from None
+        raise Stopped(f"{ended}; {_kept(lines)}", ended.status - 128) from None
     except InputError as error:
-        raise (InputError(f"{error}; {_kept(lines, what)}") if lines.done else error) from None
+        raise (InputError(f"{error}; {_kept(lines)}") if lines.done else error) from None
     except Exception:
         if lines.done:
-            lines.say(f"note: {_kept(lines, what)}")
+            lines.say(f"note: {_kept(lines)}")
         raise
 
 
-def _kept(lines: KeptLines, what: str) -> str:
-    return f"{lines.done} of {lines.count} {what} are kept, and the same command goes on after them"
+def _kept(lines: KeptLines) -> str:
+    return f"{lines.done} of {lines.count} answers are kept, and the same command goes on after them"

@@ -82,7 +82,7 @@ class Endpoint(Answerer):
     def rules(self) -> Rules:
         """What answers may hold."""
         ends, rows = end_ids(self.run.generation_config(), self.run.ids), self._config.get_text_config().vocab_size
-        return Rules(self.run.ids, ends, len(self.tokenizer), max(rows, len(self.tokenizer)))
+        return Rules(self.run.ids, ends, self.vocabulary_size, max(rows, self.vocabulary_size))
 
     def plan(self, requests: Sequence[Request], options: GenerationOptions, first: int = 0) -> list[Pending]:
         """Find out whether a server can decode as asked, and list the answers.

@@ -103,7 +103,7 @@ class HeldAnswer:
         kept |= {special.eo_latent} if may.closes[-1] else set()
         kept |= {*special.latent_ids} if may.latent[-1] else set()
         yield from ({*special.present()} - kept) | ({self.refused} - {None})
-        yield from () if may.ends[-1] else [special.eos]
+        yield from () if may.ends[-1] else self.rules.ends
         yield from range(self.rules.tokens, self.rules.rows)
 
     def take(self, ids: Sequence[int], logprobs: Sequence[float] | None) -> None:
@@ -144,7 +144,11 @@ class HeldAnswer:
         special = self.rules.special
         if special.is_latent(token):
             return bool(may.latent[place])
-        kinds = {special.bo_latent: may.opens, special.eo_latent: may.closes, special.eos: may.ends}
+        kinds = {
+            special.bo_latent: may.opens,
+            special.eo_latent: may.closes,
+            **dict.fromkeys(self.rules.ends, may.ends),
+        }
         if token in kinds:
             return bool(kinds[token][place])
         return token < self.rules.tokens and token not in special.present() and bool(may.text[place])

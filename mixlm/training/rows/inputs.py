@@ -2,17 +2,14 @@
 
 from array import array
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from mixlm.data.chat.rendering import clock_note
 from mixlm.data.mapped import Mapped
-from mixlm.data.samples import CheckName
-from mixlm.data.tables import PARTS, ROWS_AT_ONCE, Row, flat_lists, lists_of, rows_digest
-from mixlm.data.template import Template
-from mixlm.encoding.dataset import EncodedData, load_encoded
+from mixlm.data.tables import PARTS, ROWS_AT_ONCE, Row, flat_lists, lists_of
+from mixlm.encoding.dataset import load_encoded
 from mixlm.encoding.manifest import is_encoded
 from mixlm.encoding.options import EncodingOptions
 from mixlm.encoding.survival import bare_samples, check_survival
@@ -21,60 +18,13 @@ from mixlm.methods.base import Method
 from mixlm.model.loading import is_scratch
 from mixlm.model.tokenizers import open_tokenizer, tokenizer_fingerprint
 from mixlm.training.options import TrainingOptions
+from mixlm.training.rows.data import TrainingData
 from mixlm.training.rows.raw_file import read_raw_file
 
 
 if TYPE_CHECKING:
     import pyarrow
     from datasets import Dataset
-    from transformers import PreTrainedTokenizerFast
-
-
-@dataclass
-class TrainingData:
-    """Tokenized rows and how they came to be.
-
-    Attributes:
-        train: Rows to learn from.
-        valid: Rows to measure on; None without.
-        tokenizer: The base tokenizer.
-        template: How samples were rendered.
-        encoded: The encoded dataset they come from; None for a raw file.
-        pattern: Found the answers in responses; None: the marks that are known did.
-        answers: How the answers of a raw file were found, in words; empty if all had columns of their own.
-        check: How answers are compared.
-    """
-
-    train: "Dataset"
-    valid: "Dataset | None"
-    tokenizer: "PreTrainedTokenizerFast"
-    template: Template
-    encoded: EncodedData | None = None
-    pattern: str | None = None
-    answers: str = ""
-    check: CheckName = "exact"
-
-    @property
-    def codebook_size(self) -> int:
-        """Number of codes, K; 0 for a raw file."""
-        return self.encoded.codebook_size if self.encoded else 0
-
-    @property
-    def fingerprint(self) -> str:
-        """Fingerprint of the base tokenizer."""
-        return tokenizer_fingerprint(self.tokenizer)
-
-    def ceiling(self, method: Method) -> float | None:
-        """Return how often stage 1's codes are foretold, if the data tells it and they are the method's latents."""
-        if not method.codes_mean_chunks:
-            return None
-        return self.encoded.manifest.get("codebook", {}).get("prior_top1")
-
-    def identity(self, model: str) -> dict[str, str]:
-        """Return hashes of what ``model`` is trained on: its tokenizer, if it brings one, and the rows."""
-        splits = {"data": self.train, "valid": self.valid}
-        rows = {name: rows_digest(split) for name, split in splits.items() if split is not None}
-        return rows if is_scratch(model) else {"tokenizer": self.fingerprint, **rows}
 
 
 def open_data(
@@ -117,10 +67,10 @@ def _open_file(
             f"{source}: method '{method.name}' needs codes, and this is no encoded dataset; "
             f"encode it first: mixlm-encode {source} --model {model} --out ENCODED"
         )
-    pattern = options.answer_pattern
-    reading = EncodingOptions(options.template, valid=options.valid, valid_fraction=0.0, answer_pattern=pattern)
-    raw = read_raw_file(source, model, reading, say)
-    return TrainingData(raw.train, raw.valid, raw.tokenizer, raw.template, None, pattern, raw.answers, raw.check)
+    reading = EncodingOptions(
+        options.template, valid=options.valid, valid_fraction=0.0, answer_pattern=options.answer_pattern
+    )
+    return read_raw_file(source, model, reading, say)
 
 
 def _open_encoded(source: str, model: str, say: Callable[[str], None]) -> TrainingData:
@@ -131,8 +81,12 @@ def _open_encoded(source: str, model: str, say: Callable[[str], None]) -> Traini
             f"{data.path}: encoded with another tokenizer ({data.manifest.get('model', 'unknown')}) "
             f"than that of {model}; encode again with --model {model}"
         )
+    if other := data.told_otherwise(tokenizer):
+        raise InputError(
+            f"{data.path}: encoded with another {other} than {model} has; encode again with --model {model}"
+        )
     check_survival(tokenizer, data.template, bare_samples(data.train), say, "encode again with")
-    return TrainingData(data.train, data.valid, tokenizer, data.template, data, data.answer_pattern, check=data.check)
+    return TrainingData(data.train, data.valid, tokenizer, data.template, data, data.answer_pattern, data.check)
 
 
 def leave_out_long(

@@ -3,7 +3,7 @@
 import atexit
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
@@ -11,8 +11,6 @@ from typing import TYPE_CHECKING
 import pyarrow
 
 from mixlm.data.chat.rendering import dated
-from mixlm.data.samples import CheckName
-from mixlm.data.template import Template
 from mixlm.encoding.options import EncodingOptions
 from mixlm.encoding.survival import check_survival
 from mixlm.encoding.tokens.sharding import Sharding
@@ -23,6 +21,7 @@ from mixlm.encoding.tokens.tokenizer_pool import WORTH_A_PROCESS, ProcessDied, T
 from mixlm.errors import InputError
 from mixlm.model.loading import is_scratch, read_scratch
 from mixlm.model.tokenizers import open_tokenizer, tokenizer_digest
+from mixlm.training.rows.data import TrainingData
 from vqvae.advance import Advance
 
 
@@ -35,35 +34,14 @@ SMALL_FILE = 2**25  # bytes; of one with few rows, too, the rows stay in memory
 _ADVICE = ", or leave such rows out with --skip-bad-rows"  # which this command does not have
 
 
-@dataclass
-class RawFile:
-    """Tokenized rows of a raw file and how they came to be.
-
-    Attributes:
-        train: Rows to learn from.
-        valid: Rows to measure on; None without.
-        tokenizer: The base tokenizer.
-        template: How samples were rendered.
-        answers: How their answers were found, in words; empty if all had columns of their own.
-        check: How answers are compared.
-    """
-
-    train: "Dataset"
-    valid: "Dataset | None"
-    tokenizer: "PreTrainedTokenizerFast"
-    template: Template
-    answers: str
-    check: CheckName
-
-
-def read_raw_file(source: str, model: str, reading: EncodingOptions, say: Callable[[str], None]) -> RawFile:
+def read_raw_file(source: str, model: str, reading: EncodingOptions, say: Callable[[str], None]) -> TrainingData:
     """Tokenise a raw file and its validation file, or find them as an earlier command did.
 
     Args:
         source: Anything that ``mixlm.data.reading.open_raw`` opens.
         model: Names the tokenizer; one from scratch builds it from the samples.
         reading: Tell how rows become text, and name the validation file.
-        say: Told where many rows are kept, and of rows that do not survive the tokenizer.
+        say: Told where many rows are kept, how answers were found, and of rows that do not survive the tokenizer.
 
     Raises:
         InputError: If a row is malformed, a file holds none, or no answer survives the tokenizer.
@@ -76,8 +54,8 @@ def read_raw_file(source: str, model: str, reading: EncodingOptions, say: Callab
         reading = replace(reading, template=template)
         check_survival(tokenizer, template, sharding.samples(replace(reading, skip_bad_rows=True)), say)
         with TokenizerPool(sharding, tokenizer, reading) as pool:
-            rows, answers = shelf.rows(pool)
-        return RawFile(*rows, tokenizer, template, answers, sharding.check(reading))
+            train, valid = shelf.rows(pool)
+        return TrainingData(train, valid, tokenizer, template, None, reading.answer_pattern, sharding.check(reading))
 
 
 @contextmanager
@@ -112,8 +90,8 @@ class _Shelf:
     def _texts(self, reading: EncodingOptions) -> Iterator[str]:
         return ("".join(reading.template.render(sample)) for sample in self.sharding.samples(reading))
 
-    def rows(self, pool: TokenizerPool) -> tuple["list[Dataset | None]", str]:
-        """Return the rows of each split, and in words how the answers of the first were found."""
+    def rows(self, pool: TokenizerPool) -> "list[Dataset | None]":
+        """Return the rows of each split, and say how the answers of the first were found."""
         if not self.keeps:
             return self._opened(pool, _in_memory)
         identity = {
@@ -130,7 +108,7 @@ class _Shelf:
         atexit.register(folder.cleanup)
         return self._mapped(TokenStore(Path(folder.name), identity), pool)
 
-    def _mapped(self, store: TokenStore, pool: TokenizerPool) -> tuple["list[Dataset | None]", str]:
+    def _mapped(self, store: TokenStore, pool: TokenizerPool) -> "list[Dataset | None]":
         """Fill a store with what it lacks, and map its rows."""
         shards = [shard for own in self.shards.values() for shard in own]
         sizes = {shard: len(self.sharding.numbers(shard)) for shard in shards}
@@ -146,18 +124,15 @@ class _Shelf:
 
     def _opened(
         self, tables: TokenTables, dataset: Callable[[str, list[TokenTable]], "Dataset"]
-    ) -> tuple["list[Dataset | None]", str]:
-        """Return the rows of each split, as ``dataset`` makes them of its tables, and how answers were found."""
-        rows: list[Dataset | None] = [None, None]
-        lines: list[str] = []
-        for place, split in enumerate(self.shards):
-            found = [*tables.tables(self.shards[split])]
-            rows[place] = dataset(split, found)
-            if not len(rows[place]):
+    ) -> "list[Dataset | None]":
+        """Return the rows of each split, as ``dataset`` makes them of its tables."""
+        found = {split: [*tables.tables(shards)] for split, shards in self.shards.items()}
+        rows = {split: dataset(split, own) for split, own in found.items()}
+        for split, own in rows.items():
+            if not len(own):
                 raise InputError(f"{self.names[split]}: holds no samples")
-            if split == "train":
-                tell_answers(found, lines.append)
-        return rows, lines[0].removeprefix("answers: ") if lines else ""
+        tell_answers(found["train"], self.say)
+        return [rows["train"], rows.get("valid")]
 
     def _require_unchanged(self, store: TokenStore) -> None:
         """Raise an ``InputError`` if somebody has changed a file while it was read; what was made of it goes."""

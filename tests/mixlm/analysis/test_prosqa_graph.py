@@ -35,7 +35,7 @@ def test_children_have_the_order_of_the_edges():
 
 
 def test_distance_is_that_of_the_shortest_path():
-    assert [GRAPH.distance(node) for node in range(8)] == [0, None, 1, 1, 2, 1, 2, None]
+    assert [GRAPH.distances.get(node) for node in range(8)] == [0, None, 1, 1, 2, 1, 2, None]
 
 
 def test_height_is_the_distance_to_the_nearest_leaf():

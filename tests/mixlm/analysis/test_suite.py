@@ -173,7 +173,10 @@ def test_no_folder_is_made_where_nothing_is_found(tmp_path, arguments, message) 
 def test_a_place_that_cannot_be_written_is_told_before_anything_is_opened(tmp_path) -> None:
     (tmp_path / "file").touch()
     result = CliRunner().invoke(main, ["no run", "no data", "--out", str(tmp_path / "file" / "findings")])
-    assert result.exit_code == 1 and "file: no folder that can be written to; choose another --out" in result.output
+    assert (
+        result.exit_code == 1
+        and "findings: cannot be written (Not a directory); choose another place" in result.output
+    )
 
 
 NEEDED = "needs the model itself; leave out --endpoint and --engine"

@@ -60,3 +60,10 @@ def test_an_interrupted_one_goes_on_and_gives_the_same_bits(fresh: Work, predict
     assert read_manifest(out)["codebook"] == read_manifest(predictive)["codebook"]
     one, other = (open_vqvae(path / "vqvae").state_dict() for path in (out, predictive))
     assert one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_a_merged_model_that_is_given_tells_both_counts(work: Work, predictive) -> None:
+    out = work.encode("given-merged", vqvae=str(predictive / "vqvae"), shape={})
+    assert tables(out) == tables(predictive)
+    given, own = (read_manifest(path)["codebook"] for path in (out, predictive))
+    assert all(given[name] == own[name] for name in ("codes_trained", "codes_merged"))

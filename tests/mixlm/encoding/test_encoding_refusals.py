@@ -30,7 +30,7 @@ def test_other_arguments_are_refused(work, encoded, told, changes):
 
 def test_what_decides_nothing_may_change(work, encoded):
     before = contents(encoded)
-    work.encode(training=replace(TRAINING, save_every=3, workers=1), skip_bad_rows=True, processes=2)
+    work.encode(training=replace(TRAINING, save_every=3, workers=1), skip_bad_rows=True, workers=2)
     assert contents(encoded) == before
 
 
@@ -52,13 +52,30 @@ def test_validation_rows_that_have_changed_are_refused_by_their_name(fresh):
     assert fresh.refuses(valid=str(valid), valid_fraction=0.0).startswith(f"{valid}: has changed since")
 
 
-def test_a_tokenizer_that_has_changed_meanwhile_is_refused(fresh):
+@pytest.mark.parametrize("change", ["vocabulary", "end"])
+def test_a_tokenizer_that_has_changed_meanwhile_is_refused(fresh, change):
     fresh.model = fresh.folder / "model"
-    build_tokenizer(["so now"], 300).save_pretrained(fresh.model)
+    tokenizer = build_tokenizer(["so now"], 300)
+    tokenizer.save_pretrained(fresh.model)
     with pytest.raises(Interrupted):
         fresh.encode(advance_of=cut("encoding train", 1))
-    build_tokenizer(["1 and 2 make 3"], 300).save_pretrained(fresh.model)
+    if change == "vocabulary":
+        tokenizer = build_tokenizer(["1 and 2 make 3"], 300)
+    else:
+        tokenizer.eos_token = "!"
+    tokenizer.save_pretrained(fresh.model)
     assert "its tokenizer has changed since encoding was interrupted" in fresh.refuses()
+
+
+def test_rows_of_a_folder_that_have_changed_are_refused(fresh):
+    lines, folder = fresh.traces.read_text().splitlines(keepends=True), fresh.folder / "rows"
+    folder.mkdir()
+    fresh.traces = folder
+    for part in (lines, lines, lines[::-1]):
+        (folder / "train.jsonl").write_text("".join(part))
+        if part is lines:
+            fresh.encode()
+    assert fresh.refuses().startswith(f"{folder}: has changed since {fresh.folder / 'encoded'} was made of it")
 
 
 def test_a_folder_of_something_else_is_refused(work):

@@ -9,6 +9,7 @@ from mixlm.errors import InputError
 from mixlm.evaluation.evaluate import accuracy, evaluate
 from mixlm.evaluation.losses import added_losses, batches_of, loss_of, reference_sequences
 from mixlm.evaluation.measuring.records import gold_answer, own_codes, score, summarize
+from mixlm.evaluation.measuring.requests import read_modes
 from mixlm.evaluation.statistics import wilson_interval
 from mixlm.generation.answers import read_answer
 from mixlm.generation.engine import Engine
@@ -280,3 +281,9 @@ def test_a_model_that_knows_its_rows_is_right_in_every_mode():
     for name in ("m=0", "m=all"):
         # What no model can know from a row is how many codes its mix has: at most log 4 at two places.
         assert after["loss"][name]["nats"] < 3.5 < before["loss"][name]["nats"]
+
+
+@pytest.mark.parametrize("latents", ["free,free", ["free", "free"], ["exact:2", "max:1,exact:2"]])
+def test_a_mode_that_is_named_twice_is_refused(latents):
+    with pytest.raises(InputError, match="a mode is named twice; name each once"):
+        read_modes(latents, RUN)

@@ -1,16 +1,22 @@
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
-from transformers import GenerationConfig
+from tokenizers import Tokenizer
+from tokenizers.models import WordLevel
+from transformers import GenerationConfig, PreTrainedTokenizerFast
 
+from mixlm.data.template import Template
 from mixlm.errors import InputError
 from mixlm.generation.answers import Answer, read_answer
 from mixlm.generation.engine import Engine
 from mixlm.generation.grammar import LatentGrammar, span_limits
 from mixlm.generation.options import GenerationOptions, LatentMode, parse_latent_mode
 from mixlm.generation.plan import Request
+from mixlm.model.special_tokens import SpecialIds
+from mixlm.run import Run
 from tests.tiny_runs import CODES, WORDS, saved_run, tiny_model, tiny_run, tiny_tokenizer
 
 
@@ -212,6 +218,16 @@ def test_a_token_at_which_the_base_model_stops_ends_an_answer_too():
     for answer in answer_all(model, "text"):
         assert answer.finished == (answer.ids[-1] in (0, stop))
         assert stop not in answer.ids[:-1]
+
+
+def test_tokens_beyond_the_number_of_tokens_are_read_and_written_where_ids_are_left_out():
+    words = Tokenizer(WordLevel({"a": 0, "b": 1, "<eos>": 5}, unk_token="a"))
+    tokenizer, model = PreTrainedTokenizerFast(tokenizer_object=words, eos_token="<eos>"), tiny_model("llama")
+    run = Run(Path("run"), "cot", Template(), SpecialIds(eos=5))
+    options = GenerationOptions(max_new_tokens=16, temperature=2.0, samples=60, batch_size=60)
+    answers = Engine(run, model, tokenizer).answer([Request([1, 5])], options)
+    assert any(answer.finished and answer.ids[-1] == 5 for answer in answers)
+    assert {token for answer in answers for token in answer.ids} == set(range(6))
 
 
 @pytest.mark.parametrize("family", FAMILIES)

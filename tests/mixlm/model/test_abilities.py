@@ -2,10 +2,12 @@
 
 import pytest
 import torch
+from transformers import CONFIG_MAPPING
 
 from mixlm.model.abilities import (
     agree,
     answer_batches,
+    context_length,
     embeddings_forwarded,
     fault_in_training,
     found_once,
@@ -158,3 +160,10 @@ def test_embeddings_reach_such_a_model_through_its_adapter() -> None:
     with embeddings_forwarded(model):
         assert model.generate(inputs_embeds=embeds, max_new_tokens=1).shape == (2, 1)
     assert "prepare_inputs_for_generation" not in vars(model.get_base_model())
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"), [("llama", "max_position_embeddings"), ("gpt2", "n_positions"), ("mpt", "max_seq_len")]
+)
+def test_a_context_is_known_by_whatever_its_type_calls_it(kind: str, name: str) -> None:
+    assert context_length(CONFIG_MAPPING[kind](**{name: 48})) == 48

@@ -6,7 +6,7 @@ from transformers import CONFIG_MAPPING, AutoModelForCausalLM
 
 from mixlm.errors import InputError
 from mixlm.model.abilities import is_causal
-from mixlm.model.soundness import require_sound
+from mixlm.model.soundness import cast, require_sound
 from tests.tiny_thoughts import random_lm
 
 
@@ -54,3 +54,11 @@ def test_a_weight_that_is_no_number_is_named(value: float) -> None:
     model.model.norm.weight.data[3] = value
     with pytest.raises(InputError, match=re.escape("base: its weight model.norm.weight holds NaN or infinity")):
         require_sound(model, "base")
+
+
+def test_a_weight_that_is_too_large_for_the_type_it_is_saved_in_is_named() -> None:
+    model = random_lm("llama")
+    model.model.norm.weight.data[3] = 1e5
+    cast(model, "bfloat16")
+    with pytest.raises(InputError, match=r"--save-dtype float16: the weight model.norm.weight is too large for it"):
+        cast(model, "float16")

@@ -87,6 +87,19 @@ def test_a_base_model_that_has_changed_is_refused_by_its_folder(tmp_path: Path) 
     train(raw, base, out, OPTIONS)
 
 
+def test_a_model_of_the_same_weights_and_another_configuration_is_refused(tmp_path: Path) -> None:
+    raw, scratch, base = write_raw(tmp_path), write_scratch(tmp_path), write_base(tmp_path)
+    config = json.loads((base / "config.json").read_text())
+    begin(raw, base, tmp_path / "run")
+    begin(raw, scratch, tmp_path / "from-scratch")
+    (base / "config.json").write_text(json.dumps({**config, "rms_norm_eps": 0.5}))
+    scratch.write_text(scratch.read_text() + "rms_norm_eps: 0.5\n")
+    assert refusal(raw, base, tmp_path / "run").startswith(f"{base}: its configuration has changed")
+    assert refusal(raw, scratch, tmp_path / "from-scratch").startswith(f"{scratch}: its configuration has changed")
+    (base / "config.json").write_text(json.dumps({**config, "transformers_version": "5.99"}))
+    train(raw, base, tmp_path / "run", OPTIONS)
+
+
 def test_what_has_learned_nothing_yet_begins_with_what_is_there(tmp_path: Path) -> None:
     raw, scratch = write_raw(tmp_path), write_scratch(tmp_path)
     begin(raw, scratch, tmp_path / "run", step=1)

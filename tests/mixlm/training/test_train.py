@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from mixlm.encoding.dataset import load_encoded
@@ -322,8 +323,41 @@ def test_a_resumed_lora_run_equals_an_uninterrupted_one(encoded: Path, tmp_path:
     train(encoded, base, tmp_path / "whole", options)
     with pytest.raises(Interrupted):
         train(encoded, base, tmp_path / "parts", options, advance=interrupt_at(3))
+    kept = {path.name for path in (tmp_path / "parts" / "checkpoints" / "checkpoint-2").iterdir()}
+    assert "adapter_model.safetensors" in kept and "model.safetensors" not in kept
     train(encoded, base, tmp_path / "parts", options)
     assert_same_weights(tmp_path / "whole", tmp_path / "parts")
+
+
+@pytest.mark.parametrize("rank", [0, 2])
+def test_a_run_in_16_bits_is_that_in_32_rounded(rank: int, encoded: Path, tmp_path: Path) -> None:
+    """An adapter is merged before."""
+    if rank:
+        pytest.importorskip("peft")
+    base = base_model(tmp_path, encoded)
+    for kind in ("float32", "bfloat16"):
+        train(encoded, base, tmp_path / kind, replace(OPTIONS, steps=2, lora_rank=rank, save_dtype=kind))
+    exact, rounded = (load_file(tmp_path / kind / "model.safetensors") for kind in ("float32", "bfloat16"))
+    assert exact.keys() == rounded.keys()
+    assert all(torch.equal(exact[name].to(torch.bfloat16), value) for name, value in rounded.items())
+
+
+def test_the_loss_on_prompts_is_learned_and_measured(encoded: Path, scratch: Path, tmp_path: Path) -> None:
+    firsts = []
+    for on in (False, True):
+        options = replace(OPTIONS, steps=1, log_every=1, eval_every=1, loss_on_prompt=on)
+        train(encoded, scratch, tmp_path / str(on), options)
+        curve = read_curve(tmp_path / str(on) / CURVE)
+        firsts.append([next(line[name] for line in curve if name in line) for name in ("loss", "eval_loss")])
+    assert all(abs(without - with_it) > 1e-3 for without, with_it in zip(*firsts, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("weight_decay", 0.3), ("adam_beta2", 0.9), ("max_grad_norm", 0.25), ("warmup_steps", 3), ("seed", 5)],
+)
+def test_options_of_the_optimizer_reach_it(tmp_path: Path, name: str, value: float) -> None:
+    assert getattr(trainer_arguments(tmp_path, 10, replace(OPTIONS, **{name: value})), name) == value
 
 
 def test_overfits_one_batch_and_learns_to_end_where_padding_is_the_end(tmp_path: Path, scratch: Path) -> None:
@@ -420,9 +454,11 @@ def test_evaluation_without_validation_rows_is_refused(scratch: Path, tmp_path: 
 
 def test_a_run_can_be_the_model_of_the_next(encoded: Path, scratch: Path, tmp_path: Path) -> None:
     train(encoded, scratch, tmp_path / "first", OPTIONS)
-    train(encoded, tmp_path / "first", tmp_path / "second", OPTIONS)
+    still = replace(OPTIONS, steps=1, learning_rate=1e-12, new_token_lr=1e-12, weight_decay=0.0)
+    train(encoded, tmp_path / "first", tmp_path / "second", still)
     first, second = load_run(tmp_path / "first"), load_run(tmp_path / "second")
     assert first.ids == second.ids and first.fingerprint == second.fingerprint
+    assert_same_weights(tmp_path / "first", tmp_path / "second", atol=1e-6, rtol=0)
 
 
 @pytest.mark.parametrize("change", ["finished", "foreign", "arguments"])

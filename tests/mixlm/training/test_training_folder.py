@@ -38,10 +38,39 @@ def test_the_template_of_a_run_that_an_earlier_version_began_is_that_of_its_prom
     assert folder(tmp_path).begun_template() == Template()
 
 
-@pytest.mark.parametrize("changed", [{"save_every": "none"}, {"log_every": 3}, {"workers": 1}])
-def test_what_changes_nothing_of_the_training_may_change(tmp_path: Path, changed: dict) -> None:
+@pytest.mark.parametrize(
+    ("before", "now", "refused"), [("exact", None, False), ("exact", "number", True), (None, "math", True)]
+)
+def test_a_run_is_to_be_compared_as_it_was_told(tmp_path: Path, before: str, now: str, refused: bool) -> None:
+    """Who evaluates it later takes its word; "exact" is what an earlier version wrote where nobody said anything."""
+    folder(tmp_path, check=before).claim(Template(), {})
+    with pytest.raises(InputError, match="another check") if refused else nullcontext():
+        folder(tmp_path, check=now).check()
+
+
+CHANGES_NOTHING = {
+    "save_every": "none",
+    "log_every": 3,
+    "workers": 1,
+    "micro_batch_size": 2,
+}
+
+
+@pytest.mark.parametrize("name", [*CHANGES_NOTHING, "save_dtype"])
+def test_what_changes_nothing_of_the_training_may_change_and_is_what_holds_then(tmp_path: Path, name: str) -> None:
+    changed = {name: {**CHANGES_NOTHING, "save_dtype": "bfloat16"}[name]}
     folder(tmp_path).claim(Template(), {})
-    folder(tmp_path, **changed).check()
+    later = folder(tmp_path, **changed)
+    later.check()
+    later.claim(Template(), {})
+    assert getattr(begun_run(tmp_path)[2], name) == changed[name]
+
+
+def test_a_run_that_an_earlier_version_began_without_its_template_is_told_to_be_given_whole(tmp_path: Path) -> None:
+    folder(tmp_path).claim(Template(), {})
+    (tmp_path / "checkpoints" / "template.json").unlink()
+    with pytest.raises(InputError, match="begun by an earlier version, .* give the whole command"):
+        begun_run(tmp_path)
 
 
 @pytest.mark.parametrize("changed", [{"seed": 1}, {"data": "other.jsonl"}, {"eval_every": 2, "select": "loss"}])

@@ -44,7 +44,7 @@ def traces(tmp_path):
 
 def pool_of(traces, processes: int | None = 0, **changes) -> TokenizerPool:
     changes = {"valid_fraction": 0.1, "shard_rows": 15, "template": Template(separator=" ; "), **changes}
-    options = EncodingOptions(**changes, processes=processes)
+    options = EncodingOptions(**changes, workers=processes)
     return TokenizerPool(Sharding(str(traces), options), TOKENIZER, options)
 
 

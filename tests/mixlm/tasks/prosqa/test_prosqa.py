@@ -42,14 +42,14 @@ def describe(row: dict) -> dict[str, float]:
     ways = {graph.root: 1}
     for node in sorted(graph.distances, key=graph.distances.get):
         for child in graph.children(node):
-            if graph.distance(child) == graph.distance(node) + 1:
+            if graph.distances.get(child) == graph.distances.get(node) + 1:
                 ways[child] = ways.get(child, 0) + ways[node]
     above = [distances_from(children_of(len(nodes), graph.edges), entity) for entity in (0, 1)]
     listed = re.search(r"a (\w+) or (\w+)\?$", row["question"]).groups()
     return {
         "nodes": len(nodes),
         "edges": len(graph.edges),
-        "path": graph.distance(graph.target),
+        "path": graph.distances.get(graph.target),
         "shortest paths": ways[graph.target],
         "entities": len(set(nodes) - set(children)),
         "leaves": sum(not graph.children(node) for node in nodes),
@@ -76,7 +76,7 @@ def read_back(row: dict) -> None:
     assert [one for one, _ in steps] == [root, *[other for _, other in steps[:-1]]]
     assert row["answer"] == f"{root} is a {target}." and steps[-1][1] == target
     graph = ConceptGraph.from_row(row, "row")
-    assert len(steps) == graph.distance(graph.target) and graph.distance(graph.negative) is None
+    assert len(steps) == graph.distances.get(graph.target) and graph.distances.get(graph.negative) is None
 
 
 @pytest.mark.parametrize("task", TASKS)
