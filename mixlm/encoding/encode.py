@@ -74,7 +74,8 @@ def encode_dataset(
     """Encode the samples of ``traces`` into the folder ``out``.
 
     An interrupted call goes on when it is made again, and gives the same codes, bit for bit. Several processes that
-    make it train stage 1 together and share the shards, for the same codes; the last one completes the manifest.
+    make it train stage 1 together, by gradients that round otherwise than one's, and share the shards, whose codes are
+    the same bits for any number of them; the last one completes the manifest.
 
     Args:
         traces: Anything that ``mixlm.data.reading.open_raw`` opens.

@@ -100,14 +100,19 @@ def test_two_processes_draw_and_learn_what_one_does(one: Path, configuration: st
     assert_equal_weights(one / "one", one / configuration)
 
 
-def test_sharded_training_goes_on_from_its_checkpoint(one: Path, warm: str) -> None:
-    require_sharding()
-    done = run(warm, one, "cut", {**ASSORTED, "save_every": 2}, "fsdp2", CUT="5")
-    assert done.returncode != 0 and not (one / "cut" / "mixlm.json").is_file()
-    done = run(warm, one, "cut", {**ASSORTED, "save_every": 2}, "fsdp2")
+@pytest.mark.parametrize("configuration", ["ddp", "fsdp2"])
+def test_training_of_two_goes_on_from_its_checkpoint(one: Path, configuration: str, warm: str) -> None:
+    if configuration == "fsdp2":
+        require_sharding()
+    out, options = f"cut-{configuration}", {**ASSORTED, "save_every": 2}
+    done = run(warm, one, out, options, configuration, CUT="5")
+    assert done.returncode != 0 and not (one / out / "mixlm.json").is_file()
+    done = run(warm, one, out, options, configuration)
     assert done.returncode == 0, done.stderr[-6000:]
-    assert len(reports(one, "cut", 2)[0]["seen"]) <= 4 * 4  # three steps and one read ahead, half of 8 samples each
-    assert_equal_weights(one / "one", one / "cut")
+    (alone,), (first, _) = reports(one, "one", 1), reports(one, out, 2)
+    assert len(first["seen"]) <= 4 * 4  # three steps and one read ahead, half of 8 samples each
+    torch.testing.assert_close(first["losses"][-3:], alone["losses"][-3:], atol=1e-4, rtol=0)
+    assert_equal_weights(one / "one", one / out)
 
 
 def test_the_shards_of_an_adapter_are_put_together(one: Path, warm: str) -> None:

@@ -73,7 +73,9 @@ def test_the_report_holds_what_a_user_wants_to_know(encoded):
     assert (
         f"{figures['codes_used']} of 6 codes used" in printed and f"perplexity {figures['perplexity']:.1f}" in printed
     )
-    for name in ("ce_right", "ce_random", "ce_none", "code_gap"):
+    assert f"measured on {figures['chunks']} chunks of the {figures['measured_on']} traces" in printed
+    assert f"{figures['unknown_share']:.2%} of their tokens unknown" in printed
+    for name in ("ce_right", "ce_random", "ce_none", "ce_unigram", "code_gap"):
         assert f"{figures[name]:.3f}" in printed
     for name in ("token_accuracy", "no_code_accuracy", "unigram_accuracy", "exact_chunks"):
         assert f"{figures[name]:.1%}" in printed

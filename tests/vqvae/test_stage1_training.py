@@ -280,3 +280,17 @@ def test_bf16_is_autocast_around_fp32_weights(tmp_path: Path) -> None:
     assert all(other[name].dtype == value.dtype for name, value in plain.items())
     drift = (other["mix.weight"] - plain["mix.weight"]).abs().max()
     assert 0 < drift < 0.05
+
+
+@pytest.mark.parametrize(("vectors_per_code", "least", "most"), [(1, 8, 79), (10, 80, 200)])
+def test_a_codebook_starts_from_so_many_vectors_a_code(tmp_path, monkeypatch, vectors_per_code, least, most):
+    seen, start = [], ChunkQuantizer.start_codebook
+
+    def started(quantizer: ChunkQuantizer, vectors: torch.Tensor, seed: int) -> None:
+        seen.append(len(vectors))
+        start(quantizer, vectors, seed)
+
+    monkeypatch.setattr(ChunkQuantizer, "start_codebook", started)
+    options = VQVAETrainingOptions(steps=3, batch_size=2, vectors_per_code=vectors_per_code)
+    train_vqvae(random_rows(200), tiny_config(codebook_size=8, kmeans=True, warmup_steps=1), tmp_path, options)
+    assert len(seen) == 1 and least <= seen[0] <= most
