@@ -9,8 +9,8 @@ from fractions import Fraction
 from itertools import accumulate, chain, pairwise
 
 from mixlm.data.marks import open_boxes
-from mixlm.evaluation.numbers import plain_words, read_unit
-from mixlm.evaluation.plain_text import SIGNS, plain_text, without_vulgar
+from mixlm.evaluation.numbers import read_unit
+from mixlm.evaluation.plain_text import SIGNS, WORD, is_unspaced, plain_text, plain_words, without_vulgar
 
 
 _MATH = re.compile(
@@ -40,7 +40,7 @@ _LISTED = re.compile(r"(?<=\d),\s+(?=\d{3}(?!\d))")  # 32, 348 is not 32,348
 _UNSEEN = re.compile(r"(?<!\d)\s+|\s+(?!\d)|\\left(?![a-z])|\\right(?![a-z])|\\displaystyle")
 _APART = re.compile(r"(?<![\w}\\.,])(?<!frac )(?<!binom )\d[\d.]*\s+\d")  # 1 2 is not 12, and no product
 _DEGREES = re.compile(r"([\d.]+|\))\s*\^\s*\{?\s*\\circ(?![a-z])\s*\}?")
-_WORDS = re.compile(r"[^\W\d_]+(?:[\s'’.,-]+[^\W\d_]+)*")
+_WORDS = re.compile(r"[^\W\d_]+(?:[\s'’.,，、-]+[^\W\d_]+)*")
 _SPELLED = [
     (re.compile(pattern), spelled)
     for pattern, spelled in (
@@ -108,7 +108,8 @@ def words_of(text: str) -> str | None:
     ('evelyn', None)
     """
     plain = plain_text(text)
-    told = "\\text" in text or "\\mathrm" in text or len(max(re.findall(r"\w+", plain), key=len, default="")) > 3
+    written = any(len(word) > 3 or is_unspaced(word) for word in WORD.findall(plain))
+    told = "\\text" in text or "\\mathrm" in text or written
     return plain.casefold() if told and _WORDS.fullmatch(plain) else None
 
 

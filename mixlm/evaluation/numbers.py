@@ -9,25 +9,40 @@ import re
 from dataclasses import dataclass
 from fractions import Fraction
 
-from mixlm.evaluation.plain_text import plain_text
+from mixlm.evaluation.plain_text import SPACES, UNSPACED, WORD, is_unspaced, plain_text, plain_words
 
 
 _LONGEST = 1000  # letters of a text; Python refuses to convert integers of more than 4,300 digits
-_MOST_WORDS = 12
-_WHOLE = r"(?:[1-9]\d{0,2}(?:,\d{3})+|\d+)(?![\d,]*,\d)"  # thousands as written; 1,2 is a list
+_WHOLE = (  # 1,234 and 1'234, or as in India 1,00,000; 1,2 and 36,36,108 may be lists, and 1'234,567 has decimals
+    r"(?:[1-9]\d{0,2}(?:(?:,\d{3})+|(?:'\d{3})+)|(?=[\d,]*,0)[1-9]\d?(?:,\d\d)+,\d{3}|\d++)(?![\d,']*[,']\d)"
+)
 _DECIMAL = rf"(?:{_WHOLE}(?:\.\d*)?|\.\d+)"
-_SIGN = r"(?:(?<![\w.)])[+-]\s*)?"
+_UNNAMED = rf"(?<![^\W{UNSPACED}])(?<!\d)"  # no 2 of B2
+_SIGN = rf"(?:{_UNNAMED}(?<![.)])[+-]\s*)?"
 _UNSIGNED = (
     rf"(?:(?P<whole>{_WHOLE})(?:\s+|\s+and\s+)(?P<top>\d+)\s?/\s?(?P<bottom>\d+)"  # 1 1/2
     rf"|10\^(?P<ten>-?\d{{1,3}})|(?P<number>{_DECIMAL}(?:e[+-]?\d{{1,3}}\b)?)(?:\s*[*×x·]\s*10\^(?P<power>-?\d{{1,3}}))?"
     r"(?:\s?/\s?(?P<divisor>\d+))?)"
 )
 _NUMBER = re.compile(
-    rf"(?P<sign>{_SIGN})(?P<currency>[$€£¥₹¢]\s*-?\s*)?(?<![\w.,/^]){_UNSIGNED}(?![\d/]|\.\d)", re.IGNORECASE
+    rf"(?P<sign>{_SIGN})(?P<currency>[$€£¥₹¢]\s*-?\s*)?{_UNNAMED}(?<![.,/^]){_UNSIGNED}(?![\d/]|\.\d)",
+    re.IGNORECASE,
+)
+_SCALE = (  # what makes of the number before it another one: ten thousand, tenth, more than; but no kilo
+    r"(?:\s?(?:[十百万萬億亿兆割成折多余餘几幾십백천만억]|千(?![克米瓦卡])|조(?!각))"
+    r"|\s?(?:hundred|thousand|million|billion|trillion|dozen)s?\b|k\b)"
+)
+_ON = (  # how figures go on to be one number, or may: 3,5 12:30 1 234 3万5 2分の1
+    rf"(?:[.．,:：/^'’]-?|{_SCALE}|\s?(?:分[之の]|분의)\s?|(?<!\d{{4}})[，{SPACES}](?=\d{{3}}(?!\d)))\d"
+)
+_LOOSE = re.compile(
+    rf"{_SIGN}{_UNNAMED}(?<![.．^])(?<!\d[,:：/'’])(?:{_UNSIGNED}(?!\d|{_ON})|\d+(?:{_ON}\d*)*)(?:{_SCALE})?",
+    re.IGNORECASE,
 )
 _SHORT = re.compile(r"[+-]?\d+(\.\d+)?")
-_WORD = re.compile(r"[^\W\d_]+")
+_MINUS, _GROUPING = str.maketrans("−－", "--"), str.maketrans("", "", ",'")
 _BEFORE = re.compile(r"(?:[^\W\d_]+(?:,?\s+|['’.-]))*(?:[^\W\d_]+\s*:?)?")
+_VARIABLE = re.compile(rf"[^\W\d_{UNSPACED}]")
 _NAME_MARKS = re.compile(r"_\w+|\(\s*\w+\s*\)")  # of a_1 and f(2)
 _AFTER = re.compile(r"(?:[^\W\d_]|[\s'’.,()/°·$€£¥₹¢-]|\^\s?-?[1-3])*")
 _PERCENT = re.compile(r"\s*(?:%|per\s?cent\b|pct\b|percentage\b)", re.IGNORECASE)
@@ -35,16 +50,6 @@ _TIMES = re.compile(r"(?<=[\d)])\s*x\s*(?=[\d(])")
 _ENTIRE_DECIMAL = re.compile(_DECIMAL)
 _OPERATORS = re.compile(r"[+*/×÷()%$^\s-]*")
 
-_OTHER = set(  # words that make a number another one, or leave it open
-    "not no never neither nor cannot t without except wrong incorrect unknown undefined or either maybe perhaps "
-    "possibly probably than least most under over below above between beyond up about around roughly approximately "
-    "approx almost nearly circa some minus negative plus twice double triple half third quarter squared cubed root "
-    "log ln sin cos tan exp factorial sqrt pi infinity mod modulo remainder divided multiplied halves thirds fourths "
-    "fifths sixths sevenths eighths ninths tenths hundredths thousandths hundred hundreds thousand thousands million "
-    "millions billion billions trillion dozen dozens score zero one two three four five six seven eight nine ten "
-    "eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen nineteen twenty thirty forty fifty sixty "
-    "seventy eighty ninety".split()
-)
 _BEFORE_NO_NUMBER = set(  # words that ask for something else than the number right after them
     "by to from in at on for of per page step question number after before until a an the times square cube".split()
 )
@@ -101,7 +106,7 @@ _SHORT_UNITS = {"mph1/": "mi1/h", "kmh1/": "km1/h"}
 _POWERS = {"s": 2, "c": 3, "2": 2, "3": 3}
 _LETTERS = {unit for unit in _UNITS if len(unit) == 1 and unit.isalpha()}
 _RATE = re.compile(r"(?:/|\b(?:per|an?|each)\b)\s*[a-z]+")
-_MILLION = re.compile(r"\s*[A-KM-Z](?![a-zA-Z])|m\s+(?i:dollars|usd|euros?|pounds)\b")
+_MILLION = re.compile(rf"\s*[A-KM-Z](?![a-zA-Z])|m\s+(?i:dollars|usd|euros?|pounds)\b|{_SCALE}")
 _DEGREES = re.compile(r"\s*(?:°|degrees?\b)?\s*([cf])(?:elsius|ahrenheit)?\s*$", re.IGNORECASE)
 _ORDINALS = ("st", "nd", "rd", "th")
 _SHORTEST_WORD = 4
@@ -187,14 +192,14 @@ def read_quantity(text: str, algebra: bool = False) -> Quantity | None:
 def last_number(text: str) -> str | None:
     """Return the last number in a text as it stands there; None if there is none.
 
+    Figures that may be several numbers or one, such as ``3,5``, ``12:30`` and ``1 234``, are returned whole, and so is
+    ``5万`` and ``5 thousand``: no part of them is what the text says.
+
     >>> last_number("10 - 4 makes 6, so she has $1,006.")
     '1,006'
     """
-    found = [*_LOOSE.finditer(text.replace("−", "-"))]
+    found = [*_LOOSE.finditer(text.translate(_MINUS))]
     return found[-1][0].rstrip(".") if found else None
-
-
-_LOOSE = re.compile(rf"(?<![\w.]){_SIGN}(?<![\w.]){_UNSIGNED}", re.IGNORECASE)
 
 
 def _after_equals(line: str) -> tuple[str, str | None]:
@@ -222,10 +227,10 @@ def _is_sum(text: str) -> bool:
 
 def _introduces(before: str) -> bool:
     """Tell whether what stands before a number leaves it as it is."""
-    words = _WORD.findall(before.lower())
+    words = WORD.findall(before.lower())
     if not words:
         return before in ("", "(")
-    bound = before.endswith(":") or (len(words[-1]) > 1 and words[-1] not in _BEFORE_NO_NUMBER | _DATES)
+    bound = before.endswith(":") or not (_VARIABLE.fullmatch(words[-1]) or words[-1] in _BEFORE_NO_NUMBER | _DATES)
     return bool(_BEFORE.fullmatch(before)) and bound and plain_words(before)
 
 
@@ -236,8 +241,8 @@ def _leaves(after: str, shortest: int) -> bool:
         after: The text.
         shortest: Letters of a word at least that is no variable, if it is no unit either.
     """
-    text = after.strip().lower().rstrip("!")
-    words = _WORD.findall(text)
+    text = after.strip().lower().rstrip("!！")
+    words = WORD.findall(text)
     if not _AFTER.fullmatch(text) or text[:1] in ("-", "^", "!") or not plain_words(text):
         return False
     if not words:
@@ -247,17 +252,11 @@ def _leaves(after: str, shortest: int) -> bool:
         return True
     if _MILLION.match(after) or first in _DATES:
         return False
-    if any(len(word) == 1 and word not in units | {"a"} for word in _WORD.findall(_RATE.sub("", text))):
+    if any(_VARIABLE.fullmatch(word) and word not in units | {"a"} for word in WORD.findall(_RATE.sub("", text))):
         return False
-    if after[0].isalpha():
-        return first in units or first in _ORDINALS
-    return first in units or len(first) >= shortest or bool(_RATE.match(text))
-
-
-def plain_words(text: str) -> bool:
-    """Tell whether the words of a text are few, and none makes the number beside them another or leaves it open."""
-    words = _WORD.findall(text.lower())
-    return len(words) <= _MOST_WORDS and _OTHER.isdisjoint(words)
+    if first in units or is_unspaced(first):
+        return True
+    return first in _ORDINALS if after[0].isalpha() else len(first) >= shortest or bool(_RATE.match(text))
 
 
 def read_unit(text: str) -> str:
@@ -292,8 +291,8 @@ def _value(found: re.Match[str]) -> Fraction | None:
     sign = -1 if "-" in found["sign"] + (found["currency"] or "") else 1
     if found["whole"]:
         top, bottom = int(found["top"]), int(found["bottom"])
-        return sign * (Fraction(found["whole"].replace(",", "")) + Fraction(top, bottom)) if top < bottom else None
+        return sign * (Fraction(found["whole"].translate(_GROUPING)) + Fraction(top, bottom)) if top < bottom else None
     divisor = int(found["divisor"] or 1)
     power = int(found["power"] or found["ten"] or 0)
-    number = Fraction((found["number"] or "1").replace(",", "")) * Fraction(10) ** power
+    number = Fraction((found["number"] or "1").translate(_GROUPING)) * Fraction(10) ** power
     return sign * number / divisor if divisor else None

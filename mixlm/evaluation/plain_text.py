@@ -1,4 +1,4 @@
-r"""Answers without what only dresses them: marks of LaTeX and Markdown, boxes, full stops.
+r"""Answers without what only dresses them: marks of LaTeX and Markdown, boxes, full stops; and words beside them.
 
 Nothing here knows what an answer means; ``numbers`` and ``latex`` read what is left.
 """
@@ -7,7 +7,18 @@ import re
 import unicodedata
 
 
-_ALIKE = {"-": "−–‐‑", "/": "⁄∕", "$": "＄", "%": "％", "=": "＝", "^2": "²", "^3": "³"}
+_ALIKE = {
+    "-": "−－–‐‑",
+    "/": "⁄∕",
+    "$": "＄",
+    "¥": "￥",
+    "%": "％",
+    "=": "＝",
+    ":": "：",
+    ".": "．",
+    "^2": "²",
+    "^3": "³",
+}
 SIGNS = str.maketrans({sign: plain for plain, signs in _ALIKE.items() for sign in signs})
 _RAISED, _LOWERED = re.compile("[⁰¹²³⁴⁵⁶⁷⁸⁹⁻]+"), str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁻", "0123456789-")
 _STYLES = r"\\(?:text[a-z]*|math(?:rm|bf|it|sf|tt|normal)|mbox|boxed|fbox|left|right|displaystyle|bf|rm)(?![a-zA-Z])"
@@ -16,12 +27,14 @@ _FRACTION = re.compile(
     r"\\[dtc]?frac\s*(?:\{\s*(?P<minus>-?)\s*(?P<top>[\d.,]+)\s*\}|\s*(?P<short>\d))"
     r"\s*(?:\{\s*(?P<bottom>\d+)\s*\}|(?P<brief>\d))"
 )
+_FIXED = "\u00a0\u2007\u2009\u202f"  # white space within a number
+SPACES = f" {_FIXED}"
 _PLAINER = [
     (re.compile(pattern), plain)
     for pattern, plain in (
         (r"\{\s*,\s*\}", ","),
         (r"\\!\s*", ""),
-        (r"(?<=\d)\\,(?=\d{3}(?!\d))", ","),  # 10\,000
+        (rf"(?<=\d)(?:\\,|[’{_FIXED}])(?=\d{{3}}(?!\d))", "'"),  # 10\,000, in which a comma would begin decimals
         (r"\\(?:[,;: ]|quad\b|qquad\b)|~", " "),
         (r"\^\s*(?:\{\s*\\circ\s*\}|\\circ(?![a-zA-Z]))|\\degree(?![a-zA-Z])", "°"),
         (r"\\times(?![a-zA-Z])", "×"),
@@ -33,12 +46,32 @@ _PLAINER = [
         (r"\\\$", " $"),
         (r"\\[()\[\]]", " "),
         (_STYLES, " "),
-        (r"[{}\"“”]", " "),
+        (r"[{}\"“”„«»「」『』]", " "),
         (r"\b([apAP])\.\s?[mM]\b\.?", r"\1m"),  # p.m.
         (r"\bRs\b\.?", "₹"),
         (r"\s+", " "),
     )
 ]
+UNSPACED = (  # a pattern's ranges, Thai to Korean: letters that stand beside a number without a space
+    r"\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u2e80-\ua4cf\uac00-\ud7ff\uf900-\ufaff\uff66-\uffdc"
+    r"\U00020000-\U0003ffff"
+)
+WORD = re.compile(r"[^\W\d_]+")
+_MOST_WORDS = 12
+_OTHER = set(  # words that make a number another one, or leave it open
+    "not no never neither nor cannot t without except wrong incorrect unknown undefined or either maybe perhaps "
+    "possibly probably than least most under over below above between beyond up about around roughly approximately "
+    "approx almost nearly circa some minus negative plus twice double triple half third quarter squared cubed root "
+    "log ln sin cos tan exp factorial sqrt pi infinity mod modulo remainder divided multiplied halves thirds fourths "
+    "fifths sixths sevenths eighths ninths tenths hundredths thousandths hundred hundreds thousand thousands million "
+    "millions billion billions trillion dozen dozens score zero one two three four five six seven eight nine ten "
+    "eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen nineteen twenty thirty forty fifty sixty "
+    "seventy eighty ninety".split()
+)
+_OTHER_PARTS = re.compile(  # the same where words run together
+    "[不没沒未無无非第或负負]|半(?![径徑])|[约約](?![数數])|至[少多]|最[少多]|超[过過え]|以[上下内內]|左右|程度|ない|ませ|およそ|ほぼ|または|"
+    "少なく|マイナス|아니|아닙|않|이상|이하|미만|초과|정도|절반|또는"
+)
 
 
 def plain_text(text: str) -> str:
@@ -63,6 +96,17 @@ def without_vulgar(text: str) -> str:
     )
 
 
+def plain_words(text: str) -> bool:
+    """Tell whether the words of a text are few, and none makes the number beside them another or leaves it open."""
+    words = WORD.findall(text.lower())
+    return len(words) <= _MOST_WORDS and _OTHER.isdisjoint(words) and not _OTHER_PARTS.search(text)
+
+
+def is_unspaced(word: str) -> bool:
+    """Tell whether a word begins in a writing that sets no space beside a number, where one letter may be a word."""
+    return bool(re.match(f"[{UNSPACED}]", word))
+
+
 def _is_vulgar(letter: str) -> bool:
     return not letter.isascii() and unicodedata.decomposition(letter).startswith("<fraction>")
 
@@ -72,7 +116,7 @@ def _written_fraction(found: re.Match[str]) -> str:
 
 
 def _unwrapped(text: str) -> str:
-    text = text.rstrip(" .,;")
+    text = text.rstrip(" .,;。，；")
     if text[:1] == "(" and text[-1:] == ")" and ")" not in text[:-1]:
         return text[1:-1].strip()
     return text

@@ -187,7 +187,15 @@ def test_right_answers_that_a_check_cannot_read():
         ("3, 4", "number", "4"),
         ("it took 1 1/2 hours", "number", "1 1/2"),
         ("so −4 remains", "number", "-4"),
+        ("所以答案是5。", "number", "5"),
+        ("答えは-5です", "number", "-5"),
+        ("답은5개입니다", "number", "5"),
+        ("1\u202f234 Franken, nicht 1'234", "number", "1'234"),
+        ("sind 1\u00a0234 Euro", "number", "1\u00a0234"),
+        ("in 2020 150 of them", "number", "150"),
+        ("it is 72 m^2", "number", "72"),
         ("room B12", "number", None),
+        ("R12,345", "number", None),
         ("none", "number", None),
         ("", "number", None),
         (r"so it is \boxed{\frac{1}{2}}, as 2 shows", "math", r"\frac{1}{2}"),
@@ -200,6 +208,27 @@ def test_right_answers_that_a_check_cannot_read():
 def test_an_answer_without_a_mark(text, check, answer):
     assert unmarked_answer(text, check) == answer
     assert answer is None or check != "number" or read_number(answer) is not None
+
+
+@pytest.mark.parametrize(
+    ("text", "figures"),
+    [
+        ("Die Antwort ist 3,5.", "3,5"),
+        ("es sind 1 234", "1 234"),
+        ("macht 1.234,50 €", "1.234,50"),
+        ("um 12:30 Uhr", "12:30"),
+        ("at (2,-3)", "2,-3"),
+        ("比例是3：2。", "3：2"),
+        ("on 3/4/2020", "3/4/2020"),
+        ("it is 2^10", "2^10"),
+        ("一共5万元", "5万"),
+        ("合わせて3万5千円", "3万5千"),
+        ("全体の2分の1", "2分の1"),
+        ("she earned 72 thousand dollars", "72 thousand"),
+    ],
+)
+def test_figures_that_belong_together_are_no_answer_in_part(text, figures):
+    assert unmarked_answer(text, "number") == figures and read_number(figures) is None
 
 
 def test_answers_say_the_same_as_the_check_reads_them():
