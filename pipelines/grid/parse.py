@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import click
+
 from mixlm.errors import InputError
 from mixlm.generation.options import parse_latent_modes
 from mixlm.methods import Method, build_method
@@ -73,6 +75,7 @@ def read_grid(path: str | Path) -> Grid:
         raise InputError(f"{path}: 'model' is neither a name nor a mapping that describes a model from scratch")
     template = _flags(path, "template", sections.get("template"))
     _refuse_unknown(path, "option of template", template, TEMPLATE_OPTIONS)
+    _refuse_switches(path, "template", template, known_options("train"))
     shared = {name: _options(path, name, sections.get(name), name) for name in ENTRY_COMMANDS}
     _set_check(shared, data)
     methods = _mapping(path, "methods", sections["methods"])
@@ -129,7 +132,17 @@ def _options(path: Path, name: str, given: Any, command: str) -> dict[str, Any]:
             raise InputError(f"{path}: {name} cannot hold '{flag}'; {elsewhere[flag]}")
         if flag.replace("-", "_") not in known:
             raise InputError(f"{path}: {name}: {unknown_option(flag, known)}")
+    _refuse_switches(path, name, options, known)
     return options
+
+
+def _refuse_switches(path: Path, name: str, given: Mapping[str, Any], known: Mapping[str, click.Option]) -> None:
+    """Refuse true and false for what is no flag: typed, it would be dropped, or take the next option for its value."""
+    for flag, value in given.items():
+        values = value if isinstance(value, list) else [value]
+        if not known[flag.replace("-", "_")].is_flag and any(isinstance(one, bool) for one in values):
+            read = "true or false, as YAML reads on, off, yes and no"
+            raise InputError(f"{path}: '{flag}' of {name} is {read}; put the word in quotes, or give another value")
 
 
 def _flags(path: Path, name: str, given: Any) -> dict[str, Any]:
@@ -162,6 +175,8 @@ def _data(path: Path, data: Any) -> dict[str, Any]:
             raise InputError(f"{path}: data names no files; write 'train: FILE', 'valid: FILE' and 'test: FILE'")
         return data
     _refuse_unknown(path, "key of data", data, _TASK)
+    if data.get("seed") is not None and type(data["seed"]) is not int:
+        raise InputError(f"{path}: 'seed' of data is no whole number; write one, such as 0")
     task = open_task(str(data["task"]))
     for split in SPLITS:
         if split not in task.SPLITS:

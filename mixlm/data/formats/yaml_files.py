@@ -1,5 +1,6 @@
 """YAML as users write it: nothing in it is run, grows, or is dropped in silence."""
 
+import re
 from collections.abc import Hashable
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ MOST_VALUES = 20_000  # with those that an alias stands for
 _MOST_BITS = 64  # of a whole number
 _SHOWN = 40  # letters of a name or value in a message
 _PREFIX = "tag:yaml.org,2002:"
+_OLD_BASES = re.compile(r"[+-]?0[0-7_]+|.*:.*")  # 010 is 8 in YAML 1.1, and 1:30 is 90; nobody means that
 _KINDS = {"null": "null", "bool": "true or false", "int": "whole number", "float": "number"}
 
 
@@ -121,6 +123,10 @@ class _Loader(yaml.SafeLoader):
             raise _Unwanted(f"{shown} is no {_KINDS.get(kind, kind)} that can be read; write another", node) from None
         if isinstance(value, int) and value.bit_length() > _MOST_BITS:
             raise _Unwanted(f"{shown} is a whole number of more than {_MOST_BITS} bits; write it as text", node)
+        if type(value) in (int, float) and _OLD_BASES.fullmatch(node.value):
+            raise _Unwanted(
+                f"{shown} is {node.value}, which YAML reads as {value}; write that, or put it in quotes", node
+            )
         if isinstance(value, str) and not is_text(value):
             raise _Unwanted(f"{ascii(shown)[1:-1]} holds half of a character; write the whole character", node)
         return value

@@ -26,6 +26,7 @@ def read(tmp_path):
         ("a: 1\nb: [true, null, 1.5, x]\n", {"a": 1, "b": [True, None, 1.5, "x"]}),
         ("a: &x {k: 1}\nb: *x\nc: {<<: *x, k: 2}\n", {"a": {"k": 1}, "b": {"k": 1}, "c": {"k": 2}}),
         ("a: 2024-01-01\n", {"a": "2024-01-01"}),
+        ("a: [0, -0, 0.5, 0x10, '010', 08, 1_000, 1e-05]\n", {"a": [0, 0, 0.5, 16, "010", "08", 1000, "1e-05"]}),
         (b"\xef\xbb\xbfa: 1\r\nb: 2\r\n", {"a": 1, "b": 2}),
         ("a: " + "[" * (DEEPEST - 2) + "]" * (DEEPEST - 2), None),
     ],
@@ -81,6 +82,9 @@ def test_what_nobody_means_is_refused_in_one_line_with_its_place(read, text, mes
         ("!!int x", "'a' is no whole number that can be read"),
         ("!!bool x", "'a' is no true or false that can be read"),
         ("[1, !!float x]", "'a' is no number that can be read"),
+        ("010", "'a' is 010, which YAML reads as 8; write that, or put it in quotes"),
+        ("[1, 1:30]", "'a' is 1:30, which YAML reads as 90"),
+        ("1:30.5", "'a' is 1:30.5, which YAML reads as 90.5"),
     ],
 )
 def test_a_number_that_is_none_is_named(read, value, message):
