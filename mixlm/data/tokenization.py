@@ -67,10 +67,9 @@ def tokenize_prompt(tokenizer: "PreTrainedTokenizerBase", template: Template, sa
 
 
 def starting_ids(tokenizer: "PreTrainedTokenizerBase") -> list[int]:
-    """Return what the tokenizer itself puts before a text: its begin-of-sequence id, or nothing."""
-    bos = tokenizer.bos_token_id
-    whole = tokenizer("a")["input_ids"]
-    return [bos] if bos is not None and whole[:1] == [bos] else []
+    """Return what the tokenizer itself puts before a text: begin of sequence for most, several tokens, or nothing."""
+    whole, own = tokenizer("a")["input_ids"], tokenizer("a", add_special_tokens=False)["input_ids"]
+    return next((whole[:place] for place in range(len(whole)) if whole[place : place + len(own)] == own), [])
 
 
 def _tokenize_apart(tokenizer: "PreTrainedTokenizerBase", sample: Sample) -> list[int]:

@@ -74,8 +74,7 @@ def encode_dataset(
     """Encode the samples of ``traces`` into the folder ``out``.
 
     An interrupted call goes on when it is made again, and gives the same codes, bit for bit. Several processes that
-    make it train stage 1 together, by gradients that round otherwise than one's, and share the shards, whose codes are
-    the same bits for any number of them; the last one completes the manifest.
+    make it train stage 1 together, whose gradients round otherwise, and share the shards, of the same bits as one's.
 
     Args:
         traces: Anything that ``mixlm.data.reading.open_raw`` opens.
@@ -233,9 +232,7 @@ class _Encoding:
             steps = min(PROBE_STEPS, options.steps // 2)
             probe = ProbeTraining(steps, options.seed, kept, SaveEvery.read(options.save_every))
             bar = self._bar("probing the codes")
-        counts = {"codes_trained": config.trained_codes, "codes_merged": config.codebook_size}
-        told = (counts if config.trained_codes else {}) | self.merged  # also of a merged model that was given
-        self.manifest["codebook"] = measure(vqvae, self.tokenized, self.sharding, probe, bar) | told
+        self.manifest["codebook"] = measure(vqvae, self.tokenized, self.sharding, probe, bar) | self.merged
         to_disk(self.vqvae_path)
         to_disk(self.out / TOKENIZER)
         self.manifest[SUMS] = folder_sums(self.out, (TOKENIZER, VQVAE))

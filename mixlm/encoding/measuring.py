@@ -31,11 +31,14 @@ def measure(
         advance: Called with (step, steps) of that training.
 
     Returns:
-        Figures as of ``evaluate_vqvae`` and ``probe_codes``; ``measured_on``, the split of the rows.
+        Figures as of ``evaluate_vqvae`` and ``probe_codes``; ``measured_on``, the split of the rows; of merged codes
+        ``codes_trained`` and ``codes_merged``, how many there were and are.
     """
     split, rows = rows_to_measure(tables, sharding, vqvae.config)
     whole = [row for row in rows if has_chunk(row, vqvae.config)][:MEASURED]
     figures = {**evaluate_vqvae(vqvae, whole), "measured_on": split}
+    if vqvae.config.trained_codes:
+        figures |= {"codes_trained": vqvae.config.trained_codes, "codes_merged": vqvae.config.codebook_size}
     if probe is None or not probe.steps:
         return figures
     learned = TokenRows(table.rows for table in tables.tables(sharding.shards("train")[:PROBED_SHARDS]))

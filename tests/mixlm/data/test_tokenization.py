@@ -121,6 +121,17 @@ def test_begin_of_sequence_stands_once_before_the_prompt_if_the_tokenizer_puts_i
     assert starting_ids(starting_tokenizer(processed=False)) == starting_ids(BYTES) == []
 
 
+def test_all_that_a_tokenizer_puts_before_a_text_stands_before_a_prompt_and_nothing_that_it_puts_behind():
+    """GLM's puts two tokens there, none of which it calls its begin of sequence."""
+    tokenizer = build_tokenizer(TEXTS, vocab_size=300)
+    tokenizer.add_special_tokens({"additional_special_tokens": ["<g>", "<sop>", "<end>"]})
+    marks = [(mark, tokenizer.convert_tokens_to_ids(mark)) for mark in ("<g>", "<sop>", "<end>")]
+    around = processors.TemplateProcessing("<g> <sop> $A <end>", special_tokens=marks)
+    tokenizer.backend_tokenizer.post_processor = around
+    assert starting_ids(tokenizer) == [token for _, token in marks[:2]]
+    assert tokenize_prompt(tokenizer, Template(), "7") == tokenizer("7\n")["input_ids"][:-1]
+
+
 def test_begin_of_sequence_stands_once_before_a_chat_whose_template_writes_it():
     tokenizer = starting_tokenizer()
     tokenizer.chat_template = "{{ bos_token }}" + CHAT
