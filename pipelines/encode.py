@@ -96,9 +96,8 @@ def told(path: Path) -> dict[str, Any]:
         "objective",
         "What codes are trained for: to reconstruct their text, to predict what comes next, or to let --model predict "
         "it.",
-        type=click.Choice(["reconstruction", "predictive", "language-model"]),
     ),
-    _option("align", "Where chunks end: every L tokens, or with the step.", type=click.Choice(["fixed", "step"])),
+    _option("align", "Where chunks end: every L tokens, or with the step."),
     _option(
         "chunk_length",
         "Trace tokens of a chunk, L.  [default: 16; with --align step the longest step, at most 64]",
@@ -111,7 +110,7 @@ def told(path: Path) -> dict[str, Any]:
     _option("codebook_size", f"Number of codes, K.  {_PRESET}", type=positive, show_default=False),
     _option("code_dim", "Width of a codebook vector.", type=positive),
     _option("condition_on_prompt", "Whether codes are read given P.", show_default=False),
-    _option("context", "What the encoder sees.", type=click.Choice(["chunk", "trace"])),
+    _option("context", "What the encoder sees."),
     _option("max_length", "How far back it sees with --context trace.", type=positive),
     _option(
         "max_prompt_length",
@@ -120,7 +119,7 @@ def told(path: Path) -> dict[str, Any]:
         type=positive,
         show_default=False,
     ),
-    _option("quantizer", "How the codebook learns.", type=click.Choice(["ema", "gradient"])),
+    _option("quantizer", "How the codebook learns."),
     _option("commitment_weight", "Weight of the commitment loss, beta."),
     _option("merge", "Make one of codes that predict the same.", show_default=False),
     _option("code_dropout", "Share decoded without a code.", type=Number(0, 1)),
@@ -149,7 +148,6 @@ def told(path: Path) -> dict[str, Any]:
     _option(
         "dtype",
         "While encoding. The codes of one are not those of the other, so take one for all data of a model.",
-        type=click.Choice(["float32", "bfloat16"]),
     ),
     click.option(
         "--workers",

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mixlm.planning.plan import MEASURING
-from mixlm.training.options import CHOICES, LEAST, TrainingOptions
+from mixlm.training.options import LEAST, TrainingOptions
 from pipelines.reports.plan import print_plan
 from pipelines.shared.command import Results, command, say
 from pipelines.shared.help import DATA, MEMORY, METHOD, MODEL, OPTIMISER, OUTPUT, group
@@ -35,10 +35,8 @@ _field = options_of(TrainingOptions)
 
 
 def _option(name: str, help: str, **settings: Any) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Return a click option for a field of ``TrainingOptions``, with the field's default and values."""
-    if name in CHOICES:
-        settings["type"] = click.Choice(CHOICES[name])
-    elif name in LEAST:
+    """Return a click option for a field of ``TrainingOptions``, with the field's default and least value."""
+    if name in LEAST:
         settings["type"] = Count(LEAST[name])
     return _field(name, help, **settings)
 

@@ -41,6 +41,12 @@ def misfit(options: Any, kind: type | None = None) -> tuple[str, str, str] | Non
     return None
 
 
+def choices(hint: Any) -> tuple[str, ...]:
+    """Return the words that a type allows, apart from None; none of any other type."""
+    kinds = get_args(hint) if get_origin(hint) in (UnionType, Union) else (hint,)
+    return tuple(word for kind in kinds if get_origin(kind) is Literal for word in get_args(kind))
+
+
 def shown(value: Any) -> str:
     """Return a value as a message shows it."""
     try:

@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass
+from typing import Literal
 
 from vqvae.errors import MOST_SEEDS, MOST_WORKERS, InputError, require_between, require_rate
 from vqvae.option_types import require_types
@@ -96,8 +97,8 @@ class VQVAEModelOptions:
             more than four times as many; else, and for all figures, every row counts. 0: always every row.
     """
 
-    objective: str = "predictive"
-    align: str = "step"
+    objective: Literal["reconstruction", "predictive", "language-model"] = "predictive"
+    align: Literal["fixed", "step"] = "step"
     chunk_length: int | None = None
     compression_rate: int | None = None
     codebook_size: int = 1024
@@ -105,11 +106,11 @@ class VQVAEModelOptions:
     hidden_size: int = 512
     num_layers: int = 2
     num_heads: int = 4
-    context: str = "chunk"
+    context: Literal["chunk", "trace"] = "chunk"
     max_length: int = 256
     condition_on_prompt: bool = True
     max_prompt_length: int | None = None
-    quantizer: str = "ema"
+    quantizer: Literal["ema", "gradient"] = "ema"
     commitment_weight: float = 0.25
     ema_decay: float = 0.95
     dead_code_share: float = 0.15

@@ -1,7 +1,7 @@
 """What a user can choose about encoding."""
 
 from dataclasses import dataclass, field, fields
-from typing import Any
+from typing import Any, Literal
 
 from mixlm.data.responses import compile_pattern
 from mixlm.data.template import Template
@@ -14,7 +14,6 @@ from vqvae.option_types import require_types
 from vqvae.options import VQVAEModelOptions
 
 
-DTYPES = ("float32", "bfloat16")
 MOST_VALID = 0.5  # of the samples may be held out
 
 # Sizes of stage 1 that ``shape`` does not give. "paper": those of Token Assorted, appendix A, which the model has by
@@ -58,7 +57,7 @@ class EncodingOptions:
     valid: str | None = None
     valid_fraction: float = 0.05
     shard_rows: int = 10_000
-    dtype: str = "float32"
+    dtype: Literal["float32", "bfloat16"] = "float32"
     skip_bad_rows: bool = False
     answer_pattern: str | None = None
 
@@ -72,8 +71,6 @@ class EncodingOptions:
                 expression.
         """
         require_types(self)
-        if self.dtype not in DTYPES:
-            raise InputError(f"--dtype {self.dtype}: not known; give {' or '.join(DTYPES)}")
         if self.preset not in (AUTO, *PRESETS):
             raise InputError(f"--preset {self.preset}: not known; give {', '.join(PRESETS)} or {AUTO}")
         if not self.valid_fraction <= MOST_VALID:

@@ -3,7 +3,7 @@
 import re
 from dataclasses import dataclass, field
 from fractions import Fraction
-from typing import Literal
+from typing import Literal, get_args
 
 from mixlm.errors import InputError
 from vqvae.errors import MOST_SEEDS, require_between
@@ -12,7 +12,7 @@ from vqvae.option_types import require_types, shown
 
 _VALUE = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})?%|[0-9]{1,9}")  # of digits that every option can have
 _REMEDY = "choose free, text, max:N, exact:N or direct"
-_KINDS = ("free", "text", "max", "exact", "direct")
+_Kind = Literal["free", "text", "max", "exact", "direct"]
 MOST_NEW_TOKENS = 512
 MOST_LATENTS = 10**9
 MOST_THOUGHTS = 10_001
@@ -33,7 +33,7 @@ class LatentMode:
         share: In place of ``count``: the share of the sample's own codes, from 0 to 1.
     """
 
-    kind: Literal["free", "text", "max", "exact", "direct"] = "free"
+    kind: _Kind = "free"
     count: int | None = None
     share: Fraction | None = None
 
@@ -46,7 +46,7 @@ class LatentMode:
         count = self.count is None or type(self.count) is int and 0 <= self.count < MOST_LATENTS
         share = self.share is None or type(self.share) in (int, float, Fraction) and 0 <= self.share <= 1
         numbers = (self.count is not None) + (self.share is not None)
-        if not (self.kind in _KINDS and count and share and numbers == (self.kind in ("max", "exact"))):
+        if not (self.kind in get_args(_Kind) and count and share and numbers == (self.kind in ("max", "exact"))):
             raise InputError(f"{self!r}: no such mode; {_REMEDY}")
 
     def __str__(self) -> str:

@@ -3,16 +3,17 @@
 from collections.abc import Callable, Mapping
 from dataclasses import fields
 from functools import wraps
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any, get_type_hints
 
 import click
 from click.core import ParameterSource
 
 from mixlm.data.samples import CHECK_NAMES
-from mixlm.generation.options import DECODING, Decoding, GenerationOptions
+from mixlm.generation.options import DECODING, GenerationOptions
 from pipelines.shared.help import DATA, DECODE, MEMORY, SERVER, Option, group
 from pipelines.shared.terminal import notice
 from vqvae.errors import MOST_RATE, MOST_SEEDS
+from vqvae.option_types import choices
 
 
 if TYPE_CHECKING:
@@ -53,16 +54,18 @@ class Count(click.IntRange):
 SEED = click.IntRange(0, MOST_SEEDS - 1)
 
 
-def options_of(*choices: type) -> Callable[..., Option]:
+def options_of(*kinds: type) -> Callable[..., Option]:
     """Return what makes a click option of a field of some dataclasses, with the field's default."""
-    defaults = {field.name: field.default for choice in choices for field in fields(choice)}
+    defaults = {field.name: field.default for kind in kinds for field in fields(kind)}
+    words = {name: choices(hint) for kind in kinds for name, hint in get_type_hints(kind).items()}
 
     def option(name: str, help: str, **settings: Any) -> Option:
         """Return the option of the field ``name``; ``settings`` are click's."""
         default = defaults[name]
         flag = f"--{name}/--no-{name}" if isinstance(default, bool) else f"--{name}"
-        kinds = {float: Number(min=0), int: SEED if name == "seed" else _count}
-        kind = {} if isinstance(default, bool) else {"type": kinds.get(type(default), type(default))}
+        numbers = {float: Number(min=0), int: SEED if name == "seed" else _count}
+        one = click.Choice(words[name]) if words[name] else numbers.get(type(default), type(default))
+        kind = {} if isinstance(default, bool) else {"type": one}
         settings = {**kind, "show_default": True, "default": default, **settings}
         return click.option(flag.replace("_", "-"), name, help=help, **settings)
 
@@ -81,7 +84,7 @@ _GREEDY = (
     "Greedy: plain takes the likeliest token; kind opens or ends a span of latents only if that is likelier than all "
     f"other tokens together. Sampling is the same with both.  [default: {DECODING}]"
 )
-kind_option = group(DECODE, _decoding("decoding", _GREEDY, type=click.Choice(get_args(Decoding))))
+kind_option = group(DECODE, _decoding("decoding", _GREEDY))
 decoding_options = group(
     DECODE,
     _decoding("temperature", "Sample; 0 is greedy.  [default: greedy]", type=Number(min=0)),

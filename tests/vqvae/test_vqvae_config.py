@@ -17,9 +17,9 @@ from vqvae.options import PAPERS_CODES, VQVAEModelOptions
         ({"chunk_length": 16, "compression_rate": 5}, "5 does not divide chunk length 16"),
         ({"codebook_size": 1}, "at least 2 codes"),
         ({"hidden_size": 15}, "no multiple of 2 heads"),
-        ({"context": "page"}, "choose chunk or trace"),
+        ({"context": "page"}, "context 'page': give chunk or trace"),
         ({"commitment_weight": -1.0}, "commitment weight -1.0: give a number from 0 to below 1e"),
-        ({"quantizer": "magic"}, "choose ema or gradient"),
+        ({"quantizer": "magic"}, "quantizer 'magic': give ema or gradient"),
         ({"context": "trace", "max_length": 3}, "holds no chunk of 4"),
         (
             {"objective": "predictive", "compression_rate": 4, "condition_on_prompt": False},

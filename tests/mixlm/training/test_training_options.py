@@ -14,11 +14,11 @@ PLAIN = TrainingOptions("cot")
 @pytest.mark.parametrize(
     ("name", "value", "message"),
     [
-        ("save_dtype", "float12", "--save-dtype float12: not known; give float32 or bfloat16 or float16"),
-        ("check", "fuzzy", "--check fuzzy: not known; give exact or number or math or maze"),
-        ("select", "best", "--select best: not known; give last or loss or accuracy"),
-        ("new_token_start", "zero", "--new-token-start zero: not known; give mean or text or codes"),
-        ("report_to", "paper", "--report-to paper: not known; give none or tensorboard or trackio or wandb"),
+        ("save_dtype", "float12", "--save-dtype 'float12': give float32 or bfloat16 or float16"),
+        ("check", "fuzzy", "--check 'fuzzy': give exact or number or math or maze"),
+        ("select", "best", "--select 'best': give last or loss or accuracy"),
+        ("new_token_start", "zero", "--new-token-start 'zero': give mean or text or codes"),
+        ("report_to", "paper", "--report-to 'paper': give none or tensorboard or trackio or wandb"),
         ("lora_rank", -1, "--lora-rank -1: give a whole number from 0 to below 4294967296"),
         ("batch_size", 0, "--batch-size 0: give a number from 1 up"),
         ("log_every", 0, "--log-every 0: give a number from 1 up"),
@@ -34,7 +34,7 @@ PLAIN = TrainingOptions("cot")
         (
             "scheduler",
             "bogus",
-            "--scheduler bogus: not known; give cosine or linear or constant_with_warmup or warmup_stable_decay",
+            "--scheduler 'bogus': give cosine or linear or constant_with_warmup or warmup_stable_decay",
         ),
         ("batch_size", 2.5, "--batch-size 2.5: give a whole number from 0 to below 4294967296"),
         ("batch_size", "5", "--batch-size '5': give a whole number from 0 to below 4294967296"),
