@@ -18,7 +18,7 @@ import torch
 from transformers import AutoModelForCausalLM, LlamaConfig
 
 from benchmarks.measuring import Figure, in_turns, seconds, wait
-from mixlm.data.tables import as_dataset
+from mixlm.data.tables import in_memory, row_table
 from mixlm.methods import build_method
 from mixlm.model.collator import Collator
 from mixlm.model.forward import logits_at, scored_batch, scored_places
@@ -69,7 +69,7 @@ def random_rows(lengths: Sequence[tuple[int, int]]) -> list[dict[str, list[int]]
 
 def sequences(rows: list[dict[str, list[int]]], method: str, **options: str) -> MixedDataset:
     """Return the sequences of a method, mixed anew at every read."""
-    return MixedDataset(as_dataset(rows, "random"), build_method(method, options).bind(SPECIAL, CUTTING), BATCH)
+    return MixedDataset(in_memory(row_table(rows)), build_method(method, options).bind(SPECIAL, CUTTING), BATCH)
 
 
 def random_model() -> Any:

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mixlm.data.mapped import Mapped
-from mixlm.errors import InputError
 from vqvae import PARTS
 
 
@@ -73,25 +72,22 @@ def in_turn(rows: "Sequence[Row] | Dataset", names: Sequence[str]) -> Iterator[R
 def with_column(rows: "Dataset", name: str, values: Iterable[Sequence[int]]) -> "Dataset":
     """Return rows with a further column of lists of integers."""
     import pyarrow
-    from datasets import Dataset, concatenate_datasets
-    from datasets.table import InMemoryTable
+    from datasets import concatenate_datasets
 
     flat, lengths = array("i"), array("q")
     for own in values:
         flat.extend(own)
         lengths.append(len(own))
     column = list_array(np.frombuffer(flat, np.int32), np.frombuffer(lengths, np.int64))
-    return concatenate_datasets([rows, Dataset(InMemoryTable(pyarrow.table({name: column})))], axis=1)
+    return concatenate_datasets([rows, in_memory(pyarrow.table({name: column}))], axis=1)
 
 
-def as_dataset(rows: Sequence[Row], source: str) -> "Dataset":
-    """Return rows as a ``datasets.Dataset``; an ``InputError`` if there are none."""
+def in_memory(table: "pyarrow.Table") -> "Dataset":
+    """Return a table as rows, without a copy."""
     from datasets import Dataset
-    from datasets.table import InMemoryTable  # the one way to keep 32-bit integers and copy nothing
+    from datasets.table import InMemoryTable  # the one way to keep 32-bit integers
 
-    if not rows:
-        raise InputError(f"{source}: holds no samples")
-    return Dataset(InMemoryTable(row_table(rows)))
+    return Dataset(InMemoryTable(table))
 
 
 def row_table(rows: Sequence[Row], names: Sequence[str] = ()) -> "pyarrow.Table":

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from mixlm.damage import require_whole
 from mixlm.data.chat.rendering import stop_clock
 from mixlm.data.samples import CheckName
+from mixlm.data.tables import in_memory
 from mixlm.data.template import Template
 from mixlm.data.tokenization import starting_ids
 from mixlm.encoding import MANIFEST, TOKENIZER, VQVAE
@@ -137,29 +138,26 @@ def _load_split(path: Path, manifest: dict[str, Any], split: str) -> "Dataset | 
     if not files:
         return None
     few = sum(file.stat().st_size for file in files) < SMALL
-    rows = (None if few else map_shards(files)) or _in_memory(files)
+    rows = (None if few else map_shards(files)) or _read(files)
     return rows if "code_ends" in rows.column_names else _with_ends(rows, manifest["compression_rate"])
 
 
-def _in_memory(files: Sequence[Path]) -> "Dataset":
+def _read(files: Sequence[Path]) -> "Dataset":
     """Return the rows of shards; nothing of them is kept on disk, where it could be of other shards."""
     import pyarrow
-    from datasets import Dataset
-    from datasets.table import InMemoryTable
 
     tables = [read_shard(file).replace_schema_metadata() for file in files]
-    return Dataset(InMemoryTable(pyarrow.concat_tables(tables).combine_chunks()))
+    return in_memory(pyarrow.concat_tables(tables).combine_chunks())
 
 
 def _with_ends(rows: "Dataset", rate: int) -> "Dataset":
     """Return rows that were encoded when all codes stood for ``rate`` tokens, and none said where its text ends."""
     import pyarrow
-    from datasets import Dataset, concatenate_datasets
-    from datasets.table import InMemoryTable
+    from datasets import concatenate_datasets
 
     codes = rows.select_columns("codes").with_format("arrow")[:]
     ends = pyarrow.table({"code_ends": fixed_ends(codes, rate)})
-    return concatenate_datasets([rows, Dataset(InMemoryTable(ends))], axis=1)
+    return concatenate_datasets([rows, in_memory(ends)], axis=1)
 
 
 def open_vqvae(folder: str | Path, dtype: "torch.dtype | None" = None) -> ChunkCoder:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import pyarrow
 
 from mixlm.data.chat.rendering import dated
+from mixlm.data.tables import in_memory
 from mixlm.encoding.options import EncodingOptions
 from mixlm.encoding.survival import check_survival
 from mixlm.encoding.tokens.sharding import Sharding
@@ -93,7 +94,7 @@ class _Shelf:
     def rows(self, pool: TokenizerPool) -> "list[Dataset | None]":
         """Return the rows of each split, and say how the answers of the first were found."""
         if not self.keeps:
-            return self._opened(pool, _in_memory)
+            return self._opened(pool, _joined)
         identity = {
             **self.identity,
             "tokenizer": tokenizer_digest(pool.tokenizer),
@@ -148,11 +149,8 @@ def _are_many(name: str, rows: int) -> bool:
     return rows >= WORTH_A_PROCESS or (path.is_file() and path.stat().st_size >= SMALL_FILE)
 
 
-def _in_memory(split: str, tables: list[TokenTable]) -> "Dataset":
-    from datasets import Dataset
-    from datasets.table import InMemoryTable  # the one way to keep 32-bit integers and copy nothing
-
-    return Dataset(InMemoryTable(pyarrow.concat_tables([table.rows for table in tables], promote_options="default")))
+def _joined(split: str, tables: list[TokenTable]) -> "Dataset":
+    return in_memory(pyarrow.concat_tables([table.rows for table in tables], promote_options="default"))
 
 
 def _from_files(files: Iterable[Path]) -> "Dataset":

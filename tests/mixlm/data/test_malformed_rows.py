@@ -4,7 +4,7 @@ import pytest
 
 from mixlm.data.reading import open_raw
 from mixlm.data.samples import Sample, read_question, try_sample
-from mixlm.data.tables import as_dataset
+from mixlm.data.tables import in_memory, row_table
 from mixlm.data.template import Template
 from mixlm.data.tokenization import tokenize_prompt, tokenize_samples
 from mixlm.data.writing import convert
@@ -39,7 +39,7 @@ def test_what_is_a_sample_can_be_tokenised_and_stored(source):
     rows = (try_sample(row, where, skip_bad_rows=True) for where, row in open_raw(source))
     samples = [sample for sample in rows if isinstance(sample, Sample) and not sample.needs_chat]
     tokenized = tokenize_samples(TOKENIZER, Template(), samples)
-    assert as_dataset(tokenized, "rows")["answer"] == [sample.answer for sample in samples]
+    assert in_memory(row_table(tokenized))["answer"] == [sample.answer for sample in samples]
 
 
 def test_what_is_a_question_can_be_asked(source):

@@ -1,12 +1,11 @@
 import numpy as np
 import pyarrow
-import pytest
 from datasets import Dataset
 
 from mixlm.data.samples import read_samples
 from mixlm.data.tables import (
-    as_dataset,
     flat_lists,
+    in_memory,
     list_array,
     lists_of,
     replaced_chunks,
@@ -16,7 +15,6 @@ from mixlm.data.tables import (
 )
 from mixlm.data.template import Template
 from mixlm.data.tokenization import tokenize_samples
-from mixlm.errors import InputError
 from mixlm.model.tokenizers import build_tokenizer
 
 
@@ -29,7 +27,7 @@ ROWS = [
 def test_rows_come_back_from_a_dataset_that_shares_the_memory_of_their_table(monkeypatch):
     table = row_table(ROWS)
     monkeypatch.setattr("mixlm.data.tables.row_table", lambda rows: table)
-    data = as_dataset(ROWS, "rows")
+    data = in_memory(row_table(ROWS))
     assert isinstance(data, Dataset)
     assert [data[0], data[1]] == [ROWS[0], ROWS[1] | {"id": None}]
     ours, theirs = (held.column("trace_ids").chunk(0).values.buffers()[1].address for held in (table, data.data))
@@ -41,15 +39,10 @@ def test_a_raw_file_becomes_a_dataset_of_32_bit_ids(tmp_path):
     path = tmp_path / "rows.jsonl"
     lines = ['{"question": "3 + 4", "answer": "so now\\n#### 7", "id": "x"}', '{"question": "7", "answer": "#### 5"}']
     path.write_text("\n".join(lines))
-    rows = as_dataset(tokenize_samples(build_tokenizer(lines), Template(), read_samples(path)), str(path))
+    rows = in_memory(row_table(tokenize_samples(build_tokenizer(lines), Template(), read_samples(path))))
     assert [(row["row"], row["answer"], row["id"]) for row in rows] == [(0, "7", "x"), (1, "5", None)]
     assert rows[1]["trace_ids"] == rows[1]["step_lengths"] == []
     assert {str(rows.features[f"{part}_ids"].feature.dtype) for part in ("prompt", "trace", "solution")} == {"int32"}
-
-
-def test_no_rows_make_no_dataset():
-    with pytest.raises(InputError, match="rows.jsonl: holds no samples"):
-        as_dataset([], "rows.jsonl")
 
 
 def test_ids_are_lists_of_32_bit_integers_and_all_else_is_text():

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 from transformers import OpenAIGPTConfig, OpenAIGPTLMHeadModel
 
-from mixlm.data.tables import as_dataset
+from mixlm.data.tables import in_memory, row_table
 from mixlm.data.template import Template
 from mixlm.errors import InputError
 from mixlm.methods import Method, build_method
@@ -121,7 +121,7 @@ def rows_of(*lengths: int):
         {"row": row, "prompt_ids": [1], "trace_ids": [2] * (length - 2), "solution_ids": [0], "step_lengths": []}
         for row, length in enumerate(lengths)
     ]
-    return as_dataset(listed, "rows")
+    return in_memory(row_table(listed))
 
 
 def pauses(count: int) -> Method:

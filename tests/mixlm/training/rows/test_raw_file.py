@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from mixlm.data.samples import read_samples
-from mixlm.data.tables import as_dataset, rows_digest
+from mixlm.data.tables import in_memory, row_table, rows_digest
 from mixlm.data.template import Template
 from mixlm.data.tokenization import tokenize_samples
 from mixlm.encoding.options import EncodingOptions
@@ -76,7 +76,7 @@ def test_rows_are_those_of_their_samples_wherever_they_come_from(case, monkeypat
     monkeypatch.setattr(raw_file, "WORTH_A_PROCESS", 1000)
     few = case.read()
     for split, file in (("train", case.file), ("valid", case.valid)):
-        rows = as_dataset(tokenize_samples(raw.tokenizer, Template(), read_samples(file)), "rows")
+        rows = in_memory(row_table(tokenize_samples(raw.tokenizer, Template(), read_samples(file))))
         for found in (raw, kept, few):
             assert getattr(found, split).to_list() == rows.to_list()
             assert getattr(found, split).features == rows.features
