@@ -21,7 +21,7 @@ from pipelines.demo_plan import (
     read_recipe,
 )
 from pipelines.shared.command import Results, command
-from pipelines.shared.jobs import Finished, Job, beside, run_jobs
+from pipelines.shared.jobs import Completed, Job, beside, run_jobs
 from pipelines.shared.options import SEED
 from pipelines.shared.terminal import echo, notice
 from vqvae.atomic_files import remove, whole_file
@@ -119,13 +119,13 @@ def run(plan: DemoPlan, lock: int) -> dict[str, float]:
     return {name: one.seconds for name, one in finished.items()}
 
 
-def part(title: str, jobs: Sequence[Job], lock: int) -> dict[str, Finished]:
+def part(title: str, jobs: Sequence[Job], lock: int) -> dict[str, Completed]:
     """Show and run commands that do not wait for each other."""
     notice(f"\n{title}", bold=True)
     return run_shown(jobs, lock)
 
 
-def run_shown(jobs: Sequence[Job], lock: int) -> dict[str, Finished]:
+def run_shown(jobs: Sequence[Job], lock: int) -> dict[str, Completed]:
     """Show commands that do not wait for each other, and run them; they keep the folder if this process is killed."""
     for job in jobs:
         notice(f"$ {job.line()}")

@@ -80,7 +80,7 @@ def main(
     from mixlm.errors import InputError
     from mixlm.generation.answers import require_answers
     from mixlm.generation.engine import Engine
-    from mixlm.generation.explain import Reader
+    from mixlm.generation.explain import LatentReader
     from mixlm.generation.kept.answer_file import AnswerFile
     from mixlm.generation.options import GenerationOptions
     from mixlm.generation.questions import Questions, answer_questions, single_question
@@ -93,7 +93,7 @@ def main(
         return _prompts([*chain.from_iterable(windows)], engine, settings["thoughts"])
     answerer = answerer_of(engine, settings)
     options = GenerationOptions(latents=latents, **settings)
-    reader = Reader(engine) if explain else None
+    reader = LatentReader(engine) if explain else None
     processes = Processes.current()
     if processes.count > 1 and not (source and output):
         raise InputError("several processes answer a file together; give --input FILE and --output FILE")

@@ -34,7 +34,7 @@ class Reading:
     chunks: tuple[tuple[str, float], ...]
 
 
-class Reader:
+class LatentReader:
     """Reads the latents of a run's answers back.
 
     Args:

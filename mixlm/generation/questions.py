@@ -16,7 +16,7 @@ from mixlm.data.template import Template
 from mixlm.data.tokenization import tokenize_prompts
 from mixlm.errors import InputError
 from mixlm.generation.answers import Answer
-from mixlm.generation.explain import Reader, Reading
+from mixlm.generation.explain import LatentReader, Reading
 from mixlm.generation.options import GenerationOptions, LatentMode
 from mixlm.generation.plan import Answerer, Request
 from vqvae.advance import Advance
@@ -139,7 +139,7 @@ class Answered:
         return record
 
 
-def answered(question: Question, sample: int, answer: Answer, reader: Reader | None = None) -> Answered:
+def answered(question: Question, sample: int, answer: Answer, reader: LatentReader | None = None) -> Answered:
     """Return an answer to a question, with its latents read back if there is a reader and they are known."""
     read = reader is not None and answer.codes is not None
     return Answered(question, sample, answer, tuple(reader.read(answer.codes, question.prompt_ids)) if read else None)
@@ -149,7 +149,7 @@ def answer_questions(
     answerer: Answerer,
     questions: Sequence[Question],
     options: GenerationOptions,
-    reader: Reader | None = None,
+    reader: LatentReader | None = None,
     advance: Advance | None = None,
 ) -> list[Answered]:
     """Answer ``questions``.

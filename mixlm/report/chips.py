@@ -7,7 +7,7 @@ from mixlm.analysis.places import ChunkedSequence, Guess, guess_tokens
 from mixlm.data.tables import Row
 from mixlm.evaluation.measuring.records import Record
 from mixlm.generation.engine import Engine
-from mixlm.generation.explain import Reader
+from mixlm.generation.explain import LatentReader
 
 
 ALTERNATIVES = 5  # of the likeliest latents
@@ -15,7 +15,7 @@ Chips = dict[str, Any]
 
 
 def chips_of(
-    engine: Engine, rows: Sequence[Row], records: Sequence[Record], reader: Reader | None
+    engine: Engine, rows: Sequence[Row], records: Sequence[Record], reader: LatentReader | None
 ) -> list[Chips | None]:
     """Return what is told of the latents of answers; None of an answer without any.
 

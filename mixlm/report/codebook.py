@@ -15,7 +15,7 @@ from mixlm.encoding.code_usage import read_totals
 from mixlm.encoding.dataset import open_vqvae
 from mixlm.evaluation.statistics import wilson_interval
 from mixlm.generation.engine import Engine
-from mixlm.generation.explain import Reader
+from mixlm.generation.explain import LatentReader
 
 
 CONTEXTS = 6  # of a code
@@ -46,7 +46,7 @@ class Codebook:
         """Begin with codes of which nothing is known."""
         self.codes = {code: {"code": code} for code in range(self.engine.run.ids.codebook_size)}
 
-    def figures(self, reader: Reader | None) -> dict[str, Any]:
+    def figures(self, reader: LatentReader | None) -> dict[str, Any]:
         """Return ``codes``, one each, with what is known of it, and of how much that was measured.
 
         Args:
@@ -72,7 +72,7 @@ class Codebook:
         told = {"size": len(self.codes), "trained_on": trained_on, "meaning": meaning}
         return told | {"rows": len(self.rows), "occurrences": occurrences, "codes": [*self.codes.values()]}
 
-    def _usage(self, reader: Reader) -> int | None:
+    def _usage(self, reader: LatentReader) -> int | None:
         """Note how often each code stands in the training traces, and for which texts; return how many they have."""
         totals = read_totals(self.vqvae_path / USAGE)
         if totals is None:
@@ -125,7 +125,7 @@ class Codebook:
             figures = {"right": right, "low": low, "high": high, "share": sum(share for _, share in own) / len(own)}
             self.codes[code]["guess"] = {**figures, "taken": first.most_common(CONFUSED_WITH)}
 
-    def _readings(self, reader: Reader) -> None:
+    def _readings(self, reader: LatentReader) -> None:
         """Note as which text each code is read back most often, how often that is, and how sure the reader is."""
         found = defaultdict(list)
         for row in self.rows[:MOST_READ]:

@@ -10,7 +10,7 @@ from mixlm.data.tables import Row
 from mixlm.errors import InputError
 from mixlm.evaluation.measuring.records import Record, gold_answer
 from mixlm.generation.engine import Engine
-from mixlm.generation.explain import Reader
+from mixlm.generation.explain import LatentReader
 from mixlm.report.chips import chips_of
 from mixlm.report.codebook import Codebook
 from mixlm.report.runs import run_figures
@@ -65,7 +65,7 @@ class Report:
         stage1 = stage1_of(run, self.data) if run.method.needs_codes else None
         shown = [own[number] for number in sorted({one["row"] for one in records})] if own else []
         self._note_rows(shown, engine, records)
-        reader = Reader(engine) if run.vqvae_path and run.method.codes_mean_chunks else None
+        reader = LatentReader(engine) if run.vqvae_path and run.method.codes_mean_chunks else None
         about = run_figures(run, name, figures, stage1)
         of_codes = run.method.needs_codes and run.method.spans not in (
             "none",
@@ -77,7 +77,7 @@ class Report:
         self.runs.append(about)
 
     def _codebook(
-        self, engine: Engine, rows: Sequence[Row] | None, stage1: Stage1 | None, reader: Reader | None
+        self, engine: Engine, rows: Sequence[Row] | None, stage1: Stage1 | None, reader: LatentReader | None
     ) -> dict[str, Any]:
         """Return what is shown of a run's codes, with ``missing``: why some of it is not known."""
         found = coded(rows or (), engine.run, stage1.vqvae_path if stage1 else None) or []
@@ -103,7 +103,7 @@ class Report:
                 )
 
     def _add_column(
-        self, engine: Engine, run: int, records: list[Record], rows: Mapping[int, Row], reader: Reader | None
+        self, engine: Engine, run: int, records: list[Record], rows: Mapping[int, Row], reader: LatentReader | None
     ) -> None:
         asked = [rows[one["row"]] for one in records] if rows else []
         chips = chips_of(engine, asked, records, reader) if asked else [{"codes": one["codes"]} for one in records]

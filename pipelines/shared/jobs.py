@@ -45,7 +45,7 @@ Show = Callable[[str, Reached | str], None]  # the name of a job, and how far it
 
 
 @dataclass
-class Finished:
+class Completed:
     """What a command left.
 
     Attributes:
@@ -59,7 +59,7 @@ class Finished:
     cpu_seconds: float = 0.0
 
 
-def run_jobs(jobs: Sequence[Job], at_once: int = 2, inherited: Sequence[int] = ()) -> dict[str, Finished]:
+def run_jobs(jobs: Sequence[Job], at_once: int = 2, inherited: Sequence[int] = ()) -> dict[str, Completed]:
     """Run commands, ``at_once`` at the same time, each with one thread; they keep the ``inherited`` descriptors open.
 
     Raises:
@@ -77,7 +77,7 @@ def run_jobs(jobs: Sequence[Job], at_once: int = 2, inherited: Sequence[int] = (
 
 
 @contextmanager
-def beside(job: Job, inherited: Sequence[int] = ()) -> Iterator[Callable[[], dict[str, Finished]]]:
+def beside(job: Job, inherited: Sequence[int] = ()) -> Iterator[Callable[[], dict[str, Completed]]]:
     """Run a command while the block runs others; it is stopped if the block fails. See ``run_jobs``.
 
     Yields:
@@ -126,11 +126,11 @@ class Runner:
     stop_on_failure: bool = True
     inherited: Sequence[int] = ()
 
-    def run(self, job: Job) -> Finished:
+    def run(self, job: Job) -> Completed:
         """Run one command to its end, showing what it writes to stderr; an ``InputError`` if it fails."""
         started = time.monotonic()
         if self.stopped:
-            return Finished("", 0.0)
+            return Completed("", 0.0)
         with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as output:
             how = {"process_group": 0, "pass_fds": self.inherited}  # Ctrl-C is for us
             how["env"] = {**environment(), AS_JSON: "1", "PYTHONIOENCODING": "utf-8"}
@@ -147,7 +147,7 @@ class Runner:
                     self.stop()
                 raise InputError(_failure(job, tail))
             output.seek(0)
-            return Finished(output.read(), time.monotonic() - started, cpu_seconds)
+            return Completed(output.read(), time.monotonic() - started, cpu_seconds)
 
     def _follow(self, job: Job, lines: TextIO) -> list[str]:
         """Show the lines as they come; return the last that are no progress."""

@@ -16,7 +16,7 @@ from vqvae import VQVAETrainingOptions
 from vqvae.errors import InputError
 from vqvae.options import SaveEvery
 from vqvae.stopping import Stop, Stopped
-from vqvae.training.checkpoints import Keeping, last_checkpoint
+from vqvae.training.checkpoints import CheckpointCallback, last_checkpoint
 from vqvae.training.curve import read_curve
 
 
@@ -53,7 +53,7 @@ class Told:
 
     def __init__(self, pace: SaveEvery, writing: float, steps: int = 1000, seconds: float = 1.0) -> None:
         self.now = 0.0
-        keeping = Keeping(pace, lambda: self.now)
+        keeping = CheckpointCallback(pace, lambda: self.now)
         args = SimpleNamespace(device="cpu", load_best_model_at_end=False, output_dir=".")
         vars(args).update(save_steps=500, logging_steps=500, eval_steps=None)
         state, self.kept = TrainerState(max_steps=steps), []
@@ -87,7 +87,7 @@ def test_a_kill_costs_two_minutes_or_a_step_or_ten_times_the_writing(
 
 def test_without_a_pace_nothing_is_kept_and_an_end_is_an_end() -> None:
     assert Told(SaveEvery(), 1.0).kept == []
-    keeping, control = Keeping(SaveEvery()), SimpleNamespace(should_save=False, should_training_stop=False)
+    keeping, control = CheckpointCallback(SaveEvery()), SimpleNamespace(should_save=False, should_training_stop=False)
     keeping.stop = Stop()
     keeping.stop.signum = signal.SIGINT
     state = SimpleNamespace(global_step=1, max_steps=2)
@@ -116,7 +116,7 @@ def test_a_training_that_is_asked_to_end_keeps_its_step_and_goes_on_from_there(t
 def test_a_training_that_goes_on_has_checkpoints_and_figures_as_often_as_is_asked_now(tmp_path: Path) -> None:
     state = TrainerState(max_steps=9, save_steps=500, logging_steps=100, eval_steps=7)
     now = SimpleNamespace(output_dir=str(tmp_path), save_steps=50, logging_steps=10, eval_steps=None)
-    Keeping(SaveEvery()).on_train_begin(now, state)
+    CheckpointCallback(SaveEvery()).on_train_begin(now, state)
     assert (state.save_steps, state.logging_steps, state.eval_steps) == (50, 10, 7)
 
 

@@ -74,7 +74,7 @@ def name_best(state: TrainerState, folder: Path) -> None:
     state.best_model_checkpoint = str(best) if state.best_global_step and best.is_dir() else None
 
 
-class Keeping(TrainerCallback):
+class CheckpointCallback(TrainerCallback):
     """Asks the trainer for a checkpoint when one is due, and to end once an end was asked for and one is written.
 
     By time, a checkpoint is due before the next step would bring what a kill costs over the longest of so many

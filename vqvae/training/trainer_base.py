@@ -21,7 +21,7 @@ from vqvae.options import SaveEvery
 from vqvae.stopping import stop_when_asked
 from vqvae.training.checkpoints import (
     CHECKPOINTS,
-    Keeping,
+    CheckpointCallback,
     last_checkpoint,
     name_best,
     only_numbers,
@@ -103,7 +103,7 @@ class QuietTrainer(Trainer):
         callbacks: Sequence[TrainerCallback] = (),
         **settings: Any,
     ) -> None:
-        self.keeping, self.say = Keeping(pace), say
+        self.keeping, self.say = CheckpointCallback(pace), say
         self.folder = Path(settings["args"].output_dir)
         self.curve, self.line = Curve(self.folder.parent / CURVE), OpenLine(self)
         own = [_AdvanceCallback(advance), self.curve, self.line, self.keeping]

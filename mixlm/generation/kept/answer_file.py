@@ -11,7 +11,7 @@ from typing import Any
 
 from mixlm.errors import InputError
 from mixlm.generation.answers import Answer
-from mixlm.generation.explain import Reader
+from mixlm.generation.explain import LatentReader
 from mixlm.generation.kept.finished import Finished, is_finished, run_mark, seal_of, write_seal
 from mixlm.generation.kept.keeping import Keeping
 from mixlm.generation.kept.lines import KeptLines
@@ -59,7 +59,7 @@ class AnswerFile:
     questions: Iterable[list[Question]]
     answerer: Answerer
     options: GenerationOptions
-    reader: Reader | None = None
+    reader: LatentReader | None = None
     processes: Processes = field(default_factory=Processes)
 
     def check(self) -> None:

@@ -7,7 +7,7 @@ import torch
 from mixlm.encoding.code_usage import read_usage
 from mixlm.errors import InputError
 from mixlm.generation.engine import Engine
-from mixlm.generation.explain import Reader
+from mixlm.generation.explain import LatentReader
 from mixlm.model.special_tokens import latent_name
 from tests.tiny_runs import WORDS, saved_run, tiny_run, tiny_tokenizer, tiny_vqvae
 from vqvae.model.vocabulary import ENDED, UNKNOWN
@@ -18,12 +18,12 @@ KNOWN = [1, 2, 3, 4, 5, 6, 7]
 PROMPT = [1, 2, 3]
 
 
-def make_reader(tmp_path, codes_per_chunk: int = 1, usage: dict | None = None) -> Reader:
+def make_reader(tmp_path, codes_per_chunk: int = 1, usage: dict | None = None) -> LatentReader:
     run = tiny_run(path=tmp_path)
     tiny_vqvae(KNOWN, codes_per_chunk).save_pretrained(tmp_path / "vqvae")
     if usage:
         (tmp_path / "vqvae" / "usage.json").write_text(json.dumps(usage))
-    return Reader(Engine(run, tokenizer=TOKENIZER))
+    return LatentReader(Engine(run, tokenizer=TOKENIZER))
 
 
 def test_text_and_probability_are_the_decoders(tmp_path):
@@ -94,5 +94,5 @@ def test_a_run_without_stage_1_says_what_to_do(tmp_path):
     run = saved_run(tmp_path / "run")
     shutil.rmtree(run.path / "vqvae")
     with pytest.raises(InputError, match="no vqvae folder.*leave out --explain"):
-        Reader(Engine(run))
+        LatentReader(Engine(run))
     assert latent_name(4) in run.tokenizer().get_vocab()

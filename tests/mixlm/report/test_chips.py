@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from mixlm.generation.engine import Engine
-from mixlm.generation.explain import Reader
+from mixlm.generation.explain import LatentReader
 from mixlm.report.chips import chips_of
 from tests.tiny_runs import tiny_model, tiny_run, tiny_tokenizer, tiny_vqvae
 
@@ -37,7 +37,7 @@ def test_shares_and_alternatives_are_the_models_softmax_over_latents(engine):
 
 
 def test_texts_are_those_that_explain_reads_back(engine):
-    reader = Reader(engine)
+    reader = LatentReader(engine)
     found = chips_of(engine, ROWS, RECORDS, reader)
     for row, chips in zip(ROWS, found, strict=True):
         if chips:

@@ -7,7 +7,7 @@ from mixlm.analysis.places import as_latents, guess_tokens, score_chunks
 from mixlm.encoding.dataset import open_vqvae
 from mixlm.evaluation.statistics import wilson_interval
 from mixlm.generation.engine import Engine
-from mixlm.generation.explain import Reader
+from mixlm.generation.explain import LatentReader
 from mixlm.report.codebook import Codebook, context, nearest
 from tests.tiny_runs import CODES, WORDS, tiny_model, tiny_run, tiny_tokenizer, tiny_vqvae
 
@@ -32,7 +32,7 @@ def engine(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def figures(engine):
-    return Codebook(engine, ROWS, engine.run.vqvae_path).figures(Reader(engine))
+    return Codebook(engine, ROWS, engine.run.vqvae_path).figures(LatentReader(engine))
 
 
 def test_how_often_and_for_which_texts(figures):
@@ -78,7 +78,7 @@ def test_guesses_are_ranked_and_hold_the_token_itself(engine):
 
 
 def test_what_codes_are_read_back_as(figures, engine):
-    reader = Reader(engine)
+    reader = LatentReader(engine)
     found = [reading for row in ROWS for reading in reader.read(row["codes"], row["prompt_ids"]) if reading.code == 4]
     read, texts = figures["codes"][4]["read"], [reading.text for reading in found]
     assert read["times"] == 3 and read["text"] in texts
@@ -107,7 +107,7 @@ def test_nearest_by_hand():
 
 
 def test_without_rows_texts_and_neighbours_are_known_and_no_more(engine):
-    figures = Codebook(engine, [], engine.run.vqvae_path).figures(Reader(engine))
+    figures = Codebook(engine, [], engine.run.vqvae_path).figures(LatentReader(engine))
     assert figures["trained_on"] == 4 and figures["occurrences"] == 0
     assert figures["codes"][2].keys() == {"code", "count", "texts", "neighbours"}
 
