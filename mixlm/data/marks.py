@@ -1,21 +1,29 @@
 r"""Where a text marks its answer, and what stands before the mark.
 
 The first of these that is there counts: ``<answer>``, "####" on the last line, "The answer is" on the last line, the
-last whole ``\boxed{..}``, "The answer is" elsewhere. A box behind one of the others is opened. "The answer is" without
-a colon is no mark where numbers follow its sentence: then the reasoning goes on.
+last whole ``\boxed{..}``, "The answer is" elsewhere. A box behind one of the others is opened; boxes that but a comma,
+"and" or "or" part hold one answer. "The answer is" without a colon is no mark where numbers follow its sentence, for
+then the reasoning goes on, nor where it tells how the answer is found.
 """
 
 import re
+from collections.abc import Iterator
 from functools import lru_cache
 from typing import NamedTuple
 
 from mixlm.data.sentences import split_sentences
 
 
-_TAGGED = re.compile(r"<((?:final_)?answer)>((?:(?!<\1>).)*?)</\1>", re.DOTALL | re.IGNORECASE)
+_TAGGED = re.compile(r"<((?:final_)?answer)(?:\s[^<>]*)?>((?:(?!<\1[\s>]).)*?)</\1>", re.DOTALL | re.IGNORECASE)
 _HASHES = re.compile(r"(?<!#)####(?!#)\s*(\S[^\n]*)\s*\Z")
-_SAID = r"(?:\*\*)?\b{}he (?:final |correct )?answer is\b[ \t]*:?"
-_LABEL = r"^[ \t>#*_]*(?:final )?answer[ \t]*(?:[*_]*:[*_]*|[*_]*[ \t]*$)"
+_SAID = (
+    r"(?:\*\*)?\b{}he (?:final |correct )?answer is\b(?:,?[ \t]*\b(?:therefore|thus|then|hence|simply)\b,?)*"
+    r"[ \t]*[:：]?"
+)
+_LABEL = r"^[ \t>#*_]*(?:final )?answer[ \t]*(?:[*_]*[:：][*_]*|[*_]*[ \t]*$)"
+_HOW = re.compile(  # an answer is come by, and not which it is
+    r"(?:given|found|obtained|computed|calculated|determined|derived)\s+(?:by|from|in|as|using|through|above|below)\b"
+)
 _PLAIN = re.compile(f"{_SAID.format('T')}|(?i:{_LABEL})", re.MULTILINE)
 _LOOSE = re.compile(f"{_SAID.format('[Tt]')}|(?i:{_LABEL})", re.MULTILINE)
 _BRACE = re.compile(r"[{}]")
@@ -23,13 +31,18 @@ _BOX = re.compile(r"\\(?:boxed|fbox)\s*")
 _BARE = re.compile(r"[^\s$]+")
 _BOLD = re.compile(r"(?<![A-Za-z0-9_)\]}])\*\*(?!\s)([^*\n]+?)(?<!\s)\*\*(?![A-Za-z0-9_(])")  # and no powers
 _REASON = re.compile(r",?\s+(?:because|since)\s.*\Z", re.DOTALL)  # behind an answer
-_FULL_STOP = re.compile(r"(?<!\.)(?<!\.[A-Za-z])\.\Z")  # neither of "..." nor of "p.m."
+_FULL_STOP = re.compile(r"(?<!\.)(?<!\.[A-Za-z])\.\Z|[。．]\Z")  # neither of "..." nor of "p.m."
 _LEAD = re.compile(r"(?:\b(?:so|thus|therefore|hence|and|finally)\b,?\s*)+\Z", re.IGNORECASE)
 _OPENING = re.compile(r"(\$\$?|\\\[|\\\(|\*\*)\s*\Z")
 _LAST_HASHES = re.compile(r"\n?####[^\n]*\s*\Z")
 _GOES_ON = re.compile(r"[\d=]")  # in what follows an answer: it was the beginning of a reasoning
 _RESULT = re.compile(r".*[\d$\\]|\(?[A-Za-z]\)?\Z", re.DOTALL)  # a number, a formula or a letter
 _POLITE = re.compile(r"\W*(?:i hope|hope|let me know|please|feel free|thank)", re.IGNORECASE)  # ends an answer
+_SPACE = r"(?:[\s$*~]|\\[,;:!()\[\]]|\\q?quad(?![a-z]))*"
+_JOINT = re.compile(rf"{_SPACE}(?:(?:[,;&]|(?:\\text\{{\s*)?\b(?:and|(or))\b(?:\s*\}})?){_SPACE})+")  # between boxes
+_ITEM = re.compile(r"\s*(?:[-*+•]|\(?(?:\d+|[A-Za-z]|[ivx]+)[.)])\s+")  # what a list puts before its items
+_SENTENCE_END = re.compile(r"[\"'”’)\]]*(?:[.!?。！？]|\s*\Z)")
+_VERDICT = re.compile(r"(?:yes|no|true|false)[.,;!]", re.IGNORECASE)
 
 
 class Mark(NamedTuple):
@@ -50,7 +63,7 @@ class Mark(NamedTuple):
 
 def marked(text: str) -> Mark | None:
     """Return the answer that a text marks."""
-    return _tagged(text) or _hashed(text) or _said(text, _PLAIN, last=True) or last_box(text) or _said(text, _LOOSE)
+    return _tagged(text) or _hashed(text) or _said(text, _PLAIN, last=True) or _boxed(text) or _said(text, _LOOSE)
 
 
 def _tagged(text: str) -> Mark | None:
@@ -60,11 +73,16 @@ def _tagged(text: str) -> Mark | None:
 
 def _inside(text: str) -> str:
     """Return what stands between tags: what is in its box or all in bold, else all of it, without a last full stop."""
-    if box := last_box(text):
+    if box := _boxed(text):
         return box.answer
     text = text.strip()
     bold = re.fullmatch(r"\*\*((?:(?!\*\*).)*)\*\*", text, re.DOTALL)
     text = (bold[1] if bold else text).strip()
+    return _without_stop(text)
+
+
+def _without_stop(text: str) -> str:
+    """Return a text without its full stop, unless it is several sentences."""
     return text if len(split_sentences(text)) > 1 else _FULL_STOP.sub("", text).strip()
 
 
@@ -73,8 +91,8 @@ def _hashed(text: str) -> Mark | None:
     found = _HASHES.search(text, start)
     if not found:
         return None
-    inner = last_box(found[1]) or _said(found[1], _LOOSE)
-    return Mark(*found.span(), inner.answer if inner else found[1].strip(), "hashes")
+    inner = _boxed(found[1]) or _said(found[1], _LOOSE)
+    return Mark(*found.span(), inner.answer if inner else _without_stop(found[1].strip()), "hashes")
 
 
 def _said(text: str, phrase: re.Pattern[str], last: bool = False) -> Mark | None:
@@ -88,10 +106,12 @@ def _said(text: str, phrase: re.Pattern[str], last: bool = False) -> Mark | None
     for said in reversed([*phrase.finditer(text)]):
         told = statement(text[said.end() :])
         answer, end = _opened(told), text.index(told, said.end()) + len(_first_sentence(told))
-        label = "answer is" not in said[0].lower() or said[0].endswith(":")
-        more = not label and not _RESULT.match(answer) and _more_said(told[len(_first_sentence(told)) :])
-        goes_on = (more or _GOES_ON.search(text, end)) and not said[0].endswith("is:")
-        if answer and not goes_on and not (last and text[said.end() :].strip() != told):
+        sentence, colon = "answer is" in said[0].lower(), said[0].endswith((":", "："))
+        loose = sentence and not colon
+        more = loose and not _RESULT.match(answer) and _more_said(told[len(_first_sentence(told)) :])
+        goes_on = (more or _GOES_ON.search(text, end)) and not (sentence and colon)
+        how = loose and _HOW.match(answer)
+        if answer and not goes_on and not how and not (last and text[said.end() :].strip() != told):
             return Mark(said.start(), end, answer, "boxed" if last_box(told) else "said")
     return None
 
@@ -119,7 +139,7 @@ _ESCAPED = re.compile(r"\\\\|\\[{}]")  # ends of rows, which brackets with a hei
 
 def _opened(statement: str) -> str:
     """Return the answer in what stands behind a mark: in its box, or in bold, or its first sentence."""
-    if box := last_box(statement):
+    if box := _boxed(statement):
         return box.answer
     sentence = _REASON.sub("", _first_sentence(statement).strip())
     sentence = _BOLD.sub(r"\1", sentence.strip("*") if sentence.count("**") == 1 else sentence)
@@ -136,13 +156,39 @@ def last_box(text: str) -> Mark | None:
     >>> last_box(r"first \boxed{1}, then \boxed{x^{2}} and \boxed{").answer
     'x^{2}'
     """
+    return next(_boxes(text), None)
+
+
+def _boxes(text: str) -> Iterator[Mark]:
+    """Yield the whole boxes of a text that hold something, the last one first."""
     for box in reversed([*_BOX.finditer(text)]):
         end = _end_of_box(text, box.end())
         content = text[box.end() : end].strip()
         content = content[1:-1].strip() if content.startswith("{") else content
         if content:
-            return Mark(box.start(), end, content, "boxed")
-    return None
+            yield Mark(box.start(), end, content, "boxed")
+
+
+def _boxed(text: str) -> Mark | None:
+    r"""Return the last box, and those before it that but commas, "and" or "or" part: they hold one answer.
+
+    >>> _boxed(r"It is \boxed{1} and \boxed{2}.").answer
+    '1, 2'
+    """
+    joined: list[Mark] = []
+    for box in _boxes(text):
+        joint = _JOINT.fullmatch(text, box.end, joined[0].start) if joined else None
+        if joined and not (joint and (not joint[1] or _shape(box.answer) == _shape(joined[0].answer))):
+            break
+        joined.insert(0, box)
+    if not joined:
+        return None
+    return Mark(joined[0].start, joined[-1].end, ", ".join(dict.fromkeys(box.answer for box in joined)), "boxed")
+
+
+def _shape(latex: str) -> str:
+    r"""Return LaTeX with all numbers and words alike: 15\frac{39}{40} or \frac{639}{40} is one number in two forms."""
+    return re.sub(r"[-+\s]", "", re.sub(r"\d+", "0", re.sub(r"(?<![\\A-Za-z])[A-Za-z]+", "a", latex)))
 
 
 def open_boxes(text: str) -> tuple[list[str], list[str]]:
@@ -186,15 +232,29 @@ def _closings(text: str) -> dict[int, int]:
 
 
 def last_bold(text: str) -> Mark | None:
-    """Return the last bold text that is no heading: that stands in a line with others, or ends the text."""
-    for bold in reversed([*_BOLD.finditer(text)]):
-        line_start = text.rfind("\n", 0, bold.start()) + 1
-        line = text[line_start:].partition("\n")[0].strip()
-        heading = line == bold[0] and text[bold.end() :].strip()
-        after = text[bold.end() : bold.end() + 1]
-        if not heading and after != ":" and not bold[1].rstrip().endswith(":") and _opened(bold[1]):
-            return Mark(*bold.span(), _opened(bold[1]), "bold")
-    return None
+    """Return the last bold text that may be an answer.
+
+    If it is words, and others may be the answer as well, nobody can tell which of them is.
+    """
+    found = [Mark(*bold.span(), _opened(bold[1]), "bold") for bold in _BOLD.finditer(text) if _may_answer(text, bold)]
+    told = found and (_RESULT.match(found[-1].answer) or len({mark.answer for mark in found}) == 1)
+    return found[-1] if told else None
+
+
+def _may_answer(text: str, bold: re.Match[str]) -> bool:
+    """Tell whether bold text is a result, or words that end a sentence, and neither a heading nor begins an item."""
+    start, end = text.rfind("\n", 0, bold.start()) + 1, text.find("\n", bold.end())
+    before, after = text[start : bold.start()], text[bold.end() : end if end >= 0 else len(text)]
+    heading = not before.strip("# >") and not after.strip() and text[bold.end() :].strip()
+    label = after.startswith((":", "：")) or bold[1].rstrip().endswith((":", "："))
+    answer = _opened(bold[1])
+    if heading or label or not answer or _ITEM.fullmatch(before):
+        return False
+    if _RESULT.match(answer):
+        return True
+    alone = before.strip() or not after.strip(".!?。！？ ")  # else it is a heading that its text follows
+    ends = bold[1][-1] in ".!?。！？" or _SENTENCE_END.match(after)
+    return bool(alone and ends or _VERDICT.match(bold[1] + after))
 
 
 def before_mark(text: str, mark: Mark) -> str:
@@ -206,7 +266,7 @@ def before_mark(text: str, mark: Mark) -> str:
             before = before[: opening.start()].rstrip()
             opening = _OPENING.search(before)
     if mark.rule in ("boxed", "said"):
-        said = [found for found in _LOOSE.finditer(before) if not before[found.end() :].strip(" \t\n:*")]
+        said = [found for found in _LOOSE.finditer(before) if not before[found.end() :].strip(" \t\n:：*")]
         before = before[: said[0].start()] if said else before
     if mark.rule == "said":
         before = _LAST_HASHES.sub("", before)
