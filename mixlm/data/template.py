@@ -5,13 +5,13 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+from mixlm.data.responses import THOUGHT_END
 from mixlm.data.samples import Sample
 from mixlm.errors import InputError
 from vqvae.option_types import require_types
 
 
 _QUESTION, _ANSWER = "{question}", "{answer}"
-THOUGHT_END = r"(?i:(?:</|\[/)(?:\w+:)?think(?:ing)?[>\]])"
 _OF_CHATS = ("date", "apart")
 
 

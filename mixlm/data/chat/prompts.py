@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from mixlm.data.chat.control_tokens import ROLES, Place, control_tokens, template_words
 from mixlm.data.chat.rendering import Messages, chat_source, render_chat, short, where_of
+from mixlm.data.responses import THOUGHT_BEGIN, closing_tag
 from mixlm.data.samples import Sample
 from mixlm.data.template import Template
 from mixlm.data.values import read_json
@@ -19,8 +20,8 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 
-_OPENED = re.compile(r"(<|\[)((?:\w+:)?think(?:ing)?)(>|\])\s*\Z", re.IGNORECASE)
-_SEEN = 16  # tokens at the end of a prompt among which an opened thought is looked for
+_OPENED = re.compile(rf"({THOUGHT_BEGIN})\s*\Z")
+_SEEN = 40  # tokens at the end of a prompt among which an opened thought is looked for
 
 
 def chat_prompts(
@@ -164,5 +165,5 @@ def closing_of(tokenizer: "PreTrainedTokenizerBase", template: Template, prompt_
         return ""
     end = tokenizer.decode(prompt_ids[-_SEEN:], skip_special_tokens=False, clean_up_tokenization_spaces=False)
     found = _OPENED.search(end)
-    closing = f"{found[1]}/{found[2]}{found[3]}" if found else ""
-    return "" if closing in template.solution else closing
+    closing = closing_tag(found[1]) if found else ""
+    return "" if closing.lower() in template.solution.lower() else closing

@@ -6,6 +6,22 @@ from mixlm.data.responses import RULES, compile_pattern, count_rules, read_respo
 from mixlm.errors import InputError
 
 
+CHANNEL = "<|start|>assistant<|channel|>"
+ENDS = (
+    *(
+        "<|im_end|>",
+        "<|eot_id|>",
+        "<|endoftext|>",
+        "<｜end▁of▁sentence｜>",
+        "</s>",
+        "<end_of_turn>",
+        "<|end|>",
+        "<|eot|>",
+    ),
+    *("<|return|>", "<|end_of_text|>", "<eos>"),
+)
+
+
 @pytest.mark.parametrize(
     ("text", "trace", "tail"),
     [
@@ -18,6 +34,21 @@ from mixlm.errors import InputError
         ("<thinking>a</thinking>b", "a", "b"),
         ("<|begin_of_thought|>a<|end_of_thought|><|begin_of_solution|>b<|end_of_solution|>", "a", None),
         ("[THINK]a[/THINK]b", "a", "b"),
+        ("<Think>a</THINK>b", "a", "b"),
+        ("<thought>a</thought>b", "a", "b"),
+        ("<mm:think>a</mm:think>b", "a", "b"),
+        ("◁think▷a◁/think▷b", "a", "b"),
+        ("<start_working_out>a<end_working_out><SOLUTION>b</SOLUTION>", "a", None),
+        ("<|START_THINKING|>a<|END_THINKING|><|START_RESPONSE|>b<|END_RESPONSE|><|END_OF_TURN_TOKEN|>", "a", None),
+        ("<|channel>thought\na<channel|>b<turn|>", "a", "b"),
+        (f"{CHANNEL}analysis<|message|>a<|end|>{CHANNEL}final<|message|>b<|return|>", "a", "b"),
+        (f"{CHANNEL}analysis<|message|>a{CHANNEL}commentary<|message|>b{CHANNEL}final<|message|>c", "a\nb", "c"),
+        ("Here is my thought process: a\nHere is my response: b", "a", "b"),
+        ("<think>a</think><reasoning>b</reasoning>c", "a\nb", "c"),
+        ("<thinking>a<think>b</think>c</thinking>d", "a<think>b</think>c", "d"),
+        ("a<reasoning>b</reasoning>c</think>d", "a<reasoning>b</reasoning>c", "d"),
+        ("<think>a</think>Write <thinking>.. </thinking> first.", "a", "Write <thinking>.. </thinking> first."),
+        ("<think>a</think>Write <thinking> first.", "a", "Write <thinking> first."),
     ],
 )
 def test_all_before_the_last_closing_tag_is_the_trace_whether_or_not_it_was_opened(text, trace, tail):
@@ -27,7 +58,13 @@ def test_all_before_the_last_closing_tag_is_the_trace_whether_or_not_it_was_open
     assert read_response(text).answer == (tail or "b")
 
 
-@pytest.mark.parametrize("text", ["<think>a", "<think>a\n#### 4", "a</think>b<think>c", "[THINK]a"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("<think>a", "<think>a\n#### 4", "a</think>b<think>c", "[THINK]a", "<Thought>a", "<think>a</think><think>b"),
+        *("<think>a<reasoning>b</reasoning>c", f"{CHANNEL}analysis<|message|>a"),
+    ],
+)
 def test_a_response_that_was_cut_off_is_refused(text):
     with pytest.raises(ValueError, match="never closes it"):
         read_response(text)
@@ -37,7 +74,14 @@ def test_a_response_that_was_cut_off_is_refused(text):
     ("tail", "answer", "rule"),
     [
         ("4", "4", "whole"),
-        ("4<|im_end|>\n", "4", "whole"),
+        *((f"4{end}", "4", "whole") for end in ENDS),
+        *((f"The answer is 4.{end}\n{end}\n", "4", "said") for end in ENDS),
+        *((f"<{name}>4</{name}>", "4", "whole") for name in ("solution", "Final", "response", "OUTPUT", "conclusion")),
+        ("Sure: <solution>We add. The answer is 4.</solution>", "4", "said"),
+        ("4</solution>", "4", "whole"),
+        ("<response><b>4</b></response>", "<response><b>4</b></response>", "whole"),
+        ("It is <|begin_of_box|>4<|end_of_box|>", "It is 4", "whole"),
+        ("1. **Add** 2 and 2.\n2. So it is 4.", "1. **Add** 2 and 2.\n2. So it is 4.", "long"),
         ("Paris is the capital.", "Paris is the capital.", "whole"),
         ("We add. That makes 4.", "We add. That makes 4.", "long"),
         (sentence := "altogether she sold 72 clips in the months we know", sentence, "whole"),
@@ -131,3 +175,47 @@ def test_an_answer_that_a_table_made_a_fraction_is_the_one_that_is_marked(given)
     assert read_response("24+48=72\n#### 72", given=given)[:2] == ("24+48=72", "72")
     assert read_response("24+48=72\n#### 73", given=given)[:2] == ("24+48=72\n#### 73", given)
     assert read_response("The answer is: 5.0", given="5")[:2] == ("The answer is: 5.0", "5")
+
+
+@pytest.mark.parametrize(
+    ("text", "answer"), [("a\n#### 4", "4"), ("a. The answer is 4.", "4"), (r"a. \boxed{4}", "4")]
+)
+@pytest.mark.parametrize("end", ENDS)
+def test_marks_of_an_end_and_tags_around_all_are_no_part_of_what_is_marked(text, answer, end):
+    assert read_response(f"{text}{end}").answer == answer
+    assert read_response(f"<solution>{text}</solution>{end}")[:2] == read_response(text)[:2]
+
+
+@pytest.mark.parametrize(
+    ("text", "tag"),
+    [
+        (r"<analysis>Is it \boxed{5}? No.</analysis> 6", "</analysis>"),
+        (r"<analysis>Is it \boxed{5}? No.</analysis><verdict>6</verdict>", "</analysis>"),
+        (r"Is it \boxed{5}? No.</analysis> 6", "</analysis>"),
+        ("<|begin_of_plan|>The answer is 5. No.<|end_of_plan|> 6", "<|end_of_plan|>"),
+        ("<|plan_start|>a\nThe answer is: 5\n<|plan_end|> 6", "<|plan_end|>"),
+        ('<Plan type="x">We add.</Plan> 6', "</Plan>"),
+        ("[PLAN]Is it 5?[/PLAN] 6", "[/PLAN]"),
+    ],
+)
+def test_no_answer_is_read_from_within_a_tag_that_nobody_knows(text, tag):
+    with pytest.raises(ValueError, match=f"^has more behind {re.escape(tag)}, .* name the answer by --answer-pattern"):
+        read_response(text)
+    assert read_response(text, compile_pattern("6")).answer == "6"
+    assert read_response(text, given="6").answer == "6"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        r"<analysis>It is 5? No.</analysis> So \boxed{6}.",
+        r"<p>We add, so \boxed{6}.</p> <p>Bye.</p>",
+        "<b>Sum</b>\nThe answer is 6.",
+        "<step>2</step><step>The answer is: 6</step>",
+        r"\boxed{6} as <row><cell>6</cell></row> has it.",
+        r"<math>x</math> is \boxed{6} for 2 </math>",
+        "The answer is 6.<|im_end|>\nBye.",
+    ],
+)
+def test_markup_and_answers_behind_a_tag_are_read(text):
+    assert read_response(text).answer.startswith("6")

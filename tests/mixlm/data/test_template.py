@@ -32,3 +32,11 @@ def test_a_part_must_hold_its_field_once(values):
 def test_a_template_comes_back_from_its_values():
     template = Template(prompt="Q: {question}", separator=" ", solution=" = {answer}", chat=True)
     assert Template.from_dict(template.to_dict()) == template != Template()
+
+
+@pytest.mark.parametrize(
+    "closing", ["</think>", "</THOUGHT>", "[/THINK]", "◁/think▷", "<|END_THINKING|>", "<channel|>"]
+)
+def test_an_answer_to_a_chat_without_a_marker_begins_after_its_thought(closing):
+    assert Template(solution="{answer}", chat=True).find_answer(f"a\n{closing}\n\n4") == "4"
+    assert Template(solution="{answer}").find_answer(f"a{closing}4") == f"a{closing}4"
