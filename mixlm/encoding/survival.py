@@ -16,7 +16,7 @@ from unicodedata import normalize
 from mixlm.data.samples import Sample
 from mixlm.data.tables import Row
 from mixlm.data.template import Template
-from mixlm.data.tokenization import tokenize_text
+from mixlm.data.tokenization import tokenize_samples, tokenize_text
 from mixlm.errors import InputError
 
 
@@ -54,7 +54,8 @@ def check_survival(
         tokenizer: The tokenizer.
         template: Renders the samples.
         samples: The samples; further ones are not looked at.
-        say: Told, with an example, if some do not come back, or have other ids than by the tokenizer's file alone.
+        say: Told, with an example, if some do not come back, or have other ids than by the tokenizer's file alone, or
+            if answers are read with their traces.
         remedy: What to do with another solution template, as an error says it.
 
     Raises:
@@ -63,6 +64,7 @@ def check_survival(
     samples = [*islice(samples, LOOKED_AT)]
     _require_answers(tokenizer, template, samples, remedy)
     _tell_of_markers(template, samples, say)
+    _tell_of_traces(tokenizer, template, samples, say)
     texts = [text for sample in samples for text in _texts(template, sample)]
     _tell_of_file(tokenizer, texts, say)
     worst = [max((_loss(tokenizer, text) for text in _texts(template, sample)), key=_rank) for sample in samples]
@@ -88,6 +90,32 @@ def _tell_of_markers(template: Template, samples: Sequence[Sample], say: Callabl
         say(
             f"warning: {len(cut)} of the first {len(samples)} answers hold {template.marker.strip()!r} themselves and "
             f"are read from there on ({read!r} of {answer!r}); give another --solution-template"
+        )
+
+
+def _tell_of_traces(
+    tokenizer: "PreTrainedTokenizerBase", template: Template, samples: Sequence[Sample], say: Callable[[str], None]
+) -> None:
+    """Say in one line if every answer is read with its trace, since neither a marker nor a closed thought is between.
+
+    That is no error, for methods of latents alone write no trace.
+    """
+    if template.marker.strip():
+        return
+    found = []
+    for sample in (sample for sample in samples if template.render_trace(sample).strip()):
+        with suppress(InputError):  # of a chat that cannot be rendered, which is told where it is encoded
+            (row,) = tokenize_samples(tokenizer, template, [sample])
+            texts = (
+                _decode(tokenizer, ids) for ids in ([*row["trace_ids"], *row["solution_ids"]], row["solution_ids"])
+            )
+            found.append([template.find_answer(text) or "" for text in texts])
+    if found and all(read.split() != answer.split() for read, answer in found):
+        read, answer = (textwrap.shorten(text, SHOWN, placeholder=" ..") for text in found[0])
+        say(
+            f"warning: with --solution-template {template.solution!r} an answer is read with the trace before it "
+            f"({read!r} for {answer!r}), and where a method writes traces none is right; give another one, such as "
+            f"{Template.solution!r}"
         )
 
 

@@ -10,6 +10,7 @@ from mixlm.data.tokenization import tokenize_samples
 from mixlm.encoding.survival import LOOKED_AT, bare_samples, check_survival
 from mixlm.errors import InputError
 from mixlm.model.tokenizers import build_tokenizer
+from tests.chat_templates import CHATML, chat_tokenizer
 
 
 SAMPLES = [
@@ -174,7 +175,7 @@ def test_a_class_that_reads_otherwise_than_its_file_is_told(tmp_path):
     assert said(AutoTokenizer.from_pretrained(tmp_path), [Sample("5", ("1.5",), "0.5")]) == []
     (tmp_path / "config.json").write_text(json.dumps({"model_type": "qwen2"}))
     tokenizer = AutoTokenizer.from_pretrained(tmp_path)
-    same = [Sample("5", ("apples",), "5")]
+    same = [Sample("apples", (), "5")]
     assert said(tokenizer, same, Template(solution="{answer}")) == []  # ids are compared, not how they are made
     [line] = said(tokenizer)
     assert f"{tmp_path / 'tokenizer.json'} as a Qwen2Tokenizer, whose ids of" in line
@@ -192,3 +193,27 @@ def test_answers_that_hold_the_marker_are_told_with_what_is_read_of_them():
     template = Template(solution="\nAnswer: {answer}")
     check_survival(byte_level(), template, [Sample("Why?", ("a",), answer)], said.append)
     assert not any("hold" in line for line in said)
+
+
+@pytest.mark.parametrize(
+    ("opening", "special", "solution", "told"),
+    [
+        (None, False, "{answer}", True),
+        (None, False, " = {answer}", False),
+        ("", False, "{answer}", True),
+        ("<think>", False, "{answer}", False),
+        ("<|START_THINKING|>", False, "{answer}", False),
+        ("<think>", True, "{answer}", True),  # answers are decoded without special tokens
+        ("<think>", True, " = {answer}", False),
+    ],
+)
+def test_answers_that_are_read_with_their_traces_are_told(opening, special, solution, told):
+    """As where a template has no marker, and no closed thought in a chat parts the two."""
+    template = Template(solution=solution, chat=opening is not None)
+    tokenizer = chat_tokenizer(CHATML + (opening or ""), special)
+    lines = [line for line in said(tokenizer, template=template) if "with the trace before it" in line]
+    assert len(lines) == told
+    if told:
+        assert "So it is 5." in lines[0] and lines[0].endswith(r"such as '\n### {answer}'")
+    without = [Sample(sample.question, (), sample.answer) for sample in SAMPLES]
+    assert not any("with the trace" in line for line in said(tokenizer, without, template))
