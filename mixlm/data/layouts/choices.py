@@ -1,7 +1,9 @@
 """The choices of a question: the forms that they come in, their lines in the question, and which one an answer is."""
 
+import math
 import re
 from collections.abc import Mapping, Sequence
+from decimal import Decimal
 from string import ascii_uppercase
 from typing import Any
 
@@ -9,8 +11,12 @@ from mixlm.errors import InputError
 
 
 CHOICES = ("choices", "options", "answer_choices", "endings")
-_COLUMN = re.compile(r"([A-Z])|(?:option_?|choice_?|op(?=[a-e]$))([A-Za-z0-9])")  # of one choice
+_COLUMN = re.compile(  # of one choice; an S would make a plural
+    r"([A-Z])|(opt(?:ion)?[_ ]?|choice[_ ]?|ending[_ ]?|ans(?:wer)?[_ ]?|op(?=[a-e]$))([A-RT-Z]|[0-9]{1,2})",
+    re.IGNORECASE,
+)
 Choices = Sequence[tuple[str, str]]  # label and text of each
+_FIRST = {"A", "0", "1"}
 _LETTERED = re.compile(r"\(?([A-Za-z])[).:]\s*\S")
 
 
@@ -26,11 +32,11 @@ def choices_of(row: Mapping[str, Any], where: str) -> Choices:
     name = next((name for name in CHOICES if row.get(name) not in (None, "", [], {})), None)
     if name is not None and isinstance(row[name], str):
         return ()
-    columns = _in_columns(row) if name is None else {}
-    if name is None and len(columns) < 2:  # one column of such a name is something else
+    columns = _in_columns(row, where) if name is None else {}
+    if name is None and not columns:
         return ()
-    found = _labelled(columns or row[name])
-    name = name or "A"
+    found = _labelled({label: row[column] for label, column in columns.items()} if columns else row[name])
+    name = name or next(iter(columns.values()))
     if not found or not all(text.strip() for _, text in found):
         raise InputError(
             f"{where}: column '{name}' holds no choices that can be read; give a list of texts, or "
@@ -39,11 +45,30 @@ def choices_of(row: Mapping[str, Any], where: str) -> Choices:
     return found
 
 
-def _in_columns(row: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the choices that have a column each, such as A, B, C or option_a, by their labels."""
-    found = {match: row[name] for name in row if (match := _COLUMN.fullmatch(name))}
-    labelled = {(match[1] or match[2]).upper(): value for match, value in found.items()}
-    return dict(sorted(labelled.items())) if labelled.keys() & {"A", "0", "1"} else {}
+def _in_columns(row: Mapping[str, Any], where: str) -> dict[str, str]:
+    """Return the columns of choices that have one each, such as A, B, C or option_a, by their labels.
+
+    Small letters alone are such from three texts on: fewer, or numbers, may be anything.
+
+    Raises:
+        InputError: If columns such as answer1, answer2 may be choices, or answers all of which are right.
+    """
+    kinds: dict[str, dict[str, str]] = {}
+    for name in row:
+        if match := _COLUMN.fullmatch(name):
+            kind = (match[2] or ("a" if name.islower() else "")).lower().strip("_ ")
+            kinds.setdefault(kind, {})[(match[1] or match[3]).upper()] = name
+    for kind, columns in kinds.items():
+        small = kind != "a" or (len(columns) > 2 and all(isinstance(row[name], str) for name in columns.values()))
+        if len(columns) < 2 or not columns.keys() & _FIRST or not small:  # one column of such a name is something else
+            continue
+        if kind in ("ans", "answer") and not columns.keys() & {"A", "0"}:
+            raise InputError(
+                f"{where}: columns {' and '.join(repr(name) for name in columns.values())} may be choices or answers; "
+                "name choices 'option1', 'option2' .., and rename or remove answers"
+            )
+        return dict(sorted(columns.items(), key=lambda column: (len(column[0]), column[0])))
+    return {}
 
 
 def _labelled(value: Any) -> Choices:
@@ -82,28 +107,32 @@ def choice_lines(row: Mapping[str, Any], question: str, where: str) -> str:
 def choice_answer(answer: Any, choices: Choices, where: str) -> Any:
     """Return an answer that is the place of a choice, counted from 0, as the label of that choice.
 
-    Among labels that are numbers it is such a label. Whatever else an answer is stays: a label, the text of a choice,
-    or any text.
+    Among labels that are numbers it is such a label; a number that one of the choices is becomes its text. Whatever
+    else an answer is stays: a label, the text of a choice, or any text.
 
     Raises:
-        InputError: If it is a number that is no place, a place and also the text of another choice, or no label where
-            labels are numbers.
+        InputError: If it is a number that is no place, a place and also another choice, or no label where labels are
+            numbers.
     """
-    place, texts = _place(answer, choices), [text.strip() for _, text in choices]
+    place, numbers = _place(answer, choices), [_number(text) for _, text in choices]
     if place is None:
         return answer
     if any(label.isdigit() for label, _ in choices):
-        if str(place) in texts or str(place) in {label for label, _ in choices}:
-            return answer
+        if str(place) in {label for label, _ in choices}:
+            return place
+        if place in numbers:
+            return choices[numbers.index(place)][1]
         raise InputError(
             f"{where}: column 'answer' is {place}, and the labels of its choices are other numbers; give one"
         )
-    inside, value = 0 <= place < len(choices), str(place) in texts
-    if inside and not (value and texts[place] != str(place)):
+    inside, value = 0 <= place < len(choices), place in numbers
+    if inside and not (value and numbers[place] != place):
         return choices[place][0]
     if value and not inside:
-        return answer
+        return choices[numbers.index(place)][1]
     why = "the place of a choice and the text of another" if inside else f"no place among {len(choices)} choices"
+    if place == len(choices):
+        why += ", counted from 0; if the file counts from 1, the answers of all its rows are one off"
     raise InputError(f"{where}: column 'answer' is {place}, {why}; give the label of the choice")
 
 
@@ -111,9 +140,15 @@ def _place(answer: Any, choices: Choices) -> int | None:
     """Return the place that an answer may be: a whole number, also as text that is neither label nor choice."""
     if not choices or isinstance(answer, bool):
         return None
-    if isinstance(answer, float) and answer.is_integer():  # of a column in which some are null
-        return int(answer)
-    if isinstance(answer, str) and re.fullmatch(r"\s*[0-9]{1,4}\s*", answer):
+    if isinstance(answer, str):
         known = {text.strip() for choice in choices for text in choice}
-        return None if answer.strip() in known else int(answer)
+        whole = re.fullmatch(r"\s*([0-9]{1,4})(?:\.0)?\s*", answer)
+        return int(whole[1]) if whole and answer.strip() not in known else None
+    if isinstance(answer, float | Decimal):  # of a column in which some are null, say
+        return int(answer) if math.isfinite(answer) and answer == int(answer) else None
     return answer if isinstance(answer, int) else None
+
+
+def _number(text: str) -> float | None:
+    """Return the number that a text is; None if it is none."""
+    return float(text) if re.fullmatch(r"\s*[-+]?[0-9]+(?:\.[0-9]*)?\s*", text) else None
