@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from mixlm.data.chat.control_tokens import ROLES, Place, control_tokens, template_words
 from mixlm.data.chat.rendering import Messages, chat_source, render_chat, short, where_of
+from mixlm.data.layouts.turns import without_nulls
 from mixlm.data.responses import THOUGHT_BEGIN, closing_tag
 from mixlm.data.samples import Sample
 from mixlm.data.template import Template
@@ -60,9 +61,22 @@ class _Chat:
         self.messages: Messages = [{name: turn[name] for name in turn if turn[name] is not None} for turn in turns]
         self.tools = tools_of(sample)
         self.controls = control_tokens(tokenizer, len(tokenizer))
-        self.text = self._render(self.messages, self.tools)
+        self.messages, self.text = self._rendered()
         self.words = template_words(chat_source(tokenizer, self.tools), self.controls)
         self._check_turns()
+
+    def _rendered(self) -> tuple[Messages, str]:
+        """Return the messages with the arguments of calls as objects, as servers give them, and the text of the chat.
+
+        A template that refuses objects, as one that joins arguments to texts, has them as they are.
+        """
+        served = [_with_objects(turn) for turn in self.messages]
+        try:
+            return served, self._render(served, self.tools)
+        except InputError:
+            if served == self.messages:
+                raise
+            return self.messages, self._render(self.messages, self.tools)
 
     def _render(self, messages: Messages, tools: Messages | None) -> str:
         return render_chat(self.tokenizer, messages, self.sample, tools, self.date)
@@ -136,7 +150,7 @@ def tools_of(sample: Sample) -> list[dict[str, Any]] | None:
     """
     tools = sample.columns.get("tools")
     try:
-        tools = read_json(tools) if isinstance(tools, str) else tools
+        tools = read_json(tools) if isinstance(tools, str) else without_nulls(tools)
     except ValueError:
         tools = ""
     if tools in (None, [], ()):
@@ -147,6 +161,28 @@ def tools_of(sample: Sample) -> list[dict[str, Any]] | None:
         f"{where_of(sample)}the tools of the chat {short(sample.question)} are no list of JSON schemas; give one, or "
         "leave 'tools' out"
     )
+
+
+def _with_objects(turn: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return a turn with the arguments of its calls as objects: read from JSON, and empty where there are none."""
+    calls = turn.get("tool_calls")
+    if not calls or not isinstance(calls, list | tuple):
+        return turn
+    return {**turn, "tool_calls": [_with_object(call) for call in calls]}
+
+
+def _with_object(call: Any) -> Any:
+    """Return a call with its arguments as an object, if they are one; it may be within a field ``function``."""
+    if not isinstance(call, Mapping):
+        return call
+    if "function" in call:
+        return {**call, "function": _with_object(call["function"])}
+    arguments = call.get("arguments") or {}
+    try:
+        told = read_json(arguments) if isinstance(arguments, str) else arguments
+    except ValueError:
+        told = None
+    return {**call, "arguments": told if isinstance(told, Mapping) else arguments}
 
 
 def closing_ids(tokenizer: "PreTrainedTokenizerBase", template: Template, prompt_ids: Sequence[int]) -> list[int]:

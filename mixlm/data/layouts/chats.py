@@ -1,25 +1,15 @@
-"""Chats in the forms that they are published in, and their turns as chat templates read them."""
+"""Chats in the forms that they are published in: which columns hold them, and their turns."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mixlm.data.layouts.columns import CHATS, QUESTIONS, RESPONSES, TRACES, refuse_unread, system_of
+from mixlm.data.layouts.turns import THOUGHTS, Turn, turn_of, with_analysis
 from mixlm.data.values import ailments, parse_json
 from mixlm.errors import InputError
 
 
-Turn = dict[str, Any]
-_KEPT = ("name", "tool_calls", "tool_call_id", "reasoning_content", "reasoning", "thinking")  # beside role and content
-THOUGHTS = ("reasoning_content", "thinking", "reasoning")
-_FROM = {  # what ShareGPT calls roles
-    **dict.fromkeys(("human", "user"), "user"),
-    **dict.fromkeys(("gpt", "assistant", "chatgpt", "model", "bing", "bard"), "assistant"),
-    **dict.fromkeys(("tool", "observation", "function_response"), "tool"),
-    "system": "system",
-}
 _ASKS = ("user", "human")
-_TEXTS = ("text", "input_text", "output_text")
-_REASONING = ("thinking", "reasoning")
 
 
 def chat_columns(row: Mapping[str, Any]) -> list[str]:
@@ -43,15 +33,14 @@ def _in_turns(value: Any) -> bool:
 
 
 def turns_of(row: Mapping[str, Any], where: str) -> list[Turn]:
-    """Return the turns of a chat: role, content, and the fields of ``_KEPT`` that a turn has.
+    """Return the turns of a chat, as ``mixlm.data.layouts.turns.turn_of`` has them.
 
     Content in parts becomes one text; it is None in a turn that only calls tools. A system column is the first turn.
 
     Raises:
-        InputError: If a turn has no role or content, or content that is no text, or a column beside them may belong
-            to the question.
+        InputError: If a turn cannot be read, or a column beside them may belong to the question.
     """
-    refuse_unread(row, where, chat=True)
+    refuse_unread(row, where)
     turns: list[Turn] = []
     for place, name in enumerate(chat_columns(row)):
         value = row[name]
@@ -102,7 +91,8 @@ def _turns(value: Any, where: str) -> list[Turn]:
         value = _parsed(value, where)
     if not isinstance(value, list | tuple) or not value:
         raise InputError(f"{where} must be turns with role and content, the last one the assistant's")
-    return [_turn(turn, f"{where}, turn {place}") for place, turn in enumerate(value, 1)]
+    turns = [turn_of(turn, f"{where}, turn {place}") for place, turn in enumerate(value, 1)]
+    return with_analysis(turns, where)
 
 
 def _parsed(text: str, where: str) -> Any:
@@ -114,58 +104,6 @@ def _parsed(text: str, where: str) -> Any:
     if reason := next(ailments(value), None):
         raise InputError(f"{where} is {reason}")
     return value
-
-
-def _turn(turn: Any, where: str) -> Turn:
-    """Return one turn."""
-    if not isinstance(turn, Mapping):
-        raise InputError(f"{where}: must be turns with role and content, and this is a {type(turn).__name__}")
-    role = turn.get("role") or _FROM.get(str(turn.get("from")).lower())
-    if not isinstance(role, str):
-        has = f"from is {turn['from']!r}" if turn.get("from") else "it has " + (", ".join(map(str, turn)) or "nothing")
-        raise InputError(
-            f"{where}: must be turns with role and content ({has}); roles are user, assistant, system, tool"
-        )
-    content = turn.get("content") if turn.get("content") is not None else turn.get("value")
-    kept = {name: turn[name] for name in _KEPT if turn.get(name) is not None and turn[name] not in ("", [], {})}
-    if isinstance(content, list | tuple):
-        content, thought = _text_of_parts(content, where)
-        kept |= {"reasoning_content": thought} if thought and not any(name in kept for name in THOUGHTS) else {}
-    elif content is None and not kept.get("tool_calls"):
-        raise InputError(f"{where}: must be turns with role and content, and its content is missing; give it as text")
-    elif content is not None and not isinstance(content, str):
-        raise InputError(f"{where}: content is a {type(content).__name__}, not text; give a text, or parts of text")
-    return {"role": role, "content": content, **kept}
-
-
-def _text_of_parts(parts: Sequence[Any], where: str) -> tuple[str, str]:
-    """Return content in parts as one text, and the reasoning among the parts as another.
-
-    Raises:
-        InputError: If a part is neither.
-    """
-    texts: list[str] = []
-    thoughts: list[str] = []
-    for part in parts:
-        kind = "text" if isinstance(part, str) else part.get("type") or "text" if isinstance(part, Mapping) else None
-        text = (
-            part
-            if isinstance(part, str)
-            else next(
-                (
-                    part[name]
-                    for name in ("text", "thinking", "reasoning")
-                    if isinstance(part, Mapping) and part.get(name)
-                ),
-                "",
-            )
-        )
-        if kind in _REASONING and not isinstance(text, str):
-            text = _text_of_parts(text, where)[0] if isinstance(text, list | tuple) else None
-        if kind not in (*_TEXTS, *_REASONING) or not isinstance(text, str):
-            raise InputError(f"{where}: content has a part of type {kind!r}; only parts of text can be read")
-        (thoughts if kind in _REASONING else texts).append(text)
-    return "".join(texts), "\n".join(thoughts)
 
 
 def question_turn(turns: Sequence[Turn], where: str) -> str:

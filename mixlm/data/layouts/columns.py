@@ -1,6 +1,7 @@
 """The columns that rows have by custom, and how those that belong to a question are joined to it."""
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any
@@ -17,24 +18,31 @@ LAYOUTS = (
 )
 QUESTIONS = ("question", "query", "prompt", "problem", "instruction")
 TRACES = ("reasoning", "reasoning_content", "thinking", "rationale")
+CHAINS = ("cot", "complex_cot", "chain_of_thought", "thought", "thoughts", "rationales")  # traces beside full answers
 RESPONSES = ("response", "completion", "solution", "generated_solution", "output", "answer")
 ANSWERS = ("answer", "final_answer", "expected_answer", "answerkey")
 CHATS = ("messages", "conversations", "conversation")
 SYSTEMS = ("system", "system_prompt")
 _BEFORE = (
     *("context", "contexts", "passage", "passages", "article", "document", "paragraph", "paragraphs"),
-    *("background", "story", "body", "facts", "premise", "premises", "hypothesis", "evidence"),
+    *("background", "story", "body", "facts", "premise", "premises", "hypothesis", "evidence", "theory"),
+    "sql_context",
 )
 _JOINED = (*SYSTEMS, *_BEFORE, "input", *CHOICES)
 _NO_INPUT = "<noinput>"  # in Alpaca's kin
+_NAMING = ("code", "rules", "scenario", "schema", "support", "text", "answers")  # where a mere word names a kind
 _UNREAD = {
     **dict.fromkeys(("image", "images", "picture", "audio", "audios", "video", "videos"), "which is no text"),
     **dict.fromkeys(("hint", "hints", "examples", "table", "documents", "starter_code"), "which is read nowhere"),
     **dict.fromkeys(("history", "chat_history", "dialogue"), "which is read nowhere; give the turns as 'messages'"),
     "tools": "which only a chat has; give the question as 'messages'",
     "functions": "which only a chat has; give the question as 'messages', and name them 'tools'",
+    **dict.fromkeys(_NAMING, "which is read nowhere"),
+    "answers": "as its choices; name it 'choices'",
 }
-KNOWN = frozenset((*QUESTIONS, *TRACES, *RESPONSES, *ANSWERS, *CHATS, *_JOINED, "steps"))
+_EMPTY = (None, "", False, [], {}, ())
+_WORD = re.compile(r"\s*[^\s\u0e00-\u0fff\u1780-\u17ff\u3040-\u9fff]*\s*")  # or a path; but for scripts without spaces
+KNOWN = frozenset((*QUESTIONS, *TRACES, *CHAINS, *RESPONSES, *ANSWERS, *CHATS, *_JOINED, "steps"))
 """Columns that become part of a sample; all others are kept beside it as they are."""
 
 
@@ -101,7 +109,7 @@ def question_of(row: Mapping[str, Any], where: str) -> tuple[str, str]:
     """
     name = _question_column(row, where)
     question = filled_text(row, name, where)
-    refuse_unread(row, where)
+    refuse_unread(row, where, question)
     before = [text for column in _BEFORE if (text := _material(row, column, where))]
     if name != "instruction" and "instruction" in row:
         before.insert(0, _untold(text_of(row, "instruction", where), question))
@@ -161,20 +169,40 @@ def _material(row: Mapping[str, Any], name: str, where: str) -> str:
     return text if text.strip() not in ("", _NO_INPUT) else ""
 
 
-def refuse_unread(row: Mapping[str, Any], where: str, chat: bool = False) -> None:
+def refuse_unread(row: Mapping[str, Any], where: str, question: str | None = None) -> None:
     """Raise an ``InputError`` if a row has a column that may change its question and that nothing reads.
 
     Args:
         row: The row.
         where: What messages call it.
-        chat: Whether its turns are all of the question; then columns that would be joined to one are such, too, and
-            tools are read.
+        question: Its question; None for a chat, whose turns are all of it. Then columns that would be joined to a
+            question are such, too, and tools are read.
     """
+    chat = question is None
     joined = dict.fromkeys((*_BEFORE, "input", *CHOICES), "which no turn of the chat holds; put it into one")
     for name, why in {**_UNREAD, **(joined if chat else {})}.items():
-        if row.get(name) not in (None, "", False, [], {}, ()) and not (chat and name == "tools"):
-            remedy = "" if ";" in why else "; put what it says into 'context'"
-            raise InputError(
-                f"{where}: column '{name}' may belong to the question, {why}{remedy}, or rename or remove the column "
-                "where it does not"
-            )
+        if (chat and name == "tools") or _says_nothing(name, row.get(name)):
+            continue
+        if name == "text" and (chat or " ".join(question.split()) in " ".join(str(row[name]).split())):
+            continue  # all of the row, written out
+        remedy = "" if ";" in why else f"; put what it says into {'a turn' if chat else repr('context')}"
+        raise InputError(
+            f"{where}: column '{name}' may belong to the question, {why}{remedy}, or rename or remove the column "
+            "where it does not"
+        )
+
+
+def is_unread(name: str, value: Any) -> bool:
+    """Tell whether a column or field may belong to a question, and nothing reads one of its name."""
+    return name in _UNREAD and not _says_nothing(name, value)
+
+
+def _says_nothing(name: str, value: Any) -> bool:
+    return is_word(value) if name in _NAMING else value in _EMPTY
+
+
+def is_word(value: Any) -> bool:
+    """Tell whether a value is no text of words, nor a list or object: a number, a date, a flag, a name, or nothing."""
+    if isinstance(value, str):
+        return _WORD.fullmatch(value) is not None
+    return not value or not isinstance(value, list | tuple | Mapping)

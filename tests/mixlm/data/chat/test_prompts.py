@@ -258,6 +258,40 @@ def test_tools_are_a_list_of_schemas_or_json_of_one(tools, read):
         prompt(tokenizer, HISTORY[:1], tools)
 
 
+def test_tools_have_no_nulls_but_those_that_json_has():
+    tokenizer = chat_tokenizer("{{ messages[0].content }}{{ tools | tojson }}")
+    tools = [{"name": "add", "parameters": {"a": {"type": "int"}, "b": None}}]
+    filled = [{"name": "add", "parameters": {"a": {"type": "int"}}}]
+    for told, rendered in ((tools, filled), (json.dumps(tools), tools)):
+        assert tokenizer.decode(prompt(tokenizer, HISTORY[:1], told)).endswith(f"? {json.dumps(rendered)}")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "served"),
+    [
+        ('{"a": 2, "b": null}', {"a": 2, "b": None}),
+        ("", {}),
+        (None, {}),
+        ("2 + 3", "2 + 3"),
+        ("[2]", "[2]"),
+        ({"a": 2}, {"a": 2}),
+    ],
+)
+def test_arguments_of_calls_are_objects_as_servers_give_them(arguments, served):
+    calls = [[{**CALL, "function": {"name": "add", "arguments": one}}] for one in (arguments, served)]
+    given, expected = ([*HISTORY, {"role": "assistant", "content": "", "tool_calls": one}] for one in calls)
+    for name in ("tools", "dated", "instructions"):
+        assert prompt(TOKENIZERS[name, 0], given) == applied(TOKENIZERS[name, 0], expected)
+
+
+def test_a_template_that_joins_arguments_to_texts_has_them_as_they_are():
+    tokenizer = chat_tokenizer(
+        "{% for turn in messages %}{{ turn.content + turn.tool_calls[0].arguments }}{% endfor %}"
+    )
+    turns = [{"role": "user", "content": "2?", "tool_calls": [{"name": "add", "arguments": '{"a":2}'}]}]
+    assert prompt(tokenizer, turns) == applied(tokenizer, turns)
+
+
 def test_the_template_for_tools_is_taken_where_there_are_tools():
     tokenizer = chat_tokenizer({"default": CHATML, "tool_use": TOOLS})
     assert prompt(tokenizer, HISTORY) == prompt(chat_tokenizer(CHATML), HISTORY)

@@ -41,6 +41,13 @@ ONE_TURN = [
     {"prompt": "2 + 2?", "completion": [DONE]},
     {"prompt": [USER], "response": "Two.</think>4"},
     {"messages": [USER, {"role": "assistant", "content": "Two.</think>So it is four, written"}], "answer": "4"},
+    {
+        "messages": [
+            USER,
+            {"role": "assistant", "channel": "analysis", "content": "Two."},
+            {"role": "assistant", "channel": "final", "content": "4"},
+        ]
+    },
 ]
 
 
@@ -54,6 +61,8 @@ def test_every_form_of_a_chat_gives_the_same_sample(row):
 
 
 CALL = {"id": "1", "type": "function", "function": {"name": "add", "arguments": {"a": 2, "b": None}}}
+CALLED = {**CALL, "function": {"name": "add", "arguments": {"a": 2}}}  # Parquet has every key in every call
+ANALYSIS = {"role": "assistant", "channel": "analysis", "content": "Two."}
 
 
 def test_earlier_turns_keep_what_a_template_reads():
@@ -68,7 +77,7 @@ def test_earlier_turns_keep_what_a_template_reads():
     assert sample.messages == (
         before[0],
         before[1],
-        {"role": "assistant", "content": None, "tool_calls": [CALL], "reasoning_content": "Hm."},
+        {"role": "assistant", "content": None, "tool_calls": [CALLED], "reasoning_content": "Hm."},
         {"role": "tool", "content": "4", "tool_call_id": "1"},
     )
 
@@ -144,11 +153,17 @@ def test_a_question_that_no_turn_of_a_chat_says_is_refused():
         ({"messages": [USER, {"role": "assistant", "content": "4"}]}, "the last turn of the chat has no trace"),
         ({"messages": [USER, DONE], "context": "c"}, "column 'context' .*no turn of the chat holds"),
         ({"messages": [USER, DONE], "choices": ["c"]}, "column 'choices' .*no turn of the chat holds"),
-        ({"messages": [USER, DONE], "images": ["x"]}, "column 'images' .*is no text"),
+        ({"messages": [USER, DONE], "images": ["x"]}, "column 'images' .*is no text; put what it says into a turn"),
         ({"conversations": [{"from": "alien", "value": "x"}, DONE]}, r"turn 1: must be turns .*\(from is 'alien'\)"),
         ({"prompt": [USER]}, "'prompt' must be turns"),
         ({"prompt": [USER], "answer": "4"}, "the last turn of the chat has no trace"),
         ({"prompt": [{"role": "system", "content": "x"}], "completion": [DONE]}, "no user turn"),
+        ({"messages": [USER, ANALYSIS]}, "turn 2: its channel is 'analysis', and no turn of the assistant"),
+        ({"messages": [USER, ANALYSIS, USER, DONE]}, "turn 2: its channel is 'analysis', and no turn"),
+        (
+            {"messages": [USER, ANALYSIS, {**DONE, "thinking": "Three."}]},
+            "turn 2: its channel is 'analysis', and no turn .* without other reasoning",
+        ),
     ],
 )
 def test_a_chat_that_cannot_be_read_is_named_with_its_turn(row, message):

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from mixlm.data.layouts.columns import KNOWN, known_columns, question_of
+from mixlm.data.layouts.columns import KNOWN, is_word, known_columns, question_of
 from mixlm.data.responses import RULES
 from mixlm.errors import InputError
 
@@ -30,6 +30,8 @@ def asked(**row) -> tuple[str, str]:
         ({"question": "How many?", "instruction": "Give a number."}, "Give a number.\n\nHow many?"),
         ({"question": "How many?", "query": "How many?"}, "How many?"),
         ({"question": "Which?", "choices": ["a", "b"], "context": "C."}, "C.\n\nWhich?\n\nA. a\nB. b"),
+        ({"question": "Is it?", "Theory": "All are.", "sql_context": ""}, "All are.\n\nIs it?"),
+        ({"question": "Q?", "text": "### Task\nQ?\n### Answer\nA", "code": "en", "support": 3, "answers": []}, "Q?"),
         ({"question": "Which?", "choices": [], "hint": "", "image": None, "tools": [], "history": []}, "Which?"),
         (
             {"question": "Q", "id": 7, "source": "book", "level": "5", "type": "x", "subject": "y", "category": "z"},
@@ -55,6 +57,10 @@ def test_what_a_system_column_says_stands_apart():
         ({"question": "Q", "image": {"bytes": "x"}}, "column 'image' may belong to the question, which is no text"),
         ({"question": "Q", "Tools": [{"name": "f"}]}, "column 'tools' .* give the question as 'messages'"),
         ({"question": "Q", "history": [["a", "b"]]}, "column 'history' .* give the turns as 'messages'"),
+        ({"question": "Q", "code": "def f(x):\n    return x", "input": "f(1)"}, "column 'code' may belong"),
+        ({"question": "Q", "text": "A passage of it."}, "column 'text' may belong to the question"),
+        ({"question": "Q", "schema": {"a": 1}}, "column 'schema' may belong to the question"),
+        ({"question": "Q", "answers": ["a", "b"]}, "column 'answers' .* as its choices; name it 'choices', or rename"),
         ({"question": "Q", "prompt": "P"}, "columns 'question' and 'prompt' may both be the question"),
         ({"question": "Q", "context": {"a": 1}}, "column 'context' is a dict, not text; write it as text"),
         ({"question": "Q", "input": [1]}, "column 'input' is a list, not text"),
@@ -67,6 +73,18 @@ def test_what_a_system_column_says_stands_apart():
 def test_a_question_that_may_not_be_whole_is_refused_by_the_column(row, message):
     with pytest.raises(InputError, match=f"^row: {message}"):
         asked(**row)
+
+
+@pytest.mark.parametrize(
+    ("value", "word"),
+    [
+        *((one, True) for one in (None, "", " en ", "a/b’s.png", 7, 0.5, False, [], {})),
+        ("a b", False),
+        ("数一数", False),
+    ],
+)
+def test_a_word_is_no_text_and_no_list(value, word):
+    assert is_word(value) == word and not is_word([value]) and not is_word({"a": value})
 
 
 def test_columns_are_known_whatever_their_capitals_and_others_keep_their_names():
