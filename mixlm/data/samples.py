@@ -20,10 +20,10 @@ from mixlm.data.layouts.columns import (
     question_of,
     text_of,
 )
-from mixlm.data.layouts.traces import thought_in, trace_column, trace_text
+from mixlm.data.layouts.traces import is_chain, thought_in, trace_column, trace_text
 from mixlm.data.marks import marked
 from mixlm.data.reading import RawRow, read_rows
-from mixlm.data.responses import COLUMN, Found, read_response, read_tail, split_thought
+from mixlm.data.responses import COLUMN, LONG, WHOLE, Found, read_response, read_tail, split_thought
 from mixlm.errors import InputError
 
 
@@ -111,7 +111,7 @@ def to_sample(row: Mapping[str, Any], where: str = "row", pattern: Pattern = Non
     trace = trace_column(columns, where)
     if trace:
         steps = _lines(trace_text(columns, trace, where))
-        return replace(asked, steps=steps, from_text=True, **_answer_beside(columns, where, pattern))
+        return replace(asked, steps=steps, from_text=True, **_answer_beside(columns, where, pattern, is_chain(trace)))
     if "steps" in row and not any(name in columns for name in RESPONSES[:-1]):
         where = f"{where}: column 'steps' is null, [] is an empty trace"
     return _with(asked, _response(columns, where, pattern))
@@ -193,8 +193,7 @@ def _from_chat(columns: Mapping[str, Any], where: str, pattern: Pattern) -> Samp
     if not content.strip() and last.get("tool_calls"):
         raise InputError(f"{end} calls a tool and answers nothing; end it with an answer")
     given = None if {*chat_columns(columns)} & {*ANSWERS} else _given(columns, where)
-    trace = trace_column(columns, where)
-    if trace and thought is None and thought_in(content) is None:
+    if thought is None and thought_in(content) is None and (trace := trace_column(columns, where)):
         thought = trace_text(columns, trace, where)
     return _with(asked, _found(content, end, pattern, given, thought))
 
@@ -242,16 +241,28 @@ def _given(columns: Mapping[str, Any], where: str) -> str | None:
     return answer or None
 
 
-def _answer_beside(columns: Mapping[str, Any], where: str, pattern: Pattern) -> dict[str, str]:
-    """Return the answer, and the rule that found it, of a row whose trace has a column of its own."""
+def _answer_beside(columns: Mapping[str, Any], where: str, pattern: Pattern, in_text: bool = False) -> dict[str, str]:
+    """Return the answer, and the rule that found it, of a row whose trace has a column of its own.
+
+    Args:
+        columns: The columns.
+        where: What messages call the row.
+        pattern: See ``to_sample``.
+        in_text: Whether the answer is told as in a response, also where its column has the name of one.
+    """
     name = next((name for name in ANSWERS if name in columns), None)
     response = next((name for name in RESPONSES if name in columns), None)
-    if name is None and response is not None:
-        found = _found(text_of(columns, response, where), f"{where}: column '{response}'", pattern, None, "")
-        return {"answer": found.answer, "rule": found.rule}
+    if response is not None and (name is None or (in_text and response != "answer")):
+        text, given = text_of(columns, response, where), _given(columns, where)
+        found = _found(text, f"{where}: column '{response}'", pattern, given, "")
+        if name is None or found.rule not in (WHOLE, LONG):
+            return {"answer": found.answer, "rule": found.rule}
     name = name or "answer"
     value = choice_answer(columns.get(name), choices_of(columns, where), where)
     answer = filled_text({**columns, name: value}, name, where)
+    if in_text:
+        found = _found(answer, f"{where}: column '{name}'", pattern, None, "")
+        return {"answer": found.answer, "rule": COLUMN if found.rule in (WHOLE, LONG) else found.rule}
     mark = marked(answer)
     if mark and mark.rule == "hashes":  # a whole solution, as GSM8K has it, for which a trace was written beside
         return {"answer": mark.answer, "rule": mark.rule}

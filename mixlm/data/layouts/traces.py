@@ -5,42 +5,102 @@ from collections.abc import Mapping
 from typing import Any
 
 from mixlm.data.layouts.chats import chat_columns
-from mixlm.data.layouts.columns import ANSWERS, RESPONSES, TRACES, text_of
+from mixlm.data.layouts.columns import ANSWERS, CHAINS, RESPONSES, TRACES, is_word, text_of
+from mixlm.data.marks import before_mark, marked
 from mixlm.data.responses import split_thought
 from mixlm.errors import InputError
 
 
+_TRAJECTORY = re.compile(r"(?:\w+_)?thinking_trajector(?:y|ies)", re.IGNORECASE)
+_EXPLANATION = "explanation"
 _FLAG = re.compile(r"\s*[\w/+-]{0,12}\s*", re.ASCII)  # a word that turns reasoning on or off, or nothing
 
 
 def trace_column(columns: Mapping[str, Any], where: str) -> str | None:
     """Return the column that holds the trace, if there is one.
 
-    Beside a chat or a response, which may have the trace themselves, one that is blank, a flag or no text is none.
+    Beside a chat or a response, which may have the trace themselves, one that is blank, a flag or no text is none; of
+    the names in ``CHAINS`` and s1K's trajectories such a one is none anywhere. An explanation is a trace where there
+    is no other, nor a text that may have one.
 
     Raises:
         InputError: If a response that the answer is read from reasons before a closing tag, and says something else
-            than the column.
+            than the column, or two columns may be the trace.
     """
     response = next((name for name in RESPONSES[:-1] if isinstance(columns.get(name), str)), None)
-    beside = response is not None or bool(chat_columns(columns))
-    name = next((one for one in TRACES if one in columns and not (beside and _says_nothing(columns[one]))), None)
-    if name is None or response is None or chat_columns(columns) or any(one in columns for one in ANSWERS):
+    chat = bool(chat_columns(columns))
+    name = _column(columns, chat or response is not None, where)
+    beside = response or ("answer" if is_chain(name) and isinstance(columns.get("answer"), str) else None)
+    given = not is_chain(name) and any(one in columns for one in ANSWERS)
+    if name is None or beside is None or chat or given:
         return name
-    said, own = thought_in(columns[response]), trace_text(columns, name, where)
+    said, own = thought_in(columns[beside]), trace_text(columns, name, where)
     if said is not None and said.strip() and said.split() != own.split():
         raise InputError(
-            f"{where}: column '{name}' ({own.strip()[:30]!r}) is not what '{response}' reasons before its closing "
+            f"{where}: column '{name}' ({own.strip()[:30]!r}) is not what '{beside}' reasons before its closing "
             "tag; remove or rename the one that is not the trace"
         )
     return name
 
 
+def is_chain(name: str | None) -> bool:
+    """Tell whether a column that holds the trace is one beside which the answer is told as in a response."""
+    return name is not None and name not in TRACES
+
+
+def _column(columns: Mapping[str, Any], beside: bool, where: str) -> str | None:
+    """Return the column that holds the trace, given whether a chat or a response stands beside it."""
+    name = next((one for one in TRACES if one in columns and not (beside and _says_nothing(columns[one]))), None)
+    if name is not None and not (isinstance(columns[name], str) and not columns[name].strip()):
+        return name
+    return _chain(columns, where) or name or (None if beside else _explanation(columns))
+
+
+def _chain(columns: Mapping[str, Any], where: str) -> str | None:
+    """Return the column of a chain of thought; an ``InputError`` if there are several, and differ."""
+    names = [name for name in columns if name in CHAINS or _TRAJECTORY.fullmatch(name)]
+    names = [name for name in names if _several(columns[name]) or not _says_nothing(_only(columns[name]))]
+    if len({" ".join(trace_text(columns, name, where).split()) for name in names}) > 1:
+        raise InputError(
+            f"{where}: columns {' and '.join(repr(name) for name in names)} may be the trace, and differ; rename or "
+            "remove all but one"
+        )
+    return names[0] if names else None
+
+
+def _explanation(columns: Mapping[str, Any]) -> str | None:
+    """Return the column that explains an answer, if that is one line and has no reasoning of its own."""
+    name = next((one for one in columns if one.lower() == _EXPLANATION), None)
+    if name is None or not isinstance(columns[name], str) or is_word(columns[name]):
+        return None
+    answer = str(next((columns[one] for one in ANSWERS if one in columns), ""))
+    mark = marked(answer)
+    alone = answer.strip() and not (before_mark(answer, mark).strip() if mark else "\n" in answer.strip())
+    return name if alone and thought_in(answer) is None else None
+
+
 def trace_text(columns: Mapping[str, Any], name: str, where: str) -> str:
-    """Return a trace as text, without tags that are all around it."""
-    text = text_of(columns, name, where)
+    """Return a trace as text, without tags that are all around it.
+
+    Raises:
+        InputError: If it is no text, nor the only one of a list.
+    """
+    if is_chain(name) and _several(columns[name]):
+        raise InputError(
+            f"{where}: column '{name}' is several texts; name it 'steps' if they are steps, or give one as 'reasoning'"
+        )
+    text = text_of({name: _only(columns[name]) if is_chain(name) else columns[name]}, name, where)
     thought = thought_in(text)
     return text if thought is None or split_thought(text)[1].strip() else thought
+
+
+def _several(value: Any) -> bool:
+    return isinstance(value, list | tuple) and len(value) > 1 and all(isinstance(one, str) for one in value)
+
+
+def _only(value: Any) -> Any:
+    """Return the only value of a list, as s1K has its traces; anything else as it is."""
+    return value[0] if isinstance(value, list | tuple) and len(value) == 1 else value
 
 
 def thought_in(text: str) -> str | None:
