@@ -45,7 +45,7 @@ def convert_rows(source: str, out: str, answer_pattern: str | None, skip_bad_row
     SOURCE is a file or dataset of any accepted layout; the rows written have question, steps and answer.
     docs/FORMATS.md lists the layouts, and how answers are found.
     """
-    from mixlm.data.responses import tell_rules
+    from mixlm.data.texts.responses import tell_rules
     from mixlm.data.writing import convert
 
     done = convert(source, out, answer_pattern, skip_bad_rows)

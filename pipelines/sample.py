@@ -100,7 +100,7 @@ def main(
     the right answer are written, equal ones once, in rows that mixlm-encode and mixlm-train read. Answers are kept as
     they come: an interrupted call goes on after them when the same command is given again, or --resume OUT.
     """
-    from mixlm.data.responses import tell_rules
+    from mixlm.data.texts.responses import tell_rules
     from mixlm.generation.server.model_server import ModelServer
     from mixlm.sampling.answering import AnsweringModel
     from mixlm.sampling.problems import Problems

@@ -113,6 +113,7 @@ def saved_run(path: Path, method: str = "assorted") -> Run:
 def write_encoded_for(path: Path, tokenizer: PreTrainedTokenizerFast, train: int, valid: int) -> Path:
     """An encoded dataset of sums, with codes that nothing learned; returns its folder."""
     path.mkdir(parents=True, exist_ok=True)
+    tokenizer.save_pretrained(path / "tokenizer")
     shards = {}
     for split, count in (("train", train), ("valid", valid)):
         samples = [Sample(f"{i} + 1?", (f"{i} + 1 = {i + 1}",), str(i + 1)) for i in range(count)]

@@ -21,9 +21,10 @@ from mixlm.data.layouts.columns import (
     text_of,
 )
 from mixlm.data.layouts.traces import is_chain, thought_in, trace_column, trace_text
-from mixlm.data.marks import marked
 from mixlm.data.reading import RawRow, read_rows
-from mixlm.data.responses import COLUMN, LONG, WHOLE, Found, read_response, read_tail, split_thought
+from mixlm.data.texts.marks import marked
+from mixlm.data.texts.responses import COLUMN, LONG, WHOLE, Found, read_response, read_tail
+from mixlm.data.texts.thoughts import split_thought
 from mixlm.errors import InputError
 
 
@@ -48,7 +49,7 @@ class Sample:
             system column says and the question; None for a plain question.
         columns: The row's own columns.
         from_text: Whether the trace came as one text, whose lines are the steps, and not as a list of them.
-        rule: How the answer was found, a key of ``mixlm.data.responses.RULES``.
+        rule: How the answer was found, a key of ``mixlm.data.texts.responses.RULES``.
         whole: Whether ``question`` says all that ``messages`` do.
         where: What error messages call it, such as ``rows.jsonl:17``; "" if it came from no file.
     """

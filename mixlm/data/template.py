@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from mixlm.data.responses import THOUGHT_END
 from mixlm.data.samples import Sample
+from mixlm.data.texts.thoughts import THOUGHT_END
 from mixlm.errors import InputError
 from vqvae.option_types import require_types
 

@@ -11,9 +11,9 @@ from mixlm.data.chat.prompts import chat_prompts, closing_ids
 from mixlm.data.chat.rendering import render_chat, short, where_of
 from mixlm.data.layouts.columns import KNOWN
 from mixlm.data.samples import Sample
-from mixlm.data.sentences import split_sentences
 from mixlm.data.tables import COLUMNS, ID_COLUMNS
 from mixlm.data.template import Template
+from mixlm.data.texts.sentences import split_sentences
 from mixlm.errors import InputError
 
 
@@ -69,7 +69,8 @@ def tokenize_prompt(tokenizer: "PreTrainedTokenizerBase", template: Template, sa
 def starting_ids(tokenizer: "PreTrainedTokenizerBase") -> list[int]:
     """Return what the tokenizer itself puts before a text: begin of sequence for most, several tokens, or nothing."""
     whole, own = tokenizer("a")["input_ids"], tokenizer("a", add_special_tokens=False)["input_ids"]
-    return next((whole[:place] for place in range(len(whole)) if whole[place : place + len(own)] == own), [])
+    places = range(len(whole) - len(own), -1, -1)
+    return next((whole[:place] for place in places if whole[place : place + len(own)] == own), [])
 
 
 def _tokenize_apart(tokenizer: "PreTrainedTokenizerBase", sample: Sample) -> list[int]:

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any, NamedTuple, TextIO
 
 from mixlm.data.reading import open_raw, read_rows
-from mixlm.data.responses import compile_pattern, count_rules
 from mixlm.data.samples import Sample, read_question, try_sample
-from mixlm.data.sentences import split_sentences
+from mixlm.data.texts.responses import compile_pattern, count_rules
+from mixlm.data.texts.sentences import split_sentences
 from mixlm.errors import InputError
 from vqvae.atomic_files import whole_file
 
@@ -45,7 +45,7 @@ class Converted(NamedTuple):
     Attributes:
         rows: How many were written.
         skipped: How many were malformed and left out.
-        rules: How many answers were found by each rule, see ``mixlm.data.responses.count_rules``.
+        rules: How many answers were found by each rule, see ``mixlm.data.texts.responses.count_rules``.
     """
 
     rows: int

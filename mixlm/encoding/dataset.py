@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mixlm.damage import require_whole
-from mixlm.data.chat.rendering import stop_clock
+from mixlm.data.chat.rendering import on_one_date
 from mixlm.data.samples import CheckName
 from mixlm.data.tables import in_memory
 from mixlm.data.template import Template
@@ -106,13 +106,10 @@ class EncodedData:
         Models of one family share a vocabulary, and end, begin or render chats in ways of their own.
         """
         own = open_tokenizer(str(self.tokenizer_path))
-        chats = [own.chat_template]
-        stop_clock(self.template, own)  # as a run has it
-        chats.append(own.chat_template)
         other = {
             "end of sequence": own.eos_token != tokenizer.eos_token,
             "beginning of texts": starting_ids(own) != starting_ids(tokenizer),
-            "chat template": self.template.chat and tokenizer.chat_template not in chats,
+            "chat template": self.template.chat and on_one_date(own) != on_one_date(tokenizer),
         }
         return " and ".join(name for name, differs in other.items() if differs)
 

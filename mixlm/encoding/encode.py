@@ -73,8 +73,8 @@ def encode_dataset(
 ) -> dict[str, Any]:
     """Encode the samples of ``traces`` into the folder ``out``.
 
-    An interrupted call goes on when it is made again, and gives the same codes, bit for bit. Several processes that
-    make it train stage 1 together, whose gradients round otherwise, and share the shards, of the same bits as one's.
+    An interrupted call goes on when it is made again, and gives the same codes, bit for bit. Several processes train
+    stage 1 together, whose sums round otherwise than one's; given the same stage 1, their shards are the same bits.
 
     Args:
         traces: Anything that ``mixlm.data.reading.open_raw`` opens.

@@ -115,20 +115,18 @@ def describe_arguments(traces: str, model: str, options: EncodingOptions) -> dic
     arguments["training"].pop("save_every"), arguments["training"].pop("workers")
     arguments.pop("skip_bad_rows"), arguments.pop("workers"), arguments.pop("preset")
     arguments["template"].pop("date"), arguments["template"].pop("apart")  # which nobody gives
-    checksums = {name: _content_sum(arguments[name]) for name in ("traces", "valid") if arguments[name]}
-    return json.loads(json.dumps({**arguments, "checksums": checksums}))
+    sums = {name: _content_sum(Path(str(arguments[name]))) for name in ("traces", "valid")}
+    sums = {name: one for name, one in sums.items() if one}
+    return json.loads(json.dumps({**arguments, "checksums": sums}))
 
 
-def _content_sum(source: str) -> str:
-    """Return a hash of what a file or a folder of files holds, or of what the Hub calls the content of a dataset."""
-    path = Path(source)
-    if path.is_file():
-        return checksum(path)
+def _content_sum(path: Path) -> str | None:
+    """Return a hash of what a file holds, or the files of a folder that may hold rows; None of anything else."""
     if not path.is_dir():
-        return open_raw(source).data._fingerprint
-    shown = [one for one in path.iterdir() if not one.name.startswith(".")]
-    files = [file for one in shown for file in (one, *one.rglob("*")) if file.is_file()]
-    return hashlib.sha256(json.dumps(sums_of(path, files)).encode()).hexdigest()
+        return checksum(path) if path.is_file() else None
+    files = [file for file in path.rglob("*") if file.suffix not in ("", ".md") and file.is_file()]
+    shown = [file for file in files if not any(part.startswith(".") for part in file.relative_to(path).parts)]
+    return hashlib.sha256(json.dumps(sums_of(path, shown)).encode()).hexdigest()
 
 
 def changed_arguments(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
@@ -198,7 +196,7 @@ def _has_work(out: Path, arguments: dict[str, Any]) -> bool:
 def rows_identity(manifest: dict[str, Any], options: EncodingOptions, held_out: list[int]) -> dict[str, Any]:
     """Return what decides the ids of all rows and the shards they are in, as JSON values."""
     told = {name: manifest["arguments"][name] for name in ("traces", "model", "valid", "checksums", "shard_rows")}
-    made = {name: manifest.get(name) for name in ("template", "fingerprint", "tokenizer")}
+    made = {name: manifest[name] for name in ("template", "fingerprint", "tokenizer") if name in manifest}
     return {**told, **made, "skip": options.skip_bad_rows, "held_out": held_out, "pattern": options.answer_pattern}
 
 

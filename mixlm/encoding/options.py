@@ -3,8 +3,8 @@
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
-from mixlm.data.responses import compile_pattern
 from mixlm.data.template import Template
+from mixlm.data.texts.responses import compile_pattern
 from mixlm.errors import InputError
 from mixlm.model.loading import is_scratch
 from mixlm.processes import Processes

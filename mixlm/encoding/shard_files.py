@@ -8,8 +8,8 @@ import numpy as np
 import pyarrow
 from pyarrow import parquet
 
-from mixlm.data.responses import FIGURE
 from mixlm.data.tables import PARTS, list_array, lists_of
+from mixlm.data.texts.responses import FIGURE
 from mixlm.encoding.tokens.token_tables import TokenTable
 from mixlm.errors import InputError
 from vqvae import Cutting

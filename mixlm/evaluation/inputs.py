@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from mixlm.damage import RUN_RECORD, listed_sums
-from mixlm.data.responses import compile_pattern
 from mixlm.data.samples import CheckName, read_samples, widest_check
 from mixlm.data.tables import Row
+from mixlm.data.texts.responses import compile_pattern
 from mixlm.data.tokenization import tokenize_samples
 from mixlm.encoding import MANIFEST, VQVAE
 from mixlm.encoding.dataset import EncodedData, load_encoded
@@ -51,7 +51,7 @@ def open_rows(
     if is_encoded(source):
         if answer_pattern:
             raise InputError(f"--answer-pattern: {source} is encoded, and its answers are found; leave it out")
-        rows = _encoded_split(load_encoded(source), answerer.run, split or "valid")
+        rows = _encoded_split(load_encoded(source), answerer, split or "valid")
         rows = rows.select(range(min(limit or len(rows), len(rows))))
         samples = bare_samples(rows)
     else:
@@ -113,8 +113,8 @@ def tell_unread(rows: Sequence[Row], answerer: Answerer, check: CheckName, say: 
         )
 
 
-def _encoded_split(data: EncodedData, run: Run, split: str) -> Any:
-    check_match(data, run)
+def _encoded_split(data: EncodedData, answerer: Answerer, split: str) -> Any:
+    check_match(data, answerer)
     if split not in ("train", "valid"):
         raise InputError(f"--split {split}: an encoded dataset has train and valid")
     rows = getattr(data, split)
@@ -123,16 +123,17 @@ def _encoded_split(data: EncodedData, run: Run, split: str) -> Any:
     return rows
 
 
-def check_match(data: EncodedData, run: Run) -> None:
-    """Raise an ``InputError`` unless the ids and codes of ``data`` mean the same to ``run``."""
+def check_match(data: EncodedData, answerer: Answerer) -> None:
+    """Raise an ``InputError`` unless the ids and codes of ``data`` mean the same to the run that answers."""
+    run = answerer.run
     if data.fingerprint != run.fingerprint:
         raise InputError(f"{data.path}: encoded with another tokenizer than {run.path} has; give the raw file instead")
-    if other := data.told_otherwise(run.tokenizer()):
-        raise InputError(f"{data.path}: encoded with another {other} than {run.path} has; give the raw file instead")
     if data.template != run.template:
         redated = replace(data.template, date=run.template.date)
         how = "on another date than that of" if redated == run.template else "by another template than"
         raise InputError(f"{data.path}: rendered {how} {run.path}; give the raw file instead")
+    if other := data.told_otherwise(answerer.tokenizer):
+        raise InputError(f"{data.path}: encoded with another {other} than {run.path} has; give the raw file instead")
     shape = ("align", "chunk_length", "compression_rate", "codebook_size")
     for name in shape if run.method.needs_codes else ():
         given, wanted = getattr(data, name), getattr(run, name)

@@ -8,7 +8,7 @@ import re
 from fractions import Fraction
 from itertools import accumulate, chain, pairwise
 
-from mixlm.data.marks import open_boxes
+from mixlm.data.texts.marks import open_boxes
 from mixlm.evaluation.numbers import read_unit
 from mixlm.evaluation.plain_text import SIGNS, WORD, is_unspaced, plain_text, plain_words, without_vulgar
 

@@ -19,7 +19,8 @@ import yaml
 
 import mixlm
 from mixlm.data.tables import Row
-from mixlm.data.template import THOUGHT_END, Template
+from mixlm.data.template import Template
+from mixlm.data.texts.thoughts import THOUGHT_END
 from mixlm.data.tokenization import starting_ids
 from mixlm.errors import InputError
 from mixlm.evaluation.measuring.records import gold_answer

@@ -14,7 +14,7 @@ from mixlm.evaluation.plain_text import SPACES, UNSPACED, WORD, is_unspaced, pla
 
 _LONGEST = 1000  # letters of a text; Python refuses to convert integers of more than 4,300 digits
 _WHOLE = (  # 1,234 and 1'234, or as in India 1,00,000; 1,2 and 36,36,108 may be lists, and 1'234,567 has decimals
-    r"(?:[1-9]\d{0,2}(?:(?:,\d{3})+|(?:'\d{3})+)|(?=[\d,]*,0)[1-9]\d?(?:,\d\d)+,\d{3}|\d++)(?![\d,']*[,']\d)"
+    r"(?:[1-9]\d{0,2}(?:(?:,\d{3})++|(?:'\d{3})++)|(?=[\d,]*,0)[1-9]\d?(?:,\d\d)+,\d{3}|\d++)(?![\d,']*[,']\d)"
 )
 _DECIMAL = rf"(?:{_WHOLE}(?:\.\d*)?|\.\d+)"
 _UNNAMED = rf"(?<![^\W{UNSPACED}])(?<!\d)"  # no 2 of B2

@@ -58,7 +58,12 @@ def weights_digest(model: "PreTrainedModel") -> str:
 def config_digest(model: "PreTrainedModel") -> str:
     """Return a hash of what a model's configuration says that its type does not say by itself, 16 hexadecimal digits.
 
-    Neither the place that it was read from counts, nor the version of transformers that wrote it.
+    So neither the place counts that it was read from, nor which fields the installed transformers has.
     """
-    told = {name: value for name, value in model.config.to_diff_dict().items() if name not in _OF_THE_FILE}
+    try:
+        usual = type(model.config)().to_dict()
+    except Exception:  # of a type that has no configuration by itself
+        usual = {}
+    told = {name: value for name, value in model.config.to_dict().items() if value != usual.get(name)}
+    told = {name: value for name, value in told.items() if name not in _OF_THE_FILE}
     return hashlib.sha256(json.dumps(told, sort_keys=True, default=str).encode()).hexdigest()[:16]

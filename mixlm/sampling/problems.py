@@ -9,10 +9,11 @@ from typing import Any
 from mixlm.data.layouts.chats import chat_columns, turns_of
 from mixlm.data.layouts.choices import choice_answer, choices_of
 from mixlm.data.layouts.columns import ANSWERS, KNOWN, RESPONSES, filled_text, known_columns
-from mixlm.data.marks import marked
 from mixlm.data.reading import RawRow, open_raw
-from mixlm.data.responses import COLUMN, split_thought
 from mixlm.data.samples import CheckName, Sample, read_question, to_sample
+from mixlm.data.texts.marks import marked
+from mixlm.data.texts.responses import COLUMN
+from mixlm.data.texts.thoughts import split_thought
 from mixlm.errors import InputError
 
 

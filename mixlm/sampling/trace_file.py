@@ -10,8 +10,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from mixlm.data.responses import compile_pattern, count_rules
 from mixlm.data.samples import CHECKED_ROWS, CheckName, widest_check
+from mixlm.data.texts.responses import compile_pattern, count_rules
 from mixlm.errors import InputError
 from mixlm.evaluation.checks import require_check, unread_answers
 from mixlm.generation.kept.finished import Finished, read_finished, seal_of, write_seal
@@ -44,7 +44,7 @@ class TraceFile:
         asking: How they are asked.
         answer_pattern: Regular expression that finds the answer in what the model writes, in place of the marks.
         digests: Tells each question from others, once they are checked.
-        rules: How many right answers were found by each rule, as ``mixlm.data.responses.count_rules`` has it.
+        rules: How many right answers were found by each rule, as ``mixlm.data.texts.responses.count_rules`` has it.
     """
 
     path: Path

@@ -70,10 +70,8 @@ class RunFolder:
     def check(self) -> None:
         """Raise an ``InputError`` if an unfinished run of other arguments is here, or something else."""
         if self.started:
-            before = _read(self.checkpoints / _ARGUMENTS)
-            if "save_dtype" in self.arguments:  # of weights that are not saved yet
-                before["save_dtype"] = self.arguments["save_dtype"]
-            self._check_arguments(before, "an unfinished run")
+            later = {"save_dtype": self.arguments["save_dtype"]}  # of weights that are not saved yet
+            self._check_arguments({**_read(self.checkpoints / _ARGUMENTS), **later}, "an unfinished run")
         elif self.path.exists() and (not self.path.is_dir() or not self._holds_ours()):
             raise InputError(f"{self.path}: exists and is no run of mixlm-train; choose another --out")
 
@@ -152,7 +150,9 @@ class RunFolder:
         what = {name: f"its {name} has" for name in ("tokenizer", "configuration")}
         what |= {"weights": "its weights have", "valid": "its validation rows have"}
         for name, file in files.items():
-            if begun.get(name, identity.get(name)) != identity.get(name):  # earlier versions noted less
+            if name == "configuration" and name not in begun:  # earlier versions did not note it
+                continue
+            if begun.get(name) != identity.get(name):
                 raise InputError(
                     f"{file}: {what.get(name, 'its rows have')} changed since the run at {self.path} was begun, which "
                     f"would go on from {Path(checkpoint).name}; put back what was there, or choose another --out"
@@ -213,8 +213,6 @@ def begun_run(path: Path) -> tuple[str, str, TrainingOptions]:
 def _decisive(arguments: Mapping[str, Any]) -> dict[str, Any]:
     """Return those arguments that decide what is trained, with those that an earlier version did not know of."""
     known = {**TrainingOptions(arguments.get("method", "cot")).to_dict(), **arguments}
-    if known["select"] != "accuracy" and known["check"] == "exact":  # which earlier versions gave where nobody did
-        known["check"] = None
     candidates = SaveEvery.read(known["save_every"]).steps if known["select"] != "last" else 0
     return {name: value for name, value in known.items() if name not in _UNDECISIVE} | {"save_every": candidates}
 

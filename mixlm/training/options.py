@@ -5,9 +5,9 @@ from dataclasses import asdict, dataclass, field, replace
 from importlib.util import find_spec
 from typing import Any, Literal
 
-from mixlm.data.responses import compile_pattern
 from mixlm.data.samples import CheckName
 from mixlm.data.template import Template
+from mixlm.data.texts.responses import compile_pattern
 from mixlm.errors import InputError
 from mixlm.evaluation.checks import require_check
 from mixlm.model.loading import is_scratch

@@ -4,7 +4,7 @@ import shlex
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from mixlm.data.responses import FIGURE, tell_rules
+from mixlm.data.texts.responses import FIGURE, tell_rules
 from mixlm.encoding.judging import advice_on, carried_by
 from pipelines.shared.terminal import echo, notice
 

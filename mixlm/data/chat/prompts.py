@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 from mixlm.data.chat.control_tokens import ROLES, Place, control_tokens, template_words
 from mixlm.data.chat.rendering import Messages, chat_source, render_chat, short, where_of
 from mixlm.data.layouts.turns import without_nulls
-from mixlm.data.responses import THOUGHT_BEGIN, closing_tag
 from mixlm.data.samples import Sample
 from mixlm.data.template import Template
+from mixlm.data.texts.thoughts import THOUGHT_BEGIN, closing_tag
 from mixlm.data.values import read_json
 from mixlm.errors import InputError
 

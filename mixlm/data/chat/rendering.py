@@ -136,6 +136,11 @@ def stop_clock(template: Template, tokenizer: "PreTrainedTokenizerBase") -> None
         tokenizer.chat_template = stopped if isinstance(tokenizer.chat_template, Mapping) else stopped["default"]
 
 
+def on_one_date(tokenizer: "PreTrainedTokenizerBase") -> dict[str, str]:
+    """Return the chat templates of a tokenizer by name, with the clock of all of them at one date: to compare them."""
+    return {name: at_date("2000-01-01", source) for name, source in _sources(tokenizer).items()}
+
+
 def _sources(tokenizer: "PreTrainedTokenizerBase") -> dict[str, str]:
     """Return the chat templates of a tokenizer by name."""
     sources = tokenizer.chat_template or {}

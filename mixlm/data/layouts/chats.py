@@ -40,7 +40,6 @@ def turns_of(row: Mapping[str, Any], where: str) -> list[Turn]:
     Raises:
         InputError: If a turn cannot be read, or a column beside them may belong to the question.
     """
-    refuse_unread(row, where)
     turns: list[Turn] = []
     for place, name in enumerate(chat_columns(row)):
         value = row[name]
@@ -48,6 +47,7 @@ def turns_of(row: Mapping[str, Any], where: str) -> list[Turn]:
             turns.append({"role": ("user", "assistant")[place], "content": value})
         else:
             turns += _turns(value, f"{where}: column '{name}'")
+    refuse_unread(row, where, "\n".join(turn["content"] or "" for turn in turns), chat=True)
     _refuse_other_question(row, turns, where)
     system = system_of(row, where)
     if not system or (turns and turns[0] == {"role": "system", "content": system}):

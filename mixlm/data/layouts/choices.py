@@ -48,7 +48,7 @@ def choices_of(row: Mapping[str, Any], where: str) -> Choices:
 def _in_columns(row: Mapping[str, Any], where: str) -> dict[str, str]:
     """Return the columns of choices that have one each, such as A, B, C or option_a, by their labels.
 
-    Small letters alone are such from three texts on: fewer, or numbers, may be anything.
+    Small letters alone are such if they are a, b, c and so on, and texts: fewer, or numbers, may be anything.
 
     Raises:
         InputError: If columns such as answer1, answer2 may be choices, or answers all of which are right.
@@ -59,7 +59,8 @@ def _in_columns(row: Mapping[str, Any], where: str) -> dict[str, str]:
             kind = (match[2] or ("a" if name.islower() else "")).lower().strip("_ ")
             kinds.setdefault(kind, {})[(match[1] or match[3]).upper()] = name
     for kind, columns in kinds.items():
-        small = kind != "a" or (len(columns) > 2 and all(isinstance(row[name], str) for name in columns.values()))
+        texts = all(isinstance(row[name], str) for name in columns.values())
+        small = kind != "a" or (len(columns) > 2 and texts and {*columns} == {*ascii_uppercase[: len(columns)]})
         if len(columns) < 2 or not columns.keys() & _FIRST or not small:  # one column of such a name is something else
             continue
         if kind in ("ans", "answer") and not columns.keys() & {"A", "0"}:

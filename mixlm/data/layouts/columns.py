@@ -38,7 +38,7 @@ _UNREAD = {
     "tools": "which only a chat has; give the question as 'messages'",
     "functions": "which only a chat has; give the question as 'messages', and name them 'tools'",
     **dict.fromkeys(_NAMING, "which is read nowhere"),
-    "answers": "as its choices; name it 'choices'",
+    "answers": "or be right answers, all of them; name choices 'choices'",
 }
 _EMPTY = (None, "", False, [], {}, ())
 _WORD = re.compile(r"\s*[^\s\u0e00-\u0fff\u1780-\u17ff\u3040-\u9fff]*\s*")  # or a path; but for scripts without spaces
@@ -169,22 +169,23 @@ def _material(row: Mapping[str, Any], name: str, where: str) -> str:
     return text if text.strip() not in ("", _NO_INPUT) else ""
 
 
-def refuse_unread(row: Mapping[str, Any], where: str, question: str | None = None) -> None:
+def refuse_unread(row: Mapping[str, Any], where: str, said: str, chat: bool = False) -> None:
     """Raise an ``InputError`` if a row has a column that may change its question and that nothing reads.
 
     Args:
         row: The row.
         where: What messages call it.
-        question: Its question; None for a chat, whose turns are all of it. Then columns that would be joined to a
-            question are such, too, and tools are read.
+        said: Its question, or what the turns of its chat say; what stands there as well is not lost.
+        chat: Whether those turns are all of the question. Then columns that would be joined to one are such, too, and
+            tools are read.
     """
-    chat = question is None
     joined = dict.fromkeys((*_BEFORE, "input", *CHOICES), "which no turn of the chat holds; put it into one")
     for name, why in {**_UNREAD, **(joined if chat else {})}.items():
         if (chat and name == "tools") or _says_nothing(name, row.get(name)):
             continue
-        if name == "text" and (chat or " ".join(question.split()) in " ".join(str(row[name]).split())):
-            continue  # all of the row, written out
+        text, flat = " ".join(str(row[name]).split()), " ".join(said.split())
+        if name in _NAMING and text in flat or name == "text" and (chat or flat in text):
+            continue  # told already, or all of the row written out
         remedy = "" if ";" in why else f"; put what it says into {'a turn' if chat else repr('context')}"
         raise InputError(
             f"{where}: column '{name}' may belong to the question, {why}{remedy}, or rename or remove the column "
@@ -198,6 +199,8 @@ def is_unread(name: str, value: Any) -> bool:
 
 
 def _says_nothing(name: str, value: Any) -> bool:
+    if name == "answers":  # a list of texts may be choices, and anything else none
+        return not (isinstance(value, list | tuple) and len({one for one in value if isinstance(one, str)}) > 1)
     return is_word(value) if name in _NAMING else value in _EMPTY
 
 

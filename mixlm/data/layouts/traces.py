@@ -6,8 +6,8 @@ from typing import Any
 
 from mixlm.data.layouts.chats import chat_columns
 from mixlm.data.layouts.columns import ANSWERS, CHAINS, RESPONSES, TRACES, is_word, text_of
-from mixlm.data.marks import before_mark, marked
-from mixlm.data.responses import split_thought
+from mixlm.data.texts.marks import before_mark, marked
+from mixlm.data.texts.thoughts import split_thought
 from mixlm.errors import InputError
 
 

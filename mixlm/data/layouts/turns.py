@@ -3,16 +3,17 @@
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from mixlm.data.layouts.columns import CHAINS, is_unread, is_word
+from mixlm.data.layouts.columns import CHAINS, is_unread
+from mixlm.data.texts.sentences import count_words
 from mixlm.data.values import read_json
 from mixlm.errors import InputError
 
 
 Turn = dict[str, Any]
 THOUGHTS = ("reasoning_content", "thinking", "reasoning")
-_KEPT = ("name", "tool_calls", "tool_call_id", *THOUGHTS)  # beside role and content
+_KEPT = ("name", "tool_call_id", *THOUGHTS)  # beside role and content
 _IN_PARTS = ("reasoning_details", "thinking_blocks")  # the same as a text in one of THOUGHTS, where there is one
-_READ = ("role", "from", "function_call", "channel", *_IN_PARTS)
+_READ = ("role", "from", "tool_calls", "function_call", "channel", *_IN_PARTS)
 _FROM = {  # what ShareGPT calls roles
     **dict.fromkeys(("human", "user"), "user"),
     **dict.fromkeys(("gpt", "assistant", "chatgpt", "model", "bing", "bard"), "assistant"),
@@ -27,6 +28,7 @@ _BESIDE = (  # about a turn, and nothing that is said in it
     *("annotations", "cache_control", "country", "created_at", "header", "info", "logprobs", "meta", "metadata"),
     *("model", "response_metadata", "state", "timestamp", "usage", "usage_metadata"),
 )
+_FEW_WORDS = 3  # of a label, a language or a date
 
 
 def turn_of(turn: Any, where: str) -> Turn:
@@ -43,6 +45,8 @@ def turn_of(turn: Any, where: str) -> Turn:
     if not isinstance(turn, Mapping):
         raise InputError(f"{where}: must be turns with role and content, and this is a {type(turn).__name__}")
     turn, thought, elsewhere = without_nulls(turn), "", ""
+    if str(turn.get("from")).lower() == "function_call":
+        turn = {"from": "gpt", "value": "", "function_call": turn.get("value")}
     role, content = _role(turn, where), turn.get("content", turn.get("value"))
     kept = {name: turn[name] for name in _KEPT if turn.get(name, "") not in ("", [], {})}
     kept |= {"tool_calls": calls} if (calls := _calls(turn, where)) else {}
@@ -57,7 +61,7 @@ def turn_of(turn: Any, where: str) -> Turn:
         kept |= {"reasoning_content": thought} if thought else {}
     said = "\n".join([content or "", *(str(kept[name]) for name in THOUGHTS if name in kept)])
     _refuse_unread(turn, ("content" if "content" in turn else "value", elsewhere, *_KEPT, *_READ), said, where)
-    return {"role": role, "content": content, **kept, **_channel(turn, role, content, where)}
+    return {"role": role, "content": content, **kept, **_channel(turn, role, content, calls, where)}
 
 
 def _role(turn: Mapping[str, Any], where: str) -> str:
@@ -148,20 +152,31 @@ def _refuse_unread(said: Mapping[str, Any], read: Collection[str], content: str,
         where: What messages call it.
     """
     for name, value in said.items():
-        if name in read or name in _BESIDE or (isinstance(value, str) and value.strip() in content):
-            continue
-        if is_unread(name, value) or not is_word(value):
+        few = 0 if name in (*CHAINS, *_TOLD, "value") else _FEW_WORDS
+        if name not in read and name not in _BESIDE and (is_unread(name, value) or _says_more(value, content, few)):
             raise InputError(
                 f"{where}: field '{name}' may belong to the chat, and is read nowhere; put what it says into the "
                 "content, or remove it where it does not"
             )
 
 
-def _channel(turn: Mapping[str, Any], role: str, content: str | None, where: str) -> dict[str, str]:
+def _says_more(value: Any, content: str, few: int) -> bool:
+    """Tell whether a value has a text of more than ``few`` words, or an object with any text, that content has not."""
+    if isinstance(value, str):
+        return count_words(value) > few and value.strip() not in content
+    if isinstance(value, list | tuple):
+        return any(_says_more(one, content, few) for one in value)
+    told = value.values() if isinstance(value, Mapping) else ()
+    return any(one.strip() not in content if isinstance(one, str) else _says_more(one, content, few) for one in told)
+
+
+def _channel(
+    turn: Mapping[str, Any], role: str, content: str | None, calls: Sequence[Any], where: str
+) -> dict[str, str]:
     """Return the channel of a turn if it is gpt-oss's analysis; an ``InputError`` if it is none that can be read."""
-    channel = turn.get("channel")
-    plain = role == "assistant" and (content or "").strip() and not turn.get("tool_calls")
-    if channel == "commentary" or (channel == "analysis" and not plain):
+    channel, told = turn.get("channel"), bool((content or "").strip())
+    plain = role == "assistant" and told and not calls
+    if (channel == "commentary" and (told or not calls)) or (channel == "analysis" and not plain):
         raise InputError(
             f"{where}: its channel is '{channel}'; give what is said to the user without a channel, calls as "
             "'tool_calls', and reasoning as text of the assistant in 'analysis'"
@@ -184,15 +199,21 @@ def with_analysis(turns: Sequence[Turn], where: str) -> list[Turn]:
     for place, turn in enumerate([*turns, {"role": "end"}], 1):
         if turn.get("channel"):
             thoughts.append(turn["content"])
-        elif thoughts and (turn["role"] != "assistant" or any(name in turn for name in THOUGHTS)):
+        elif thoughts and (turn["role"] != "assistant" or _thinks_else(turn, thoughts)):
             raise InputError(
                 f"{where}, turn {place - 1}: its channel is 'analysis', and no turn of the assistant without other "
                 "reasoning follows; give that as its 'reasoning_content'"
             )
         else:
-            made.append({**turn, "reasoning_content": "\n".join(thoughts)} if thoughts else turn)
+            own = {} if any(name in turn for name in THOUGHTS) else {"reasoning_content": "\n".join(thoughts)}
+            made.append({**turn, **own} if thoughts else turn)
             thoughts = []
     return made[:-1]
+
+
+def _thinks_else(turn: Turn, thoughts: Sequence[str]) -> bool:
+    """Tell whether a turn has reasoning of its own that is another."""
+    return any(turn[name].split() != "\n".join(thoughts).split() for name in THOUGHTS if name in turn)
 
 
 def without_nulls(value: Any) -> Any:

@@ -11,8 +11,8 @@ from typing import NamedTuple
 import numpy as np
 
 from mixlm.data.reading import open_raw
-from mixlm.data.responses import compile_pattern
 from mixlm.data.samples import CHECKED_ROWS, CheckName, Sample, try_sample, widest_check
+from mixlm.data.texts.responses import compile_pattern
 from mixlm.encoding.options import EncodingOptions
 from mixlm.errors import InputError
 

@@ -11,8 +11,8 @@ import numpy as np
 import pyarrow
 
 from mixlm.data.mapped import Mapped
-from mixlm.data.responses import tell_rules
 from mixlm.data.tables import PARTS, flat_lists
+from mixlm.data.texts.responses import tell_rules
 from mixlm.encoding.tokens.sharding import Shard
 
 
@@ -22,7 +22,7 @@ class TokenTable(NamedTuple):
     Attributes:
         rows: One row a sample.
         skipped: Malformed rows that were left out.
-        rules: How many answers were found by each rule, see ``mixlm.data.responses.count_rules``.
+        rules: How many answers were found by each rule, see ``mixlm.data.texts.responses.count_rules``.
     """
 
     rows: pyarrow.Table

@@ -19,9 +19,9 @@ import numpy as np
 import pyarrow
 
 from mixlm.data.reading import RawRows
-from mixlm.data.responses import compile_pattern, count_rules
 from mixlm.data.samples import Sample, try_sample
 from mixlm.data.tables import COLUMNS, row_table
+from mixlm.data.texts.responses import compile_pattern, count_rules
 from mixlm.data.tokenization import tokenize_samples
 from mixlm.encoding.options import EncodingOptions
 from mixlm.encoding.survival import check_survival

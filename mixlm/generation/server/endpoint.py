@@ -81,8 +81,9 @@ class Endpoint(Answerer):
     @cached_property
     def rules(self) -> Rules:
         """What answers may hold."""
-        ends, rows = end_ids(self.run.generation_config(), self.run.ids), self._config.get_text_config().vocab_size
-        return Rules(self.run.ids, ends, self.vocabulary_size, max(rows, self.vocabulary_size))
+        tokens, rows = self.vocabulary_size, self._config.get_text_config().vocab_size
+        ends = [end for end in end_ids(self.run.generation_config(), self.run.ids) if end < tokens]
+        return Rules(self.run.ids, ends, tokens, max(rows, tokens))
 
     def plan(self, requests: Sequence[Request], options: GenerationOptions, first: int = 0) -> list[Pending]:
         """Find out whether a server can decode as asked, and list the answers.

@@ -2,7 +2,7 @@ r"""Finding the answer in a mathematical solution: after "The answer is", after 
 
 import re
 
-from mixlm.data.marks import last_box, statement
+from mixlm.data.texts.marks import last_box, statement
 
 
 _SENTENCE = re.compile(r".*\bthe answer is:?(.*)", re.IGNORECASE | re.DOTALL)

@@ -24,10 +24,9 @@ ROWS = [
 ]
 
 
-def test_rows_come_back_from_a_dataset_that_shares_the_memory_of_their_table(monkeypatch):
+def test_rows_come_back_from_a_dataset_that_shares_the_memory_of_their_table():
     table = row_table(ROWS)
-    monkeypatch.setattr("mixlm.data.tables.row_table", lambda rows: table)
-    data = in_memory(row_table(ROWS))
+    data = in_memory(table)
     assert isinstance(data, Dataset)
     assert [data[0], data[1]] == [ROWS[0], ROWS[1] | {"id": None}]
     ours, theirs = (held.column("trace_ids").chunk(0).values.buffers()[1].address for held in (table, data.data))

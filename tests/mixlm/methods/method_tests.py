@@ -136,7 +136,7 @@ class MethodTests:
         dataset = MixedDataset(self.rows(), self.method())
         features = [dataset[index] for index in range(3)]
         longer = {name: [*features[0][name], *features[0][name]] for name in features[0]}
-        batch = pad([*features, longer], pad_id=EOS)
+        batch = pad([*features, longer])
         for feature, ids, labels in zip(features, batch["input_ids"], batch["labels"], strict=False):
             last = len(feature["input_ids"]) - 1
             assert labels[last] == EOS and (labels == EOS).sum() == 1

@@ -189,9 +189,9 @@ from dataclasses import replace
 raw, scratch, out, method_options = sys.argv[1:]
 widths, plain, opened = [], collator.pad, train_module.open_model
 
-def watched(features, pad_id=0):
+def watched(features):
     widths.append(max(sum(feature["thoughts"]) for feature in features))
-    return plain(features, pad_id)
+    return plain(features)
 
 collator.pad = watched
 train_module.open_model = lambda *arguments: opened(*arguments).double()

@@ -67,5 +67,5 @@ def test_data_of_another_codebook_of_the_same_form_is_refused(run: Run, folder: 
     with pytest.raises(
         InputError, match="its codes are of another codebook than those of .*; give the run's own data"
     ):
-        check_match(data, run)
+        check_match(data, Engine(run))
     shutil.move(folder / "run" / "before", folder / "run" / "mixlm.json")

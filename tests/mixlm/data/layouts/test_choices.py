@@ -47,6 +47,7 @@ def test_choices_may_have_a_column_each():
         {"choices": [], "X": "x", "Y": "y"},
         {"a": "red", "b": "blue"},
         {"a": 1, "b": 2, "c": 3},
+        {"a": "red", "q": "blue", "s": "green"},
         {"answerkey": "A", "answer_b": "red"},
     ):
         assert choice_lines(row, "Which?", "row") == ""

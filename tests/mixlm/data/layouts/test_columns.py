@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from mixlm.data.layouts.columns import KNOWN, is_word, known_columns, question_of
-from mixlm.data.responses import RULES
+from mixlm.data.texts.responses import RULES
 from mixlm.errors import InputError
 
 
@@ -32,6 +32,10 @@ def asked(**row) -> tuple[str, str]:
         ({"question": "Which?", "choices": ["a", "b"], "context": "C."}, "C.\n\nWhich?\n\nA. a\nB. b"),
         ({"question": "Is it?", "Theory": "All are.", "sql_context": ""}, "All are.\n\nIs it?"),
         ({"question": "Q?", "text": "### Task\nQ?\n### Answer\nA", "code": "en", "support": 3, "answers": []}, "Q?"),
+        ({"question": "Q?", "answers": {"text": ["a b", "c"], "answer_start": [0, 4]}}, "Q?"),
+        ({"question": "Q?", "answers": ["a b"]}, "Q?"),
+        ({"question": "Q?", "answers": [72, 73]}, "Q?"),
+        ({"question": "Q: f(x) = x ?", "code": "f(x)  =\nx"}, "Q: f(x) = x ?"),
         ({"question": "Which?", "choices": [], "hint": "", "image": None, "tools": [], "history": []}, "Which?"),
         (
             {"question": "Q", "id": 7, "source": "book", "level": "5", "type": "x", "subject": "y", "category": "z"},
@@ -60,7 +64,7 @@ def test_what_a_system_column_says_stands_apart():
         ({"question": "Q", "code": "def f(x):\n    return x", "input": "f(1)"}, "column 'code' may belong"),
         ({"question": "Q", "text": "A passage of it."}, "column 'text' may belong to the question"),
         ({"question": "Q", "schema": {"a": 1}}, "column 'schema' may belong to the question"),
-        ({"question": "Q", "answers": ["a", "b"]}, "column 'answers' .* as its choices; name it 'choices', or rename"),
+        ({"question": "Q", "answers": ["a", "b"]}, "column 'answers' may belong .* or be right answers, all of them;"),
         ({"question": "Q", "prompt": "P"}, "columns 'question' and 'prompt' may both be the question"),
         ({"question": "Q", "context": {"a": 1}}, "column 'context' is a dict, not text; write it as text"),
         ({"question": "Q", "input": [1]}, "column 'input' is a list, not text"),

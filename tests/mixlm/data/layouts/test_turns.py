@@ -5,6 +5,7 @@ from mixlm.errors import InputError
 
 
 FUNCTION = {"name": "add", "arguments": '{"a": 2, "b": null}'}
+ADD = {"type": "function", "function": {"name": "add"}}
 CALLS = [{"type": "function", "function": FUNCTION}]
 
 
@@ -22,10 +23,19 @@ CALLS = [{"type": "function", "function": FUNCTION}]
         ({"id": "a-1", "weight": 0.5, "loss": True, "train": False, "images": []}, {"content": ""}),
         ({"content": "4", "value": "4", "timestamp": "on 12 Apr 2023", "info": {"lang": "en"}}, {"content": "4"}),
         ({"channel": "final", "recipient": "all", "content": "4"}, {"content": "4"}),
+        ({"channel": "commentary", "tool_calls": CALLS}, {"content": "", "tool_calls": CALLS}),
+        ({"from": "function_call", "value": '{"name": "add"}'}, {"content": "", "tool_calls": [ADD]}),
+        ({"tool_calls": "[]", "content": "4"}, {"content": "4"}),
+        (
+            {"token_ids": [1, 2], "scores": {"a": 0.5}, "tags": ["sums"], "label": "good answer", "content": "4"},
+            {"content": "4"},
+        ),
+        ({"date": "2024-01-01 10:00:00", "parent": {"said": "4"}, "content": "4"}, {"content": "4"}),
     ],
 )
 def test_of_a_turn_is_kept_what_a_template_reads(turn, read):
-    assert turn_of({"role": "assistant", "content": "", **turn}, "row") == {"role": "assistant", **read}
+    given = {"content": "", **turn} if "from" in turn else {"role": "assistant", "content": "", **turn}
+    assert turn_of(given, "row") == {"role": "assistant", **read}
 
 
 @pytest.mark.parametrize(
@@ -86,6 +96,8 @@ def test_reasoning_that_the_content_says_is_not_told_twice():
         ({"tool_calls": [{"function": "add"}]}, "'tool_calls' must be one list of calls"),
         ({"function_call": FUNCTION, "tool_calls": CALLS}, "'tool_calls' and 'function_call' must be one list"),
         ({"channel": "commentary"}, "its channel is 'commentary'"),
+        ({"note": "or rather five of them"}, "field 'note'"),
+        ({"call": {"city": "Paris"}}, "field 'call'"),
         ({"channel": "analysis", "role": "user"}, "its channel is 'analysis'"),
         ({"channel": "analysis", "content": None, "tool_calls": CALLS}, "its channel is 'analysis'"),
     ],

@@ -1,7 +1,7 @@
 r"""From what a model or a textbook wrote to trace and answer: where reasoning ends, and what it comes to.
 
-Reasoning ends at the last closing tag, such as ``</think>``. What follows it, or else all of the text, may mark its
-answer (``mixlm.data.marks``). After a tag the answer may also be in bold type, and a text that marks nothing is the
+Reasoning ends at the last closing tag, such as ``</think>`` (``thoughts``). What follows it, or else all of the text,
+may mark its answer (``marks``). After a tag the answer may also be in bold type, and a text that marks nothing is the
 answer as a whole; without a tag nothing is, since nobody can tell it from the reasoning. An unknown tag may be that of
 a thought, and then no answer is read from within it.
 """
@@ -11,50 +11,15 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
-from mixlm.data.marks import Mark, before_mark, last_bold, marked
-from mixlm.data.sentences import split_sentences
+from mixlm.data.texts.marks import Mark, before_mark, last_bold, marked
+from mixlm.data.texts.sentences import count_words, split_sentences
+from mixlm.data.texts.thoughts import ANSWER_TAGS, split_thought, unended, unknown_tag
 from mixlm.errors import InputError
 
 
-# what opens a thought may be missing: some chat templates write it into the prompt
-_NAMED = r"<{0}(?:(?:\w+:)?think(?:ing)?|thoughts?|reasoning|scratchpad)>|\[{0}think(?:ing)?\]|◁{0}think(?:ing)?▷"
-_TOKENS = {  # with what closes them
-    "<|begin_of_thought|>": "<|end_of_thought|>",
-    "<|START_THINKING|>": "<|END_THINKING|>",
-    "<|inner_prefix|>": "<|inner_suffix|>",
-    "<start_working_out>": "<end_working_out>",
-    "<|channel>thought": "<channel|>",
-    "<|channel|>analysis<|message|>": "<|channel|>final<|message|>",
-}
-THOUGHT_BEGIN = f"(?i:{_NAMED.format('')}|{'|'.join(map(re.escape, _TOKENS))})"
-"""Regular expression of what opens a thought, without groups."""
-THOUGHT_END = f"(?i:{_NAMED.format('/')}|{'|'.join(map(re.escape, _TOKENS.values()))})"
-"""Regular expression of what closes one."""
-_OPENS = {closing.lower(): opening.lower() for opening, closing in _TOKENS.items()}
-_CLOSES = {opening.lower(): closing for opening, closing in _TOKENS.items()}
-_TAG = re.compile(f"(?P<begin>{THOUGHT_BEGIN})|{THOUGHT_END}")
-_TURN = re.compile(r"<\|end\|>|<\|start\|>assistant|<\|channel\|>\w+<\|message\|>")  # between thoughts in channels
-_SPOKEN = re.compile(r"\s*here is my thought process:(.*)here is my response:", re.IGNORECASE | re.DOTALL)
-_END = re.compile(  # of a model's turn
-    r"(?:<\|(?:im_end|return|eo[tms](?:_id)?|end(?:_?of_?(?:text|turn|sentence|solution)(?:_token)?|_response)?)\|>"
-    r"|<end_of_turn>|<turn\|>|</s>|<eos>|\[EOS\]|<｜end▁of▁sentence｜>)\Z",
-    re.IGNORECASE,
-)
-_LONGEST_END = 30  # characters, of them
 _AROUND = re.compile(r"<\|(?:(?:begin|end)_of_(?:solution|box)|start_response)\|>", re.IGNORECASE)  # an answer
-_ANSWER = "solution|final|response|output|conclusion"
-_ANSWER_BEGIN = re.compile(f"<(?:{_ANSWER})>", re.IGNORECASE)
-_ANSWER_END = re.compile(rf"</(?:{_ANSWER})>\s*\Z", re.IGNORECASE)
-_CLOSED = re.compile(  # what closes a tag of any name
-    r"(?:</|<\|/|\[/|<\|?end_(?:of_)?|<\|(?=\w+_end\|))([a-z][\w:-]*?)(?:_end)?\|?[>\]]", re.IGNORECASE
-)
-_NO_THOUGHT = frozenset(  # markup, and what answers and turns stand in
-    "a abbr article b body br center code dd del details div dl dt em figure font footer h1 h2 h3 h4 h5 h6 head "
-    "header html i img ins li main math mark ol p pre q s section small span strong sub summary sup svg table tbody "
-    "td th thead tr tt u ul url quote tex latex asy answer final_answer sentence text turn header_id im message box "
-    f"{_ANSWER.replace('|', ' ')}".split()
-)
-_WIDE = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]")  # letters that no spaces part
+_ANSWER_BEGIN = re.compile(f"<(?:{ANSWER_TAGS})>", re.IGNORECASE)
+_ANSWER_END = re.compile(rf"</(?:{ANSWER_TAGS})>\s*\Z", re.IGNORECASE)
 _FEW_WORDS = 5
 _MANY_WORDS = 10  # of an answer, which then more likely explains one
 COLUMN, PATTERN, WHOLE, LONG = "column", "pattern", "whole", "long"
@@ -115,7 +80,7 @@ def read_response(text: str, pattern: re.Pattern[str] | None = None, given: str 
         answer, rule = read_tail(tail, pattern)
         return Found(thought, answer, rule)
     mark = _matched(tail, pattern) if pattern else marked(tail)
-    if tag := None if pattern else _unknown_tag(tail, mark):
+    if tag := None if pattern else unknown_tag(tail, mark):
         raise ValueError(
             f"has more behind {tag}, which may end its reasoning, and no answer that is marked there; write <think> "
             ".. </think> in place of that tag, or name the answer by --answer-pattern"
@@ -148,15 +113,14 @@ def read_tail(tail: str, pattern: re.Pattern[str] | None = None) -> tuple[str, s
     >>> read_tail("Adding both months, she sold **72** clips.")
     ('72', 'bold')
     """
-    tail = _AROUND.sub("", _unended(tail)).strip()
+    tail = _AROUND.sub("", unended(tail)).strip()
     if not tail:
         raise ValueError("has no answer after its reasoning; complete the row or leave it out")
     tail = tail if pattern else _unwrapped(tail, last=True).strip()
     mark = _matched(tail, pattern) if pattern else marked(tail) or last_bold(tail)
     if mark:
         return mark.answer, mark.rule
-    words = max(len(tail.split()), len(_WIDE.findall(tail)) // 2)
-    long = "\n" in tail or len(split_sentences(tail)) > 1 or words > _MANY_WORDS
+    long = "\n" in tail or len(split_sentences(tail)) > 1 or count_words(tail) > _MANY_WORDS
     return tail, LONG if long else WHOLE
 
 
@@ -164,62 +128,6 @@ def _is_same(marked_answer: str, given: str) -> bool:
     """Tell whether a marked answer is that of a column, of which a table with a gap in it made 72.0 of 72."""
     whole = re.fullmatch(r"\s*(-?\d+)\.0\s*", given)
     return marked_answer.split() == given.split() or bool(whole) and marked_answer.replace(",", "").strip() == whole[1]
-
-
-def split_thought(text: str) -> tuple[str | None, str]:
-    """Return the reasoning of a text, None if no tag tells it, and the text after it without marks of its end.
-
-    All before the last closing tag is reasoning; tags within it are left out. Where there are tags of several kinds,
-    that is the kind that begins the text, else one that is closed and never opened, for the prompt may have opened it,
-    else the first: the others are spoken of. Thoughts may follow one another.
-
-    Raises:
-        ValueError: If a tag opens and does not close, as where a response was cut off.
-    """
-    text = _unended(text)
-    if spoken := _SPOKEN.match(text):
-        return spoken[1], text[spoken.end() :]
-    kinds: dict[str, list[re.Match[str]]] = {}
-    for tag in _TAG.finditer(text):
-        name = tag[0].lower()
-        kinds.setdefault(name if tag["begin"] else _OPENS.get(name, name.replace("/", "", 1)), []).append(tag)
-    if not kinds:
-        return None, text
-    first = next(iter(kinds.values()))
-    begins = not text[: first[0].start()].strip()
-    closed = [tags for tags in kinds.values() if not all(tag["begin"] for tag in tags)]
-    tags = first if begins or not closed else min(closed, key=lambda tags: bool(tags[0]["begin"]))
-    if tags[-1]["begin"]:
-        raise ValueError(f"opens {tags[-1][0]} and never closes it, as if it were cut off; leave the row out")
-    within, tail = _without(tags, text[: tags[-1].start()]), text[tags[-1].end() :]
-    if re.match(rf"\s*{THOUGHT_BEGIN}", tail):
-        another, tail = split_thought(tail)
-        within = f"{within}\n{another}"
-    return within, tail
-
-
-def _unended(text: str) -> str:
-    """Return a text without the marks of a turn's end at its own."""
-    bare = text.rstrip()
-    while end := _END.search(bare, max(0, len(bare) - _LONGEST_END)):
-        text = bare = bare[: end.start()].rstrip()
-    return text
-
-
-def _without(tags: Iterable[re.Match[str]], text: str) -> str:
-    """Return a thought without its tags."""
-    for name in {tag[0] for tag in tags}:
-        text = text.replace(name, "\n")
-    return _TURN.sub("\n", text)
-
-
-def closing_tag(opening: str) -> str:
-    """Return what closes a thought, given what opens it.
-
-    >>> closing_tag("<think>"), closing_tag("<|START_THINKING|>")
-    ('</think>', '<|END_THINKING|>')
-    """
-    return _CLOSES.get(opening.lower()) or f"{opening[0]}/{opening[1:]}"
 
 
 def _unwrapped(text: str, last: bool = False) -> str:
@@ -233,19 +141,6 @@ def _unwrapped(text: str, last: bool = False) -> str:
     *before, inside = _ANSWER_BEGIN.split(text[: closed.start()] if closed else text)
     other = "</" in inside or not last and "".join(before).strip()  # then it is markup, or has more than the answer
     return text if not closed or other else inside
-
-
-def _unknown_tag(text: str, mark: Mark | None) -> str | None:
-    """Return the closing tag, of no known kind, of what a text begins with, if its answer is not marked behind it."""
-    closed = {tag[1].lower(): tag for tag in _CLOSED.finditer(text) if tag[1].lower() not in _NO_THOUGHT}
-    for name, tag in closed.items():
-        if not text[tag.end() :].strip() or mark and mark.start > tag.start():
-            continue
-        opening = rf"[<\[]\|?(?:(?:begin|start)_(?:of_)?)?{re.escape(name)}(?:_begin|_start)?[\s|>\]]"
-        opened = re.search(opening, text, re.IGNORECASE)  # or else the prompt may have opened it
-        if opened is None or not text[: opened.start()].strip():
-            return tag[0]
-    return None
 
 
 def _matched(text: str, pattern: re.Pattern[str]) -> Mark:

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from functools import lru_cache
 from typing import NamedTuple
 
-from mixlm.data.sentences import split_sentences
+from mixlm.data.texts.sentences import split_sentences
 
 
 _TAGGED = re.compile(r"<((?:final_)?answer)(?:\s[^<>]*)?>((?:(?!<\1[\s>]).)*?)</\1>", re.DOTALL | re.IGNORECASE)
@@ -22,7 +22,7 @@ _SAID = (
 )
 _LABEL = r"^[ \t>#*_]*(?:final )?answer[ \t]*(?:[*_]*[:：][*_]*|[*_]*[ \t]*$)"
 _HOW = re.compile(  # an answer is come by, and not which it is
-    r"(?:given|found|obtained|computed|calculated|determined|derived)\s+(?:by|from|in|as|using|through|above|below)\b"
+    r"\s*(?:given|found|obtained|computed|calculated|determined|derived)\s+(?:by|from|in|as|using|through|above|below)\b"
 )
 _PLAIN = re.compile(f"{_SAID.format('T')}|(?i:{_LABEL})", re.MULTILINE)
 _LOOSE = re.compile(f"{_SAID.format('[Tt]')}|(?i:{_LABEL})", re.MULTILINE)
@@ -52,7 +52,7 @@ class Mark(NamedTuple):
         start: Where the mark begins.
         end: Where the answer ends.
         answer: The answer.
-        rule: The name of the mark, a key of ``RULES`` of ``mixlm.data.responses``.
+        rule: The name of the mark, a key of ``RULES`` of ``mixlm.data.texts.responses``.
     """
 
     start: int
@@ -104,14 +104,15 @@ def _said(text: str, phrase: re.Pattern[str], last: bool = False) -> Mark | None
         last: Whether nothing but the answer may follow.
     """
     for said in reversed([*phrase.finditer(text)]):
-        told = statement(text[said.end() :])
-        answer, end = _opened(told), text.index(told, said.end()) + len(_first_sentence(told))
         sentence, colon = "answer is" in said[0].lower(), said[0].endswith((":", "："))
         loose = sentence and not colon
+        if loose and _HOW.match(text, said.end()):
+            continue
+        told = statement(text[said.end() :])
+        answer, end = _opened(told), text.index(told, said.end()) + len(_first_sentence(told))
         more = loose and not _RESULT.match(answer) and _more_said(told[len(_first_sentence(told)) :])
         goes_on = (more or _GOES_ON.search(text, end)) and not (sentence and colon)
-        how = loose and _HOW.match(answer)
-        if answer and not goes_on and not how and not (last and text[said.end() :].strip() != told):
+        if answer and not goes_on and not (last and text[said.end() :].strip() != told):
             return Mark(said.start(), end, answer, "boxed" if last_box(told) else "said")
     return None
 

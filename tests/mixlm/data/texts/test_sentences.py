@@ -3,8 +3,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mixlm.data.samples import Sample, to_sample
-from mixlm.data.sentences import split_sentences
 from mixlm.data.template import Template
+from mixlm.data.texts.sentences import split_sentences
 from mixlm.data.tokenization import tokenize_samples
 from mixlm.model.tokenizers import build_tokenizer
 

@@ -5,6 +5,7 @@ from itertools import pairwise
 
 
 _WIDE = "。！？"  # end a sentence without white space
+_UNPARTED = re.compile(r"[\u0e00-\u0fff\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]")
 _CLOSING = r"[\"'”’»)\]}$」』）】〉》]*"
 _END = re.compile(rf"(?:[.!?]{_CLOSING}\s+|[{_WIDE}]++{_CLOSING}+\s*+)(?=\S)")
 _OPENING = (*"\"'“‘«([$", r"\(", r"\[")
@@ -34,6 +35,15 @@ def split_sentences(text: str) -> list[str]:
         elif opens and (text[end.start()] != "." or _stops(text[starts[-1] : end.start()], following)):
             starts.append(end.end())
     return [text[start:end] for start, end in pairwise([*starts, len(text)])]
+
+
+def count_words(text: str) -> int:
+    """Return how many words a text has; of letters that no spaces part two are one.
+
+    >>> count_words("12 more pens"), count_words("還有十二支筆")
+    (3, 3)
+    """
+    return max(len(text.split()), len(_UNPARTED.findall(text)) // 2)
 
 
 def _stops(before: str, following: str) -> bool:

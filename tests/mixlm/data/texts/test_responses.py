@@ -2,7 +2,8 @@ import re
 
 import pytest
 
-from mixlm.data.responses import RULES, compile_pattern, count_rules, read_response, split_thought, tell_rules
+from mixlm.data.texts.responses import RULES, compile_pattern, count_rules, read_response, tell_rules
+from mixlm.data.texts.thoughts import split_thought
 from mixlm.errors import InputError
 
 
@@ -210,6 +211,8 @@ def test_no_answer_is_read_from_within_a_tag_that_nobody_knows(text, tag):
     [
         r"<analysis>It is 5? No.</analysis> So \boxed{6}.",
         r"<p>We add, so \boxed{6}.</p> <p>Bye.</p>",
+        r"[hide=Solution]We add, $\boxed{6}$.[/hide] That was nice.",
+        r"So $\boxed{6}$. [color=#f00]QED[/color] and bye.",
         "<b>Sum</b>\nThe answer is 6.",
         "<step>2</step><step>The answer is: 6</step>",
         r"\boxed{6} as <row><cell>6</cell></row> has it.",
@@ -219,3 +222,9 @@ def test_no_answer_is_read_from_within_a_tag_that_nobody_knows(text, tag):
 )
 def test_markup_and_answers_behind_a_tag_are_read(text):
     assert read_response(text).answer.startswith("6")
+
+
+def test_any_number_of_thoughts_may_follow_one_another():
+    """Each of another kind."""
+    many = "".join(f"<a{place}:think>x</a{place}:think>" for place in range(1200))
+    assert read_response(f"{many} 4")[1:] == ("4", "whole")

@@ -1,6 +1,6 @@
 import pytest
 
-from mixlm.data.marks import before_mark, last_bold, marked, statement
+from mixlm.data.texts.marks import before_mark, last_bold, marked, statement
 
 
 @pytest.mark.parametrize(
