@@ -79,7 +79,7 @@ def test_only_what_is_missing_is_decoded(run, options, before, tmp_path, monkeyp
 @pytest.mark.parametrize("moment", ["before the output", "before it says that it is whole", "before the part goes"])
 def test_killed_at_the_end_it_is_finished_by_the_same_command(run, options, moment, tmp_path, monkeypatch):
     out = tmp_path / "out.jsonl"
-    where = {"before the output": "lines.whole_path", "before it says that it is whole": "finished.whole_file"}
+    where = {"before the output": "lines.whole_path", "before it says that it is whole": "finished.write_sealed"}
     with monkeypatch.context() as patched, pytest.raises(Killed):
         place = where.get(moment, "lines.KeptLines.discard")
         patched.setattr(f"mixlm.generation.kept.{place}", lambda *_: (_ for _ in ()).throw(Killed))
