@@ -1,6 +1,5 @@
 """Checkpoints: when they are written, that they are whole, and which of them a training goes on from."""
 
-import json
 import re
 import time
 from collections.abc import Callable, Iterator
@@ -14,8 +13,8 @@ from safetensors import SafetensorError
 from torch import distributed
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from vqvae.atomic_files import whole_file
-from vqvae.checksums import SUMS, changes, sealed, sums_of, unsealed
+from vqvae.atomic_files import write_sealed
+from vqvae.checksums import SUMS, changes, sums_of, unsealed
 from vqvae.errors import InputError
 from vqvae.options import SaveEvery
 from vqvae.stopping import Stop
@@ -64,8 +63,7 @@ def fault_in(path: Path) -> str | None:
 def seal_checkpoint(path: Path) -> None:
     """Write down what a checkpoint that is complete consists of."""
     files = [file for file in path.rglob("*") if file.is_file() and file.name != SUMS_FILE]
-    with whole_file(path / SUMS_FILE) as file:
-        json.dump(sealed({SUMS: sums_of(path, files)}), file, indent=2)
+    write_sealed(path / SUMS_FILE, {SUMS: sums_of(path, files)})
 
 
 def name_best(state: TrainerState, folder: Path) -> None:

@@ -81,7 +81,7 @@ def _open_encoded(source: str, model: str, say: Callable[[str], None]) -> Traini
             f"{data.path}: encoded with another tokenizer ({data.manifest.get('model', 'unknown')}) "
             f"than that of {model}; encode again with --model {model}"
         )
-    if other := data.told_otherwise(tokenizer):
+    if not is_scratch(model) and (other := data.told_otherwise(tokenizer)):  # else it is the dataset's own
         raise InputError(
             f"{data.path}: encoded with another {other} than {model} has; encode again with --model {model}"
         )
