@@ -53,6 +53,7 @@ def main(out: Path, seed: int, recipe: Path) -> Results:
 
     settings = read_recipe(recipe)
     plan = plan_demo(settings, out, seed)
+    plan.check(recipe)
     started = time.monotonic()
     with one_writer(out) as lock:
         prepare(out, plan, settings["model"])

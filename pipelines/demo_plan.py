@@ -7,13 +7,15 @@ from pathlib import Path
 from typing import Any
 
 from mixlm.errors import InputError
+from mixlm.tasks.splits import SPLITS
+from pipelines.grid.commands import as_typed, check_command, text_of
 from pipelines.shared.jobs import Job
 
 
 MODELS = {"cot": "cot", "assorted": "assorted", "random": "random-codes"}
 MODEL_FILE, SCRIPT, SUMMARY, QUESTIONS = "model.yaml", "commands.sh", "summary.json", "questions.jsonl"
 REPORT = "report.html"
-WORKED_ANSWERS, REPORTED_ROWS = 3, 100
+TASK, WORKED_ANSWERS, REPORTED_ROWS = "data chain-arithmetic", 3, 100
 _SECTIONS = ("rows", "data", "model", "template", "encode", "train", "evaluate")
 
 
@@ -41,11 +43,20 @@ class DemoPlan:
     answers: Job
     report: Job
 
+    @property
+    def trials(self) -> tuple[Job, ...]:
+        """All up to the evaluation, one after the other."""
+        return (*self.data, self.text, self.first, *self.second, *self.evaluation)
+
     def script(self) -> str:
         """Return the commands as a shell script, one after the other."""
-        jobs = [*self.data, self.text, self.first, *self.second, *self.evaluation]
-        lines = [*(job.line() for job in jobs), self.questions, self.answers.line(), self.report.line()]
+        lines = [*(job.line() for job in self.trials), self.questions, self.answers.line(), self.report.line()]
         return "\n".join(lines) + "\n"
+
+    def check(self, recipe: Path) -> None:
+        """Parse the options that ``recipe`` gives; an ``InputError`` if one is unknown or does not fit."""
+        for job in self.trials:
+            check_command(job, recipe)
 
 
 def read_recipe(path: Path) -> dict[str, dict[str, Any]]:
@@ -59,6 +70,13 @@ def read_recipe(path: Path) -> dict[str, dict[str, Any]]:
     recipe = read_yaml(path)
     if not isinstance(recipe, dict) or set(recipe) != set(_SECTIONS):
         raise InputError(f"{path}: a recipe of the demo has the sections {', '.join(_SECTIONS)}; start from a copy")
+    recipe = {section: {} if values is None else values for section, values in recipe.items()}
+    if odd := next((section for section, values in recipe.items() if not isinstance(values, dict)), None):
+        raise InputError(f"{path}: section '{odd}' is no mapping of names and values; start from a copy")
+    if set(recipe["rows"]) != set(SPLITS):
+        raise InputError(f"{path}: section 'rows' has to say how many rows {', '.join(SPLITS)} have, and no more")
+    if "free" not in text_of(recipe["evaluate"].get("latents", "free")).split(","):
+        raise InputError(f"{path}: section 'evaluate': the demo compares what is decoded freely; add free to latents")
     return recipe
 
 
@@ -72,16 +90,17 @@ def plan_demo(recipe: Mapping[str, Mapping[str, Any]], out: Path, seed: int) -> 
     """
     files = {split: str(out / f"{split}.jsonl") for split in recipe["rows"]}
     model, seeded = ("--model", str(out / MODEL_FILE)), {"seed": seed}
-    template = _options(recipe["template"])
+    template = as_typed("train", recipe["template"])
     encoded = str(out / "encoded")
-    train = _options(recipe["train"], seeded)
-    task = _options(recipe["data"], seeded)
+    encode = as_typed("encode", recipe["encode"], seeded)
+    train = as_typed("train", recipe["train"], seeded)
+    task = as_typed(TASK, recipe["data"], seeded)
     paths = ("--valid", files["valid"], *model, "--out", encoded)
     mixed, questions = ("-o", "mix=weighted", "-o", "weights=1,2,1"), str(out / QUESTIONS)
     return DemoPlan(
         data=tuple(_generation(split, rows, files[split], task) for split, rows in recipe["rows"].items()),
         text=_training("cot", files["train"], out, (*model, *template), train),
-        first=Job("encode", ("encode", files["train"], *paths, *template, *_options(recipe["encode"], seeded))),
+        first=Job("encode", ("encode", files["train"], *paths, *template, *encode)),
         second=tuple(_training(name, encoded, out, (*model, *mixed), train) for name in ("assorted", "random")),
         evaluation=tuple(_evaluation(name, files["test"], out, recipe["evaluate"]) for name in MODELS),
         questions=shlex.join(["head", "-n", str(WORKED_ANSWERS), files["test"]]) + f" > {shlex.quote(questions)}",
@@ -91,8 +110,8 @@ def plan_demo(recipe: Mapping[str, Mapping[str, Any]], out: Path, seed: int) -> 
 
 
 def _generation(split: str, rows: int, out: str, options: tuple[str, ...]) -> Job:
-    size = _options({"split": split, "rows": rows})
-    return Job(f"data_{split}", ("data", "chain-arithmetic", *size, *options, "--out", out))
+    size = as_typed(TASK, {"split": split, "rows": rows})
+    return Job(f"data_{split}", (*TASK.split(), *size, *options, "--out", out))
 
 
 def _training(name: str, data: str, out: Path, start: tuple[str, ...], options: tuple[str, ...]) -> Job:
@@ -104,7 +123,7 @@ def _evaluation(name: str, data: str, out: Path, options: Mapping[str, Any]) -> 
     if name == "cot":  # it has no latents to choose a number of
         options = {**options, "latents": "free"}
     target = ("--out", str(out / _figures(name)))
-    return Job(f"evaluate_{name}", ("evaluate", str(out / name), data, *_options(options), *target))
+    return Job(f"evaluate_{name}", ("evaluate", str(out / name), data, *as_typed("evaluate", options), *target))
 
 
 def _report(data: str, out: Path) -> Job:
@@ -116,7 +135,3 @@ def _report(data: str, out: Path) -> Job:
 
 def _figures(name: str) -> str:
     return f"evaluation-{name}.json"
-
-
-def _options(*groups: Mapping[str, Any]) -> tuple[str, ...]:
-    return tuple(text for group in groups for name, value in group.items() for text in (f"--{name}", str(value)))

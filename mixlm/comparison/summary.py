@@ -114,7 +114,8 @@ def _summary(label: str, group: Sequence[Result]) -> Summary:
         for kind in kinds
     }
     figures = [one["stage1"] for one in group if one.get("stage1")]
-    stage1 = {name: _mean(one[name] for one in figures) for name in (figures[0] if figures else {})}
+    measured = [name for name in (figures[0] if figures else ()) if all(one.get(name) is not None for one in figures)]
+    stage1 = {name: _mean(one[name] for one in figures) for name in measured}
     seeds = tuple(one["seed"] for one in group)
     engines = tuple(sorted({one.get("engine") or HERE for one in group}))
     return Summary(label, group[0]["method"], seeds, group[0]["samples"], points, matrices, seconds, stage1, engines)

@@ -194,6 +194,9 @@ def _from_chat(columns: Mapping[str, Any], where: str, pattern: Pattern) -> Samp
     if not content.strip() and last.get("tool_calls"):
         raise InputError(f"{end} calls a tool and answers nothing; end it with an answer")
     given = None if {*chat_columns(columns)} & {*ANSWERS} else _given(columns, where)
+    if "steps" in columns:  # go before what the turn says, as before a response
+        found = _found(content, end, pattern, given, "")
+        return replace(asked, steps=_steps(columns["steps"], where), answer=found.answer, rule=found.rule)
     if thought is None and thought_in(content) is None and (trace := trace_column(columns, where)):
         thought = trace_text(columns, trace, where)
     return _with(asked, _found(content, end, pattern, given, thought))

@@ -67,6 +67,7 @@ def convert(source: str, out: str | Path, answer_pattern: str | None = None, ski
     Raises:
         InputError: If a row fits no layout, asks for more than its question holds, or no row is left.
     """
+    _keep(source, out)
     pattern, skipped, rules = compile_pattern(answer_pattern), 0, []
 
     def plain_rows() -> Iterator[dict[str, Any]]:
@@ -90,6 +91,12 @@ def convert(source: str, out: str | Path, answer_pattern: str | None = None, ski
             )
 
     return Converted(write_rows(out, plain_rows()), skipped, count_rules(rules))
+
+
+def _keep(source: str, out: str | Path) -> None:
+    """Raise an ``InputError`` if a file to write is the one to read, of which not all would be in it."""
+    if Path(source).exists() and os.path.realpath(out) == os.path.realpath(source):
+        raise InputError(f"{out}: is the file that is read, which would be lost; give another")
 
 
 def _trace(sample: Sample) -> dict[str, Any]:
@@ -119,8 +126,7 @@ def split(source: str, train: str | Path, valid: str | Path, share: float = 0.1,
     if os.path.realpath(train) == os.path.realpath(valid):
         raise InputError(f"{valid}: is also the file of the rows kept; give two files")
     for path in (train, valid):
-        if Path(source).exists() and os.path.realpath(path) == os.path.realpath(source):
-            raise InputError(f"{path}: is the file to be split, which would be lost; give another")
+        _keep(source, path)
     rows = [(read_question(row, where).question, row) for where, row in read_rows(source)]
     questions = sorted({question for question, _ in rows})
     if len(questions) < 2:

@@ -28,8 +28,8 @@ def write_usage(out: Path, shards: Sequence[str], compression_rate: int, tokeniz
     """Write ``vqvae/usage.json`` of an encoded dataset.
 
     ``totals`` says how often each code was used, ``chunks`` lists the texts that it most often stood for, with counts,
-    and ``distinct_chunks`` how many there are. Of a dataset with more than ``MOST_COUNTED`` codes equally many are
-    counted from the beginning of each shard.
+    and ``distinct_chunks`` how many there are. Of a dataset with more than ``MOST_COUNTED`` codes the texts of equally
+    many are counted from the beginning of each shard, and ``counted`` says of how many of each code.
 
     Args:
         out: Folder of the dataset.
@@ -39,16 +39,19 @@ def write_usage(out: Path, shards: Sequence[str], compression_rate: int, tokeniz
     """
     most = MOST_COUNTED // max(len(shards), 1)
     found = (_counted(out / name, compression_rate, most) for name in shards)
-    pairs, counts = map(np.concatenate, zip(*found, strict=True))
+    pairs, counts, used = map(np.concatenate, zip(*found, strict=True))
+    totals = dict(zip(*(values.tolist() for values in np.unique(used, return_counts=True)), strict=True))
     texts: dict[int, list[tuple[str, int]]] = {}
-    totals: dict[int, int] = {}
+    counted: dict[int, int] = {}
     for mine in _parts(pairs[:, 0]):
         for code, chunks, times in _by_code(pairs[mine], counts[mine]):
             often = np.argsort(-times, kind="stable")[:MOST_LISTED]
-            totals[code] = int(times.sum())
+            counted[code] = int(times.sum())
             texts[code] = [(tokenizer.decode(_ids(chunks[place])), int(times[place])) for place in often]
     distinct = sum(len(np.unique(pairs[mine, 1:], axis=0)) for mine in _parts(pairs[:, 1:].sum(1)))
     content = {"totals": _in_order(totals), "distinct_chunks": distinct, "chunks": _in_order(texts)}
+    if counted != totals:
+        content["counted"] = _in_order(counted)
     with whole_file(out / VQVAE / USAGE) as file:
         file.write(json.dumps(content, ensure_ascii=False, indent=1) + "\n")
 
@@ -67,8 +70,8 @@ def _by_code(pairs: np.ndarray, counts: np.ndarray) -> Iterator[tuple[int, np.nd
     yield from zip(codes.tolist(), *split, strict=False)  # of nothing a split is one part
 
 
-def _counted(path: Path, rate: int, most: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return the different pairs of a shard (n, 1 + r), and how often each is.
+def _counted(path: Path, rate: int, most: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the different pairs of a shard (n, 1 + r), how often each is, and all codes of the shard.
 
     A pair is a code and the ids that it stands for, then -1 for each that it has fewer of than r.
     """
@@ -83,7 +86,7 @@ def _counted(path: Path, rate: int, most: int) -> tuple[np.ndarray, np.ndarray]:
     first = (np.cumsum(lengths) - lengths)[owner, None]
     chunks = np.where(inside, ids[np.where(inside, first + place, 0)], -1)
     pairs = np.concatenate([codes[: len(owner), None], chunks], axis=1, dtype=np.int32)
-    return _unique(pairs, np.ones(len(pairs), dtype=np.int64))
+    return *_unique(pairs, np.ones(len(pairs), dtype=np.int64)), codes
 
 
 def _in_order(values: Mapping[int, Any]) -> dict[str, Any]:
@@ -109,9 +112,9 @@ def read_usage(path: Path) -> dict[int, tuple[tuple[str, float], ...]]:
     """
     content = _content(path)
     with _told_if_damaged(path):
-        totals = content["totals"]
+        counted = content.get("counted", content["totals"])
         return {
-            int(code): tuple((text, count / totals[code]) for text, count in chunks)
+            int(code): tuple((text, count / counted[code]) for text, count in chunks)
             for code, chunks in content["chunks"].items()
         }
 

@@ -6,6 +6,8 @@ Nothing here knows what an answer means; ``numbers`` and ``latex`` read what is 
 import re
 import unicodedata
 
+from mixlm.data.texts.sentences import UNPARTED
+
 
 _ALIKE = {
     "-": "−－–‐‑",
@@ -52,10 +54,7 @@ _PLAINER = [
         (r"\s+", " "),
     )
 ]
-UNSPACED = (  # a pattern's ranges, Thai to Korean: letters that stand beside a number without a space
-    r"\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u2e80-\ua4cf\uac00-\ud7ff\uf900-\ufaff\uff66-\uffdc"
-    r"\U00020000-\U0003ffff"
-)
+UNSPACED = rf"{UNPARTED}\uac00-\ud7ff\uffa0-\uffdc"  # letters beside a number without a space: Korean's, too
 WORD = re.compile(r"[^\W\d_]+")
 _MOST_WORDS = 12
 _OTHER = set(  # words that make a number another one, or leave it open

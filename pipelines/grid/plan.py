@@ -166,15 +166,18 @@ class Plan:
             *(f for k, v in entry.options.items() for f in ("-o", f"{k}={text_of(v)}")),
         )
         arguments = ("train", source, "--model", model, "--out", str(run), *method, *given)
-        arguments = (*arguments, *as_typed("train", entry.train, {"seed": seed}))
+        read = {"answer-pattern"} if entry.needs_codes else set()  # by stage 1, which says what it found
+        train = {name: value for name, value in entry.train.items() if name not in read}
+        arguments = (*arguments, *as_typed("train", train, {"seed": seed}))
         return [*parts, self._part(f"train {label}-{seed}", arguments, run / RUN_RECORD)]
 
     def _encoding(self, label: str, seed: int) -> Part:
-        """Return stage 1; entries with the same options share it, under the label of the first of them."""
+        """Return stage 1; entries with the same options share it, under the label of the first, or what is begun."""
         entry = self.grid.entries[label]
-        alike = next(e for e in self.grid.entries.values() if e.needs_codes and e.encode == entry.encode)
-        folder = self.out / "encoded" / f"{alike.label}-{seed}"
+        alike = [e.label for e in self.grid.entries.values() if e.needs_codes and e.encode == entry.encode]
+        folders = [self.out / "encoded" / f"{one}-{seed}" for one in alike]
+        folder = next(filter(Path.exists, folders), folders[0])  # entries may have come to stand before it
         arguments = ("encode", self.files["train"], "--valid", self.files["valid"], "--model", self.model)
         options = as_typed("encode", self.grid.template, entry.encode, {"seed": seed})
         arguments = (*arguments, "--out", str(folder), *options)
-        return self._part(f"encode {alike.label}-{seed}", arguments, folder / MANIFEST)
+        return self._part(f"encode {folder.name}", arguments, folder / MANIFEST)

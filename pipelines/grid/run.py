@@ -19,7 +19,7 @@ from pipelines.grid.attempts import Attempts
 from pipelines.grid.commands import check_command
 from pipelines.grid.folder import ATTEMPTS, MODEL, RESULTS, claimed
 from pipelines.grid.plan import Cell, Part, Plan
-from pipelines.shared.jobs import Runner, shown
+from pipelines.shared.jobs import JobError, Runner, shown
 from pipelines.shared.progress import time_of
 from pipelines.shared.terminal import echo, notice
 from vqvae.stopping import Stopped, ended_at_once
@@ -183,11 +183,11 @@ class _Work:
             inputs = self.plan.inputs(parts)
             with self.attempts.noted(part.job.name, part.identity, part.job.line(), inputs) as record:
                 try:
-                    finished = self.runner.run(part.job)
-                except InputError:
+                    record["cpu_seconds"] = self.runner.run(part.job).cpu_seconds
+                except JobError as error:
+                    record["cpu_seconds"] = error.cpu_seconds
                     self.failures.add(part.job.name)
                     raise
-                record["cpu_seconds"] = finished.cpu_seconds
 
     def _lock(self, name: str) -> Lock:
         with self.writing:

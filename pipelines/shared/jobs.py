@@ -59,6 +59,18 @@ class Completed:
     cpu_seconds: float = 0.0
 
 
+class JobError(InputError):
+    """A command failed.
+
+    Attributes:
+        cpu_seconds: How long it had kept processors busy.
+    """
+
+    def __init__(self, why: str, cpu_seconds: float) -> None:
+        super().__init__(why)
+        self.cpu_seconds = cpu_seconds
+
+
 def run_jobs(jobs: Sequence[Job], at_once: int = 2, inherited: Sequence[int] = ()) -> dict[str, Completed]:
     """Run commands, ``at_once`` at the same time, each with one thread; they keep the ``inherited`` descriptors open.
 
@@ -127,7 +139,7 @@ class Runner:
     inherited: Sequence[int] = ()
 
     def run(self, job: Job) -> Completed:
-        """Run one command to its end, showing what it writes to stderr; an ``InputError`` if it fails."""
+        """Run one command to its end, showing what it writes to stderr; a ``JobError`` if it fails."""
         started = time.monotonic()
         if self.stopped:
             return Completed("", 0.0)
@@ -145,7 +157,7 @@ class Runner:
             if process.returncode and not self.stopped:
                 if self.stop_on_failure:
                     self.stop()
-                raise InputError(_failure(job, tail))
+                raise JobError(_failure(job, tail), cpu_seconds)
             output.seek(0)
             return Completed(output.read(), time.monotonic() - started, cpu_seconds)
 

@@ -13,6 +13,7 @@ from tests.toy_recipe import DATA, ROWS, STAGES
 from vqvae.one_writer import one_writer
 
 
+MISSING = object()
 TOY = {
     "rows": ROWS,
     "data": DATA,
@@ -130,12 +131,35 @@ def test_a_folder_of_somebody_else_is_refused_and_untouched(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["train.jsonl"]
 
 
-def test_a_recipe_without_a_section_is_refused_before_anything_is_written(tmp_path):
-    (tmp_path / "recipe.yaml").write_text("rows: {train: 5}\n")
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"rows": MISSING}, "has the sections rows, data, model"),
+        ({"rows": 5}, "section 'rows' is no mapping"),
+        ({"rows": {"train": 5, "test": 5}}, "how many rows train, valid, test have"),
+        ({"rows": {"train": 5, "valid": 2, "test": "many"}}, "data_test: Invalid value for '--rows': 'many'"),
+        ({"evaluate": {"latents": "exact:100%"}}, "add free to latents"),
+        ({"train": {"stepps": 3}}, "train_cot: No such option '--stepps'"),
+        ({"encode": {"codebook-size": "big"}}, "encode: Invalid value for '--codebook-size'"),
+    ],
+)
+def test_a_recipe_with_a_mistake_is_refused_before_anything_is_written(tmp_path, changed, message):
+    recipe = {**read_recipe(demo.RECIPE), **changed}
+    recipe = {section: values for section, values in recipe.items() if values is not MISSING}
+    (tmp_path / "recipe.yaml").write_text(yaml.safe_dump(recipe))
     arguments = ["demo", "--out", str(tmp_path / "out"), "--recipe", str(tmp_path / "recipe.yaml")]
     result = CliRunner().invoke(main, arguments)
-    assert result.exit_code == 1 and "sections rows, data, model" in result.stderr
+    assert result.exit_code == 1 and result.stderr.startswith(f"Error: {tmp_path / 'recipe.yaml'}: ")
+    assert message in result.stderr and len(result.stderr.splitlines()) == 1
     assert not (tmp_path / "out").exists()
+
+
+def test_flags_of_a_recipe_are_typed_as_such_and_an_empty_section_is_none(tmp_path):
+    recipe = {**yaml.safe_load(demo.RECIPE.read_text()), "template": None, "train": {"bf16": True, "pack": False}}
+    (tmp_path / "recipe.yaml").write_text(yaml.safe_dump(recipe))
+    plan = plan_demo(read_recipe(tmp_path / "recipe.yaml"), tmp_path, seed=0)
+    plan.check(tmp_path / "recipe.yaml")
+    assert plan.text.arguments[-4:] == ("--bf16", "--no-pack", "--seed", "0")
 
 
 def test_commands_of_the_recipe_are_valid_and_the_codebook_smaller_than_its_task(tmp_path):

@@ -7,6 +7,7 @@ from decimal import Decimal
 from typing import Any
 
 from mixlm.data.layouts.choices import CHOICES, choice_lines
+from mixlm.data.texts.sentences import UNPARTED
 from mixlm.data.values import is_missing
 from mixlm.errors import InputError
 
@@ -41,7 +42,7 @@ _UNREAD = {
     "answers": "or be right answers, all of them; name choices 'choices'",
 }
 _EMPTY = (None, "", False, [], {}, ())
-_WORD = re.compile(r"\s*[^\s\u0e00-\u0fff\u1780-\u17ff\u3040-\u9fff]*\s*")  # or a path; but for scripts without spaces
+_WORD = re.compile(rf"\s*[^\s{UNPARTED}]*\s*")  # or a path; but for scripts without spaces
 KNOWN = frozenset((*QUESTIONS, *TRACES, *CHAINS, *RESPONSES, *ANSWERS, *CHATS, *_JOINED, "steps"))
 """Columns that become part of a sample; all others are kept beside it as they are."""
 

@@ -5,7 +5,11 @@ from itertools import pairwise
 
 
 _WIDE = "。！？"  # end a sentence without white space
-_UNPARTED = re.compile(r"[\u0e00-\u0fff\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]")
+UNPARTED = (  # a pattern's ranges, Thai to Chinese: letters of scripts that set no spaces between words
+    r"\u0e00-\u109f\u1780-\u17ff\u2e80-\u2fff\u3005-\u3007\u3031-\ua4cf\uf900-\ufaff\uff66-\uff9f"
+    r"\U00020000-\U0003ffff"
+)
+_UNPARTED = re.compile(f"[{UNPARTED}]")
 _CLOSING = r"[\"'”’»)\]}$」』）】〉》]*"
 _END = re.compile(rf"(?:[.!?]{_CLOSING}\s+|[{_WIDE}]++{_CLOSING}+\s*+)(?=\S)")
 _OPENING = (*"\"'“‘«([$", r"\(", r"\[")

@@ -9,7 +9,7 @@ function chipsOf(run, chips) {
   return el("div", { class: "chips", role: "group", "aria-label": "latents of the answer" },
     chips.codes.map((code, place) => {
       const share = chips.shares ? chips.shares[place] : 1;
-      const chip = el("a", { class: "chip", href: addressOf(run, code), style: { "--sure": share.toFixed(3) }, "aria-label": chipLabel(run, chips, place) }, code);
+      const chip = el("a", { class: "chip", href: addressOf(run, code), tabindex: "0", style: { "--sure": share.toFixed(3) }, "aria-label": chipLabel(run, chips, place) }, code);
       return withPopover(chip, () => aboutChip(run, chips, place));
     }));
 }
@@ -26,7 +26,7 @@ function aboutChip(run, chips, place) {
     text ? el("p", { class: "pop-text" }, oneLine(text)) : note("stands for no text"),
     text ? el("p", { class: "pop-sure" }, `read back by stage 1, ${shareText(chips.sure[place])} sure`) : null,
     chips.alternatives ? alternatives(run, chips.alternatives[place], code) : null,
-    el("p", { class: "pop-more" }, el("a", { href: addressOf(run, code), tabindex: "-1" }, `All about code ${code}`)),
+    addressOf(run, code) && el("p", { class: "pop-more" }, el("a", { href: addressOf(run, code), tabindex: "-1" }, `All about code ${code}`)),
   ];
 }
 

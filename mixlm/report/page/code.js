@@ -7,7 +7,7 @@ function codeDetail(run, code) {
   return [
     el("p", { class: "kicker" }, el("span", { class: "chip still" }, code), `code ${code} of ${book.size}`, withCodes.length > 1 ? `, ${data.runs[run].name}` : ""),
     el("h1", { class: text ? "code-title" : "" }, text || `Code ${code}`),
-    factsOf(book, one), lackOf(book, one), standsFor(one), profileOf(one), contextsOf(one), readingOf(one), predictionOf(run, one), neighboursOf(run, one), questionsOf(run, one),
+    factsOf(book, one), lackOf(one), standsFor(one), profileOf(one), contextsOf(one), readingOf(one), predictionOf(run, one), neighboursOf(run, one), questionsOf(run, one),
     book.missing.map((line) => note(`${line[0].toUpperCase()}${line.slice(1)}.`)),
   ];
 }
@@ -22,8 +22,8 @@ function factsOf(book, one) {
   return facts.length ? el("dl", { class: "facts" }, facts.map(([value, name, more]) => el("div", {}, el("dd", {}, value), el("dt", {}, name, el("small", {}, more))))) : null;
 }
 
-function lackOf(book, one) {
-  if (isDead(book, one)) return el("p", { class: "advice" }, "Dead: no trace has this code.");
+function lackOf(one) {
+  if (isDead(one)) return el("p", { class: "advice" }, "Dead: no trace has this code.");
   if (isConfused(one)) return el("p", { class: "advice" }, "Confused: the model mostly expects another code where this one stands.");
   return null;
 }

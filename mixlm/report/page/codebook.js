@@ -28,7 +28,7 @@ function makeCodebook() {
     onChoose: (one) => { keepAddress(addressOf(run, one.code)); view.detail(one.code); },
     onOpen: (one, byPointer) => openDetail(addressOf(run, one.code), byPointer),
   });
-  const dead = book.codes.filter((one) => isDead(book, one)).length, confused = book.codes.filter(isConfused).length;
+  const dead = book.codes.filter(isDead).length, confused = book.codes.filter(isConfused).length;
   const update = () => view.fill(codebookState.code);
   const tools = el("div", { class: "tools" },
     withCodes.length > 1 ? select("run", withCodes.map((one) => [String(one), data.runs[one].name]), String(run), (one) => { location.hash = addressOf(Number(one), 0); }) : null,
@@ -53,7 +53,7 @@ function chosenCodes(run, book) {
   const { sort, kind, words } = codebookState, asked = words.trim().toLowerCase();
   const key = SORTS[sort][1];
   return book.codes
-    .filter((one) => kind === "all" || (kind === DEAD ? isDead(book, one) : isConfused(one)))
+    .filter((one) => kind === "all" || (kind === DEAD ? isDead(one) : isConfused(one)))
     .filter((one) => !asked || codeWords(one).includes(asked))
     .sort((a, b) => key(a) - key(b) || a.code - b.code);
 }

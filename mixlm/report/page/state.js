@@ -35,15 +35,16 @@ function textOf(run, code) {
 
 const timesUsed = (entry) => (entry.count !== undefined ? entry.count : entry.seen);
 
-function isDead(book, entry) {
-  return timesUsed(entry) === 0;
+function isDead(entry) {
+  return timesUsed(entry) === 0 && !entry.seen;
 }
 
 function isConfused(entry) {
   return Boolean(entry.guess) && entry.seen >= LEAST_GUESSED && entry.guess.right < GUESSED_RIGHT;
 }
 
-const addressOf = (run, code) => `#code-${code}${run === withCodes[0] ? "" : `@${encodeURIComponent(data.runs[run].name)}`}`;
+// The page of a code; null: latents of this run are no codes that have one.
+const addressOf = (run, code) => data.runs[run].codebook && `#code-${code}${run === withCodes[0] ? "" : `@${encodeURIComponent(data.runs[run].name)}`}`;
 const answerAddress = (row) => `#answer-${row}`;
 
 // Answers of a run's free column that hold a code, once for all codes.

@@ -40,6 +40,12 @@ def test_means_over_seeds_by_hand():
     assert summary.stage1 == {"codes_used": 7, "code_gap": 0.5}
 
 
+def test_a_figure_that_a_codebook_lacks_has_no_mean():
+    stages = {"codes_used": 8, "code_gap": None, "ce_none": 1.0}, {"codes_used": 6, "code_gap": 0.5}
+    results = [result("a", seed, stage1=stage1, free="10") for seed, stage1 in enumerate(stages)]
+    assert summarize_results(results)[0].stage1 == {"codes_used": 7}
+
+
 def test_one_seed_has_the_interval_of_one_run():
     one, ten = summarize_results([result("a", 0, free="1100"), result("b", 0, samples=10, free="10,1,0,0")])
     assert one.points["free"].accuracy == wilson_interval(2, 4)

@@ -52,6 +52,10 @@ def test_convert_brings_other_layouts_to_question_steps_answer(tmp_path):
     assert convert(str(source), out) == (3, 0, {"hashes": 1, "said": 1})
     plain = {"question": "q", "steps": ["one", "two"], "answer": "2"}
     assert read(out) == [{**plain, "check": "number"}] * 2 + [plain]  # a number in a text is one; a column is exact
+    before = source.read_bytes()
+    with pytest.raises(InputError, match=r"in\.jsonl: is the file that is read, which would be lost"):
+        convert(str(source), source)
+    assert source.read_bytes() == before
     assert convert(str(out), source) == (3, 0, {}) and read(source) == read(out)
 
 
@@ -92,7 +96,7 @@ def test_split_into_one_and_the_same_file_or_of_one_question_is_an_error(source,
         split(str(source), out, tmp_path / "." / "t.jsonl")
     before = source.read_bytes()
     for files in ((source, out), (out, source)):
-        with pytest.raises(InputError, match="is the file to be split"):
+        with pytest.raises(InputError, match="is the file that is read"):
             split(str(source), *files)
     assert source.read_bytes() == before
     write_rows(source, [{"question": "q", "steps": [], "answer": "1"}])

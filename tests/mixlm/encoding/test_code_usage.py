@@ -4,7 +4,7 @@ import pytest
 
 from mixlm.data.tables import row_table
 from mixlm.encoding import code_usage
-from mixlm.encoding.code_usage import write_usage
+from mixlm.encoding.code_usage import read_usage, write_usage
 from mixlm.encoding.shard_files import write_shard
 
 
@@ -61,9 +61,15 @@ def test_texts_of_any_length_by_hand(tmp_path):
     }
 
 
-def test_of_very_many_codes_the_first_of_every_shard_are_counted(out, monkeypatch):
+def test_of_very_many_codes_the_texts_of_the_first_of_every_shard_are_counted(out, monkeypatch):
     monkeypatch.setattr(code_usage, "MOST_COUNTED", 4)
-    assert usage_of(out)["totals"] == {"5": 2}  # one code of each of three shards, of which one is empty
+    assert usage_of(out) == {
+        "totals": {"5": 4, "7": 2},
+        "distinct_chunks": 1,
+        "chunks": {"5": [["1 2", 2]]},  # one code of each of three shards, of which one is empty
+        "counted": {"5": 2},
+    }
+    assert read_usage(out / "vqvae" / "usage.json") == {5: (("1 2", 1.0),)}
 
 
 def test_a_dataset_without_codes_has_an_empty_dictionary(tmp_path):

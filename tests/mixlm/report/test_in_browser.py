@@ -258,6 +258,22 @@ def test_a_chip_shows_its_text_and_the_alternatives_by_keyboard_and_pointer(page
     page.wait(f"location.hash === '#code-{chips['codes'][0]}' && document.body.dataset.part === 'codebook'")
 
 
+def test_latents_of_a_run_without_a_codebook_lead_to_no_code(page, tmp_path):
+    content = report_content()
+    content["runs"][0]["codebook"] = None
+    for answer in content["columns"][0]["answers"]:
+        answer["chips"] = {"codes": answer["chips"]["codes"]}
+    file = tmp_path / "report.html"
+    file.write_text(page_of(content), encoding="utf-8")
+    page.open(file, "#answer-2")
+    chips = content["columns"][0]["answers"][2]["chips"]["codes"]
+    assert page.texts(".card .chip") == [str(code) for code in chips]
+    assert page.texts(".card .chip[href]") == []
+    page.point(".card .chip")
+    page.wait("document.getElementById('popover').checkVisibility()")
+    assert page.texts("#popover .pop-head b") == [f"Latent {chips[0]}"] and page.texts("#popover a") == []
+
+
 def test_a_chip_that_has_to_be_scrolled_to_shows_its_text_too(page, file, content):
     page.size(1200, 240)
     page.open(file, "#answer-2")

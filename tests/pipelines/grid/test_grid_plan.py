@@ -97,6 +97,21 @@ def test_entries_with_the_same_stage_1_share_its_encoding(plan):
     assert encodings == {"assorted": "assorted-0", "random": "assorted-0", "coarse": "coarse-0"}
 
 
+def test_what_is_begun_is_shared_by_an_entry_that_comes_to_stand_before_it(plan):
+    Path("out/encoded/assorted-0").mkdir(parents=True)
+    methods = {"random": GRID["methods"]["random"], **GRID["methods"]}
+    found = plan(methods=methods)
+    assert found.cell("assorted", 0).parts == plan().cell("assorted", 0).parts
+    folders = [found.cell("random", seed).parts[3].finished.parent.name for seed in GRID["seeds"]]
+    assert folders == ["assorted-0", "random-3"]
+
+
+def test_a_pattern_of_answers_is_of_what_reads_text_alone(plan):
+    found = plan(encode={"answer-pattern": "= (.*)"}, train={"answer-pattern": "= (.*)"})
+    assert ["--answer-pattern" in line for line in lines(found.cell("cot", 0))[3:]] == [True, False]
+    assert ["--answer-pattern" in line for line in lines(found.cell("assorted", 0))[3:]] == [True, False, False]
+
+
 def test_files_and_a_named_model_are_taken_as_they_are(plan):
     files = {"train": "my data/a.jsonl", "valid": "b.jsonl", "test": "c.jsonl"}
     cell = plan(data=files, model="gpt2").cell("cot", 0)

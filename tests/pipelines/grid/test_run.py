@@ -140,9 +140,11 @@ def test_seconds_are_of_all_attempts_and_what_is_shared_counts_for_each(bench):
     lines = [json.loads(line) for line in Path("out/parts.jsonl").read_text().splitlines()]
     attempts = Counter(line["part"] for line in lines if line["seconds"])
     assert attempts == {part: 1 + (part == "train dropped-0") for part in (*DATA, *COT, *DROPPED, *TWIN, *LATE)}
-    wall = Counter()
+    assert all(line["cpu_seconds"] > 0 for line in lines if line["seconds"])  # that which failed worked, too
+    wall, cpu = Counter(), Counter()
     for line in lines:
         wall[line["part"]] += line["seconds"]
+        cpu[line["part"]] += line["cpu_seconds"]
     seconds = {result["label"]: result["seconds"] for result in bench.results()}
     needed = {
         "cot": {"train": ["train cot-0"], "evaluate": ["evaluate cot-0"]},
@@ -154,7 +156,7 @@ def test_seconds_are_of_all_attempts_and_what_is_shared_counts_for_each(bench):
         assert seconds[label].keys() == kinds.keys()
         for kind, parts in kinds.items():
             assert seconds[label][kind]["wall"] == pytest.approx(sum(wall[part] for part in parts), rel=1e-4)
-            assert 0 < seconds[label][kind]["cpu"]
+            assert seconds[label][kind]["cpu"] == pytest.approx(sum(cpu[part] for part in parts), rel=1e-4)
 
 
 def test_paths_may_have_spaces_and_be_absolute(bench, tmp_path):

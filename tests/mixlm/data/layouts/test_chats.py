@@ -41,6 +41,10 @@ ONE_TURN = [
     {"prompt": "2 + 2?", "completion": [DONE]},
     {"prompt": [USER], "response": "Two.</think>4"},
     {"messages": [USER, {"role": "assistant", "content": "Two.</think>So it is four, written"}], "answer": "4"},
+    {"messages": [USER, {"role": "assistant", "content": "The answer is 4."}], "steps": ["Two."]},
+    {"messages": [USER, {"role": "assistant", "content": "4"}], "steps": ["Two."], "answer": "4"},
+    {"messages": [USER, {"role": "assistant", "content": "Hm.</think>\\boxed{4}"}], "steps": ["Two."]},
+    {"prompt": [USER], "steps": ["Two."], "answer": "4"},
     {
         "messages": [
             USER,
