@@ -4,13 +4,21 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mixlm.errors import InputError
 from vqvae.atomic_files import lock
 from vqvae.errors import launched
 from vqvae.one_writer import one_writer
+
+
+if TYPE_CHECKING:
+    from accelerate import PartialState
+
+
+PATIENCE = timedelta(days=7)  # of processes that wait for one of them
 
 
 def pick_device(name: str = "auto") -> str:
@@ -70,10 +78,7 @@ class Processes:
     def wait(self) -> None:
         """Wait for all others to come here."""
         if self.count > 1:
-            import torch
-            from accelerate import PartialState
-
-            PartialState(cpu=not torch.accelerator.is_available()).wait_for_everyone()
+            _group().wait_for_everyone()
 
     @contextmanager
     def one_launch(self, folder: str | Path) -> Iterator[None]:
@@ -98,11 +103,9 @@ class Processes:
     def agree(self, value: str) -> str:
         """Return the value that the first process has; all have to come here."""
         if self.count > 1:
-            import torch
-            from accelerate import PartialState
             from accelerate.utils import broadcast_object_list
 
-            PartialState(cpu=not torch.accelerator.is_available())
+            _group()
             return broadcast_object_list([value])[0]
         return value
 
@@ -111,3 +114,11 @@ class Processes:
         import torch
 
         return f"cuda:{launched('LOCAL_RANK', 0)}" if torch.cuda.is_available() else "cpu"
+
+
+def _group() -> "PartialState":
+    """Return the group of the processes, which is made once; the first may work alone for longer than torch waits."""
+    import torch
+    from accelerate import PartialState
+
+    return PartialState(cpu=not torch.accelerator.is_available(), timeout=PATIENCE)

@@ -58,7 +58,10 @@ def told(path: Path) -> dict[str, Any]:
     manifest = read_manifest(path)
     told = {**manifest["arguments"], "out": str(path), "skip_bad_rows": manifest.get("skip_bad_rows")}
     shape, training, template = told.pop("shape"), told.pop("training"), told.pop("template")
-    return told | template_values(template) | ({} if told["vqvae"] else shape | training)
+    if told["vqvae"]:  # which nothing is trained for; the seed draws the rows held out
+        told.pop("reader_lora_rank", None)
+        shape, training = {}, {"seed": training["seed"]}
+    return told | template_values(template) | shape | training
 
 
 @command("encode", first=_FIRST)
@@ -187,11 +190,12 @@ def main(traces: str, model: str, out: str, dry_run: bool, **values: Any) -> Res
             plan = plan_encoding(traces, model, out, options, bar, say)
         return print_plan(plan, "then codes are probed and rows encoded")
     from mixlm.encoding.encode import encode_dataset
+    from mixlm.processes import Processes
     from pipelines.reports.encoding import print_encoding
 
     with _bars() as bar:
         manifest = encode_dataset(traces, model, out, options, bar, say)
-    if not manifest["complete"]:  # other processes are still at work
+    if not Processes.current().first:
         return None
     print_encoding(manifest, out, model)
     return {"out": out, "counts": manifest["counts"], "codebook": manifest["codebook"]}

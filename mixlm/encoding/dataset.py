@@ -175,3 +175,11 @@ def open_vqvae(folder: str | Path, dtype: "torch.dtype | None" = None) -> ChunkC
     if broken:
         raise InputError(f"{folder}: {broken} holds NaN or infinity; train codes anew")
     return model
+
+
+def open_given(folder: str, manifest: dict[str, Any]) -> ChunkCoder:
+    """Open a model that was trained before; an ``InputError`` if it was for another tokenizer than a manifest's."""
+    given = open_vqvae(folder)
+    if given.config.fingerprint not in ("", manifest["fingerprint"]):
+        raise InputError(f"{folder}: trained for another tokenizer than that of {manifest['model']}; train a new one")
+    return given

@@ -14,7 +14,7 @@ import torch
 from mixlm.damage import folder_sums
 from mixlm.encoding import TOKENIZER, VQVAE
 from mixlm.encoding.code_usage import write_usage
-from mixlm.encoding.dataset import open_vqvae
+from mixlm.encoding.dataset import open_given, open_vqvae
 from mixlm.encoding.manifest import (
     TOKENS,
     describe_arguments,
@@ -86,7 +86,7 @@ def encode_dataset(
         say: Called with a line whenever the user should know something.
 
     Returns:
-        The manifest; unfinished in all processes but the one that finished last.
+        The manifest.
 
     Raises:
         InputError: If anything given does not fit; finished files in ``out`` are then untouched.
@@ -140,7 +140,11 @@ class _Encoding:
             self.leave_nothing()
             raise
         self.write_shards()
-        self.finish()
+        self.processes.wait()
+        if self.processes.first:
+            self.finish()
+        self.processes.wait()
+        self.manifest = read_manifest(self.out)
 
     def make_vqvae(self, say: Callable[[str], None]) -> None:
         """Put a stage-1 model into the folder, the one given or a new one, and its quality into the manifest."""
@@ -193,11 +197,7 @@ class _Encoding:
 
     def _take_vqvae(self, folder: str) -> None:
         """Copy a model that was trained before, after a look whether it fits tokenizer and traces."""
-        given = open_vqvae(folder)
-        if given.config.fingerprint not in ("", self.manifest["fingerprint"]):
-            raise InputError(
-                f"{folder}: trained for another tokenizer than that of {self.manifest['model']}; train a new one"
-            )
+        given = open_given(folder, self.manifest)
         length = given.config.chunk_length
         if not rows_to_measure(self.tokenized, self.sharding, given.config)[1]:
             raise InputError(
@@ -277,11 +277,9 @@ class _Encoding:
                 yield _settled(*waiting.popleft())
 
     def finish(self) -> None:
-        """Complete the manifest, if no other process has a shard still to write."""
+        """Complete the manifest, once all shards are there."""
         names = {split: [shard.name for shard in self.sharding.shards(split)] for split in ("train", "valid")}
         paths = {split: [self.out / name for name in names[split]] for split in names}
-        if not all(path.is_file() for split in paths for path in paths[split]):
-            return
         for split in paths:
             align_columns(paths[split], self.manifest["compression_rate"])
         counts = {split: add_counts(map(shard_counts, paths[split])) for split in paths}

@@ -116,6 +116,8 @@ def describe_arguments(traces: str, model: str, options: EncodingOptions) -> dic
     arguments.pop("skip_bad_rows"), arguments.pop("workers"), arguments.pop("preset")
     arguments["template"].pop("date"), arguments["template"].pop("apart")  # which nobody gives
     sums = {name: _content_sum(Path(str(arguments[name]))) for name in ("traces", "valid")}
+    weights = {"vqvae": options.vqvae, "model": model if config.objective == "language-model" else None}
+    sums |= {name: _weights_sum(Path(folder)) for name, folder in weights.items() if folder}
     sums = {name: one for name, one in sums.items() if one}
     return json.loads(json.dumps({**arguments, "checksums": sums}))
 
@@ -127,6 +129,12 @@ def _content_sum(path: Path) -> str | None:
     files = [file for file in path.rglob("*") if file.suffix not in ("", ".md") and file.is_file()]
     shown = [file for file in files if not any(part.startswith(".") for part in file.relative_to(path).parts)]
     return hashlib.sha256(json.dumps(sums_of(path, shown)).encode()).hexdigest()
+
+
+def _weights_sum(folder: Path) -> str | None:
+    """Return a hash of the weights and the configuration in a folder, or None of anything else."""
+    files = [file for pattern in ("config.json", "*.safetensors") for file in folder.glob(pattern)]
+    return hashlib.sha256(json.dumps(sums_of(folder, files)).encode()).hexdigest() if files else None
 
 
 def changed_arguments(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
@@ -164,6 +172,8 @@ def earlier_manifest(out: Path, arguments: dict[str, Any]) -> dict[str, Any] | N
             raise InputError(f"{out}: its manifest does not tell how it was encoded; choose another --out")
         before, arguments = _with_defaults(before), _with_defaults(arguments)
         before["checksums"] = arguments["checksums"] | before["checksums"]  # earlier versions had none of folders
+        if "vqvae" not in arguments["checksums"]:  # a model that was given is copied, and may be gone
+            before["checksums"].pop("vqvae", None)
         changed = changed_arguments(before, arguments)
         if changed and not _has_work(out, before):
             return None

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from mixlm.encoding.shard_files import read_shard
 from mixlm.encoding.tokens.arrow_files import DIGITS, find_rows, write_rows
 from mixlm.encoding.tokens.token_cache import cache_entry
+from mixlm.errors import InputError
 from vqvae.checksums import file_sum
 
 
@@ -45,4 +46,11 @@ def map_shards(shards: Sequence[Path]) -> "Dataset | None":
 def _file(shard: Path, cache: Path) -> Path:
     """Return the file of a shard, which is made if it is not there as it was written."""
     name = f"{shard.stem}.{file_sum(shard)[:DIGITS]}"
-    return find_rows(cache, name) or write_rows(cache, name, read_shard(shard), _ROWS)
+    if found := find_rows(cache, name):
+        return found
+    try:
+        return write_rows(cache, name, read_shard(shard), _ROWS)
+    except InputError:  # another process writes it all the while; it may have it by now
+        if found := find_rows(cache, name):
+            return found
+        raise

@@ -62,9 +62,8 @@ class Assorted(Method):
         if self.mix != "paper" or self.lengths:
             return {}
         traces = [len(row["trace_ids"]) for row in islice(in_turn(rows, ["trace_ids"]), MOST_MEASURED)]
-        state = {"lengths": list(fitting_lengths(traces, self.cutting.grain))}
-        self.restore(state)
-        return state
+        self.drawn_lengths = fitting_lengths(traces, self.cutting.grain)
+        return {"lengths": list(self.drawn_lengths)}
 
     def restore(self, state: Mapping[str, Any]) -> "Assorted":
         """Take such lengths."""

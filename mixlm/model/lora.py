@@ -60,6 +60,8 @@ def add_adapter(
     config.target_modules = sorted(config.target_modules)  # PEFT's set is written in another order by every process
     config.exclude_modules = sorted(without) or None
     _compute_as_the_model_does(adapted)
+    # else PEFT saves all of the embedding where it is longer than the base model's; its new rows are saved anyway
+    adapted.save_pretrained = partial(adapted.save_pretrained, save_embedding_layers=False)
     return adapted
 
 

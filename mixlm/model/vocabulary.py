@@ -1,5 +1,6 @@
 """Growing a language model's vocabulary by a method's tokens."""
 
+from array import array
 from collections.abc import Iterable, Sequence
 from copy import deepcopy
 from itertools import islice
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
 
+_AT_ONCE = 2**16  # tokens whose rows are looked up together: all of a large file would fill the memory
 MOST_CHUNKS = 500_000  # that rows start from; more would not move them
 
 
@@ -143,17 +145,21 @@ def start_from_text(
         special: Ids of the tokens.
         chunks: Codes, each with the ids of a chunk, all of the same length or not; the first ``MOST_CHUNKS`` count.
     """
-    added = set(new)
-    found = [(special.latent(code), ids) for code, ids in islice(chunks, MOST_CHUNKS)]
-    found = [(latent, token) for latent, ids in found if latent in added for token in ids]
-    if not found:
+    added, latents, tokens = set(new), array("q"), array("q")
+    for code, ids in islice(chunks, MOST_CHUNKS):
+        if (latent := special.latent(code)) in added:
+            latents.extend([latent] * len(ids))
+            tokens.extend(map(int, ids))
+    if not tokens:
         return
-    latents, tokens = torch.tensor(found).T
-    rows, owner, counts = latents.unique(return_inverse=True, return_counts=True)
+    rows, owner, counts = torch.tensor(latents).unique(return_inverse=True, return_counts=True)
+    parts = [*zip(owner.split(_AT_ONCE), torch.tensor(tokens).split(_AT_ONCE), strict=True)]
     for matrix in matrices(model):
         held = matrix.detach().float().cpu()
-        means = torch.zeros(len(rows), held.shape[1]).index_add_(0, owner, held[tokens]) / counts[:, None]
-        _spread_rows(matrix, rows, means, min(added))
+        means = torch.zeros(len(rows), held.shape[1])
+        for mine, ids in parts:
+            means.index_add_(0, mine, held[ids])
+        _spread_rows(matrix, rows, means / counts[:, None], min(added))
 
 
 @torch.no_grad()

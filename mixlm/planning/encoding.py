@@ -10,11 +10,13 @@ import torch
 
 from mixlm.data.tables import PARTS, lists_of
 from mixlm.encoding import VQVAE
+from mixlm.encoding.dataset import open_given
 from mixlm.encoding.encode import DONE, TRAINING, encode_dataset
-from mixlm.encoding.manifest import TOKENS, describe_arguments, earlier_manifest, sized_options
+from mixlm.encoding.manifest import TOKENS, describe_arguments, earlier_manifest, manifest_to_fill, sized_options
 from mixlm.encoding.options import PRESETS, EncodingOptions
 from mixlm.encoding.tokens.sharding import Sharding
 from mixlm.encoding.tokens.token_store import TokenStore
+from mixlm.encoding.tokens.tokenizer_pool import open_checked
 from mixlm.planning.plan import MEASURING, Plan, draft_folder
 from mixlm.processes import pick_device
 from mixlm.training.memory import memory_of
@@ -60,6 +62,7 @@ def plan_encoding(
         return None
     require_writable(out)
     sharding, trial, tokens = Sharding(traces, options), Trial(), None
+    _check(sharding, model, options, earlier, arguments)
     if not options.vqvae:
         tokens = _try(trial, sharding, model, options, advance_of or (lambda label: None), say)
     return Plan(
@@ -74,6 +77,20 @@ def plan_encoding(
         machine=memory_of(torch.device(pick_device())),
         sizes={} if options.vqvae else {name: arguments["shape"][name] for name in PRESETS["paper"]},
     )
+
+
+def _check(
+    sharding: Sharding,
+    model: str,
+    options: EncodingOptions,
+    earlier: dict[str, Any] | None,
+    arguments: dict[str, Any],
+) -> None:
+    """Find out whether the tokenizer is that of before, and fits a model that is given."""
+    tokenizer = open_checked(model, sharding, options, lambda line: None)
+    manifest = manifest_to_fill(earlier, arguments, options, tokenizer, sharding.check(options))
+    if options.vqvae:
+        open_given(options.vqvae, manifest)
 
 
 def _shares(sharding: Sharding) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from mixlm.training.train import Finetuning
 from mixlm.training.trainer import MixedTrainer
 from vqvae.advance import Advance
 from vqvae.one_writer import require_writable
-from vqvae.training.checkpoints import readable_size, steps_made
+from vqvae.training.checkpoints import MOST_KEPT, last_checkpoint, readable_size, steps_made
 from vqvae.trial import Trial, TrialOver, peak_memory
 
 
@@ -71,6 +71,7 @@ def _plan(
         work = Finetuning(source, model, run_folder(source, model, draft, options), options, say)
         trial = Trial(advance=advance)
         trainer = work.trainer(trial)
+        there.check_unchanged(work.identity(), last_checkpoint(there.checkpoints))
         seconds, last = _measured(work, trainer, trial)
         return Plan(
             train=len(trainer.train_dataset),
@@ -110,5 +111,6 @@ def _files(trainer: MixedTrainer, options: TrainingOptions) -> tuple[str, ...]:
     weights = sum(weight.numel() for weight in trainer.accelerator.unwrap_model(trainer.model).parameters())
     each = torch.finfo(getattr(torch, options.save_dtype)).bits // 8
     size = readable_size(trainer.checkpoint_size())
-    kept = f"checkpoints of {size}, at most two at a time, until the end"
+    most = MOST_KEPT[trainer.args.load_best_model_at_end]
+    kept = f"checkpoints of {size}, at most {most} at a time, until the end"
     return f"weights of {readable_size(weights * each)}", *[kept] * trainer.keeping.pace.any

@@ -124,7 +124,7 @@ class RunFolder:
         if self.processes.first:
             self.checkpoints.mkdir(parents=True, exist_ok=True)
             remove_drafts(self.path)
-            self._check_unchanged(identity, checkpoint)
+            self.check_unchanged(identity, checkpoint)
             _write(self.checkpoints / _IDENTITY, identity)
             if not self.started:
                 _write(self.checkpoints / _TEMPLATE, template.to_dict())
@@ -133,7 +133,7 @@ class RunFolder:
             self.say(f"going on from {checkpoint}")
         return checkpoint
 
-    def _check_unchanged(self, identity: Mapping[str, str], checkpoint: str | None) -> None:
+    def check_unchanged(self, identity: Mapping[str, str], checkpoint: str | None) -> None:
         """Raise an ``InputError`` if a checkpoint has learned from something else than ``identity``."""
         if not checkpoint:
             return
@@ -145,12 +145,17 @@ class RunFolder:
             )
             return
         begun, rows = _read(stored), self.arguments["data"]
-        files = {"tokenizer": self.arguments["model"], "data": rows, "valid": self.arguments["valid"] or rows}
+        files = dict.fromkeys(("tokenizer", "prompts"), self.arguments["model"])
+        files |= {"data": rows, "valid": self.arguments["valid"] or rows}
         files |= dict.fromkeys(("weights", "configuration"), self.arguments["model"])
+        same_rows = begun.get("data") == identity.get("data")
         what = {name: f"its {name} has" for name in ("tokenizer", "configuration")}
         what |= {"weights": "its weights have", "valid": "its validation rows have"}
+        what["prompts"] = "the ends or the chat template of its tokenizer have"
         for name, file in files.items():
-            if name == "configuration" and name not in begun:  # earlier versions did not note it
+            if name in ("configuration", "prompts") and name not in begun:  # earlier versions did not note it
+                continue
+            if name == "prompts" and same_rows:  # to which it made no difference
                 continue
             if begun.get(name) != identity.get(name):
                 raise InputError(

@@ -54,7 +54,8 @@ _THOUGHTS = """It reasons in continuous thoughts: hidden states in place of inpu
 back. Answer with `mixlm-generate`, which computes them; with `--engine vllm` the text after them is vLLM's. Used as a
 plain language model the checkpoint reads placeholders, and its answers mean nothing."""
 _READING = """ Latents and delimiters are special tokens: decoding with `skip_special_tokens=True` leaves plain
-text. `mixlm-generate RUN "question" --explain` shows what each latent stands for."""
+text."""
+_EXPLAINED = """ `mixlm-generate RUN "question" --explain` shows what each latent stands for."""
 
 
 def write_card(run: Run, history: list[dict[str, Any]]) -> None:
@@ -77,13 +78,13 @@ def write_card(run: Run, history: list[dict[str, Any]]) -> None:
         source=run.method.source,
         model=_as_cell(model if on_hub else Path(model).name),
         data=_as_cell(Path(str(run.arguments.get("data", ""))).name),
-        latents=latents if has_latents else "",
+        latents=latents if run.codebook_size and run.method.spans != "none" else "",
         seed=run.seed,
         use=_THOUGHTS if run.method.uses_thoughts else _PLAIN,
         versions=", ".join(f"{name} {number}" for name, number in package_versions().items()),
         prompt=_as_block("the tokenizer's chat template" if run.template.chat else run.template.prompt.rstrip("\n")),
         solution=_as_code(run.template.marker.strip()),
-        reading=_READING if has_latents else "",
+        reading=_READING * has_latents + _EXPLAINED * bool(run.vqvae_path),
         figures=_figures(history),
         arguments="\n".join(f"- {_as_code(name)}: {_as_code(value)}" for name, value in run.arguments.items()),
     )

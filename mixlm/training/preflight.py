@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import torch
@@ -71,7 +72,8 @@ def check_start(
             f"{model}: reasons in continuous thoughts (method '{start.method_name}') and is no plain language model; "
             f"start '{method.name}' from the model that it was trained from ({start.arguments.get('model')})"
         )
-    if start.template != template:
+    before = start.template if template.date else replace(start.template, date=None)  # whose clock stands still now
+    if before != template:
         say(f"note: {model} was trained with another template; give the same template options to go on from it")
 
 
@@ -120,7 +122,7 @@ def samples_share_rows(
 
 def _check_row_start(method: Method, start: str) -> None:
     """Raise an ``InputError`` if latents are to start where those of the method cannot."""
-    if start == "text" and not method.needs_codes:
+    if start == "text" and (not method.needs_codes or method.spans == "none"):
         lacking = "has no latents that stand for text"
     elif start == "codes" and not method.codes_mean_chunks:
         lacking = "has no latents that are stage 1's codes"

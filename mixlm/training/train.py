@@ -24,7 +24,7 @@ from mixlm.model.loading import open_model
 from mixlm.model.lora import add_adapter, merge_adapter
 from mixlm.model.soundness import cast, config_digest, weights_digest
 from mixlm.model.special_tokens import special_ids
-from mixlm.model.thoughts.stop import add_stop, save_stop
+from mixlm.model.thoughts.stop import STOP_FILE, add_stop, load_stop, save_stop
 from mixlm.model.tokenizers import check_reopening
 from mixlm.model.vocabulary import extend_vocabulary, start_from_codes, start_from_text
 from mixlm.processes import Processes
@@ -167,9 +167,11 @@ class Finetuning:
 
     def claim(self) -> str | None:
         """Write down what the run was told, in the first process; return the checkpoint to go on from."""
-        first = self.folder.processes.first
-        identity = {**self.data.identity(self.model), **self.of_model} if first else {}
-        return self.folder.claim(self.data.template, identity)
+        return self.folder.claim(self.data.template, self.identity() if self.folder.processes.first else {})
+
+    def identity(self) -> dict[str, str]:
+        """Return hashes of all that is read, once ``trainer`` has read it."""
+        return {**self.data.identity(self.model), **self.of_model}
 
     def _open_model(self) -> tuple["PreTrainedModel", list[int]]:
         """Open the model that training starts from, with all that the method adds; return the new tokens' ids, too."""
@@ -178,7 +180,9 @@ class Finetuning:
         self.of_model = {"weights": weights_digest(lm), "configuration": config_digest(lm)}
         tokens = self.method.tokens(self.data.codebook_size)
         new_ids = extend_vocabulary(lm, tokenizer, tokens, options.seed, options.new_token_noise)
-        if self.method.learns_stop:
+        if self.method.learns_stop and (Path(self.model) / STOP_FILE).is_file():
+            load_stop(lm, Path(self.model))
+        elif self.method.learns_stop:
             add_stop(lm)
         return lm, new_ids
 

@@ -185,8 +185,12 @@ class MixedTrainer(QuietTrainer):
         super().log(logs, *args, **kwargs)
 
     def _determine_best_metric(self, metrics: dict[str, float], trial: Any) -> bool:
-        """Choose among checkpoints of the last stage alone: an earlier one that still writes text is no candidate."""
-        if self.state.global_step <= self.schedule.end or not self.control.should_save:
+        """Choose among checkpoints of the last stage alone: an earlier one that still writes text is no candidate.
+
+        Nor is one that an interruption or the clock has asked for: without it another model would have been chosen.
+        """
+        step, last = self.state.global_step, self.state.max_steps
+        if step <= self.schedule.end or (step % self.args.save_steps and step < last):
             return False
         return super()._determine_best_metric(metrics, trial)
 

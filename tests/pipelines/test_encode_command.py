@@ -281,6 +281,18 @@ def test_an_interruption_is_one_line_and_the_same_call_goes_on(folder, basics, e
     assert load_encoded(folder / "twice").train.to_list() == load_encoded(encoded[0]).train.to_list()
 
 
+def test_an_encoding_with_a_given_vqvae_goes_on_by_its_folder_alone(folder, encoded, monkeypatch):
+    from mixlm.encoding import encode as encoding
+
+    out = folder / "given alone"
+    with monkeypatch.context() as patched:
+        patched.setattr(encoding, "write_usage", lambda *args: os.kill(os.getpid(), signal.SIGTERM))
+        given = ("--model", encoded[0] / "tokenizer", "--vqvae", encoded[0] / "vqvae", "--seed", 5)
+        call(folder / "traces.jsonl", *given, "--out", out, code=143)
+    assert "wrote" in call("--resume", out).output
+    assert json.loads((out / "manifest.json").read_text())["arguments"]["training"]["seed"] == 5
+
+
 def test_an_encoding_goes_on_by_its_folder_alone(folder, basics, encoded, monkeypatch):
     from mixlm.encoding import encode as encoding
 

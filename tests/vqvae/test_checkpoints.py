@@ -151,6 +151,10 @@ def test_a_damaged_checkpoint_is_told_and_passed_over(tmp_path: Path, change: st
         damaged.write_bytes(flipped if change == "flipped" else content[:100])
     assert last_checkpoint(folder, said.append) is None
     assert said == [f"warning: {damaged} is damaged, so checkpoint-4 is passed over"]
+    with pytest.raises(Interrupted):
+        trained(tmp_path / "out", advance=interrupt_at(3))
+    assert [path.name for path in folder.glob("checkpoint-*")] == ["checkpoint-2"]  # not the damaged one in its place
+    assert last_checkpoint(folder) == str(folder / "checkpoint-2")
     assert same(whole, trained(tmp_path / "out", say=said.append))
 
 
@@ -160,6 +164,12 @@ def test_the_size_of_a_checkpoint_is_told_before_the_first(tmp_path: Path) -> No
     assert len(said) == 1 and said[0].startswith("checkpoints: about ") and "every 2 steps, at most two" in said[0]
     trained(tmp_path / "other", replace(OPTIONS, save_every="2m"), say=said.append)
     assert len(said) == 1  # it needed none
+
+
+@pytest.mark.parametrize(("often", "kept"), [(2, ["checkpoint-6"]), (9, [])])
+def test_a_training_that_was_kept_before_keeps_its_last_step_for_what_follows(tmp_path, often, kept) -> None:
+    trained(tmp_path / "out", replace(OPTIONS, save_every=often))
+    assert [path.name for path in (tmp_path / "out" / "checkpoints").glob("checkpoint-*")] == kept
 
 
 def test_the_curve_goes_on_across_interruptions(tmp_path: Path) -> None:

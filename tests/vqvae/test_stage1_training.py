@@ -96,7 +96,7 @@ def test_a_resumed_training_by_a_reader_equals_an_uninterrupted_one(tmp_path: Pa
     live = [name for name in parts if "codebook_mean" not in name and "codebook_variance" not in name]
     assert all(torch.equal(whole.state_dict()[name], parts[name]) for name in live)
     assert torch.equal(readers[0].weight, readers[2].weight) and (readers[0].weight != 0.5).all()
-    kept = torch.load(tmp_path / "parts" / "checkpoints" / "checkpoint-6" / "reader.pt")
+    kept = torch.load(Path(last_checkpoint(tmp_path / "parts" / "checkpoints")) / "reader.pt")
     assert kept.keys() == {"weight"} and not any("reader.pt" in path.name for path in (tmp_path / "parts").glob("*"))
     opened = AutoModel.from_pretrained(tmp_path / "whole")
     assert type(opened) is PredictiveVQVAE and opened.state_dict().keys() == whole.state_dict().keys()

@@ -13,7 +13,7 @@ from safetensors import SafetensorError
 from torch import distributed
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from vqvae.atomic_files import write_sealed
+from vqvae.atomic_files import remove, write_sealed
 from vqvae.checksums import SUMS, changes, sums_of, unsealed
 from vqvae.errors import InputError
 from vqvae.options import SaveEvery
@@ -24,6 +24,7 @@ CHECKPOINTS = "checkpoints"  # folder, below that of the model
 LAST_FILE = "trainer_state.json"  # transformers' trainer writes it after all others
 SUMS_FILE = "checksums.json"
 SHARE = 10  # of the time from one checkpoint to the next, writing takes at most one part in so many
+MOST_KEPT = {False: "two", True: "three"}  # checkpoints at a time, without and with a best one: one is being written
 
 
 def last_checkpoint(folder: str | Path, say: Callable[[str], None] = lambda line: None) -> str | None:
@@ -72,6 +73,24 @@ def name_best(state: TrainerState, folder: Path) -> None:
     state.best_model_checkpoint = str(best) if state.best_global_step and best.is_dir() else None
 
 
+def keep_only(folder: Path, *kept: str | None) -> None:
+    """Remove all checkpoints of a folder but those that are named, also such as are damaged."""
+    for path in folder.glob("checkpoint-*"):
+        if str(path) not in kept:
+            remove(path)
+
+
+def forget_lost_best(state: TrainerState, folder: Path, say: Callable[[str], None]) -> None:
+    """Name the best checkpoint; if it is damaged or gone, none is the best so far, and that is told."""
+    if not state.best_global_step:
+        return
+    name_best(state, folder)
+    if state.best_model_checkpoint is None or fault_in(Path(state.best_model_checkpoint)):
+        path = folder / f"checkpoint-{state.best_global_step}"
+        say(f"warning: {path}, the best so far, is damaged or gone; the best of the evaluations to come is chosen")
+        state.best_metric, state.best_global_step, state.best_model_checkpoint = None, 0, None
+
+
 class CheckpointCallback(TrainerCallback):
     """Asks the trainer for a checkpoint when one is due, and to end once an end was asked for and one is written.
 
@@ -81,32 +100,41 @@ class CheckpointCallback(TrainerCallback):
     Args:
         pace: How often checkpoints are written.
         clock: Tells the seconds.
+        say: Told what the user should know.
 
     Attributes:
+        last: Whether, of a training that took so long that there is a checkpoint, the last step is kept, too, for work
+            that is to follow on the model.
         stop: Tells whether an end was asked for.
         ended: Whether training has ended for that.
         writing: Seconds that the last checkpoint took to write.
     """
 
-    def __init__(self, pace: SaveEvery, clock: Callable[[], float] = time.monotonic) -> None:
-        self.pace, self.clock = pace, clock
+    def __init__(
+        self,
+        pace: SaveEvery,
+        clock: Callable[[], float] = time.monotonic,
+        say: Callable[[str], None] = lambda line: None,
+    ) -> None:
+        self.pace, self.clock, self.say = pace, clock, say
         self.stop, self.ended, self.writing = Stop(), False, 0.0
+        self.last = self.begun = False
         self.kept = self.before = clock()
 
     def on_train_begin(self, args: TrainingArguments, state: TrainerState, *rest: object, **more: object) -> None:
         """Start the clock; a training that goes on knows its best checkpoint, and how often figures are wanted now."""
-        name_best(state, Path(args.output_dir))
+        forget_lost_best(state, Path(args.output_dir), self.say)
         state.compute_steps(args, state.max_steps)  # those of the checkpoint are what it was begun with
         self.kept = self.before = self.clock()
 
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **more: object
     ) -> None:
-        """Look at the clock, and whether an end was asked for; the last step needs no checkpoint."""
+        """Look at the clock, and whether an end was asked for; a last step mostly needs no checkpoint."""
         now = self.clock()
         step, self.before = now - self.before, now
         if state.global_step >= state.max_steps:
-            control.should_save = control.should_save and args.load_best_model_at_end
+            control.should_save = (control.should_save and args.load_best_model_at_end) or (self.last and self.begun)
             return
         asked = _greatest(2 * self.stop.asked + due(self.pace, now + step - self.kept, self.writing), args.device)
         self.ended = asked >= 2
@@ -115,6 +143,7 @@ class CheckpointCallback(TrainerCallback):
 
     def on_save(self, *rest: object, **more: object) -> None:
         """Start the clock anew."""
+        self.begun = True
         self.kept = self.before = self.clock()
 
 

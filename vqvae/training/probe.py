@@ -142,7 +142,7 @@ def probe_codes(
         prompt and the right codes so far, no codes, and random ones; ``solution_with`` .. likewise for the solution,
         both means over chunks;
         ``prior_nats`` and ``prior_top1``: nats that a code costs given the prompt and the codes before, and how often
-        the likeliest is right; ``codes_used`` of them would be guessed with ``prior_blind`` nats by their frequency.
+        the likeliest is right; by their frequency alone they would be guessed with ``prior_blind`` nats.
         These are means over codes.
 
     Raises:

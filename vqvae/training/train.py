@@ -160,6 +160,7 @@ class ChunkTrainer(QuietTrainer):
             advance=advance,
             say=say,
         )
+        self.keeping.last = True
         if reader:
             reader.to(self.args.device)
 

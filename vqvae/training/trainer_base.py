@@ -11,7 +11,6 @@ import torch
 from torch import nn
 from transformers import Trainer, TrainerCallback, TrainerState, TrainingArguments
 from transformers.trainer_callback import PrinterCallback
-from transformers.trainer_utils import rotate_checkpoints
 
 from vqvae.advance import Advance
 from vqvae.atomic_files import draft_of, remove, settle
@@ -21,7 +20,10 @@ from vqvae.options import SaveEvery
 from vqvae.stopping import stop_when_asked
 from vqvae.training.checkpoints import (
     CHECKPOINTS,
+    MOST_KEPT,
     CheckpointCallback,
+    fault_in,
+    keep_only,
     last_checkpoint,
     name_best,
     only_numbers,
@@ -103,7 +105,7 @@ class QuietTrainer(Trainer):
         callbacks: Sequence[TrainerCallback] = (),
         **settings: Any,
     ) -> None:
-        self.keeping, self.say = CheckpointCallback(pace), say
+        self.keeping, self.say = CheckpointCallback(pace, say=say), say
         self.folder = Path(settings["args"].output_dir)
         self.curve, self.line = Curve(self.folder.parent / CURVE), OpenLine(self)
         own = [_AdvanceCallback(advance), self.curve, self.line, self.keeping]
@@ -132,7 +134,8 @@ class QuietTrainer(Trainer):
         if not self.told and self.is_world_process_zero():
             pace, size = self.keeping.pace, readable_size(self.checkpoint_size())
             often = f"{pace.seconds / 60:g} minutes or so" if pace.seconds else f"{self.args.save_steps} steps"
-            self.say(f"checkpoints: about {size} each, every {often}, at most two at a time, until the end")
+            most = MOST_KEPT[self.args.load_best_model_at_end]
+            self.say(f"checkpoints: about {size} each, every {often}, at most {most} at a time, until the end")
         self.told = True
 
     def checkpoint_size(self) -> int:
@@ -219,8 +222,18 @@ class QuietTrainer(Trainer):
                 remove(draft)
         name_best(self.state, self.folder)
         if self.is_world_process_zero():
-            rotate_checkpoints(str(self.folder), 1, self.state.best_model_checkpoint)
+            keep_only(self.folder, str(path), self.state.best_model_checkpoint)
         self.keeping.writing = time.monotonic() - started
+
+    def _load_best_model(self) -> None:
+        """Load the best checkpoint, if it is whole."""
+        best = Path(self.state.best_model_checkpoint)
+        if fault := fault_in(best):
+            raise InputError(
+                f"{best / fault}: is damaged, and is of the best checkpoint; train anew, in another --out, or give "
+                "the same command again for the model of the last step"
+            )
+        super()._load_best_model()
 
     @contextmanager
     def _drafted(self) -> Iterator[None]:

@@ -23,11 +23,13 @@ class TokenTable(NamedTuple):
         rows: One row a sample.
         skipped: Malformed rows that were left out.
         rules: How many answers were found by each rule, see ``mixlm.data.texts.responses.count_rules``.
+        refusal: Why the first of several rows was left out that cannot be tokenised, if there is none that can be.
     """
 
     rows: pyarrow.Table
     skipped: int
     rules: Mapping[str, int] = MappingProxyType({})
+    refusal: str | None = None
 
 
 class TokenTables(Protocol):

@@ -101,15 +101,19 @@ class TokenizerPool:
         """Yield the tokenized rows of each shard.
 
         Raises:
-            InputError: If a row is malformed and malformed rows are not left out, or a process dies.
+            InputError: If a row is malformed and malformed rows are not left out, the chat template or the tokenizer
+                refuses every row, or a process dies.
         """
-        shards = [*shards]
+        shards, kept, refusal = [*shards], 0, None
         found = self._blocks((shard, numbers) for shard in shards for numbers in self._cut(shard))
         for shard in shards:
             blocks = [*islice(found, len(self._cut(shard)))]
             rows = pyarrow.concat_tables([block.rows for block in blocks], promote_options="default")
             rules = sum((Counter(block.rules) for block in blocks), Counter())
+            kept, refusal = kept + len(rows), refusal or next(filter(None, (block.refusal for block in blocks)), None)
             yield TokenTable(rows.combine_chunks(), sum(block.skipped for block in blocks), rules)
+        if refusal and not kept:  # then the mistake lies elsewhere
+            raise InputError(refusal)
 
     def _cut(self, shard: Shard) -> list[np.ndarray]:
         """Return the row numbers of a shard block by block; without rows it is one empty block."""
@@ -164,13 +168,15 @@ class _Worker:
         read = self.sources[split].read(numbers)
         found = [(number, where, try_sample(row, where, self.skip, self.pattern)) for number, where, row in read]
         kept = [(number, where, sample) for number, where, sample in found if isinstance(sample, Sample)]
+        refusal = None
         try:
             rows = self._tokenized(kept)
         except InputError as error:
+            refusal = str(error) if len(kept) > 1 else None
             kept = self._without_refused(kept, error)
             rows = self._tokenized(kept)
         rules = count_rules(sample.rule for *_, sample in kept)
-        return TokenTable(row_table(rows, COLUMNS), len(found) - len(kept), rules)
+        return TokenTable(row_table(rows, COLUMNS), len(found) - len(kept), rules, None if kept else refusal)
 
     def _tokenized(self, kept: Sequence[NamedSample]) -> list[dict[str, Any]]:
         samples, numbers = [sample for *_, sample in kept], [number for number, *_ in kept]
@@ -184,8 +190,7 @@ class _Worker:
             error: What one of them raised.
 
         Raises:
-            InputError: With the row's name, if malformed rows are not left out; ``error``, if it is all of them, since
-                then the mistake lies elsewhere.
+            InputError: With the row's name, if malformed rows are not left out; ``error``, if it is all of them.
         """
         refused = {}
         for one in kept:
@@ -193,7 +198,7 @@ class _Worker:
                 self._tokenized([one])
             except InputError as own:
                 refused[one[0]] = str(own)
-        if len(refused) == len(kept) > 1:
+        if len(refused) == len(kept) > 1 and not self.skip:
             raise error
         if refused and not self.skip:
             raise InputError(f"{next(iter(refused.values()))}, or leave such rows out with --skip-bad-rows")

@@ -9,7 +9,7 @@ from mixlm.data.template import Template
 from mixlm.encoding.dataset import EncodedData
 from mixlm.methods.base import Method
 from mixlm.model.loading import is_scratch
-from mixlm.model.tokenizers import tokenizer_fingerprint
+from mixlm.model.tokenizers import tokenizer_digest, tokenizer_fingerprint
 
 
 if TYPE_CHECKING:
@@ -56,7 +56,14 @@ class TrainingData:
         return self.encoded.manifest.get("codebook", {}).get("prior_top1")
 
     def identity(self, model: str) -> dict[str, str]:
-        """Return hashes of what ``model`` is trained on: its tokenizer, if it brings one, and the rows."""
+        """Return hashes of what ``model`` is trained on: its tokenizer, if it brings one, and the rows.
+
+        ``prompts`` is of all that decides prompts and ends, which vocabularies that are the same may have otherwise.
+        """
         splits = {"data": self.train, "valid": self.valid}
         rows = {name: rows_digest(split) for name, split in splits.items() if split is not None}
-        return rows if is_scratch(model) else {"tokenizer": self.fingerprint, **rows}
+        return (
+            rows
+            if is_scratch(model)
+            else {"tokenizer": self.fingerprint, "prompts": tokenizer_digest(self.tokenizer), **rows}
+        )

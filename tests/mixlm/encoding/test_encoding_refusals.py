@@ -1,3 +1,5 @@
+import json
+import shutil
 from dataclasses import replace
 
 import pytest
@@ -76,6 +78,20 @@ def test_rows_of_a_folder_that_have_changed_are_refused(fresh):
         if part is lines:
             fresh.encode()
     assert fresh.refuses().startswith(f"{folder}: has changed since {fresh.folder / 'encoded'} was made of it")
+
+
+def test_a_vqvae_that_has_changed_is_refused_and_one_that_is_gone_is_not_missed(fresh, encoded):
+    given = fresh.folder / "given"
+    shutil.copytree(encoded / "vqvae", given)
+    call = {"vqvae": str(given), "model": str(encoded / "tokenizer")}
+    fresh.encode(**call)
+    config = json.loads((given / "config.json").read_text())
+    (given / "config.json").write_text(json.dumps({**config, "note": 1}))
+    assert fresh.refuses(**call).startswith(f"{given}: has changed since {fresh.folder / 'encoded'} was made of it")
+    shutil.rmtree(given)
+    said = []
+    fresh.encode(**call, say=said.append)
+    assert said == [f"{fresh.folder / 'encoded'}: already encoded; nothing to do"]
 
 
 def test_a_folder_of_something_else_is_refused(work):

@@ -111,6 +111,16 @@ def test_a_control_draws_the_same_m_as_the_method_itself(name: str) -> None:
         assert method.draw(row, np.random.default_rng(seed)) == real.draw(ROW, np.random.default_rng(seed))
 
 
+@pytest.mark.parametrize("name", CONTROLS)
+def test_a_control_fits_lengths_as_the_method_itself(name: str) -> None:
+    fitted, restored = (build_method(name, {"mix": "paper"}).bind(SPECIAL, fixed(2)) for _ in range(2))
+    real = build_method("assorted", {"mix": "paper"}).bind(SPECIAL, fixed(2))
+    state = fitted.fit([ROW] * 4, 0)
+    assert state["lengths"] == real.fit([ROW] * 4, 0)["lengths"]
+    restored.restore(state)
+    assert fitted.drawn_lengths == restored.drawn_lengths == real.drawn_lengths
+
+
 @pytest.mark.parametrize("name", ["random-codes", "shuffled-codes", "hashed-codes", "matched-pauses"])
 def test_a_recoding_changes_codes_alone(name: str) -> None:
     rows = many_rows(5) + [coded({**ROW, "row": 5}, [])]

@@ -14,6 +14,7 @@ from transformers import (
 )
 
 from mixlm.errors import InputError
+from mixlm.model import vocabulary
 from mixlm.model.special_tokens import latent_span, special_ids
 from mixlm.model.vocabulary import extend_vocabulary, matrices, start_from_codes, start_from_text
 from tests.architectures.tiny_types import tiny_type
@@ -89,6 +90,17 @@ def test_latents_start_at_the_rows_of_their_text(tied: bool) -> None:
         stretched = half * was[:6].std(0).norm() / half.norm()
         assert torch.allclose(matrix[moved[0]], was[:6].mean(0) + stretched, atol=1e-6)
         assert torch.allclose(matrix[moved[1]], was[:6].mean(0) - stretched, atol=1e-6)
+
+
+def test_rows_start_the_same_however_many_tokens_are_looked_up_at_once(monkeypatch) -> None:
+    chunks, starts = [(0, [1, 2, 2]), (3, [3, 5]), (0, [4])], []
+    for most in (2, 2**16):
+        monkeypatch.setattr(vocabulary, "_AT_ONCE", most)
+        lm, words = model("llama", False), tokenizer()
+        new = extend_vocabulary(lm, words, latent_span(4))
+        start_from_text(lm, new, special_ids(words), chunks)
+        starts.append([matrix.detach() for matrix in matrices(lm)])
+    assert all(torch.allclose(one, other, atol=1e-6) for one, other in zip(*starts, strict=True))
 
 
 def test_a_tenth_of_the_noise_tells_latents_of_the_same_text_apart() -> None:

@@ -12,11 +12,14 @@ from mixlm.encoding.encode import TRAINING, encode_dataset
 from mixlm.encoding.options import EncodingOptions
 from mixlm.errors import InputError
 from mixlm.model.collator import Collator
+from mixlm.model.tokenizers import build_tokenizer
 from mixlm.planning.encoding import plan_encoding
 from mixlm.planning.plan import draft_folder
 from mixlm.planning.training import plan_training
 from mixlm.training.options import TrainingOptions
 from mixlm.training.train import train
+from tests.encoding_work import cut
+from tests.interruption import Interrupted, interrupt_at
 from tests.tiny_data import write_encoded, write_raw, write_scratch
 from vqvae import PARTS, VQVAETrainingOptions
 from vqvae.stopping import Stopped
@@ -54,7 +57,7 @@ def test_the_plan_of_an_encoding_is_what_is_then_done(tmp_path: Path, drafts: Pa
 def test_with_a_trained_model_nothing_is_trained(tmp_path: Path, drafts: Path) -> None:
     raw, model = str(write_raw(tmp_path)), str(write_scratch(tmp_path))
     encode_dataset(raw, model, tmp_path / "first", ENCODING)
-    options = EncodingOptions(vqvae=str(tmp_path / "first" / "vqvae"))
+    options = EncodingOptions(vqvae=str(tmp_path / "first" / "vqvae"), valid_fraction=0.2)
     plan = plan_encoding(raw, model, tmp_path / "second", options)
     assert (plan.steps, plan.seconds, plan.tokens) == (0, None, None) and not (tmp_path / "second").exists()
 
@@ -153,7 +156,28 @@ def test_what_the_command_refuses_the_plan_refuses(tmp_path: Path, drafts: Path)
         plan_training(encoded, model, tmp_path / "taken", TrainingOptions("cot"))
     with pytest.raises(InputError, match="fewer than one batch of 99"):
         plan_training(encoded, model, tmp_path / "run", TrainingOptions("cot", batch_size=99))
+    with pytest.raises(InputError, match="nowhere: no trained VQ-VAE"):
+        options = EncodingOptions(vqvae=str(tmp_path / "nowhere"))
+        plan_encoding(str(raw), str(model), tmp_path / "out", options)
     assert not [*drafts.iterdir()]
+
+
+def test_a_plan_of_what_has_begun_is_refused_where_its_rows_or_tokenizer_have_changed(tmp_path, drafts) -> None:
+    raw, model, out = write_raw(tmp_path), write_scratch(tmp_path), tmp_path / "out"
+    tokenizer = build_tokenizer(["so now"], 300)
+    tokenizer.save_pretrained(tmp_path / "tokenizer")
+    with pytest.raises(Interrupted):
+        encode_dataset(str(raw), str(tmp_path / "tokenizer"), out, ENCODING, cut(TRAINING, 5))
+    tokenizer.eos_token = "!"
+    tokenizer.save_pretrained(tmp_path / "tokenizer")
+    with pytest.raises(InputError, match="its tokenizer has changed since encoding was interrupted"):
+        plan_encoding(str(raw), str(tmp_path / "tokenizer"), out, ENCODING)
+    options = TrainingOptions("cot", steps=4, batch_size=8, save_every=2)
+    with pytest.raises(Interrupted):
+        train(raw, model, tmp_path / "run", options, advance=interrupt_at(3))
+    raw.write_text("".join(reversed(raw.read_text().splitlines(keepends=True))))
+    with pytest.raises(InputError, match="its rows have changed since the run"):
+        plan_training(raw, model, tmp_path / "run", options)
 
 
 def test_an_end_that_is_asked_for_keeps_nothing_and_says_so(drafts: Path) -> None:

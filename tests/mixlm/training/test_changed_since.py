@@ -87,6 +87,23 @@ def test_a_base_model_that_has_changed_is_refused_by_its_folder(tmp_path: Path) 
     train(raw, base, out, OPTIONS)
 
 
+def test_an_end_of_the_tokenizer_that_has_changed_is_told_as_such_and_not_of_the_rows(tmp_path: Path) -> None:
+    raw, base, out = write_raw(tmp_path), tmp_path / "base", tmp_path / "run"
+    tokenizer = build_tokenizer(("1 + 2 ?", "1 and 2 make 3"), 300)
+    tokenizer.add_special_tokens({"additional_special_tokens": ["<end>"]})
+    open_model(str(write_scratch(tmp_path)), tokenizer).save_pretrained(base)
+    tokenizer.save_pretrained(base)
+    begin(raw, base, out)
+    begin(raw, base, tmp_path / "other")
+    tokenizer.chat_template = "{{ messages }}"
+    tokenizer.save_pretrained(base)
+    train(raw, base, out, OPTIONS)  # rows that are no chats are what they were
+    tokenizer.eos_token = "<end>"
+    tokenizer.save_pretrained(base)
+    told = refusal(raw, base, tmp_path / "other")
+    assert told.startswith(f"{base}: the ends or the chat template of its tokenizer have changed")
+
+
 def test_a_model_of_the_same_weights_and_another_configuration_is_refused(tmp_path: Path) -> None:
     raw, scratch, base = write_raw(tmp_path), write_scratch(tmp_path), write_base(tmp_path)
     config = json.loads((base / "config.json").read_text())

@@ -2,12 +2,14 @@
 
 import json
 import os
+import shutil
 import signal
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from mixlm.errors import InputError
 from mixlm.training.options import TrainingOptions
 from mixlm.training.train import train
 from tests.mixlm.training.test_train import (
@@ -54,6 +56,68 @@ def test_an_interruption_keeps_its_step_beside_the_best(encoded: Path, scratch: 
     train(encoded, scratch, tmp_path / "parts", CHOOSING, advance=lambda now, *rest: steps.append(now))
     assert steps == [6, 7, 8]
     assert_same_weights(tmp_path / "whole", tmp_path / "parts")
+
+
+def losses_of(monkeypatch: pytest.MonkeyPatch, *losses: float) -> None:
+    """Let evaluations find these losses, one after the other."""
+    given = iter(losses)
+    monkeypatch.setattr("mixlm.training.loss.Sums.mean_and_parts", lambda *rest: (next(given), {}))
+
+
+def at_step(step: int, do):
+    return lambda now, *rest: do() if now == step else None
+
+
+def interrupt() -> None:
+    os.kill(os.getpid(), signal.SIGINT)
+
+
+@pytest.mark.usefixtures("checkpoints_stay")
+def test_an_interruption_makes_no_step_a_candidate(encoded: Path, scratch: Path, tmp_path: Path, monkeypatch) -> None:
+    losses_of(monkeypatch, 1.0, 2.0, 1.5, 3.0)  # after 2, 4, 6, 8 steps, of which 4 and 8 are to have checkpoints
+    options, run = replace(CHOOSING, save_every=4), tmp_path / "run"
+    with pytest.raises(Stopped, match="interrupted after step 2 of 8, which is kept"):
+        train(encoded, scratch, run, options, advance=at_step(2, interrupt))
+    train(encoded, scratch, run, options)
+    assert_same_weights(run, run / "checkpoints" / "checkpoint-4")
+
+
+@pytest.mark.usefixtures("checkpoints_stay")
+@pytest.mark.parametrize("lost", [True, False])
+def test_a_best_checkpoint_that_is_damaged_or_gone_is_told_and_not_taken(
+    encoded: Path, scratch: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lost: bool
+) -> None:
+    losses_of(monkeypatch, 1.0, 2.0, 4.0, 3.0)
+    run, said = tmp_path / "run", []
+    best = run / "checkpoints" / "checkpoint-2"
+    with pytest.raises(Stopped, match="interrupted after step 5"):
+        train(encoded, scratch, run, CHOOSING, advance=at_step(5, interrupt))
+    damage(best, lost)
+    train(encoded, scratch, run, CHOOSING, say=said.append)
+    assert (
+        f"warning: {best}, the best so far, is damaged or gone; the best of the evaluations to come is chosen" in said
+    )
+    assert_same_weights(run, run / "checkpoints" / "checkpoint-8")
+
+
+def damage(checkpoint: Path, whole: bool = False) -> None:
+    """Flip a bit of the weights, or remove a checkpoint altogether."""
+    if whole:
+        shutil.rmtree(checkpoint)
+        return
+    content = bytearray((checkpoint / "model.safetensors").read_bytes())
+    content[-1] ^= 1
+    (checkpoint / "model.safetensors").write_bytes(content)
+
+
+def test_a_best_checkpoint_that_is_damaged_meanwhile_is_not_taken_for_the_model(
+    encoded: Path, scratch: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    losses_of(monkeypatch, 1.0, 2.0, 4.0, 3.0)
+    best = tmp_path / "run" / "checkpoints" / "checkpoint-2"
+    with pytest.raises(InputError, match=r"checkpoint-2/model.safetensors: is damaged, and is of the best"):
+        train(encoded, scratch, tmp_path / "run", CHOOSING, advance=at_step(7, lambda: damage(best)))
+    assert not (tmp_path / "run" / "mixlm.json").exists()
 
 
 def test_an_adapters_run_ends_as_the_model_does_though_accuracy_was_measured(encoded: Path, tmp_path: Path) -> None:

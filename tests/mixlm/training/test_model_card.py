@@ -86,6 +86,14 @@ def test_the_name_of_a_folder_is_text_in_the_title(tmp_path):
     assert "\n# \\<b\\>x \\[a\\]\\(b\\) \\`c\\` \\# d\n" in card
 
 
+def test_a_card_promises_to_read_latents_back_where_stage_1_is_there_alone(tmp_path):
+    without = card_of(tmp_path / "control")
+    (tmp_path / "assorted" / "vqvae").mkdir(parents=True)
+    both = card_of(tmp_path / "assorted")
+    assert "Latents and delimiters are special tokens" in without and "Latents and delimiters are" in both
+    assert "--explain" in both and "--explain" not in without
+
+
 def test_a_card_shows_no_key(tmp_path, monkeypatch):
     monkeypatch.setenv("WANDB_API_KEY", "0123456789abc")
     card = card_of(tmp_path / "run", arguments={"data": "0123456789abc", "valid": "http://me:word@host/x"})

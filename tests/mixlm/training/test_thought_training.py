@@ -86,6 +86,18 @@ def test_the_folder_is_a_plain_checkpoint_with_a_classifier_beside_it(raw: str, 
         assert answer.ids[: count + 2] == [run.ids.bo_thought, *[run.ids.thought] * count, run.ids.eo_thought]
 
 
+def test_a_run_that_goes_on_from_another_keeps_its_classifier(
+    raw: str, scratch: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mixlm.training.trainer.STOP_RATE", 0.0)
+    first = train(raw, scratch, tmp_path / "first", OPTIONS)
+    still = replace(OPTIONS, steps=1, learning_rate=1e-12, new_token_lr=1e-12)
+    second = train(raw, str(first.path), tmp_path / "second", still)
+    ends = [run.load_model().get_submodule(STOP).state_dict() for run in (first, second)]
+    assert ends[0]["weight"].any()
+    assert all(torch.allclose(value, ends[1][name], atol=1e-9) for name, value in ends[0].items())
+
+
 def test_reading_a_run_twice_gives_the_same_answers(raw: str, scratch: str, tmp_path: Path) -> None:
     run = train(raw, scratch, tmp_path / "run", replace(OPTIONS, method_options=CONSTANT))
     assert not (run.path / STOP_FILE).exists()

@@ -325,6 +325,8 @@ def test_a_resumed_lora_run_equals_an_uninterrupted_one(encoded: Path, tmp_path:
         train(encoded, base, tmp_path / "parts", options, advance=interrupt_at(3))
     kept = {path.name for path in (tmp_path / "parts" / "checkpoints" / "checkpoint-2").iterdir()}
     assert "adapter_model.safetensors" in kept and "model.safetensors" not in kept
+    held = load_file(tmp_path / "parts" / "checkpoints" / "checkpoint-2" / "adapter_model.safetensors")
+    assert not [name for name in held if "base_layer" in name]  # all of the embedding, of which new rows alone learn
     train(encoded, base, tmp_path / "parts", options)
     assert_same_weights(tmp_path / "whole", tmp_path / "parts")
 
@@ -502,6 +504,10 @@ def test_what_does_not_fit_is_said_before_anything_is_written(encoded: Path, scr
         (
             (encoded, scratch, codes),
             "--new-token-start codes: method 'random-codes' has no latents that are stage 1's",
+        ),
+        (
+            (encoded, scratch, replace(text, method="drop-prefix", method_options={"mix": "uniform"})),
+            "--new-token-start text: method 'drop-prefix' has no latents that stand for text",
         ),
         ((encoded, scratch, replace(OPTIONS, new_token_start="codes")), "no trained VQ-VAE"),
         ((tmp_path / "nothing.jsonl", scratch, replace(OPTIONS, method="cot", method_options={})), "no such file"),

@@ -85,7 +85,7 @@ def test_malformed_rows_stop_or_are_counted(traces, processes):
             list(work.tables(work.sharding.shards()))
 
 
-def test_a_chat_that_cannot_be_rendered_is_named_and_left_out_like_a_malformed_row(traces):
+def test_a_chat_that_cannot_be_rendered_is_named_and_left_out_like_a_malformed_row(traces, monkeypatch):
     turns = [{"role": "user", "content": "?"}, {"role": "assistant", "content": "a </think> 1"}]
     good = traces.read_text()
     traces.write_text(good + json.dumps({"messages": [*turns, *turns]}) + "\n")
@@ -94,7 +94,12 @@ def test_a_chat_that_cannot_be_rendered_is_named_and_left_out_like_a_malformed_r
             list(work.tables(work.sharding.shards()))
     with pool_of(traces, valid_fraction=0, skip_bad_rows=True) as work:
         assert [(table.rows.num_rows, table.skipped) for table in work.tables(work.sharding.shards())][2] == (10, 1)
-    traces.write_text((json.dumps({"messages": [*turns, *turns]}) + "\n") * 3)
+    chats = (json.dumps({"messages": [*turns, *turns]}) + "\n") * 3
+    monkeypatch.setattr(tokenizer_pool, "ROWS_OF_A_TASK", 3)
+    traces.write_text(chats + good)  # a block of nothing else
+    with pool_of(traces, valid_fraction=0, skip_bad_rows=True) as work:
+        assert sum(table.skipped for table in work.tables(work.sharding.shards())) == 3
+    traces.write_text(chats)
     with pool_of(traces, valid_fraction=0, skip_bad_rows=True) as work:
         with pytest.raises(InputError, match=r"traces.jsonl:1: the chat '\?' has turns .*give --chat$"):
             list(work.tables(work.sharding.shards()))
