@@ -15,7 +15,7 @@ from mixlm.generation.engine import Engine
 
 # fields of a request that a server which takes ids knows
 FULL = {"return_token_ids", "skip_special_tokens", "logprobs", "prompt_embeds", "prompt_logprobs"}
-FULL |= {"repetition_penalty", "presence_penalty", "frequency_penalty", "min_p"}
+FULL |= {"repetition_penalty", "presence_penalty", "frequency_penalty", "min_p", "top_k"}
 FULL |= {"logit_bias", "allowed_token_ids", "stop_token_ids", "min_tokens"}
 
 

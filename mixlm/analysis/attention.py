@@ -267,5 +267,5 @@ def _draw(axes: "Axes", rows: Sequence[dict[str, Any]]) -> None:
 
 
 def _label(kind: str, row: dict[str, Any]) -> str:
-    limits = f"[{row['low']:+.2f}, {row['high']:+.2f}]"
+    limits = "one sample" if row["low"] is None else f"[{row['low']:+.2f}, {row['high']:+.2f}]"
     return f"{kind} (n = {row['samples']})\n{DIFFERENCE}: {row['relative_attention']:+.2f}\n{limits}"

@@ -10,6 +10,7 @@ import numpy as np
 
 from mixlm.errors import InputError
 from mixlm.shown import escaped
+from vqvae.atomic_files import whole_file, whole_path
 
 
 if TYPE_CHECKING:
@@ -41,12 +42,12 @@ class Finding:
         """
         folder.mkdir(parents=True, exist_ok=True)
         table, picture = folder / f"{self.name}.csv", folder / f"{self.name}.png"
-        with table.open("w", newline="", encoding="utf-8") as file:
+        figure = self.figure()
+        with whole_file(table) as file:
             writer = csv.DictWriter(file, fieldnames=list(self.rows[0]))
             writer.writeheader()
             writer.writerows(self.rows)
-        figure = self.figure()
-        figure.savefig(picture, dpi=150)
+        save_figure(figure, picture)
         return [table, picture]
 
     def figure(self) -> "Figure":
@@ -55,6 +56,12 @@ class Finding:
         self.draw(axes)
         axes.set_title(self.title, fontsize=10, wrap=True, parse_math=False)
         return figure
+
+
+def save_figure(figure: "Figure", path: Path) -> None:
+    """Write a figure to a file, in the format that its name ends with."""
+    with whole_path(path) as draft:
+        figure.savefig(draft, format=path.suffix[1:], dpi=150)
 
 
 def error_bars(rows: Sequence[Mapping[str, Any]], name: str) -> np.ndarray:

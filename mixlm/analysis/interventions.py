@@ -119,8 +119,11 @@ class Intervener:
     @cached_property
     def untouched(self) -> Untouched:
         """The answers to every row."""
-        answers = self._answer()
-        return Untouched(answers, openings_of(answers, self.answerer.run))
+        run, answers = self.answerer.run, self._answer()
+        openings = openings_of(answers, run)
+        if run.method.spans == "anywhere":  # the first span alone is changed, so no other may decide the answer
+            answers = self._answer(opening=openings)
+        return Untouched(answers, openings)
 
     @cached_property
     def vectors(self) -> list[torch.Tensor]:
@@ -175,8 +178,9 @@ class Intervener:
         return own + scale * torch.randn(own.shape, generator=self._random(place), dtype=own.dtype).to(own.device)
 
     def _order(self, place: int, count: int) -> list[int]:
-        """Return the order in which a sample's latents stand when shuffled."""
-        return torch.randperm(count, generator=self._random(place)).tolist()
+        """Return the order in which a sample's latents stand when shuffled: another one, but of a single latent."""
+        order, own = torch.randperm(count, generator=self._random(place)).tolist(), [*range(count)]
+        return order if order != own else [*own[1:], *own[:1]]
 
     def _random(self, place: int) -> torch.Generator:
         return torch.Generator().manual_seed(hash((self.seed, place)) % 2**63)

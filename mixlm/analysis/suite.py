@@ -17,7 +17,7 @@ from mixlm.analysis.sweep import sweep_finding, sweep_rows
 from mixlm.analysis.value_probe import candidate_probabilities, parallelism_finding, value_finding, value_rows
 from mixlm.data.tables import Row
 from mixlm.errors import InputError
-from mixlm.evaluation.checks import CheckName
+from mixlm.evaluation.checks import CheckName, require_check
 from mixlm.evaluation.evaluate import answer_rows
 from mixlm.evaluation.losses import most_tokens
 from mixlm.generation.engine import Engine
@@ -59,7 +59,8 @@ class Case:
     say: Callable[[str], None] = lambda line: None
 
     def __post_init__(self) -> None:
-        """Give the rows the codes that the run's method has for them."""
+        """Give the rows the codes of the run's method; an ``InputError`` if no answer can be checked."""
+        require_check(self.check, (row.get("question") or "" for row in self.rows))
         self.rows = recoded(list(self.rows), self.run.method)
 
     @property

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mixlm.analysis.finding import new_figure
+from mixlm.analysis.finding import new_figure, save_figure
 from mixlm.comparison.summary import FREE, Point, Summary, pareto_front
 from mixlm.shown import escaped
 
@@ -46,7 +46,7 @@ def draw_pareto(summaries: Sequence[Summary], title: str, stem: Path) -> list[Pa
     _add_legend(figure, axes)
     paths = [stem.with_name(f"{stem.name}{suffix}") for suffix in (".png", ".svg", ".pdf")]
     for path in paths:
-        figure.savefig(path, dpi=150)
+        save_figure(figure, path)
     return paths
 
 

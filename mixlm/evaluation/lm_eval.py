@@ -127,7 +127,7 @@ def task_config(run: Run, name: str, questions: Path, end: str, max_new_tokens: 
         "doc_to_text": "prompt",
         "doc_to_target": "answer",
         "target_delimiter": "",
-        "generation_kwargs": {"until": [end], "do_sample": False, "max_gen_toks": max_new_tokens},
+        "generation_kwargs": {"until": [end], "do_sample": False, "max_gen_toks": max_new_tokens, **_PLAIN},
         "filter_list": [{"name": "answer", "filter": [pattern, {"function": "take_first"}]}],
         "metric_list": [{"metric": "exact_match", "aggregation": "mean", "higher_is_better": True}],
         "metadata": {"version": 1.0, "mixlm": mixlm.__version__, "method": run.method_name},
@@ -147,6 +147,7 @@ def answer_pattern(template: Template) -> str:
     return rf"{start}(.*?)(?:(?!.+{ending}){ending}.*)?\Z"  # up to the last ending, if there is one
 
 
+_PLAIN = {"repetition_penalty": 1.0}  # a checkpoint may have one of its own, which would be applied
 _NO_ANSWER = "[no answer]"
 
 

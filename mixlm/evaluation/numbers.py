@@ -9,7 +9,7 @@ import re
 from dataclasses import dataclass
 from fractions import Fraction
 
-from mixlm.evaluation.plain_text import SPACES, UNSPACED, WORD, is_unspaced, plain_text, plain_words
+from mixlm.evaluation.plain_text import SPACES, UNSPACED, WORD, is_unspaced, plain_figures, plain_text, plain_words
 
 
 _LONGEST = 1000  # letters of a text; Python refuses to convert integers of more than 4,300 digits
@@ -36,7 +36,7 @@ _ON = (  # how figures go on to be one number, or may: 3,5 12:30 1 234 3万5 2�
     rf"(?:[.．,:：/^'’]-?|{_SCALE}|\s?(?:分[之の]|분의)\s?|(?<!\d{{4}})[，{SPACES}](?=\d{{3}}(?!\d)))\d"
 )
 _LOOSE = re.compile(
-    rf"{_SIGN}{_UNNAMED}(?<![.．^])(?<!\d[,:：/'’])(?:{_UNSIGNED}(?!\d|{_ON})|\d+(?:{_ON}\d*)*)(?:{_SCALE})?",
+    rf"(?:{_UNNAMED}(?<![.)])[+-]\s*(?:\\?[$€£¥₹¢]\s*)?)?{_UNNAMED}(?<![.．^])(?<!\d[,:：/'’])(?:{_UNSIGNED}(?!\d|{_ON})|\d+(?:{_ON}\d*)*)(?:{_SCALE})?",
     re.IGNORECASE,
 )
 _SHORT = re.compile(r"[+-]?\d+(\.\d+)?")
@@ -193,12 +193,12 @@ def last_number(text: str) -> str | None:
     """Return the last number in a text as it stands there; None if there is none.
 
     Figures that may be several numbers or one, such as ``3,5``, ``12:30`` and ``1 234``, are returned whole, and so is
-    ``5万`` and ``5 thousand``: no part of them is what the text says.
+    ``5万`` and ``5 thousand``: no part of them is what the text says. Figures of LaTeX are read as plain ones.
 
     >>> last_number("10 - 4 makes 6, so she has $1,006.")
     '1,006'
     """
-    found = [*_LOOSE.finditer(text.translate(_MINUS))]
+    found = [*_LOOSE.finditer(plain_figures(text.translate(_MINUS)))]
     return found[-1][0].rstrip(".") if found else None
 
 

@@ -29,6 +29,7 @@ _FRACTION = re.compile(
     r"\\[dtc]?frac\s*(?:\{\s*(?P<minus>-?)\s*(?P<top>[\d.,]+)\s*\}|\s*(?P<short>\d))"
     r"\s*(?:\{\s*(?P<bottom>\d+)\s*\}|(?P<brief>\d))"
 )
+_GROUPS = re.compile(r"(?<=\d)(?:\{,\}|,?\\[,!;: ])(?=\d{3}(?!\d))")  # between thousands
 _FIXED = "\u00a0\u2007\u2009\u202f"  # white space within a number
 SPACES = f" {_FIXED}"
 _PLAINER = [
@@ -85,6 +86,15 @@ def plain_text(text: str) -> str:
     for pattern, plain in _PLAINER:
         text = pattern.sub(plain, text)
     return _unwrapped(text.strip())
+
+
+def plain_figures(text: str) -> str:
+    r"""Write what LaTeX and vulgar fractions make of figures as plain text does, and leave all else as it is.
+
+    >>> plain_figures(r"10{,}000 or 10\,000, 1,\!234, \frac{3}{4}, 2½")
+    '10,000 or 10,000, 1,234,  3/4 , 2 1/2 '
+    """
+    return without_vulgar(_FRACTION.sub(_written_fraction, _GROUPS.sub(",", text)))
 
 
 def without_vulgar(text: str) -> str:

@@ -16,7 +16,7 @@ from mixlm.generation.server.transport.connection import Reply
 
 
 # settings of a checkpoint's own that vLLM else puts where a request has none; decoding here hides them as well
-_NEUTRAL = {"repetition_penalty": 1.0, "presence_penalty": 0.0, "frequency_penalty": 0.0, "min_p": 0.0}
+_NEUTRAL = {"repetition_penalty": 1.0, "presence_penalty": 0.0, "frequency_penalty": 0.0, "min_p": 0.0, "top_k": -1}
 _MOST_TOKENS = 2**31
 _VLLM = re.compile(r"vllm-([0-9][0-9A-Za-z.+]{0,40})")  # what a server of it begins to say of itself
 
@@ -112,7 +112,7 @@ class Completions:
         """
         body = {"model": self.name, **fields}
         if form.returns_ids:
-            body |= {"return_token_ids": True, "skip_special_tokens": False, **_NEUTRAL}
+            body = {"return_token_ids": True, "skip_special_tokens": False, **_NEUTRAL, **body}
         reply = self.server.post("/completions", body)
         if not reply.ok:
             raise Refused(reply.status, self.server.message(reply))

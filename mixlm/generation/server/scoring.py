@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from mixlm.errors import InputError
 from mixlm.generation.server.completions import Completions, Form, NoIds, Refused
 from mixlm.generation.server.model_server import NoServer
-from mixlm.generation.server.transport.connection import NoAnswer
+from mixlm.generation.server.transport.connection import PASSING, NoAnswer
 
 
 def log_probabilities(model: Completions, ids: Sequence[int]) -> list[float] | None:
@@ -22,6 +22,7 @@ def log_probabilities(model: Completions, ids: Sequence[int]) -> list[float] | N
 
     Raises:
         NoServer: If it answers nobody.
+        InputError: If it fails for the moment, after all tries.
     """
     *given, last = ids
     only = {"max_tokens": 1, "allowed_token_ids": [last], "temperature": 0}
@@ -29,7 +30,11 @@ def log_probabilities(model: Completions, ids: Sequence[int]) -> list[float] | N
         written = model.complete({"prompt": given, **only, "logprobs": 0, "prompt_logprobs": 0}, Form())
     except NoServer:
         raise
-    except (Refused, NoIds, NoAnswer, InputError):
+    except (Refused, NoAnswer) as error:
+        if isinstance(error, Refused) and error.status not in PASSING:
+            return None
+        raise InputError(f"{model.server.url}: {error}; the same command asks again") from None
+    except (NoIds, InputError):
         return None
     known = written.ids == [last] and written.prompt_logprobs is not None
     return [*written.prompt_logprobs, *written.logprobs] if known else None

@@ -253,6 +253,14 @@ def test_table_by_hand():
     assert rows["other", "text"]["relative_attention"] == pytest.approx((1 + 0.2) / 2)
 
 
+def test_a_class_of_one_sample_has_no_interval_and_is_drawn(tmp_path):
+    pytest.importorskip("matplotlib")
+    one = PromptAttention(np.array(["number", "other"]), np.array([0.6, 0.4]), np.array([0.9, 0.1]))
+    found = attention_finding([one])
+    assert table(found)["number", "latent"]["low"] is None
+    assert all(path.stat().st_size > 100 for path in found.write(tmp_path))
+
+
 def test_intervals_hold_the_estimates_and_absent_classes_have_none():
     rows = table(attention_finding(measures()))
     for row in rows.values():

@@ -84,12 +84,24 @@ def test_no_noise_changes_nothing_and_much_noise_does(intervener) -> None:
         assert now.ids[: len(opening)] == opening  # the ids stay, the vectors do not
 
 
+def test_of_several_spans_the_first_is_changed_and_no_other_decides() -> None:
+    run = replace(tiny_run(ids=IDS), method_name="assorted-poisson")
+    intervener = Intervener(Engine(run, model(), TOKENIZER), ROWS, OPTIONS)
+    assert ids(intervener.answers("noise:0")) == ids(intervener.untouched.answers)
+    for answer, opening in zip(intervener.untouched.answers, intervener.untouched.openings, strict=True):
+        assert answer.ids[: len(opening)] == opening
+        assert not {*answer.ids[len(opening) :]} & {IDS.bo_latent, *IDS.latent_ids}
+
+
 def test_vectors_after_an_intervention(intervener) -> None:
     own = torch.arange(12.0, dtype=torch.float64).reshape(4, 3)
     assert torch.equal(intervener._changed("zeros", 0, own), torch.zeros_like(own))
     shuffled = intervener._changed("shuffled", 0, own)
     assert sorted(shuffled.tolist()) == own.tolist()
-    assert any(not torch.equal(intervener._changed("shuffled", place, own), own) for place in range(5))
+    for count in (2, 3, 4):
+        few = own[:count]
+        assert not any(torch.equal(intervener._changed("shuffled", place, few), few) for place in range(9))
+    assert torch.equal(intervener._changed("shuffled", 0, own[:1]), own[:1])  # which has no other order
     many = torch.full((4000, 3), 2.0, dtype=torch.float64)
     assert (intervener._changed("noise:5", 1, many) - many).std() == pytest.approx(5, rel=0.05)
     assert (intervener._changed("noise:5x", 1, many) - many).std() == pytest.approx(10, rel=0.05)

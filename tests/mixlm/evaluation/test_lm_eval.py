@@ -105,7 +105,12 @@ def test_files_say_everything_that_the_harness_needs(run, source, tmp_path):
         "doc_to_text": "prompt",
         "doc_to_target": "answer",
         "target_delimiter": "",
-        "generation_kwargs": {"until": ["<|endoftext|>"], "do_sample": False, "max_gen_toks": 9},
+        "generation_kwargs": {
+            "until": ["<|endoftext|>"],
+            "do_sample": False,
+            "max_gen_toks": 9,
+            "repetition_penalty": 1.0,
+        },
         "filter_list": [
             {
                 "name": "answer",

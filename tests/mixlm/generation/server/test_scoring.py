@@ -1,6 +1,7 @@
 import pytest
 import torch
 
+from mixlm.errors import InputError
 from mixlm.evaluation.losses import loss_of, reference_sequences, served_loss
 from mixlm.generation.engine import Engine
 from mixlm.generation.server.endpoint import Endpoint
@@ -55,6 +56,14 @@ def test_what_cannot_be_read_is_not_known(stub, monkeypatch, told):
 
     monkeypatch.setattr(stub, "complete", wrong)
     assert scored(stub, [[5, 9, 6]]) == [None]
+
+
+@pytest.mark.parametrize("status", [429, 500])
+def test_a_server_that_fails_for_the_moment_is_told_and_loses_no_loss(stub, monkeypatch, status):
+    monkeypatch.setattr("time.sleep", lambda seconds: None)
+    stub.failures = [status] * 99
+    with pytest.raises(InputError, match="the same command asks again"):
+        scored(stub, [[5, 9, 6]])
 
 
 def test_a_server_that_is_gone_is_told(engine, monkeypatch):
