@@ -1,9 +1,11 @@
 """Tell what the codes of word problems stand for: the total that a step ends with, and whether it came by multiplying.
 
-python docs/results/code_totals.py ENCODED TRACES.jsonl [train|valid]      (an encoded folder, and the rows it is of)
+python docs/results/code_totals.py ENCODED TRACES.jsonl [ANSWERS.jsonl TEST.jsonl]
 
-Entropies are in nats, of counts as they are. "right" is how many codes are those that their total, or their total and
-sign, has most often, and the other way round.
+Of an encoded folder and the training rows it is of. Entropies are in nats, of counts as they are; "right" is how many
+codes are those that their total, or their total and sign, has most often, and the other way round. With answers of a
+run to test rows (answers/LABEL-SEED.jsonl of a comparison) also how many of its latents stand for the right total, and
+how many answers without any text before them are the total of their last latent.
 """
 
 import json
@@ -11,7 +13,7 @@ import math
 import re
 import sys
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from pyarrow import parquet
@@ -20,14 +22,18 @@ from pyarrow import parquet
 _TOTAL = re.compile(r"([-+*/]) \d+ = (\d+)")  # each step of word problems has one
 
 
-def pairs(folder: Path, traces: Path, split: str) -> list[tuple[int, int, bool]]:
+def read(path: str | Path) -> list[dict]:
+    """Return the rows of a JSONL file."""
+    with Path(path).open(encoding="utf-8") as lines:
+        return [json.loads(line) for line in lines]
+
+
+def pairs(folder: Path, traces: Path) -> list[tuple[int, int, bool]]:
     """Return for each code of whole rows the code, its step's total, and whether that was multiplied."""
-    with traces.open(encoding="utf-8") as lines:
-        steps = [json.loads(line)["steps"] for line in lines]
-    found = []
-    for shard in sorted(folder.glob(f"{split}-*.parquet")):
+    rows, found = read(traces), []
+    for shard in sorted(folder.glob("train-*.parquet")):
         for row in parquet.read_table(shard, columns=["row", "codes"]).to_pylist():
-            for code, step in zip(row["codes"], steps[row["row"]], strict=True):
+            for code, step in zip(row["codes"], rows[row["row"]]["steps"], strict=True):
                 sign, total = _TOTAL.search(step).groups()
                 found.append((code, int(total), sign == "*"))
     return found
@@ -39,24 +45,44 @@ def entropy(values: Iterable) -> float:
     return -sum(count / counts.total() * math.log(count / counts.total()) for count in counts.values())
 
 
-def named(given: list, wanted: list) -> float:
-    """Return how often the value that is most frequent with what is given is the right one."""
+def most_frequent(given: Iterable, wanted: Iterable) -> dict:
+    """Return the value that is most frequent with each of those that are given."""
     joint = Counter(zip(given, wanted, strict=True))
-    best = {}
-    for (one, _), count in joint.items():
-        best[one] = max(best.get(one, 0), count)
-    return sum(best.values()) / len(given)
+    return {one: value for (one, value), _ in reversed(joint.most_common())}
+
+
+def tell_codes(codes: tuple[int, ...], totals: tuple[int, ...], multiplied: tuple[bool, ...]) -> None:
+    """Print how codes and totals hang together."""
+    print(f"{len(codes):,} codes, {len(set(codes))} of them different: {entropy(codes):.2f} nats")
+    for name, values in (("total", totals), ("total and sign", tuple(zip(totals, multiplied, strict=True)))):
+        shared = entropy(codes) + entropy(values) - entropy(zip(codes, values, strict=True))
+        of_code, of_value = most_frequent(codes, values), most_frequent(values, codes)
+        right = sum(of_code[code] == value for code, value in zip(codes, values, strict=True)) / len(codes)
+        back = sum(of_value[value] == code for code, value in zip(codes, values, strict=True)) / len(codes)
+        nats = f"{entropy(values):.2f} nats, {shared:.2f} shared"
+        print(f"{name}: {nats}; right of code {right:.1%}, code of it {back:.1%}")
+
+
+def tell_answers(meaning: Mapping[int, int], answers: list[dict], tests: list[dict]) -> None:
+    """Print what latents that a run has written stand for, and what became of them."""
+    for mode in dict.fromkeys(answer["latents"] for answer in answers):
+        places, last = {}, []
+        for answer in answers:
+            if answer["latents"] != mode or not answer["codes"]:
+                continue
+            steps = [int(_TOTAL.search(step)[2]) for step in tests[answer["row"]]["steps"]]
+            for place, (code, total) in enumerate(zip(answer["codes"], steps, strict=False), 1):
+                places.setdefault(place, []).append(meaning.get(code) == total)
+            if not _TOTAL.search(answer["text"]):
+                last.append(str(meaning.get(answer["codes"][-1])) == answer["answer"])
+        if places:
+            shares = ", ".join(f"{sum(found) / len(found):.1%} of {len(found)}" for found in places.values())
+            print(f"{mode}: first latents that stand for the right total, second ones ..: {shares}")
+            print(f"{mode}: {sum(last)} of {len(last)} answers after latents alone are the total of the last")
 
 
 if __name__ == "__main__":
-    codes, totals, multiplied = zip(
-        *pairs(Path(sys.argv[1]), Path(sys.argv[2]), (*sys.argv[3:], "train")[0]), strict=True
-    )
-    both = list(zip(totals, multiplied, strict=True))
-    print(f"{len(codes):,} codes, {len(set(codes))} of them different: {entropy(codes):.2f} nats")
-    for name, values in (("total", totals), ("total and sign", both)):
-        shared = entropy(codes) + entropy(values) - entropy(zip(codes, values, strict=True))
-        print(
-            f"{name}: {entropy(values):.2f} nats, {shared:.2f} shared; right of code {named(codes, values):.1%}, "
-            f"code of it {named(values, codes):.1%}"
-        )
+    found = tuple(zip(*pairs(Path(sys.argv[1]), Path(sys.argv[2])), strict=True))
+    tell_codes(*found)
+    if len(sys.argv) > 3:
+        tell_answers(most_frequent(*found[:2]), read(sys.argv[3]), read(sys.argv[4]))
