@@ -104,7 +104,7 @@ class Stub:
                 masked[[*stops, eos]] = -torch.inf
             if body["temperature"]:
                 masked = masked / body["temperature"]
-                if body.get("top_k"):
+                if body.get("top_k", -1) > 0:  # else all of them
                     masked[masked < masked.topk(body["top_k"]).values[-1]] = -torch.inf
                 token = int(masked.softmax(-1).multinomial(1, generator=draw))
             else:

@@ -154,7 +154,7 @@ def test_an_unfinished_encoding_tells_which_shards_are_whole(tmp_path):
         work.encode(advance_of=cut("encoding train", 27))
     out = tmp_path / "encoded"
     (line,), _ = check(out)
-    assert line.startswith(f"{out}: whole (unfinished encoding, ") and " shards and checkpoint-6 whole; " in line
+    assert line.startswith(f"{out}: whole (unfinished encoding, ") and " shards and checkpoint-8 whole; " in line
     shard = out / "train-00000.parquet"
     shard.write_bytes(shard.read_bytes()[1:])
     assert check(out, code=1)[0] == [f"{shard}: changed; the mixlm-encode command of it writes it again"]
