@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from accelerate import PartialState
 
 
-PATIENCE = timedelta(days=7)  # of processes that wait for one of them
+PATIENCE = timedelta(hours=6)  # of processes that wait for one of them, which may judge codes meanwhile
 
 
 def pick_device(name: str = "auto") -> str:

@@ -77,7 +77,8 @@ def main(
     """
     from mixlm.analysis.finding import require_matplotlib
     from mixlm.analysis.interventions import parse_interventions
-    from mixlm.analysis.suite import Case, analyze, check_comparable, read_names
+    from mixlm.analysis.suite import Case, analyze, read_names
+    from mixlm.analysis.sweep import check_comparable
     from mixlm.evaluation.inputs import open_rows, own_check
     from mixlm.evaluation.measuring.requests import with_length
     from mixlm.generation.engine import Engine

@@ -49,11 +49,13 @@ def main(out: Path, seed: int, recipe: Path) -> Results:
     reads the latents of three answers back. A page, report.html, shows it all. A demo that is in the folder already is
     written anew.
     """
+    from mixlm.model.loading import described_config
     from pipelines.reports.demo import collect, print_comparison, write_summary
 
     settings = read_recipe(recipe)
     plan = plan_demo(settings, out, seed)
     plan.check(recipe)
+    described_config(settings["model"], f"{recipe}: model")
     started = time.monotonic()
     with one_writer(out) as lock:
         prepare(out, plan, settings["model"])

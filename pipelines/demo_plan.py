@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from mixlm.errors import InputError
+from mixlm.generation.options import parse_latent_modes
 from mixlm.tasks.splits import SPLITS
 from pipelines.grid.commands import as_typed, check_command, text_of
+from pipelines.grid.parse import read_options, read_template
 from pipelines.shared.jobs import Job
 
 
@@ -70,12 +72,19 @@ def read_recipe(path: Path) -> dict[str, dict[str, Any]]:
     recipe = read_yaml(path)
     if not isinstance(recipe, dict) or set(recipe) != set(_SECTIONS):
         raise InputError(f"{path}: a recipe of the demo has the sections {', '.join(_SECTIONS)}; start from a copy")
-    recipe = {section: {} if values is None else values for section, values in recipe.items()}
-    if odd := next((section for section, values in recipe.items() if not isinstance(values, dict)), None):
-        raise InputError(f"{path}: section '{odd}' is no mapping of names and values; start from a copy")
+    for section in ("rows", "model"):
+        if not isinstance(recipe[section], dict):
+            raise InputError(f"{path}: section '{section}' is no mapping of names and values; start from a copy")
     if set(recipe["rows"]) != set(SPLITS):
         raise InputError(f"{path}: section 'rows' has to say how many rows {', '.join(SPLITS)} have, and no more")
-    if "free" not in text_of(recipe["evaluate"].get("latents", "free")).split(","):
+    commands = {"data": TASK, "encode": "encode", "train": "train", "evaluate": "evaluate"}
+    recipe |= {name: read_options(path, name, recipe[name], command) for name, command in commands.items()}
+    recipe["template"] = read_template(path, recipe["template"])
+    try:
+        modes = parse_latent_modes(text_of(recipe["evaluate"].get("latents", "free")))
+    except InputError as error:
+        raise InputError(f"{path}: section 'evaluate': {error}") from None
+    if not any(str(mode) == "free" for mode in modes):
         raise InputError(f"{path}: section 'evaluate': the demo compares what is decoded freely; add free to latents")
     return recipe
 

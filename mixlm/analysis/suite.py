@@ -13,7 +13,7 @@ from mixlm.analysis.outcomes import outcome_finding
 from mixlm.analysis.places import as_latents, as_text, place_finding, place_rows, score_chunks
 from mixlm.analysis.prosqa_graph import ConceptGraph
 from mixlm.analysis.steering import Steering, steering_finding
-from mixlm.analysis.sweep import sweep_finding, sweep_rows
+from mixlm.analysis.sweep import check_comparable, sweep_finding, sweep_rows
 from mixlm.analysis.value_probe import candidate_probabilities, parallelism_finding, value_finding, value_rows
 from mixlm.data.tables import Row
 from mixlm.errors import InputError
@@ -32,6 +32,7 @@ from mixlm.run import Run
 from vqvae.advance import Advance
 
 
+_CHECKED = ("interventions", "steer", "sweep", "outcomes")  # answer the rows
 NEEDS_MODEL = "needs the model itself; leave out --endpoint and --engine"
 
 
@@ -59,8 +60,7 @@ class Case:
     say: Callable[[str], None] = lambda line: None
 
     def __post_init__(self) -> None:
-        """Give the rows the codes of the run's method; an ``InputError`` if no answer can be checked."""
-        require_check(self.check, (row.get("question") or "" for row in self.rows))
+        """Give the rows the codes that the run's method has for them."""
         self.rows = recoded(list(self.rows), self.run.method)
 
     @property
@@ -101,6 +101,8 @@ def analyze(
             advance(done, len(asked))
         case.say(f"{name} ..")
         try:
+            if name in _CHECKED:
+                require_check(case.check, (row.get("question") or "" for row in case.rows))
             found = ANALYSES[name](case)
         except InputError as error:
             if names or isinstance(error, NoServer):
@@ -160,17 +162,6 @@ def sweep(case: Case) -> list[Finding]:
         further = Engine(other, tokenizer=answerer.tokenizer, device=device)
         table += sweep_rows(further, case.rows, case.options, case.check)
     return [sweep_finding(table, len(case.rows))]
-
-
-def check_comparable(run: Run, other: Run, rows: Sequence[Row]) -> None:
-    """Raise an ``InputError`` unless two runs read the same rows, and codes in these mean the same to both."""
-    for name, what in (("fingerprint", "tokenizer"), ("template", "template")):
-        if getattr(run, name) != getattr(other, name):
-            raise InputError(f"{other.path}: has another {what} than {run.path}; sweep over it in a call of its own")
-    if run.cutting and other.method.needs_codes and "codes" in rows[0] and other.cutting != run.cutting:
-        raise InputError(
-            f"{other.path}: its latents stand for other chunks than the rows' codes; give the raw file in their place"
-        )
 
 
 def codes(case: Case) -> list[Finding]:

@@ -117,3 +117,14 @@ def sweep_finding(rows: Sequence[dict[str, Any]], samples: int) -> Finding:
         axes.legend(fontsize=8)
 
     return Finding("sweep", f"accuracy over latents at inference, {samples} samples", rows, draw)
+
+
+def check_comparable(run: Run, other: Run, rows: Sequence[Row]) -> None:
+    """Raise an ``InputError`` unless two runs read the same rows, and codes in these mean the same to both."""
+    for name, what in (("fingerprint", "tokenizer"), ("template", "template")):
+        if getattr(run, name) != getattr(other, name):
+            raise InputError(f"{other.path}: has another {what} than {run.path}; sweep over it in a call of its own")
+    if run.cutting and other.method.needs_codes and "codes" in rows[0] and other.cutting != run.cutting:
+        raise InputError(
+            f"{other.path}: its latents stand for other chunks than the rows' codes; give the raw file in their place"
+        )

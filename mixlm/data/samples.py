@@ -194,9 +194,12 @@ def _from_chat(columns: Mapping[str, Any], where: str, pattern: Pattern) -> Samp
     if not content.strip() and last.get("tool_calls"):
         raise InputError(f"{end} calls a tool and answers nothing; end it with an answer")
     given = None if {*chat_columns(columns)} & {*ANSWERS} else _given(columns, where)
-    if "steps" in columns:  # go before what the turn says, as before a response
+    if steps := _texts(columns.get("steps")):
+        own = thought_in(content) if thought is None else thought
+        if own is not None and own.split() != " ".join(steps).split():
+            raise InputError(f"{end} thinks otherwise than column 'steps' says; leave one of them out")
         found = _found(content, end, pattern, given, "")
-        return replace(asked, steps=_steps(columns["steps"], where), answer=found.answer, rule=found.rule)
+        return replace(asked, steps=steps, answer=found.answer, rule=found.rule)
     if thought is None and thought_in(content) is None and (trace := trace_column(columns, where)):
         thought = trace_text(columns, trace, where)
     return _with(asked, _found(content, end, pattern, given, thought))
@@ -281,6 +284,12 @@ def _steps(steps: Any, where: str) -> tuple[str, ...]:
         kind = type(steps[odd - 1]).__name__.replace("NoneType", "null")
         raise InputError(f"{where}: 'steps' is no list of strings: step {odd} is {kind}; write it as text")
     return tuple(step for step in steps if step.strip())
+
+
+def _texts(steps: Any) -> tuple[str, ...]:
+    """Return steps beside a chat, where any list may have that name; none if they are not texts."""
+    texts = isinstance(steps, list | tuple) and all(isinstance(step, str) for step in steps)
+    return tuple(step for step in steps if step.strip()) if texts else ()
 
 
 def _lines(text: str) -> tuple[str, ...]:

@@ -1,6 +1,7 @@
 """Which chunks each code stands for in the training traces: the dictionary by which latents are read back."""
 
 import json
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -39,8 +40,8 @@ def write_usage(out: Path, shards: Sequence[str], compression_rate: int, tokeniz
     """
     most = MOST_COUNTED // max(len(shards), 1)
     found = (_counted(out / name, compression_rate, most) for name in shards)
-    pairs, counts, used = map(np.concatenate, zip(*found, strict=True))
-    totals = dict(zip(*(values.tolist() for values in np.unique(used, return_counts=True)), strict=True))
+    pairs, counts, used = zip(*found, strict=True)
+    pairs, counts, totals = np.concatenate(pairs), np.concatenate(counts), sum(used, Counter())
     texts: dict[int, list[tuple[str, int]]] = {}
     counted: dict[int, int] = {}
     for mine in _parts(pairs[:, 0]):
@@ -70,8 +71,8 @@ def _by_code(pairs: np.ndarray, counts: np.ndarray) -> Iterator[tuple[int, np.nd
     yield from zip(codes.tolist(), *split, strict=False)  # of nothing a split is one part
 
 
-def _counted(path: Path, rate: int, most: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return the different pairs of a shard (n, 1 + r), how often each is, and all codes of the shard.
+def _counted(path: Path, rate: int, most: int) -> tuple[np.ndarray, np.ndarray, Counter[int]]:
+    """Return the different pairs of a shard (n, 1 + r), how often each is, and how often each code of the shard.
 
     A pair is a code and the ids that it stands for, then -1 for each that it has fewer of than r.
     """
@@ -86,7 +87,8 @@ def _counted(path: Path, rate: int, most: int) -> tuple[np.ndarray, np.ndarray, 
     first = (np.cumsum(lengths) - lengths)[owner, None]
     chunks = np.where(inside, ids[np.where(inside, first + place, 0)], -1)
     pairs = np.concatenate([codes[: len(owner), None], chunks], axis=1, dtype=np.int32)
-    return *_unique(pairs, np.ones(len(pairs), dtype=np.int64)), codes
+    used = Counter(dict(zip(*(values.tolist() for values in np.unique(codes, return_counts=True)), strict=True)))
+    return *_unique(pairs, np.ones(len(pairs), dtype=np.int64)), used
 
 
 def _in_order(values: Mapping[int, Any]) -> dict[str, Any]:

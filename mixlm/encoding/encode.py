@@ -170,7 +170,7 @@ class _Encoding:
         tell_answers(tables := [*self.store.tables(self.sharding.shards("train"))], say)
         rows = TokenRows(table.rows for table in tables)
         if not rows:
-            raise InputError(f"{self.sharding.traces}: holds no samples")
+            raise InputError(self.pool.refusal or f"{self.sharding.traces}: holds no samples")
         speaks = {"vocab_size": vocabulary_size(self.tokenizer), "fingerprint": self.manifest["fingerprint"]}
         config = ChunkVQVAEConfig(**self.options.shape, **speaks)
         training = Stage1Training(rows, config, self.vqvae_path, self.options.training)

@@ -172,8 +172,8 @@ def earlier_manifest(out: Path, arguments: dict[str, Any]) -> dict[str, Any] | N
             raise InputError(f"{out}: its manifest does not tell how it was encoded; choose another --out")
         before, arguments = _with_defaults(before), _with_defaults(arguments)
         before["checksums"] = arguments["checksums"] | before["checksums"]  # earlier versions had none of folders
-        if "vqvae" not in arguments["checksums"]:  # a model that was given is copied, and may be gone
-            before["checksums"].pop("vqvae", None)
+        for name in {"vqvae", "model"} - arguments["checksums"].keys():  # which may be gone when its work is done
+            before["checksums"].pop(name, None)
         changed = changed_arguments(before, arguments)
         if changed and not _has_work(out, before):
             return None

@@ -36,7 +36,7 @@ _ON = (  # how figures go on to be one number, or may: 3,5 12:30 1 234 3万5 2�
     rf"(?:[.．,:：/^'’]-?|{_SCALE}|\s?(?:分[之の]|분의)\s?|(?<!\d{{4}})[，{SPACES}](?=\d{{3}}(?!\d)))\d"
 )
 _LOOSE = re.compile(
-    rf"(?:{_UNNAMED}(?<![.)])[+-]\s*(?:\\?[$€£¥₹¢]\s*)?)?{_UNNAMED}(?<![.．^])(?<!\d[,:：/'’])(?:{_UNSIGNED}(?!\d|{_ON})|\d+(?:{_ON}\d*)*)(?:{_SCALE})?",
+    rf"(?:{_UNNAMED}(?<![.)])[+-](?:\s*|\\?[$€£¥₹¢]))?{_UNNAMED}(?<![.．^])(?<!\d[,:：/'’])(?:{_UNSIGNED}(?!\d|{_ON})|\d+(?:{_ON}\d*)*)(?:{_SCALE})?",
     re.IGNORECASE,
 )
 _SHORT = re.compile(r"[+-]?\d+(\.\d+)?")

@@ -29,7 +29,7 @@ _FRACTION = re.compile(
     r"\\[dtc]?frac\s*(?:\{\s*(?P<minus>-?)\s*(?P<top>[\d.,]+)\s*\}|\s*(?P<short>\d))"
     r"\s*(?:\{\s*(?P<bottom>\d+)\s*\}|(?P<brief>\d))"
 )
-_GROUPS = re.compile(r"(?<=\d)(?:\{,\}|,?\\[,!;: ])(?=\d{3}(?!\d))")  # between thousands
+_GROUPS = re.compile(r"(?<=\d)(?:\{,\}|,\\!|\\[,!])(?=\d{3}(?!\d))")  # between thousands
 _FIXED = "\u00a0\u2007\u2009\u202f"  # white space within a number
 SPACES = f" {_FIXED}"
 _PLAINER = [

@@ -89,7 +89,7 @@ def _check(
     """Find out whether the tokenizer is that of before, and fits a model that is given."""
     tokenizer = open_checked(model, sharding, options, lambda line: None)
     manifest = manifest_to_fill(earlier, arguments, options, tokenizer, sharding.check(options))
-    if options.vqvae:
+    if options.vqvae and "codebook" not in manifest:  # else it has been copied
         open_given(options.vqvae, manifest)
 
 

@@ -2,10 +2,12 @@
 
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 
+from mixlm.encoding.manifest import is_encoded
 from mixlm.planning.plan import Plan, draft_folder
 from mixlm.training.folder import DONE, RunFolder, run_folder
 from mixlm.training.memory import memory_of
@@ -68,7 +70,8 @@ def _plan(
 ) -> Plan:
     """Return the plan, after a trial in another folder."""
     with draft_folder() as draft:
-        work = Finetuning(source, model, run_folder(source, model, draft, options), options, say)
+        begun = options if is_encoded(source) else replace(options, template=there.begun_template())  # on its date
+        work = Finetuning(source, model, run_folder(source, model, draft, begun), begun, say)
         trial = Trial(advance=advance)
         trainer = work.trainer(trial)
         there.check_unchanged(work.identity(), last_checkpoint(there.checkpoints))

@@ -73,16 +73,23 @@ def read_grid(path: str | Path) -> Grid:
     data, model = _data(path, sections["data"]), sections["model"]
     if not isinstance(model, str | dict):
         raise InputError(f"{path}: 'model' is neither a name nor a mapping that describes a model from scratch")
-    template = _flags(path, "template", sections.get("template"))
-    _refuse_unknown(path, "option of template", template, TEMPLATE_OPTIONS)
-    _refuse_switches(path, "template", template, known_options("train"))
-    shared = {name: _options(path, name, sections.get(name), name) for name in ENTRY_COMMANDS}
+    template = read_template(path, sections.get("template"))
+    shared = {name: read_options(path, name, sections.get(name), name) for name in ENTRY_COMMANDS}
     _set_check(shared, data)
     methods = _mapping(path, "methods", sections["methods"])
     entries = {label: _entry(path, label, given, shared) for label, given in methods.items()}
     _check_starts(path, entries)
     _check_base(path, entries, model)
+    _check_patterns(path, entries)
     return Grid(path, data, model, template, entries, _seeds(path, sections.get("seeds", [0])))
+
+
+def read_template(path: Path, given: Any) -> dict[str, Any]:
+    """Return the options of a section ``template``; see ``read_options``."""
+    template = _flags(path, "template", given)
+    _refuse_unknown(path, "option of template", template, TEMPLATE_OPTIONS)
+    _refuse_switches(path, "template", template, known_options("train"))
+    return template
 
 
 def _load(path: Path) -> dict[str, Any]:
@@ -116,7 +123,7 @@ def _refuse_unknown(path: Path, kind: str, given: Mapping[str, Any], known: tupl
             raise InputError(f"{path}: the {kind} '{name}' is missing")
 
 
-def _options(path: Path, name: str, given: Any, command: str) -> dict[str, Any]:
+def read_options(path: Path, name: str, given: Any, command: str) -> dict[str, Any]:
     """Return options that a grid gives to a command, with ``-`` in their names.
 
     Args:
@@ -181,7 +188,7 @@ def _data(path: Path, data: Any) -> dict[str, Any]:
     for split in SPLITS:
         if split not in task.SPLITS:
             raise InputError(f"{path}: task '{data['task']}' has no split '{split}'; name the three files instead")
-    options = _options(path, "options of data", data.get("options"), f"data {data['task']}")
+    options = read_options(path, "options of data", data.get("options"), f"data {data['task']}")
     generated = hasattr(task, "generate") and not options.get("official")
     _check_rows(path, _mapping(path, "rows", data.get("rows")), SPLITS if generated else ())
     return data
@@ -226,7 +233,7 @@ def _entry(path: Path, label: str, given: Any, shared: Mapping[str, Mapping[str,
         method = build_method("cot" if called == BASE else called, options)
     except InputError as error:
         raise InputError(f"{path}: '{label}': {error}") from None
-    own = {name: _options(path, f"{name} of '{label}'", given.get(name), name) for name in ENTRY_COMMANDS}
+    own = {name: read_options(path, f"{name} of '{label}'", given.get(name), name) for name in ENTRY_COMMANDS}
     latents = _latents(path, label, method, own["evaluate"].get("latents"), shared["evaluate"].get("latents"))
     settings = {name: {**shared[name], **own[name]} for name in ENTRY_COMMANDS}
     settings["evaluate"]["latents"] = latents
@@ -278,4 +285,15 @@ def _check_base(path: Path, entries: Mapping[str, Entry], model: str | Mapping[s
         if entry.untrained and (not isinstance(model, str) or is_scratch(model)):
             raise InputError(
                 f"{path}: '{label}' is the model before training, and one from scratch knows nothing; leave it out"
+            )
+
+
+def _check_patterns(path: Path, entries: Mapping[str, Entry]) -> None:
+    """Refuse methods that would find other answers in the same rows."""
+    name, trained = "answer-pattern", [entry for entry in entries.values() if not entry.untrained]
+    read = [(entry.encode if entry.needs_codes else entry.train).get(name) for entry in trained]
+    for entry, pattern in zip(trained, read, strict=True):
+        if pattern != read[0] or entry.train.get(name) not in (None, pattern):
+            raise InputError(
+                f"{path}: '{entry.label}' would find answers by another '{name}'; give encode and train the same"
             )

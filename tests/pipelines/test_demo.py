@@ -136,10 +136,16 @@ def test_a_folder_of_somebody_else_is_refused_and_untouched(tmp_path):
     [
         ({"rows": MISSING}, "has the sections rows, data, model"),
         ({"rows": 5}, "section 'rows' is no mapping"),
+        ({"model": None}, "section 'model' is no mapping"),
+        ({"model": {"model_type": "llama", "hidden_sise": 8}}, "hidden_sise"),
         ({"rows": {"train": 5, "test": 5}}, "how many rows train, valid, test have"),
         ({"rows": {"train": 5, "valid": 2, "test": "many"}}, "data_test: Invalid value for '--rows': 'many'"),
         ({"evaluate": {"latents": "exact:100%"}}, "add free to latents"),
-        ({"train": {"stepps": 3}}, "train_cot: No such option '--stepps'"),
+        ({"train": {"stepps": 3}}, "train: unknown option 'stepps'"),
+        ({"train": {"pakc": False}}, "train: unknown option 'pakc'"),
+        ({"train": {"steps": False}}, "'steps' of train is true or false"),
+        ({"encode": {True: 3}}, "encode has the name True"),
+        ({"evaluate": {"latents": "free,exakt:100%"}}, "exakt"),
         ({"encode": {"codebook-size": "big"}}, "encode: Invalid value for '--codebook-size'"),
     ],
 )

@@ -168,7 +168,13 @@ def test_the_size_of_a_checkpoint_is_told_before_the_first(tmp_path: Path) -> No
 
 @pytest.mark.parametrize(("often", "kept"), [(2, ["checkpoint-6"]), (9, [])])
 def test_a_training_that_was_kept_before_keeps_its_last_step_for_what_follows(tmp_path, often, kept) -> None:
-    trained(tmp_path / "out", replace(OPTIONS, save_every=often))
+    """Also where it was kept before an interruption alone."""
+    options = replace(OPTIONS, save_every=often)
+    if kept:
+        with pytest.raises(Interrupted):
+            trained(tmp_path / "out", options, interrupt_at(3))
+        options = replace(options, save_every="2m")
+    trained(tmp_path / "out", options)
     assert [path.name for path in (tmp_path / "out" / "checkpoints").glob("checkpoint-*")] == kept
 
 

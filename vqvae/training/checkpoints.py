@@ -125,7 +125,7 @@ class CheckpointCallback(TrainerCallback):
         """Start the clock; a training that goes on knows its best checkpoint, and how often figures are wanted now."""
         forget_lost_best(state, Path(args.output_dir), self.say)
         state.compute_steps(args, state.max_steps)  # those of the checkpoint are what it was begun with
-        self.kept = self.before = self.clock()
+        self.kept, self.before, self.begun = self.clock(), self.clock(), state.global_step > 0
 
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **more: object

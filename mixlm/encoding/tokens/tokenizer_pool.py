@@ -75,6 +75,10 @@ class TokenizerPool:
         sharding: Tells the rows of a shard.
         tokenizer: The tokenizer.
         options: Tell how samples become text, and how many processes there are beside this one.
+
+    Attributes:
+        refusal: Why rows were left out that the chat template or the tokenizer refuses, if it was a whole block of
+            them: where no row is left, the mistake lies there.
     """
 
     def __init__(self, sharding: Sharding, tokenizer: "PreTrainedTokenizerFast", options: EncodingOptions) -> None:
@@ -86,6 +90,7 @@ class TokenizerPool:
         self.processes = useful if options.workers is None else options.workers
         self.pool: ProcessPoolExecutor | None = None
         self.folder: tempfile.TemporaryDirectory | None = None
+        self.refusal: str | None = None
 
     def __enter__(self) -> "TokenizerPool":
         """Start nothing yet: the processes start with the first table that is asked for."""
@@ -101,19 +106,16 @@ class TokenizerPool:
         """Yield the tokenized rows of each shard.
 
         Raises:
-            InputError: If a row is malformed and malformed rows are not left out, the chat template or the tokenizer
-                refuses every row, or a process dies.
+            InputError: If a row is malformed and malformed rows are not left out, or a process dies.
         """
-        shards, kept, refusal = [*shards], 0, None
+        shards = [*shards]
         found = self._blocks((shard, numbers) for shard in shards for numbers in self._cut(shard))
         for shard in shards:
             blocks = [*islice(found, len(self._cut(shard)))]
             rows = pyarrow.concat_tables([block.rows for block in blocks], promote_options="default")
             rules = sum((Counter(block.rules) for block in blocks), Counter())
-            kept, refusal = kept + len(rows), refusal or next(filter(None, (block.refusal for block in blocks)), None)
+            self.refusal = self.refusal or next(filter(None, (block.refusal for block in blocks)), None)
             yield TokenTable(rows.combine_chunks(), sum(block.skipped for block in blocks), rules)
-        if refusal and not kept:  # then the mistake lies elsewhere
-            raise InputError(refusal)
 
     def _cut(self, shard: Shard) -> list[np.ndarray]:
         """Return the row numbers of a shard block by block; without rows it is one empty block."""

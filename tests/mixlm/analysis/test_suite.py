@@ -8,8 +8,8 @@ from click.testing import CliRunner
 
 from mixlm.analysis import suite
 from mixlm.analysis.interventions import DEFAULT
-from mixlm.analysis.suite import ANALYSES, Case, analyze, check_comparable, read_names
-from mixlm.analysis.sweep import SHARES, counts_to_try, sweep_rows
+from mixlm.analysis.suite import ANALYSES, Case, analyze, read_names
+from mixlm.analysis.sweep import SHARES, check_comparable, counts_to_try, sweep_rows
 from mixlm.data.template import Template
 from mixlm.errors import InputError
 from mixlm.evaluation.inputs import open_rows

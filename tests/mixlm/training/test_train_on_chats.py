@@ -13,6 +13,7 @@ from mixlm.evaluation.measuring.records import gold_answer
 from mixlm.evaluation.measuring.requests import direct_openings
 from mixlm.generation.engine import Engine
 from mixlm.generation.questions import prompt_notes, single_question
+from mixlm.planning.training import plan_training
 from mixlm.run import load_run
 from mixlm.training.options import TrainingOptions
 from mixlm.training.train import train
@@ -53,6 +54,16 @@ def test_a_run_that_goes_on_on_another_day_has_the_prompts_of_the_first_for_ever
         [{"role": "user", "content": "3 + 4 ?"}], tokenize=False, add_generation_prompt=True
     )
     assert served == prompt
+
+
+def test_the_plan_of_a_run_that_was_begun_on_another_day_has_its_prompts(tmp_path, monkeypatch):
+    base, raw, out = write_base(tmp_path, DATED), write_raw(tmp_path, 16), tmp_path / "run"
+    options = replace(OPTIONS, save_every=1)
+    set_clock(monkeypatch, "2024-07-06T23:59:59")
+    with pytest.raises(Interrupted):
+        train(raw, base, out, options, advance=interrupt_at(2))
+    set_clock(monkeypatch, "2024-07-07T00:00:01")
+    assert plan_training(raw, base, out, options).done == 1
 
 
 def test_an_answer_that_is_opened_at_once_closes_the_thought_first(tmp_path):

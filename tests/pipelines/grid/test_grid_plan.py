@@ -112,6 +112,13 @@ def test_a_pattern_of_answers_is_of_what_reads_text_alone(plan):
     assert ["--answer-pattern" in line for line in lines(found.cell("assorted", 0))[3:]] == [True, False, False]
 
 
+@pytest.mark.parametrize("sections", [("train",), ("encode",)])
+def test_a_pattern_of_answers_for_some_methods_alone_is_refused(plan, sections):
+    given = {"answer-pattern": "= (.*)"}
+    with pytest.raises(InputError, match="would find answers by another 'answer-pattern'; give encode and train the"):
+        plan(**{name: {**GRID[name], **given} for name in sections})
+
+
 def test_files_and_a_named_model_are_taken_as_they_are(plan):
     files = {"train": "my data/a.jsonl", "valid": "b.jsonl", "test": "c.jsonl"}
     cell = plan(data=files, model="gpt2").cell("cot", 0)

@@ -43,7 +43,10 @@ ONE_TURN = [
     {"messages": [USER, {"role": "assistant", "content": "Two.</think>So it is four, written"}], "answer": "4"},
     {"messages": [USER, {"role": "assistant", "content": "The answer is 4."}], "steps": ["Two."]},
     {"messages": [USER, {"role": "assistant", "content": "4"}], "steps": ["Two."], "answer": "4"},
-    {"messages": [USER, {"role": "assistant", "content": "Hm.</think>\\boxed{4}"}], "steps": ["Two."]},
+    {"messages": [USER, {"role": "assistant", "content": "Two.</think>\\boxed{4}"}], "steps": ["Two."]},
+    {"messages": [USER, DONE], "steps": []},
+    {"messages": [USER, DONE], "steps": [{"action": "look"}]},
+    {"messages": [USER, DONE], "steps": 12},
     {"prompt": [USER], "steps": ["Two."], "answer": "4"},
     {
         "messages": [

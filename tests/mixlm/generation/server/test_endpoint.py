@@ -102,6 +102,14 @@ def test_sampling_asks_for_every_sample_with_a_seed_of_its_own(stub, questions):
     assert len({seed_of(seed, place, turn) for seed in range(9) for place in range(9) for turn in range(9)}) == 9**3
 
 
+def test_settings_of_the_checkpoint_are_not_left_to_the_server(stub, questions):
+    """Where a request has none, vLLM takes them from the generation config."""
+    neutral = {"repetition_penalty": 1.0, "presence_penalty": 0.0, "frequency_penalty": 0.0, "min_p": 0.0, "top_k": -1}
+    for options in (OPTIONS, replace(OPTIONS, temperature=1.0)):
+        ask(stub, questions[:2], options)
+    assert stub.bodies and all(neutral.items() <= body.items() for body in stub.bodies)
+
+
 @pytest.mark.parametrize("concurrency", [1, 3])
 def test_no_more_requests_than_asked_for_are_under_way(stub, questions, concurrency):
     stub.delay = 0.05
