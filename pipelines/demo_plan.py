@@ -10,7 +10,6 @@ from mixlm.errors import InputError
 from mixlm.generation.options import parse_latent_modes
 from mixlm.tasks.splits import SPLITS
 from pipelines.grid.commands import as_typed, check_command, text_of
-from pipelines.grid.parse import read_options, read_template
 from pipelines.shared.jobs import Job
 
 
@@ -68,6 +67,7 @@ def read_recipe(path: Path) -> dict[str, dict[str, Any]]:
         InputError: If the file does not hold exactly the sections that it needs.
     """
     from mixlm.data.formats.yaml_files import read_yaml
+    from pipelines.grid.parse import read_options, read_template  # opens methods, and numpy with them: not for --help
 
     recipe = read_yaml(path)
     if not isinstance(recipe, dict) or set(recipe) != set(_SECTIONS):
