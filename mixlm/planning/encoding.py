@@ -61,10 +61,9 @@ def plan_encoding(
         say(DONE.format(out=out))
         return None
     require_writable(out)
-    sharding, trial, tokens = Sharding(traces, options), Trial(), None
+    sharding, trial = Sharding(traces, options), Trial()
     _check(sharding, model, options, earlier, arguments)
-    if not options.vqvae:
-        tokens = _try(trial, sharding, model, options, advance_of or (lambda label: None), say)
+    tokens = None if options.vqvae else _try(trial, sharding, model, options, advance_of or (lambda label: None), say)
     return Plan(
         **_shares(sharding),
         tokens=tokens,
