@@ -6,6 +6,8 @@ from typing import NamedTuple, TypeVar
 
 import click
 
+from mixlm.damage import RUN_RECORD, accept
+from mixlm.encoding import MANIFEST
 from pipelines.shared.command import Failure, Results, command
 from pipelines.shared.terminal import echo
 
@@ -34,7 +36,6 @@ def main(path: Path, accepted: bool) -> Results:
     PATH is a run or an encoded dataset, finished or not, answers in a file, or a folder of such, as mixlm compare
     makes it. A line tells of each file that has changed or is missing; the exit status is then 1.
     """
-    from mixlm.damage import accept
     from mixlm.errors import InputError
 
     if not path.exists():
@@ -76,7 +77,6 @@ def examine(path: Path) -> Iterator[Found]:
 
 
 def _look_at_run(path: Path) -> Found:
-    from mixlm.damage import RUN_RECORD
     from mixlm.run import load_run
 
     faults, whole = _changed(path, RUN_RECORD)
@@ -87,7 +87,6 @@ def _look_at_run(path: Path) -> Found:
 
 
 def _look_at_encoded(path: Path) -> Found:
-    from mixlm.encoding import MANIFEST
     from mixlm.encoding.manifest import read_manifest
     from mixlm.encoding.shard_files import read_shard
     from vqvae.checksums import below
@@ -181,8 +180,8 @@ def _tried(function: Callable[[], Value], faults: list[str]) -> Value | None:
 
 
 KINDS: tuple[tuple[Callable[[Path], bool], Callable[[Path], Found]], ...] = (
-    (lambda path: (path / "mixlm.json").is_file(), _look_at_run),
-    (lambda path: (path / "manifest.json").is_file(), _look_at_encoded),
+    (lambda path: (path / RUN_RECORD).is_file(), _look_at_run),
+    (lambda path: (path / MANIFEST).is_file(), _look_at_encoded),
     (lambda path: (path / "checkpoints" / "arguments.json").is_file(), _look_at_unfinished_run),
     (lambda path: _output_of(path) is not None, _look_at_answers),
 )

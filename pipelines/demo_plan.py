@@ -9,8 +9,9 @@ from typing import Any
 from mixlm.errors import InputError
 from mixlm.generation.options import parse_latent_modes
 from mixlm.tasks.splits import SPLITS
-from pipelines.grid.commands import as_typed, check_command, text_of
+from pipelines.grid.commands import as_typed, check_command
 from pipelines.shared.jobs import Job
+from pipelines.shared.options import text_of
 
 
 MODELS = {"cot": "cot", "assorted": "assorted", "random": "random-codes"}

@@ -81,8 +81,14 @@ def told(path: Path) -> dict[str, Any]:
         type=click.Choice([AUTO, *PRESETS]),
         default=AUTO,
     ),
-    _option("hidden_size", f"Width of the VQ-VAE.  {_PRESET}", type=positive, show_default=False),
-    _option("num_layers", f"Blocks of encoder and of decoder.  {_PRESET}", type=positive, show_default=False),
+    _option("hidden_size", f"Width of the VQ-VAE.  {_PRESET}", type=positive, default=None, show_default=False),
+    _option(
+        "num_layers",
+        f"Blocks of encoder and of decoder.  {_PRESET}",
+        type=positive,
+        default=None,
+        show_default=False,
+    ),
     _option("num_heads", "Attention heads.", type=positive),
 )
 @group(
@@ -110,7 +116,7 @@ def told(path: Path) -> dict[str, Any]:
     _option(
         "compression_rate", "Trace tokens of a code, r; divides L.  [default: L]", type=positive, show_default=False
     ),
-    _option("codebook_size", f"Number of codes, K.  {_PRESET}", type=positive, show_default=False),
+    _option("codebook_size", f"Number of codes, K.  {_PRESET}", type=positive, default=None, show_default=False),
     _option("code_dim", "Width of a codebook vector.", type=positive),
     _option("condition_on_prompt", "Whether codes are read given P.", show_default=False),
     _option("context", "What the encoder sees."),

@@ -8,6 +8,7 @@ import click
 
 from pipelines.shared.command import Results, command
 from pipelines.shared.docstrings import notes_of
+from pipelines.shared.options import text_of
 from pipelines.shared.terminal import echo
 
 
@@ -39,7 +40,7 @@ def described(name: str, method: type, recipes: Sequence[str]) -> dict[str, Any]
     options = [
         {
             "name": field.name,
-            "default": _as_typed(field.default),
+            "default": text_of(field.default),
             "choices": [*get_args(types[field.name])] if get_origin(types[field.name]) is Literal else None,
             "help": notes.get(field.name, ""),
         }
@@ -61,11 +62,3 @@ def lines_about(method: Mapping[str, Any]) -> Iterator[str]:
         yield from textwrap.wrap(option["help"], 110, initial_indent=" " * 8, subsequent_indent=" " * 8)
     if method["recipes"]:
         yield f"    --config {' or '.join(method['recipes'])}"
-
-
-def _as_typed(value: Any) -> str:
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, float):
-        return f"{value:g}"
-    return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)

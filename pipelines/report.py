@@ -73,7 +73,7 @@ def main(
         out, data, split, limit, check, batch_size, partial(progress_bar, shorter="a lower --limit"), notice
     )
     given = read_evaluations(evaluations, opened, limit)
-    report = Report(data, _commands_of(opened), notice)
+    report = Report(data, _commands_of(opened, data), notice)
     with whole_file(out) as file:
         for name, run in zip(names_of(opened), opened, strict=True):
             engine = Engine(run, device=pick_device(device), loading=loading)
@@ -86,17 +86,17 @@ def main(
     return {"out": out, "runs": names_of(opened)}
 
 
-def _commands_of(runs: "Sequence[Run]") -> list[str]:
+def _commands_of(runs: "Sequence[Run]", given: str | None) -> list[str]:
     """Return the commands that encoded the data of runs, where these are here, and that trained them; each once."""
-    from mixlm.encoding.manifest import is_encoded
+    from mixlm.report.stage1 import encoded_data, stage1_of
     from pipelines import encode, train
     from pipelines.reports.commands import typed
 
     lines = []
     for run in runs:
-        data = run.arguments.get("data")
-        if data and is_encoded(data):
-            lines.append(typed("mixlm-encode", encode.main, encode.told(Path(data))))
+        data = stage1_of(run, given).path if run.method.needs_codes else encoded_data(run)
+        if data is not None:
+            lines.append(typed("mixlm-encode", encode.main, encode.told(data)))
         if run.arguments:
             lines.append(typed("mixlm-train", train.main, train.told(run.path)))
     return list(dict.fromkeys(lines))

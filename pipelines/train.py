@@ -22,6 +22,7 @@ from pipelines.shared.options import (
     template_of,
     template_options,
     template_values,
+    text_of,
 )
 from pipelines.shared.progress import progress_bar
 from pipelines.shared.resume import resume_option
@@ -52,16 +53,9 @@ def told(path: Path) -> dict[str, Any]:
     """Return what an unfinished run was told, as values of the parameters of the command."""
     from mixlm.training.folder import begun_run
 
-    data, model, options = begun_run(path)
-    values = options.to_dict()
-    assigned = [f"{name}={_typed(value)}" for name, value in values.pop("method_options").items()]
-    told = {"data": data, "model": model, "out": str(path), "method_option": assigned}
-    return told | values | template_values(options.template)
-
-
-def _typed(value: Any) -> str:
-    """Return the value of a method's option as a user would type it."""
-    return ",".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+    values, template = begun_run(path)
+    assigned = [f"{name}={text_of(value)}" for name, value in values.pop("method_options").items()]
+    return {"out": str(path), "method_option": assigned} | values | template_values(template)
 
 
 @command("train", first=_FIRST)

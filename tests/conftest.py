@@ -84,19 +84,6 @@ def tiny_llama() -> Callable:
     return make
 
 
-@pytest.fixture
-def tiny_gpt2() -> Callable:
-    """A function ``(vocab_size, tied=True, seed=0, **fields)`` that returns a random GPT-2 of 2 layers, 32 wide."""
-
-    def make(vocab_size: int, tied: bool = True, seed: int = 0, **fields: object):
-        from transformers import GPT2Config
-
-        shape = {"n_embd": 32, "n_layer": 2, "n_head": 2, "n_positions": 256}
-        return _random_model(GPT2Config(vocab_size=vocab_size, tie_word_embeddings=tied, **{**shape, **fields}), seed)
-
-    return make
-
-
 def _random_model(config, seed: int):
     import torch
     from transformers import AutoModelForCausalLM

@@ -67,8 +67,9 @@ def launch(
     launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(count)] if count > 1 else []
     if configuration == "fsdp2" and count > 1:
         settings = yaml.safe_load((ROOT / "pipelines" / "launch" / "fsdp2.yaml").read_text())
-        (folder / "launch.yaml").write_text(yaml.safe_dump({**settings, "use_cpu": True, "num_processes": count}))
-        launcher = ["-m", "accelerate.commands.launch", "--config_file", str(folder / "launch.yaml")]
+        (folder / "launch.yaml").write_text(yaml.safe_dump({**settings, "use_cpu": True}))
+        launcher = ["-m", "accelerate.commands.launch", "--num_processes", str(count)]
+        launcher += ["--config_file", str(folder / "launch.yaml")]
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", **more}
     command = [python, *launcher, str(file), *arguments]
     return subprocess.run(command, capture_output=True, text=True, timeout=300, env=environment)

@@ -34,6 +34,7 @@ ORDER = (  # of mixlm, top down; each imports only from those before it
     "report",
 )
 FILES_AT_THE_TOP, FILES_OF_A_FOLDER, FLOORS = 5, 11, 6
+LINES_OF_A_FILE, LINES_OF_A_FUNCTION = 300, 50
 FLOOR = {name: number for number, names in enumerate(ORDER) for name in names.split()}
 FOLDERS = sorted({path.parent for path in (ROOT / "mixlm").rglob("*.py")} - {ROOT / "mixlm"})
 
@@ -125,6 +126,15 @@ def test_folders_are_small():
     for folder in FOLDERS:
         inside = [path for path in folder.glob("*.py") if path.name != "__init__.py"]
         assert len(inside) <= FILES_OF_A_FOLDER, folder
+
+
+def test_files_and_functions_are_short():
+    for path in (path for package in PACKAGES for path in (ROOT / package).rglob("*.py")):
+        text = path.read_text(encoding="utf-8")
+        assert len(text.splitlines()) <= LINES_OF_A_FILE, path
+        functions = [node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.FunctionDef)]
+        long = [node.name for node in functions if node.end_lineno - node.lineno >= LINES_OF_A_FUNCTION]
+        assert not long, f"{path}: {long}"
 
 
 @pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: module_of(folder))

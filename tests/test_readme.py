@@ -24,7 +24,7 @@ from tests import warm_python
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
-NAMES = ("TUTORIAL", "METHODS", "API", "ANALYSIS", "COMPARE", "TASKS", "SERVING", "TERMINAL")
+NAMES = ("TUTORIAL", "FORMATS", "METHODS", "API", "ANALYSIS", "COMPARE", "TASKS", "SERVING", "TERMINAL")
 PAGES = [ROOT / "docs" / f"{name}.md" for name in NAMES]
 BLOCK = re.compile(r"^```([^\n]*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 COMMAND = re.compile(r"^mixlm[ -]\w+", re.MULTILINE)
@@ -130,3 +130,12 @@ def test_examples_run(again, tmp_path, name, arguments):
     done = run("bash", f"python {ROOT}/examples/{name}.py {' '.join(arguments)}", tmp_path, again)
     last = done.splitlines()[-1]
     assert re.fullmatch(r"[a-z ]+: [\d.]+", last), done
+
+
+def test_launchers_are_told_the_number_of_processes_which_their_shipped_files_leave_open():
+    """accelerate takes none from a file that names none."""
+    told = [*(ROOT / "docs").rglob("*.md"), README, *(ROOT / "pipelines" / "launch").iterdir()]
+    lines = [line for page in told for line in page.read_text(encoding="utf-8").splitlines()]
+    commands = [line for line in lines if "--config_file" in line]
+    assert len(commands) == 4
+    assert all("accelerate launch --num_processes " in command for command in commands)

@@ -1,4 +1,4 @@
-"""The one error that a user's input can cause, and the bounds of numbers."""
+"""The one error that a user's input can cause, what of a machine's errors is one, and the bounds of numbers."""
 
 import os
 import re

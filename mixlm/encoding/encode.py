@@ -181,7 +181,8 @@ class _Encoding:
         rows.mapped.give_back()  # the trainer, which goes late, holds them
         if self.processes.first and isinstance(model, PredictiveVQVAE) and model.config.merge:
             held_out = rows_to_merge(self.tokenized, self.sharding, model.config)
-            self.merged = merge_codes(model, held_out, self.options.training.seed, reader)
+            bar = self._bar("comparing the codes")
+            self.merged = merge_codes(model, held_out, self.options.training.seed, reader, bar)
             model.save_pretrained(self.vqvae_path)
 
     def _open_reader(self, config: ChunkVQVAEConfig, say: Callable[[str], None]) -> Reader | None:

@@ -14,7 +14,7 @@ from mixlm.data.chat.rendering import clock_note, dated
 from mixlm.data.reading import open_raw
 from mixlm.data.samples import CheckName
 from mixlm.data.template import Template
-from mixlm.encoding import MANIFEST, VQVAE
+from mixlm.encoding import ABOUT, MANIFEST, VQVAE
 from mixlm.encoding.options import AUTO, PRESETS, EncodingOptions, fitting_preset
 from mixlm.errors import InputError
 from mixlm.model.tokenizers import tokenizer_digest, tokenizer_fingerprint
@@ -226,7 +226,7 @@ def settled_options(
         tokenizer: The tokenizer, whose chat template may read the clock.
         say: Told the date that prompts have then.
     """
-    about = out / TOKENS / "about.json"
+    about = out / TOKENS / ABOUT
     if earlier:
         template = dated(Template.from_dict(earlier["template"]), tokenizer)
     else:

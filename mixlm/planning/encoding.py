@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from mixlm.data.tables import PARTS, lists_of
-from mixlm.encoding import VQVAE
+from mixlm.encoding import ABOUT, VQVAE
 from mixlm.encoding.dataset import open_given
 from mixlm.encoding.encode import DONE, TRAINING, encode_dataset
 from mixlm.encoding.manifest import TOKENS, describe_arguments, earlier_manifest, manifest_to_fill, sized_options
@@ -125,6 +125,6 @@ def _try(
 
 def _tokens(folder: Path, sharding: Sharding) -> int:
     """Return how many tokens the training rows have that an encoding has read."""
-    store = TokenStore(folder, json.loads((folder / "about.json").read_text(encoding="utf-8")))
+    store = TokenStore(folder, json.loads((folder / ABOUT).read_text(encoding="utf-8")))
     tables = store.tables(sharding.shards("train"))
     return sum(int(lists_of(table.rows, part)[1].sum()) for table in tables for part in PARTS)

@@ -21,14 +21,23 @@ class Stage1:
     """What is there of stage 1.
 
     Attributes:
+        path: Folder of the encoded dataset; None: it is not there, or it was encoded by another codebook.
         vqvae_path: Folder of its model; None: it is not there.
         manifest: Of the encoded dataset; None: it is not there.
         missing: Why there is no manifest, in a line; empty if there is one.
     """
 
+    path: Path | None
     vqvae_path: Path | None
     manifest: dict[str, Any] | None
     missing: str = ""
+
+
+def encoded_data(run: Run, given: str | Path | None = None) -> Path | None:
+    """Return the folder of the encoded dataset that a run learned from, or None; see ``stage1_of``."""
+    told = run.arguments.get("data")
+    beside = run.path.absolute().parent / Path(told).name if told else None
+    return next((Path(place) for place in (given, told, beside) if place and is_encoded(place)), None)
 
 
 def stage1_of(run: Run, given: str | Path | None = None) -> Stage1:
@@ -39,15 +48,14 @@ def stage1_of(run: Run, given: str | Path | None = None) -> Stage1:
         given: Rows that the user gave, which may be that dataset; else it is where it was when the run was trained,
             or beside the run.
     """
-    told = run.arguments.get("data")
-    beside = run.path.absolute().parent / Path(told).name if told else None
-    found = next((Path(place) for place in (given, told, beside) if place and is_encoded(place)), None)
+    found = encoded_data(run, given)
     if found is None:
-        return Stage1(run.vqvae_path, None, f"the encoded data ({told}) are not here; give them by --data")
+        told = run.arguments.get("data")
+        return Stage1(None, run.vqvae_path, None, f"the encoded data ({told}) are not here; give them by --data")
     if not same_codebook(run, found):
-        return Stage1(run.vqvae_path, None, f"{found} was encoded by another codebook than that of {run.path}")
+        return Stage1(None, run.vqvae_path, None, f"{found} was encoded by another codebook than that of {run.path}")
     data = load_encoded(found)
-    return Stage1(run.vqvae_path or data.vqvae_path, data.manifest)
+    return Stage1(found, run.vqvae_path or data.vqvae_path, data.manifest)
 
 
 def coded(rows: Sequence[Row], run: Run, vqvae_path: Path | None) -> list[Row] | None:

@@ -191,8 +191,10 @@ def run_folder(
     return RunFolder(Path(out), arguments, template, say, Processes.current())
 
 
-def begun_run(path: Path) -> tuple[str, str, TrainingOptions]:
-    """Return what an unfinished or finished run at ``path`` was told: data, model and options.
+def begun_run(path: Path) -> tuple[dict[str, Any], Template]:
+    """Return what an unfinished or finished run at ``path`` was told: data, model and options, and the template.
+
+    The options are as they were given, looked at by nobody: what they need may not be on this machine.
 
     Raises:
         InputError: If there is none.
@@ -210,9 +212,9 @@ def begun_run(path: Path) -> tuple[str, str, TrainingOptions]:
         template = Template.from_dict(_read(folder / _TEMPLATE))
     else:
         raise InputError(f"{path}: no run has begun there; give the whole command")
-    known = {name: value for name, value in arguments.items() if name in TrainingOptions.__dataclass_fields__}
-    options = TrainingOptions(**known, template=replace(template, date=None, apart=False))
-    return arguments["data"], arguments["model"], options
+    known = {"data", "model", *TrainingOptions.__dataclass_fields__}
+    told = {name: value for name, value in arguments.items() if name in known}
+    return told, replace(template, date=None, apart=False)
 
 
 def _decisive(arguments: Mapping[str, Any]) -> dict[str, Any]:

@@ -189,7 +189,3 @@ class TrainingOptions:
     def to_dict(self) -> dict[str, Any]:
         """Return the options as plain values; the template, which a run holds beside them, is left out."""
         return {name: value for name, value in asdict(self).items() if name != "template"}
-
-
-def _flag(name: str) -> str:
-    return f"--{name}".replace("_", "-")

@@ -13,6 +13,7 @@ from mixlm.training.options import TrainingOptions
 from pipelines.cli import main
 from pipelines.shared.config_file import options_by_name
 from pipelines.shared.jobs import Job
+from pipelines.shared.options import text_of
 
 
 _MADE_OF = {"train": TrainingOptions, "evaluate": GenerationOptions}
@@ -46,13 +47,6 @@ def as_typed(command: str, *groups: Mapping[str, Any]) -> tuple[str, ...]:
         else:
             texts += [flag, text_of(value)]
     return tuple(texts)
-
-
-def text_of(value: Any) -> str:
-    """Return a value as a user types it."""
-    if isinstance(value, list):
-        return ",".join(map(text_of, value))
-    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def check_command(job: Job, source: Path) -> None:

@@ -12,10 +12,11 @@ from mixlm.encoding.manifest import read_manifest
 from mixlm.errors import InputError
 from mixlm.generation.kept.finished import run_mark
 from mixlm.tasks.splits import SPLITS
-from pipelines.grid.commands import as_typed, known_options, text_of
+from pipelines.grid.commands import as_typed, known_options
 from pipelines.grid.folder import MODEL
 from pipelines.grid.grid import Entry, Grid, short_hash
 from pipelines.shared.jobs import Job
+from pipelines.shared.options import text_of
 
 
 @dataclass(frozen=True)

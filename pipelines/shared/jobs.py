@@ -71,15 +71,15 @@ class JobError(InputError):
         self.cpu_seconds = cpu_seconds
 
 
-def run_jobs(jobs: Sequence[Job], at_once: int = 2, inherited: Sequence[int] = ()) -> dict[str, Completed]:
-    """Run commands, ``at_once`` at the same time, each with one thread; they keep the ``inherited`` descriptors open.
+def run_jobs(jobs: Sequence[Job], inherited: Sequence[int] = ()) -> dict[str, Completed]:
+    """Run commands, two at the same time, each with one thread; they keep the ``inherited`` descriptors open.
 
     Raises:
         InputError: If one fails; the others are stopped.
     """
     runner = Runner(inherited=inherited)
     with shown() as runner.show:
-        pool = ThreadPoolExecutor(at_once)
+        pool = ThreadPoolExecutor(2)
         try:
             results = pool.map(runner.run, jobs)
             return {job.name: finished for job, finished in zip(jobs, results, strict=True)}

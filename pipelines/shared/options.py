@@ -72,6 +72,13 @@ def options_of(*kinds: type) -> Callable[..., Option]:
     return option
 
 
+def text_of(value: Any) -> str:
+    """Return a value as a user types it."""
+    if isinstance(value, list | tuple):
+        return ",".join(map(text_of, value))
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
 positive, _count = Count(1), Count()
 _decoding = options_of(GenerationOptions)
 _SHARE = Number(0, 1, min_open=True)

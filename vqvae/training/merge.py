@@ -13,6 +13,7 @@ from math import isfinite
 import numpy as np
 import torch
 
+from vqvae.advance import Advance
 from vqvae.errors import InputError
 from vqvae.model.chunks import TokenRow, chunks_of, row_batches
 from vqvae.model.config import FEWEST_CODES, ChunkVQVAEConfig
@@ -31,7 +32,11 @@ RISE = 0.01  # by which the held-out loss may grow: this share of what codes sav
 
 
 def merge_codes(
-    model: PredictiveVQVAE, rows: Sequence[TokenRow], seed: int = 0, reader: Reader | None = None
+    model: PredictiveVQVAE,
+    rows: Sequence[TokenRow],
+    seed: int = 0,
+    reader: Reader | None = None,
+    advance: Advance | None = None,
 ) -> dict[str, float | None]:
     """Merge codes that the reader does not tell apart, as far as the loss on ``rows`` does not rise.
 
@@ -43,6 +48,7 @@ def merge_codes(
         rows: Held-out rows; the first ``MOST_ROWS`` with a chunk are taken, or so many that each code has ``USES``.
         seed: Of the contexts.
         reader: That the codes were trained for, if it was not the model's own.
+        advance: Called with (contexts in which codes were compared, all of them); None: nothing is called.
 
     Returns:
         ``codes_trained`` and ``codes_merged``, how many there are before and after; ``loss_trained``, ``loss_merged``
@@ -68,14 +74,9 @@ def merge_codes(
         figures = {"codes_trained": size, "loss_trained": before, "loss_without": without}
         if without is None or without - before < LEAST_SAVED:
             return figures | {"codes_merged": size, "loss_merged": before}
-        joins = _average_linkage(held_out.distances(np.random.default_rng(seed)))
-        most = before + RISE * (without - before)
-        fewest, enough = FEWEST_CODES, size
-        while fewest < enough:  # the loss rises as codes become fewer, so the least that suffices is found by halving
-            middle = (fewest + enough) // 2
-            fits = held_out.loss(_labels(joins, size, middle)) <= most
-            fewest, enough = (fewest, middle) if fits else (middle + 1, enough)
-        labels = _labels(joins, size, enough)
+        joins = _average_linkage(held_out.distances(np.random.default_rng(seed), advance))
+        labels = held_out.fewest(joins, before + RISE * (without - before))
+        enough = int(labels.max()) + 1
         after = held_out.loss(labels)
         model.quantizer.merge(torch.from_numpy(labels), held_out.counts)
     model.config.trained_codes, model.config.codebook_size = size, enough
@@ -121,15 +122,28 @@ class _HeldOut:
         """Return the mean loss in nats a code from the prompt alone, as far as training taught the reader to do so."""
         return self._mean(lambda codes: self.model.no_code.expand(len(codes), -1))
 
-    def distances(self, rng: np.random.Generator) -> np.ndarray:
+    def fewest(self, joins: Sequence[tuple[int, int]], most: float) -> np.ndarray:
+        """Return the labels (K,) of as few groups as have a loss of at most ``most``."""
+        size = self.model.config.codebook_size
+        fewest, enough = FEWEST_CODES, size
+        while fewest < enough:  # the loss rises as codes become fewer, so the least that suffices is found by halving
+            middle = (fewest + enough) // 2
+            fits = self.loss(_labels(joins, size, middle)) <= most
+            fewest, enough = (fewest, middle) if fits else (middle + 1, enough)
+        return _labels(joins, size, enough)
+
+    def distances(self, rng: np.random.Generator, advance: Advance | None = None) -> np.ndarray:
         """Return how differently the reader goes on after each two codes (K, K): total variation, over tokens."""
         size = self.model.config.codebook_size
         total = torch.zeros(size, size, dtype=torch.float64)
-        for index in rng.choice(len(self.rows), CONTEXTS, replace=len(self.rows) < CONTEXTS):
+        chosen = rng.choice(len(self.rows), CONTEXTS, replace=len(self.rows) < CONTEXTS)
+        for done, index in enumerate(chosen, 1):
             batch, codes = self._with_codes([self.rows[int(index)]])
             place = int(rng.integers(max(len(codes) - 1, 1)))  # one that has a next step, if any has
             for predicted in self._predictions(batch, codes[:place]):
                 total += torch.cdist(predicted, predicted, p=1).cpu().double() / 2
+            if advance:
+                advance(done, CONTEXTS)
         return total.numpy()
 
     def _predictions(self, batch: dict[str, torch.Tensor], before: torch.Tensor) -> Iterator[torch.Tensor]:

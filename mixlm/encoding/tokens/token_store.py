@@ -8,6 +8,7 @@ from typing import Any
 
 import pyarrow
 
+from mixlm.encoding import ABOUT
 from mixlm.encoding.tokens.arrow_files import find_rows, write_rows
 from mixlm.encoding.tokens.sharding import Shard
 from mixlm.encoding.tokens.token_tables import TokenTable, TokenTables
@@ -24,7 +25,7 @@ class TokenStore:
     """
 
     def __init__(self, folder: Path, identity: dict[str, Any]) -> None:
-        self.folder, about = folder, folder / "about.json"
+        self.folder, about = folder, folder / ABOUT
         if about.is_file() and about.read_bytes() != json.dumps(identity).encode():
             self.discard()
         folder.mkdir(parents=True, exist_ok=True)

@@ -49,6 +49,7 @@ class HeldAnswer:
         kind_first: Whether a delimiter comes only where it is likelier than all other tokens together.
         bound: Whether every request leaves only what may come; else one does after a token that may not.
         ids: What was written so far.
+        refused: The token that may not come and that the server wrote last; None: there is none.
     """
 
     rules: Rules

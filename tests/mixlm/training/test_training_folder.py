@@ -40,6 +40,7 @@ CHANGES_NOTHING = {
     "log_every": 3,
     "workers": 1,
     "micro_batch_size": 2,
+    "report_to": "trackio",
 }
 
 
@@ -50,7 +51,7 @@ def test_what_changes_nothing_of_the_training_may_change_and_is_what_holds_then(
     later = folder(tmp_path, **changed)
     later.check()
     later.claim(Template(), {})
-    assert getattr(begun_run(tmp_path)[2], name) == changed[name]
+    assert begun_run(tmp_path)[0][name] == changed[name]
 
 
 def test_a_run_that_an_earlier_version_began_without_its_template_is_told_to_be_given_whole(tmp_path: Path) -> None:
@@ -86,8 +87,8 @@ def test_what_a_process_leaves_that_is_killed_as_it_begins_is_no_obstacle(tmp_pa
 def test_what_a_run_was_told_is_read_back(tmp_path: Path) -> None:
     template = Template(chat=True, separator=" ")
     folder(tmp_path, template, method_options={"count": 3}).claim(replace(template, date="2024-07-06", apart=True), {})
-    data, model, options = begun_run(tmp_path)
-    assert (data, model) == ("rows.jsonl", "base")
-    assert options == replace(OPTIONS, template=template, method_options={"count": 3})
+    told, found = begun_run(tmp_path)
+    assert (told.pop("data"), told.pop("model"), found) == ("rows.jsonl", "base", template)
+    assert told == replace(OPTIONS, method_options={"count": 3}).to_dict()
     with pytest.raises(InputError, match="no run has begun there; give the whole command"):
         begun_run(tmp_path / "nothing")

@@ -181,6 +181,7 @@ def test_nothing_is_printed_on_another_way(package):
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.ImportFrom):
                 assert node.module not in ("rich.console", "rich.text", "rich.markup"), path
+                assert not {one.name for one in node.names} & PRINTERS.get(node.module, set()), path
             if isinstance(node, ast.Call):
                 name = ast.unparse(node.func)
                 assert name not in ("print", "click.echo", "click.secho", "sys.stdout.write", "sys.stderr.write"), path
