@@ -100,7 +100,7 @@ def stage1(width: int, layers: int, codes: int, rate: int, rows: int) -> tuple[P
     name = f"{layers} layers, {width} wide, K = {codes}, r = {rate}"
     blocks, book = layers * BLOCK * width**2, codes * model.config.code_dim / rate
     model.eval()
-    took = nanoseconds(lambda: model.encode_flat(*flat, 1024), len(flat[0]))
+    took = nanoseconds(lambda: model.encode_flat(*flat, batch_size=1024), len(flat[0]))
     encoding = Point(name, blocks, book, took)
     model.train()
     took = nanoseconds(lambda: model(**batch).loss.backward(), int(batch["places"][:, 2].sum()))

@@ -122,7 +122,7 @@ class Parts:
         traces = [lists_of(table.rows, "trace_ids") for table in self.tables]
 
         def took(size: int) -> float:
-            return self.share(lambda: [self.vqvae.encode_flat(*flat, size) for flat in traces])
+            return self.share(lambda: [self.vqvae.encode_flat(*flat, batch_size=size) for flat in traces])
 
         self.best = self.best or min(BATCHES, key=took)
         return took(self.best)

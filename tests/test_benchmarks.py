@@ -7,6 +7,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 from transformers import AutoModelForCausalLM, LlamaConfig
 
+from benchmarks import cost
 from benchmarks.gpu import flops, utilisation
 from benchmarks.training import VOCABULARY, Bench
 from mixlm.model.collator import Collator
@@ -26,6 +27,11 @@ def test_operations_of_a_step_are_those_of_its_matrix_products(bench: Bench) -> 
     products = Counter(counter.get_flop_counts()["Global"])
     attention = sum(count for name, count in products.items() if "attention" in str(name) or "bmm" in str(name))
     assert flops(bench.model, features) == sum(products.values()) - attention
+
+
+def test_cost_measures_both_halves_of_stage_1() -> None:
+    points = cost.stage1(width=16, layers=1, codes=8, rate=4, rows=50)
+    assert all(point.took > 0 for point in points)
 
 
 def test_utilisation_is_of_the_peak_given(bench: Bench) -> None:

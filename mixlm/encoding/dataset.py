@@ -166,7 +166,9 @@ def open_vqvae(folder: str | Path, dtype: "torch.dtype | None" = None) -> ChunkC
         if json.loads((Path(folder) / "config.json").read_bytes()).get("model_type") != ChunkVQVAEConfig.model_type:
             raise InputError("it is a model of another type")
         config = ChunkVQVAEConfig.from_pretrained(folder)
-        model = model_class(config).from_pretrained(folder, dtype=dtype).eval()
+        model, loaded = model_class(config).from_pretrained(folder, dtype=dtype, output_loading_info=True)
+        if loaded["missing_keys"]:
+            raise InputError(f"it has no weights for {min(loaded['missing_keys'])}")
     except MemoryError:
         raise
     except Exception as error:  # of a file that somebody has edited, transformers raises anything
@@ -174,7 +176,7 @@ def open_vqvae(folder: str | Path, dtype: "torch.dtype | None" = None) -> ChunkC
     broken = not_a_number(model.state_dict().items())
     if broken:
         raise InputError(f"{folder}: {broken} holds NaN or infinity; train codes anew")
-    return model
+    return model.eval()
 
 
 def open_given(folder: str, manifest: dict[str, Any]) -> ChunkCoder:

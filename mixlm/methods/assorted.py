@@ -55,6 +55,10 @@ class Assorted(Method):
         super().__post_init__()
         fits = len(self.weights) == 3 and all(0 <= weight < math.inf for weight in self.weights) and sum(self.weights)
         require(bool(fits), "weights", str(self.weights), "three numbers from 0 up, not all of them 0")
+        if self.lengths and self.mix != "paper":
+            require(False, "lengths", str(self.lengths), "them with mix=paper alone, or none: -o lengths=")
+        if self.weights != type(self).weights and self.mix != "weighted":
+            require(False, "weights", str(self.weights), "them with mix=weighted alone")
         self.drawn_lengths = self.lengths or PAPER_LENGTHS
 
     def fit(self, rows: Sequence[Row], seed: int) -> dict[str, Any]:

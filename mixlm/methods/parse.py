@@ -31,7 +31,7 @@ def read_options(method: type, options: Mapping[str, Any]) -> dict[str, Any]:
 def _convert(name: str, value: Any, wanted: Any) -> Any:
     """Return what a text stands for, and a list as the tuple that JSON has no form for; anything else as it is."""
     if get_origin(wanted) is tuple and isinstance(value, str | list):
-        parts = value.split(",") if isinstance(value, str) else value
+        parts = [part for part in value.split(",") if value] if isinstance(value, str) else value
         return tuple(_convert(name, part, get_args(wanted)[0]) for part in parts)
     if not isinstance(value, str) or wanted not in _KINDS:
         return value

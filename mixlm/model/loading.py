@@ -266,8 +266,8 @@ def open_pretrained(auto_class: type, model: str, **options: Any) -> Any:
     """Call ``from_pretrained``, on a GGUF file by its folder and name; Python code beside a model is never run.
 
     Raises:
-        InputError: If there is nothing to open, a file of a run has changed since it was written, or a name in the
-            folder leads out of it.
+        InputError: If there is nothing to open, a file of a run has changed since it was written, a name in the
+            folder leads out of it, or weights of a model are missing.
     """
     _require_inside(Path(model))
     require_whole(model, is_light if auto_class.__name__ == "AutoTokenizer" else lambda name: True)
@@ -276,8 +276,10 @@ def open_pretrained(auto_class: type, model: str, **options: Any) -> Any:
         if not path.is_file():
             raise InputError(f"{model}: no such file")
         model, options = str(path.parent), {**options, "gguf_file": path.name}
+    if auto_class.__name__ == "AutoModelForCausalLM":
+        options["output_loading_info"] = True
     try:
-        return auto_class.from_pretrained(model, trust_remote_code=False, **options)
+        opened = auto_class.from_pretrained(model, trust_remote_code=False, **options)
     except ImportError as error:
         raise InputError(f"{model}: {str(error).strip().splitlines()[0]}") from None
     except UnpicklingError:
@@ -286,10 +288,13 @@ def open_pretrained(auto_class: type, model: str, **options: Any) -> Any:
         raise
     except Exception as error:  # of a file that somebody has edited, transformers raises anything
         if "trust_remote_code" in str(error):
-            raise InputError(
-                f"{model}: needs Python code that comes with it, which is never run; {_ANOTHER}"
-            ) from None
+            raise InputError(f"{model}: needs Python code that comes with it, never run; {_ANOTHER}") from None
         if "OutOfMemory" in type(error).__name__:
             raise
         reason = _reason(error)
         raise InputError(f"{model}: cannot be opened as a model folder, Hub id or .gguf file: {reason}") from None
+    if not isinstance(opened, tuple):
+        return opened
+    from mixlm.model.soundness import require_all_weights
+
+    return require_all_weights(*opened, str(path))

@@ -2,7 +2,8 @@
 
 import hashlib
 import json
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -31,6 +32,22 @@ def require_sound(model: "PreTrainedModel", name: str) -> None:
             f"{name}: no causal language model: {type(model).__name__} reads later tokens where it predicts earlier "
             f"ones, so training would show it what it is to write; choose another model{remedy}"
         )
+
+
+def require_all_weights(model: "PreTrainedModel", loaded: Mapping[str, Any], name: str) -> "PreTrainedModel":
+    """Return a model; an ``InputError`` if its file lacks weights, which transformers then makes at random.
+
+    Args:
+        model: The model.
+        loaded: What transformers says of its loading.
+        name: What the user calls the model.
+    """
+    if lacking := sorted({*loaded["missing_keys"]} & {weight for weight, _ in model.named_parameters()}):
+        raise InputError(
+            f"{name}: holds no weights for {lacking[0]}{f' and {len(lacking) - 1} more' * (len(lacking) > 1)} of "
+            f"{type(model).__name__}, so it is no whole causal language model; choose another model"
+        )
+    return model
 
 
 def cast(model: "PreTrainedModel", dtype: str) -> None:

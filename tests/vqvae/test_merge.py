@@ -110,6 +110,17 @@ def test_the_reader_that_codes_were_trained_for_is_the_judge() -> None:
     assert figures["loss_trained"] == figures["loss_merged"] == 0 < figures["loss_without"]
 
 
+@pytest.mark.parametrize("at_a_time", [1, 3, 7])
+def test_codes_that_are_compared_a_few_at_a_time_are_merged_alike(monkeypatch, at_a_time: int) -> None:
+    wanted, model = random_reader(), random_reader()
+    figures = merge_codes(wanted, ROWS)
+    monkeypatch.setattr("vqvae.training.merge.AT_A_TIME", at_a_time)
+    shown: list[tuple[int, int]] = []
+    assert merge_codes(model, ROWS, advance=lambda done, total: shown.append((done, total))) == pytest.approx(figures)
+    assert shown == [(done, 12) for done in range(1, 13)]
+    assert np.array_equal(codes_of_rows(model), codes_of_rows(wanted))
+
+
 def test_rows_are_so_many_as_are_wanted_or_have_each_code_often_enough() -> None:
     shape = {"align": "step", "objective": "predictive", "compression_rate": None}
     config = tiny_config(**shape, codebook_size=8)

@@ -21,7 +21,7 @@ from vqvae.model.sampled_softmax import IGNORED, token_loss
 from vqvae.model.vocabulary import CompactVocabulary
 
 
-CPU_BATCH, GPU_BATCH = 1024, 16384  # windows that keep the device busy; more of them gain nothing
+CPU_TOKENS, GPU_TOKENS = 2**14, 2**18  # of a block: they keep the device busy, and more of them gain nothing
 
 
 @dataclass
@@ -170,7 +170,12 @@ class ChunkCoder(PreTrainedModel):
         return torch.as_tensor(codes, dtype=input_ids.dtype, device=input_ids.device)
 
     def encode_flat(
-        self, ids: np.ndarray, lengths: np.ndarray, stretches: np.ndarray | None = None, batch_size: int | None = None
+        self,
+        ids: np.ndarray,
+        lengths: np.ndarray,
+        stretches: np.ndarray | None = None,
+        *,
+        batch_size: int | None = None,
     ) -> np.ndarray:
         """Return the codes of traces that are laid end to end, so that nothing is copied on the way from a file.
 
@@ -191,7 +196,8 @@ class ChunkCoder(PreTrainedModel):
             self._on_device(ids),
         )
         found = []
-        size = batch_size or (CPU_BATCH if self.device.type == "cpu" else GPU_BATCH)
+        most = CPU_TOKENS if self.device.type == "cpu" else GPU_TOKENS
+        size = batch_size or max(most // self.config.longest_window, 1)
         with evaluating(self):
             for block in cut.split(size):
                 width = self.config.window if self.config.context == "chunk" else int(block.sizes.max())

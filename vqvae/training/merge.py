@@ -151,9 +151,12 @@ class _HeldOut:
         every = torch.arange(self.model.config.codebook_size, device=before.device)
         vectors = self.model.quantizer.look_up(torch.cat([before.expand(len(every), -1), every[:, None]], 1))
         reader = self.model if self.reader is None else self.reader
-        parts = [reader.following(batch, some, FIRST_TOKENS) for some in vectors.split(AT_A_TIME)]
+        parts = [  # each read to its end, and its context given back, before the next one begins
+            [logits.float().softmax(-1) for logits in reader.following(batch, some, FIRST_TOKENS)]
+            for some in vectors.split(AT_A_TIME)
+        ]
         for text in zip(*parts, strict=True):
-            yield from torch.cat([logits.float().softmax(-1) for logits in text]).unbind(1)
+            yield from torch.cat(text).unbind(1)
 
     def _mean(self, vectors_of: Callable[[torch.Tensor], torch.Tensor]) -> float:
         sums = [(self.model.nats(vectors_of(codes), batch, self.reader), len(codes)) for batch, codes in self.batches]

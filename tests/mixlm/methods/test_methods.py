@@ -61,6 +61,7 @@ def test_options_of_a_run_make_the_same_method_again(name: str) -> None:
 def test_options_as_typed_and_as_saved() -> None:
     typed = build_method("assorted", {"mix": "paper", "lengths": "0,72,128"})
     assert typed.lengths == (0, 72, 128)
+    assert build_method("assorted", {"lengths": ""}).lengths == ()
     assert build_method("assorted", typed.options()) == typed
     assert build_method("assorted", {**typed.options(), "lengths": [0, 72, 128]}) == typed
     typed = build_method("assorted", {"mix": "weighted", "weights": "1,2.5,0"})
@@ -78,6 +79,8 @@ def test_options_as_typed_and_as_saved() -> None:
         ("cot", {"mix": "uniform"}, "cot has no such option; its options: none"),
         ("assorted", {"mix": "sometimes"}, "give paper or uniform or weighted"),
         ("assorted", {"lengths": "0,many"}, "method option 'lengths'"),
+        ("assorted", {"lengths": "0,8"}, "give them with mix=paper alone, or none: -o lengths="),
+        ("assorted", {"mix": "paper", "weights": "1,1,0"}, "give them with mix=weighted alone"),
         ("assorted-all", {"mix": "uniform"}, "no such option"),
         ("pause", {"trace": "perhaps"}, "method option 'trace'"),
         ("coconut", {"stages": "three"}, "method option 'stages'"),

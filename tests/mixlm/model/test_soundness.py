@@ -1,11 +1,13 @@
 import re
+from pathlib import Path
 
 import pytest
 import torch
-from transformers import CONFIG_MAPPING, AutoModelForCausalLM
+from transformers import CONFIG_MAPPING, AutoModelForCausalLM, AutoModelForSequenceClassification
 
 from mixlm.errors import InputError
 from mixlm.model.abilities import is_causal
+from mixlm.model.loading import open_pretrained
 from mixlm.model.soundness import cast, require_sound
 from tests.tiny_thoughts import random_lm
 
@@ -45,6 +47,16 @@ def test_a_model_that_reads_what_stands_before_alone_is_causal(kind: str) -> Non
 
 def test_a_short_vocabulary_is_enough_to_tell() -> None:
     assert is_causal(random_lm("llama", vocab_size=3))
+
+
+def test_a_model_whose_file_lacks_weights_is_refused(tmp_path: Path) -> None:
+    """transformers makes them at random and says so to its log alone; here it is a judge, with no head to write."""
+    config = CONFIG_MAPPING["llama"](vocab_size=40, hidden_size=16, num_hidden_layers=1, num_attention_heads=2)
+    AutoModelForSequenceClassification.from_config(config).save_pretrained(tmp_path)
+    with pytest.raises(InputError, match=f"^{tmp_path}: holds no weights for lm_head.weight of LlamaForCausalLM, so"):
+        open_pretrained(AutoModelForCausalLM, str(tmp_path))
+    AutoModelForCausalLM.from_config(config).save_pretrained(tmp_path)
+    assert open_pretrained(AutoModelForCausalLM, str(tmp_path)).lm_head.weight.isfinite().all()
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
