@@ -77,7 +77,7 @@ def told(path: Path) -> dict[str, Any]:
     _option(
         "new_token_start",
         "Rows of latents start at the mean of all rows, at those of the text they stand for, or as stage 1's codes "
-        "lie.",
+        "lie.  [default: text in a trained model, else mean]",
     ),
     _option(
         "attention", "Attention by transformers' name: sdpa, flash_attention_2, ..  [default: its choice]", type=str

@@ -46,7 +46,8 @@ class TrainingOptions:
         new_token_noise: New rows start at the mean of the old ones plus noise of so many standard deviations of those.
         new_token_start: "mean"; "text": latents start at the rows of the text they stand for in the training rows
             (``mixlm.model.vocabulary.start_from_text``); "codes": they lie to each other as the codebook vectors of
-            stage 1 do (``start_from_codes``). Either with a tenth of the noise.
+            stage 1 do (``start_from_codes``). Either with a tenth of the noise. None: "text" in a trained model, whose
+            rows mean something, "mean" from scratch.
         epochs: Passes over the training rows, where ``steps`` is 0.
         steps: Optimizer steps; 0: as ``epochs`` says.
         batch_size: Samples of one optimizer step over all devices, whatever their lengths.
@@ -89,7 +90,7 @@ class TrainingOptions:
     learning_rate: float | None = None
     new_token_lr: float | None = None
     new_token_noise: float = 1.0
-    new_token_start: Literal["mean", "text", "codes"] = "mean"
+    new_token_start: Literal["mean", "text", "codes"] | None = None
     epochs: float = 1.0
     steps: int = 0
     batch_size: int = 32

@@ -44,7 +44,10 @@ def check_start(
         InputError: If the run reasons in continuous thoughts and the method would treat it as a plain language model,
             or a part of the method cannot be trained as asked.
     """
-    _check_row_start(method, options.new_token_start)
+    if lacking := _lacks(method, options.new_token_start):
+        raise InputError(
+            f"--new-token-start {options.new_token_start}: method '{method.name}' {lacking}; leave it out"
+        )
     if method.uses_thoughts and options.activation_checkpointing:
         raise InputError(
             f"--activation-checkpointing: method '{method.name}' needs the key-value cache, which it would drop; "
@@ -120,15 +123,19 @@ def samples_share_rows(
     return False
 
 
-def _check_row_start(method: Method, start: str) -> None:
-    """Raise an ``InputError`` if latents are to start where those of the method cannot."""
+def row_start(model: str, method: Method, options: TrainingOptions, say: Callable[[str], None]) -> str:
+    """Return where new rows of latents start: as was told, or else at their text in a trained model that has any."""
+    if options.new_token_start or is_scratch(model) or _lacks(method, "text"):
+        return options.new_token_start or "mean"
+    say("latents start at the rows of their text, as for a trained model; --new-token-start chooses another place")
+    return "text"
+
+
+def _lacks(method: Method, start: str | None) -> str:
+    """Return what the latents of a method lack to start there, or nothing."""
     if start == "text" and (not method.needs_codes or method.spans == "none"):
-        lacking = "has no latents that stand for text"
-    elif start == "codes" and not method.codes_mean_chunks:
-        lacking = "has no latents that are stage 1's codes"
-    else:
-        return
-    raise InputError(f"--new-token-start {start}: method '{method.name}' {lacking}; leave it out")
+        return "has no latents that stand for text"
+    return "has no latents that are stage 1's codes" if start == "codes" and not method.codes_mean_chunks else ""
 
 
 def tell_namesakes(tokenizer: "PreTrainedTokenizerBase", new: Sequence[int], say: Callable[[str], None]) -> None:
