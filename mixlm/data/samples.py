@@ -8,10 +8,11 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from mixlm.data.layouts.chats import chat_columns, question_turn, refuse_history, thought_of, turns_of
+from mixlm.data.layouts.chats import chat_columns, question_turn, refuse_history, tells_template, thought_of, turns_of
 from mixlm.data.layouts.choices import choice_answer, choices_of
 from mixlm.data.layouts.columns import (
     ANSWERS,
+    CHATS,
     RESPONSES,
     filled_text,
     first_of,
@@ -20,11 +21,18 @@ from mixlm.data.layouts.columns import (
     question_of,
     text_of,
 )
-from mixlm.data.layouts.traces import is_chain, thought_in, trace_column, trace_text
+from mixlm.data.layouts.traces import (
+    is_chain,
+    listed_steps,
+    response_column,
+    steps_beside_chat,
+    trace_column,
+    trace_text,
+)
 from mixlm.data.reading import RawRow, read_rows
 from mixlm.data.texts.marks import marked
 from mixlm.data.texts.responses import COLUMN, LONG, WHOLE, Found, read_response, read_tail
-from mixlm.data.texts.thoughts import split_thought
+from mixlm.data.texts.thoughts import split_thought, thought_in
 from mixlm.errors import InputError
 
 
@@ -77,19 +85,23 @@ class Sample:
             return told
         if self.rule == "boxed" or _LATEX.search(self.answer):
             return "math"
+        if not _FIGURE.fullmatch(self.answer):
+            return "exact"
         in_text = self.rule != COLUMN or any("<<" in step for step in self.steps) or self._in_response
-        return "number" if in_text and _FIGURE.fullmatch(self.answer) else "exact"
+        return "number" if in_text else "exact"
 
     @property
     def _in_response(self) -> bool:
         """Whether a response of the row marks its answer as mathematics does, which then has a column as well."""
-        texts = (str(self.columns.get(name)) for name in RESPONSES)
+        texts = (str(self.columns.get(name)) for name in (*RESPONSES, *CHATS))
         return any(mark in text for text in texts for mark in ("\\boxed{", "#### "))
 
     @property
     def needs_chat(self) -> bool:
-        """Whether something was asked that only a chat template renders: earlier turns, or tools."""
-        return not self.whole and (len(self.messages or ()) > 1 or bool(self.messages and self.columns.get("tools")))
+        """Whether something was asked that only a chat template renders: earlier turns, tools, texts of its own."""
+        return not self.whole and (
+            len(self.messages or ()) > 1 or bool(self.messages) and tells_template(self.columns)
+        )
 
 
 def to_sample(row: Mapping[str, Any], where: str = "row", pattern: Pattern = None) -> Sample:
@@ -108,7 +120,7 @@ def to_sample(row: Mapping[str, Any], where: str = "row", pattern: Pattern = Non
         return _from_chat(columns, where, pattern)
     asked = _from_question(columns, where)
     if "steps" in columns:
-        return replace(asked, steps=_steps(columns["steps"], where), **_answer_beside(columns, where, pattern))
+        return replace(asked, steps=listed_steps(columns["steps"], where), **_answer_beside(columns, where, pattern))
     trace = trace_column(columns, where)
     if trace:
         steps = _lines(trace_text(columns, trace, where))
@@ -185,6 +197,9 @@ def _asked(turns: list[dict[str, Any]], columns: Mapping[str, Any], where: str) 
 
 def _from_chat(columns: Mapping[str, Any], where: str, pattern: Pattern) -> Sample:
     *before, last = turns_of(columns, where)
+    told = next((name for name in RESPONSES if isinstance(columns.get(name), str)), None)
+    if last["role"] == "user" and told:  # a chat up to its answer
+        before, last = [*before, last], {"role": "assistant", "content": columns[told]}
     if last["role"] != "assistant" or not before:
         names = " and ".join(f"'{name}'" for name in chat_columns(columns))
         found = "" if not before else f"; its role is {last['role']!r}"
@@ -194,7 +209,7 @@ def _from_chat(columns: Mapping[str, Any], where: str, pattern: Pattern) -> Samp
     if not content.strip() and last.get("tool_calls"):
         raise InputError(f"{end} calls a tool and answers nothing; end it with an answer")
     given = None if {*chat_columns(columns)} & {*ANSWERS} else _given(columns, where)
-    if steps := _texts(columns.get("steps")):
+    if steps := steps_beside_chat(columns.get("steps")):
         own = thought_in(content) if thought is None else thought
         if own is not None and own.split() != " ".join(steps).split():
             raise InputError(f"{end} thinks otherwise than column 'steps' says; leave one of them out")
@@ -230,7 +245,7 @@ def _response(columns: Mapping[str, Any], where: str, pattern: Pattern) -> Found
             f"{where}: column '{alone}' has the answer, and no column its trace (it has {', '.join(columns)}); name "
             "that 'steps', 'reasoning' or 'response', or give 'steps' as [] if there is none"
         )
-    name = first_of(columns, RESPONSES, where)
+    name = response_column(columns, where) or first_of(columns, RESPONSES, where)
     given = None if name == "answer" else _given(columns, where)
     text = text_of(columns, name, where) if given is not None else filled_text(columns, name, where)
     return _found(text, f"{where}: column '{name}'", pattern, given)
@@ -258,7 +273,7 @@ def _answer_beside(columns: Mapping[str, Any], where: str, pattern: Pattern, in_
         in_text: Whether the answer is told as in a response, also where its column has the name of one.
     """
     name = next((name for name in ANSWERS if name in columns), None)
-    response = next((name for name in RESPONSES if name in columns), None)
+    response = response_column(columns, where)
     if response is not None and (name is None or (in_text and response != "answer")):
         text, given = text_of(columns, response, where), _given(columns, where)
         found = _found(text, f"{where}: column '{response}'", pattern, given, "")
@@ -274,22 +289,6 @@ def _answer_beside(columns: Mapping[str, Any], where: str, pattern: Pattern, in_
     if mark and mark.rule == "hashes":  # a whole solution, as GSM8K has it, for which a trace was written beside
         return {"answer": mark.answer, "rule": mark.rule}
     return {"answer": answer}
-
-
-def _steps(steps: Any, where: str) -> tuple[str, ...]:
-    """Return a list of steps; those without text are none."""
-    if not isinstance(steps, list | tuple):
-        raise InputError(f"{where}: 'steps' is no list of strings; give a list, or one string as 'reasoning'")
-    if odd := next((place for place, step in enumerate(steps, 1) if not isinstance(step, str)), None):
-        kind = type(steps[odd - 1]).__name__.replace("NoneType", "null")
-        raise InputError(f"{where}: 'steps' is no list of strings: step {odd} is {kind}; write it as text")
-    return tuple(step for step in steps if step.strip())
-
-
-def _texts(steps: Any) -> tuple[str, ...]:
-    """Return steps beside a chat, where any list may have that name; none if they are not texts."""
-    texts = isinstance(steps, list | tuple) and all(isinstance(step, str) for step in steps)
-    return tuple(step for step in steps if step.strip()) if texts else ()
 
 
 def _lines(text: str) -> tuple[str, ...]:

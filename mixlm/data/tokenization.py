@@ -60,8 +60,8 @@ def tokenize_prompt(tokenizer: "PreTrainedTokenizerBase", template: Template, sa
         return _tokenize_apart(tokenizer, sample) if template.apart else chat_prompts(tokenizer, template, [sample])[0]
     if sample.needs_chat:
         raise InputError(
-            f"{where_of(sample)}the chat {short(sample.question)} has turns before its question, or tools, which only "
-            "a chat template renders; give --chat"
+            f"{where_of(sample)}the chat {short(sample.question)} has turns before its question, tools or "
+            "chat_template_kwargs, which only a chat template renders; give --chat"
         )
     return [*starting_ids(tokenizer), *tokenize_text(tokenizer, template.render_prompt(sample.question))]
 

@@ -35,7 +35,8 @@ def write_rows(path: str | Path, rows: Iterable[Mapping[str, Any]], limit: int |
 
 
 _MORE_THAN_PLAIN = (
-    "a chat with turns before its question, or tools, which plain rows do not hold; use the file as it is, with --chat"
+    "a chat with turns before its question, tools or chat_template_kwargs, which plain rows do not hold; use the file "
+    "as it is, with --chat"
 )
 
 

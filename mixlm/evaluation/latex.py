@@ -190,7 +190,7 @@ def _brackets(latex: str) -> str:
     """Return the bracket around a whole list, "" if there is none."""
     line = compact(latex).replace("\\{", "{").replace("\\}", "}")
     closing = {"(": ")", "[": "]", "{": "}"}.get(line[:1])
-    if not closing or line[-1] not in ")]}" or "," not in line:
+    if not closing or line[-1] not in ")]}" or not {",", ";"} & {*line}:
         return ""
     depths = _depths(line)
     return line[0] if 0 not in depths[:-1] else ""
@@ -199,7 +199,7 @@ def _brackets(latex: str) -> str:
 def _terms(latex: str) -> list[str]:
     """Return the terms of a list that has no brackets around it; thousands are no terms."""
     line = _JOINED.sub(",", compact(latex).replace("\\{", "{").replace("\\}", "}"))
-    commas = [place for place, depth in enumerate(_depths(line)) if line[place] == "," and not depth]
+    commas = [place for place, depth in enumerate(_depths(line)) if line[place] in ",;" and not depth]
     cuts = [-1, *(place for place in commas if not _THOUSANDS.match(line[place - 1 :])), len(line)]
     return [line[start + 1 : end] for start, end in pairwise(cuts)]
 

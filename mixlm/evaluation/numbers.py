@@ -6,7 +6,7 @@ or leaves it open: ``72 or 73``, ``7 2``, ``2x = 72``, ``not 72``, ``at least 72
 """
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
 from mixlm.evaluation.plain_text import SPACES, UNSPACED, WORD, is_unspaced, plain_figures, plain_text, plain_words
@@ -25,7 +25,7 @@ _UNSIGNED = (
     r"(?:\s?/\s?(?P<divisor>\d+))?)"
 )
 _NUMBER = re.compile(
-    rf"(?P<sign>{_SIGN})(?P<currency>[$€£¥₹¢]\s*-?\s*)?{_UNNAMED}(?<![.,/^]){_UNSIGNED}(?![\d/]|\.\d)",
+    rf"(?P<sign>{_SIGN})(?P<currency>[$€£¥₹¢]\s*-?\s*)?{_UNNAMED}(?<![.,/^]){_UNSIGNED}(?!\d|/\s?\d|\.\d)",
     re.IGNORECASE,
 )
 _SCALE = (  # what makes of the number before it another one: ten thousand, tenth, more than; but no kilo
@@ -57,44 +57,17 @@ _DATES = set(  # a number beside them is a day or a year
     "january february march april may june july august september october november december jan feb mar apr jun jul "
     "aug sep sept oct nov dec monday tuesday wednesday thursday friday saturday sunday".split()
 )
-_UNITS = {
-    name: unit
-    for unit, names in {
-        "km": "km kilometer kilometers kilometre kilometres",
-        "m": "m meter meters metre metres",
-        "cm": "cm centimeter centimeters centimetre centimetres",
-        "mm": "mm millimeter millimeters millimetre millimetres",
-        "mi": "mi mile miles",
-        "yd": "yd yds yard yards",
-        "ft": "ft foot feet",
-        "in": "in inch inches",
-        "kg": "kg kilogram kilograms",
-        "g": "g gram grams",
-        "mg": "mg milligram milligrams",
-        "lb": "lb lbs pound pounds",
-        "oz": "oz ounce ounces",
-        "l": "l liter liters litre litres",
-        "ml": "ml milliliter milliliters millilitre millilitres",
-        "gal": "gal gallon gallons",
-        "s": "s sec secs second seconds",
-        "min": "min mins minute minutes",
-        "h": "h hr hrs hour hours",
-        "day": "day days",
-        "week": "week weeks",
-        "month": "month months",
-        "year": "yr yrs year years",
-        "$": "$ dollar dollars usd",
-        "€": "€ euro euros eur",
-        "£": "£ gbp",
-        "cent": "¢ cent cents",
-        "cup": "cup cups",
-        "°": "° deg degree degrees",
-        "rad": "rad radian radians",
-        "mph": "mph",
-        "kmh": "kmh kph",
-        "am": "am",
-        "pm": "pm",
-    }.items()
+_UNITS = {  # by all their names, each under the first of its own
+    name: names.split()[0]
+    for names in (
+        "km kilometer kilometers kilometre kilometres; m meter meters metre metres; cm centimeter centimeters "
+        "centimetre centimetres; mm millimeter millimeters millimetre millimetres; mi mile miles; yd yds yard "
+        "yards; ft foot feet; in inch inches; kg kilogram kilograms; g gram grams; mg milligram milligrams; lb lbs "
+        "pound pounds; oz ounce ounces; l liter liters litre litres; ml milliliter milliliters millilitre "
+        "millilitres; gal gallon gallons; s sec secs second seconds; min mins minute minutes; h hr hrs hour hours; "
+        "day days; week weeks; month months; year yr yrs years; $ dollar dollars usd; € euro euros eur; £ gbp; cent "
+        "¢ cents; cup cups; ° deg degree degrees; rad radian radians; mph; kmh kph; am; pm"
+    ).split(";")
     for name in names.split()
 }
 _UNIT = re.compile(
@@ -105,7 +78,7 @@ _UNIT = re.compile(
 _SHORT_UNITS = {"mph1/": "mi1/h", "kmh1/": "km1/h"}
 _POWERS = {"s": 2, "c": 3, "2": 2, "3": 3}
 _LETTERS = {unit for unit in _UNITS if len(unit) == 1 and unit.isalpha()}
-_RATE = re.compile(r"(?:/|\b(?:per|an?|each)\b)\s*[a-z]+")
+_RATE = re.compile(r"(?:/|\b(?:per|an?|each)\b)\s*([a-z]+)")
 _MILLION = re.compile(rf"\s*[A-KM-Z](?![a-zA-Z])|m\s+(?i:dollars|usd|euros?|pounds)\b|{_SCALE}")
 _DEGREES = re.compile(r"\s*(?:°|degrees?\b)?\s*([cf])(?:elsius|ahrenheit)?\s*$", re.IGNORECASE)
 _ORDINALS = ("st", "nd", "rd", "th")
@@ -122,19 +95,21 @@ class Quantity:
         percent: Whether it is a share of a hundred.
         unit: Its unit of measurement, if there is one that is known.
         name: The variable that it is said to be, such as ``x`` or ``f(2)``.
+        rounded: What it is said to be about, as in ``40/3 ≈ 13.33``, if that is said.
     """
 
     value: Fraction
     percent: bool = False
     unit: str = ""
     name: str = ""
+    rounded: Fraction | None = None
 
     def equals(self, other: "Quantity") -> bool:
         """Tell whether two numbers are equal; 50 % is 50 and 0.5, and 5 cm are 5 but no 5 m."""
         if not self._fits(other):
             return False
         if self.percent == other.percent:
-            return self.value == other.value
+            return bool({self.value, self.rounded} & {other.value, other.rounded} - {None})
         share, number = (self.value, other.value) if self.percent else (other.value, self.value)
         return number in (share, share / 100)
 
@@ -177,9 +152,22 @@ def read_quantity(text: str, algebra: bool = False) -> Quantity | None:
         return None
     if _SHORT.fullmatch(text):
         return Quantity(Fraction(text))
-    name, stated = _after_equals(plain_text(text))
+    line = plain_text(text)
+    exact, about, _ = line.partition("≈")
+    last = _last_quantity(line, algebra, text)
+    first = _last_quantity(exact.strip(), algebra, text) if about and last else None
+    if first is None:
+        return last
+    return replace(first, unit=first.unit or last.unit, rounded=last.value)
+
+
+def _last_quantity(line: str, algebra: bool, text: str) -> Quantity | None:
+    """Return the number that stands after the last equals sign of a text in plain form."""
+    name, stated = _after_equals(line)
     found = _NUMBER.search(stated) if stated else None
-    if not found or not _introduces(stated[: found.start()].strip()):
+    if not found or not _introduces(before := stated[: found.start()].strip()):
+        return None
+    if before == "(" and "," in found[0]:  # a point, or a list
         return None
     value, rest = _value(found), stated[found.end() :]
     percent = _PERCENT.match(rest)
@@ -252,11 +240,22 @@ def _leaves(after: str, shortest: int) -> bool:
         return True
     if _MILLION.match(after) or first in _DATES:
         return False
-    if any(_VARIABLE.fullmatch(word) and word not in units | {"a"} for word in WORD.findall(_RATE.sub("", text))):
+    counted = WORD.findall(_without_rates(text, shortest))
+    if any(_VARIABLE.fullmatch(word) and word not in units | {"a"} for word in counted):
         return False
     if first in units or is_unspaced(first):
         return True
-    return first in _ORDINALS if after[0].isalpha() else len(first) >= shortest or bool(_RATE.match(text))
+    return first in _ORDINALS if after[0].isalpha() else len(first) >= shortest or not counted
+
+
+def _without_rates(text: str, shortest: int) -> str:
+    """Return what stands behind a number without "per hour", "/ day" and the like; "/ x" divides by a variable."""
+
+    def left(found: re.Match[str]) -> str:
+        known = found[1] in _UNITS and (found.start() > 0 or len(found[1]) > 1)
+        return "" if known or len(found[1]) >= shortest else found[0]
+
+    return _RATE.sub(left, text)
 
 
 def read_unit(text: str) -> str:

@@ -126,6 +126,6 @@ def _written_fraction(found: re.Match[str]) -> str:
 
 def _unwrapped(text: str) -> str:
     text = text.rstrip(" .,;。，；")
-    if text[:1] == "(" and text[-1:] == ")" and ")" not in text[:-1]:
+    if text[:1] == "(" and text[-1:] == ")" and not {")", ","} & {*text[:-1]}:
         return text[1:-1].strip()
     return text

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from mixlm.data.chat.control_tokens import ROLES, Place, control_tokens, template_words
 from mixlm.data.chat.rendering import Messages, chat_source, render_chat, short, where_of
+from mixlm.data.layouts.chats import TEMPLATE_ARGUMENTS
 from mixlm.data.layouts.turns import without_nulls
 from mixlm.data.samples import Sample
 from mixlm.data.template import Template
@@ -59,7 +60,7 @@ class _Chat:
         self.tokenizer, self.date, self.sample = tokenizer, date, sample
         turns = sample.messages or ({"role": "user", "content": sample.question},)
         self.messages: Messages = [{name: turn[name] for name in turn if turn[name] is not None} for turn in turns]
-        self.tools = tools_of(sample)
+        self.tools, self.arguments = tools_of(sample), arguments_of(sample)
         self.controls = control_tokens(tokenizer, len(tokenizer))
         self.messages, self.text = self._rendered()
         self.words = template_words(chat_source(tokenizer, self.tools), self.controls)
@@ -72,14 +73,15 @@ class _Chat:
         """
         served = [_with_objects(turn) for turn in self.messages]
         try:
-            return served, self._render(served, self.tools)
+            return served, self._render(served)
         except InputError:
             if served == self.messages:
                 raise
-            return self.messages, self._render(self.messages, self.tools)
+            return self.messages, self._render(self.messages)
 
-    def _render(self, messages: Messages, tools: Messages | None) -> str:
-        return render_chat(self.tokenizer, messages, self.sample, tools, self.date)
+    def _render(self, messages: Messages, *given: Any) -> str:
+        """Return the text of messages with the chat's tools and arguments, or with those that are given."""
+        return render_chat(self.tokenizer, messages, self.sample, *(given or (self.tools, self.arguments)), self.date)
 
     def _check_turns(self) -> None:
         """Raise an ``InputError`` if the template leaves out the question, or a turn whose role it does not know."""
@@ -102,7 +104,7 @@ class _Chat:
         if not isinstance(content, str) or not content.strip() or content.strip() in self.text:
             return False
         messages = [*self.messages[:place], {**turn, "content": f"{content}?"}, *self.messages[place + 1 :]]
-        return self._render(messages, self.tools) == self.text
+        return self._render(messages) == self.text
 
     def control_tokens(self) -> list[Place]:
         """Return the control tokens of the chat."""
@@ -115,7 +117,7 @@ class _Chat:
         """Yield the chat with twins, in all ways that differ."""
         before = None
         for at_edges in (False, True):
-            said = [self.words.with_twins(said, at_edges) for said in (self.messages, self.tools)]
+            said = [self.words.with_twins(said, at_edges) for said in (self.messages, self.tools, self.arguments)]
             if said != before:
                 yield self._render(*said)
             before = said
@@ -161,6 +163,27 @@ def tools_of(sample: Sample) -> list[dict[str, Any]] | None:
         f"{where_of(sample)}the tools of the chat {short(sample.question)} are no list of JSON schemas; give one, or "
         "leave 'tools' out"
     )
+
+
+def arguments_of(sample: Sample) -> dict[str, Any]:
+    """Return what a row tells its chat template beside messages and tools: its column ``chat_template_kwargs``.
+
+    Raises:
+        InputError: If it is no object, or names what is told to the tokenizer and not to its template.
+    """
+    given = without_nulls(sample.columns.get(TEMPLATE_ARGUMENTS))
+    taken = sorted(_OTHERS & {*given}) if isinstance(given, Mapping) else []
+    if given is None or (isinstance(given, Mapping) and not taken):
+        return dict(given or {})
+    raise InputError(
+        f"{where_of(sample)}column '{TEMPLATE_ARGUMENTS}' of the chat {short(sample.question)} "
+        + (f"names {taken[0]}, which is no argument of a template" if taken else "is no object")
+        + "; leave it out"
+    )
+
+
+_OTHERS = {"conversation", "messages", "tools", "documents", "chat_template", "tokenize", "add_generation_prompt"}
+_OTHERS |= {"continue_final_message", "padding", "truncation", "max_length", "return_tensors", "return_dict"}
 
 
 def _with_objects(turn: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -31,6 +31,7 @@ def render_chat(
     messages: Messages,
     sample: Sample,
     tools: Messages | None = None,
+    arguments: Mapping[str, Any] | None = None,
     date: str | None = None,
 ) -> str:
     """Return what the tokenizer's chat template makes of messages, up to the assistant's turn.
@@ -40,6 +41,7 @@ def render_chat(
         messages: The messages.
         sample: What errors name.
         tools: What the assistant may call, as JSON schemas.
+        arguments: What else the row tells the template, by names.
         date: What the template is told if it reads the clock, as ISO 8601; None: the time.
 
     Raises:
@@ -51,7 +53,7 @@ def render_chat(
     frozen = {"chat_template": at_date(date, source)} if date else {}
     try:
         return tokenizer.apply_chat_template(
-            [*messages], tools=tools, tokenize=False, add_generation_prompt=True, **frozen
+            [*messages], tools=tools, tokenize=False, add_generation_prompt=True, **{**(arguments or {}), **frozen}
         )
     except TemplateSyntaxError as error:
         raise _damaged(error) from None

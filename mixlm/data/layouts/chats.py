@@ -5,26 +5,46 @@ from typing import Any
 
 from mixlm.data.layouts.columns import CHATS, QUESTIONS, RESPONSES, TRACES, refuse_unread, system_of
 from mixlm.data.layouts.turns import THOUGHTS, Turn, turn_of, with_analysis
+from mixlm.data.texts.thoughts import thought_in
 from mixlm.data.values import ailments, parse_json
 from mixlm.errors import InputError
 
 
+TEMPLATE_ARGUMENTS = "chat_template_kwargs"
+"""The column of what a row tells its chat template beside messages and tools, by names, as TRL reads it."""
 _ASKS = ("user", "human")
 
 
 def chat_columns(row: Mapping[str, Any]) -> list[str]:
     """Return the names of the columns that hold the turns of a row, in order; none of a row that is no chat.
 
-    They are messages, conversations that no question with a response stands beside, or prompt and completion, one of
-    them in turns.
+    They are messages, conversations that no question with a response stands beside, or that alone reason, or prompt
+    (or input) and completion, one of them in turns.
     """
-    asks = [name for name in QUESTIONS if name in row][:1]
+    asks = [name for name in (*QUESTIONS, "input") if name in row][:1]
     plain = asks and any(name in row for name in ("steps", *TRACES, *RESPONSES))
-    chats = [name for name in CHATS if name in row and (name == "messages" or not plain)]
+    chats = [name for name in CHATS if name in row and (name == "messages" or not plain or _alone_thinks(row, name))]
     if chats or not asks:
         return chats[:1]
     both = [*asks, *[name for name in RESPONSES if name in row][:1]]
     return both if any(_in_turns(row[name]) for name in both) else []
+
+
+def _alone_thinks(row: Mapping[str, Any], name: str) -> bool:
+    """Tell whether the last turn of a chat reasons before a closing tag, and nothing else of the row is a trace."""
+    if any(other in row for other in ("steps", *TRACES)) or not _in_turns(row[name]):
+        return False
+    last = row[name][-1]
+    texts = [last.get("content") or last.get("value"), *(row.get(other) for other in RESPONSES)]
+    alone, *beside = (isinstance(text, str) and thought_in(text) is not None for text in texts)
+    return alone and not any(beside)
+
+
+def tells_template(row: Mapping[str, Any]) -> bool:
+    """Tell whether a row tells its chat template of tools, or texts and lists by names; flags change no question."""
+    told = row.get(TEMPLATE_ARGUMENTS)
+    values = told.values() if isinstance(told, Mapping) else ()
+    return bool(row.get("tools")) or any(value and isinstance(value, str | list | tuple) for value in values)
 
 
 def _in_turns(value: Any) -> bool:
@@ -47,7 +67,8 @@ def turns_of(row: Mapping[str, Any], where: str) -> list[Turn]:
             turns.append({"role": ("user", "assistant")[place], "content": value})
         else:
             turns += _turns(value, f"{where}: column '{name}'")
-    refuse_unread(row, where, "\n".join(turn["content"] or "" for turn in turns), chat=True)
+    beside = {name: value for name, value in row.items() if name not in chat_columns(row)}
+    refuse_unread(beside, where, "\n".join(turn["content"] or "" for turn in turns), chat=True)
     _refuse_other_question(row, turns, where)
     system = system_of(row, where)
     if not system or (turns and turns[0] == {"role": "system", "content": system}):

@@ -26,12 +26,32 @@ CHATS = ("messages", "conversations", "conversation")
 SYSTEMS = ("system", "system_prompt")
 _BEFORE = (
     *("context", "contexts", "passage", "passages", "article", "document", "paragraph", "paragraphs"),
-    *("background", "story", "body", "facts", "premise", "premises", "hypothesis", "evidence", "theory"),
-    "sql_context",
+    *(
+        "background",
+        "situation",
+        "story",
+        "narrative",
+        "body",
+        "facts",
+        "premise",
+        "premises",
+        "hypothesis",
+        "evidence",
+    ),
+    *("theory", "sql_context", "problem_statement", "pre_text", "post_text"),
 )
 _JOINED = (*SYSTEMS, *_BEFORE, "input", *CHOICES)
 _NO_INPUT = "<noinput>"  # in Alpaca's kin
-_NAMING = ("code", "rules", "scenario", "schema", "support", "text", "answers")  # where a mere word names a kind
+_NAMING = (
+    "code",
+    "rules",
+    "scenario",
+    "schema",
+    "support",
+    "knowledge",
+    "text",
+    "answers",
+)  # where a mere word names a kind
 _UNREAD = {
     **dict.fromkeys(("image", "images", "picture", "audio", "audios", "video", "videos"), "which is no text"),
     **dict.fromkeys(("hint", "hints", "examples", "table", "documents", "starter_code"), "which is read nowhere"),
@@ -41,6 +61,11 @@ _UNREAD = {
     **dict.fromkeys(_NAMING, "which is read nowhere"),
     "answers": "or be right answers, all of them; name choices 'choices'",
 }
+_ALIASES = {
+    "content": ("response", TRACES),
+    "correct": ("answer", CHOICES),
+}  # beside one of others, where none is there
+_NOTHING = ("[]", "{}", "null")
 _EMPTY = (None, "", False, [], {}, ())
 _WORD = re.compile(rf"\s*[^\s{UNPARTED}]*\s*")  # or a path; but for scripts without spaces
 KNOWN = frozenset((*QUESTIONS, *TRACES, *CHAINS, *RESPONSES, *ANSWERS, *CHATS, *_JOINED, "steps"))
@@ -56,8 +81,14 @@ def known_columns(row: Mapping[str, Any]) -> dict[str, Any]:
     found = {name: value for name, value in row.items() if not is_missing(value)}
     for name in [*found]:
         lower = name.lower()
-        if lower not in found and (lower in KNOWN or lower in _UNREAD):
+        if lower not in found and (lower in KNOWN or lower in _UNREAD or lower in _ALIASES):
             found[lower] = found.pop(name)
+    for name in _UNREAD:  # an empty list that is written as JSON in a text
+        if isinstance(found.get(name), str) and found[name].strip() in _NOTHING:
+            del found[name]
+    for name, (meant, beside) in _ALIASES.items():
+        if isinstance(found.get(name), str) and not found.keys() & {*RESPONSES, *ANSWERS} and found.keys() & {*beside}:
+            found[meant] = found.pop(name)
     return found
 
 
@@ -135,7 +166,8 @@ def joined(parts: Sequence[str]) -> str:
 
 def _question_column(row: Mapping[str, Any], where: str) -> str:
     """Return the name of the column that is the question."""
-    if "input" in row and not any(name in row for name in QUESTIONS):
+    asks = [name for name in QUESTIONS if name in row]
+    if "input" in row and (not asks or asks == ["instruction"] and is_blank(row["instruction"])):
         return "input"
     name = first_of(row, QUESTIONS, where)
     for other in QUESTIONS[:-1]:  # an instruction is joined
@@ -168,6 +200,11 @@ def _material(row: Mapping[str, Any], name: str, where: str) -> str:
         return "\n\n".join(one.strip() for one in value)
     text = text_of(row, name, where)
     return text if text.strip() not in ("", _NO_INPUT) else ""
+
+
+def is_blank(value: Any) -> bool:
+    """Tell whether a value is a text without words."""
+    return isinstance(value, str) and not value.strip()
 
 
 def refuse_unread(row: Mapping[str, Any], where: str, said: str, chat: bool = False) -> None:

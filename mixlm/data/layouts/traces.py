@@ -1,4 +1,4 @@
-"""The column that holds a row's trace, and what a response beside it reasons itself."""
+"""The column that holds a row's trace, as a list of steps or a text, and what a response beside it reasons itself."""
 
 import re
 from collections.abc import Mapping
@@ -7,7 +7,7 @@ from typing import Any
 from mixlm.data.layouts.chats import chat_columns
 from mixlm.data.layouts.columns import ANSWERS, CHAINS, RESPONSES, TRACES, is_word, text_of
 from mixlm.data.texts.marks import before_mark, marked
-from mixlm.data.texts.thoughts import split_thought
+from mixlm.data.texts.thoughts import split_thought, thought_in
 from mixlm.errors import InputError
 
 
@@ -27,7 +27,8 @@ def trace_column(columns: Mapping[str, Any], where: str) -> str | None:
         InputError: If a response that the answer is read from reasons before a closing tag, and says something else
             than the column, or two columns may be the trace.
     """
-    response = next((name for name in RESPONSES[:-1] if isinstance(columns.get(name), str)), None)
+    response = response_column(columns, where)
+    response = response if response != "answer" and isinstance(columns.get(response), str) else None
     chat = bool(chat_columns(columns))
     name = _column(columns, chat or response is not None, where)
     beside = response or ("answer" if is_chain(name) and isinstance(columns.get("answer"), str) else None)
@@ -41,6 +42,27 @@ def trace_column(columns: Mapping[str, Any], where: str) -> str | None:
             "tag; remove or rename the one that is not the trace"
         )
     return name
+
+
+def response_column(columns: Mapping[str, Any], where: str) -> str | None:
+    """Return the column that holds the response, if there is one: of several the one that reasons before a tag.
+
+    Raises:
+        InputError: If several do, or none, and they are not the same.
+    """
+    names = [name for name in RESPONSES if name in columns]
+    told = [
+        name for name in names if name != "answer" and isinstance(columns[name], str) and not is_word(columns[name])
+    ]
+    if len(told) < 2:
+        return next(iter(told or names), None)
+    thinking = [name for name in told if thought_in(columns[name]) is not None]
+    if len(thinking) == 1 or len({columns[name] for name in told}) == 1:
+        return (thinking or told)[0]
+    raise InputError(
+        f"{where}: columns {' and '.join(repr(name) for name in thinking or told)} may all be the response, and "
+        "differ; rename or remove all but one"
+    )
 
 
 def is_chain(name: str | None) -> bool:
@@ -94,6 +116,22 @@ def trace_text(columns: Mapping[str, Any], name: str, where: str) -> str:
     return text if thought is None or split_thought(text)[1].strip() else thought
 
 
+def listed_steps(steps: Any, where: str) -> tuple[str, ...]:
+    """Return a list of steps; those without text are none."""
+    if not isinstance(steps, list | tuple):
+        raise InputError(f"{where}: 'steps' is no list of strings; give a list, or one string as 'reasoning'")
+    if odd := next((place for place, step in enumerate(steps, 1) if not isinstance(step, str)), None):
+        kind = type(steps[odd - 1]).__name__.replace("NoneType", "null")
+        raise InputError(f"{where}: 'steps' is no list of strings: step {odd} is {kind}; write it as text")
+    return tuple(step for step in steps if step.strip())
+
+
+def steps_beside_chat(steps: Any) -> tuple[str, ...]:
+    """Return steps beside a chat, where any list may have that name; none if they are not texts."""
+    texts = isinstance(steps, list | tuple) and all(isinstance(step, str) for step in steps)
+    return tuple(step for step in steps if step.strip()) if texts else ()
+
+
 def _several(value: Any) -> bool:
     return isinstance(value, list | tuple) and len(value) > 1 and all(isinstance(one, str) for one in value)
 
@@ -101,14 +139,6 @@ def _several(value: Any) -> bool:
 def _only(value: Any) -> Any:
     """Return the only value of a list, as s1K has its traces; anything else as it is."""
     return value[0] if isinstance(value, list | tuple) and len(value) == 1 else value
-
-
-def thought_in(text: str) -> str | None:
-    """Return what a text reasons before a closing tag; None if nothing is closed there."""
-    try:
-        return split_thought(text)[0]
-    except ValueError:
-        return None
 
 
 def _says_nothing(value: Any) -> bool:

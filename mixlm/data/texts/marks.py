@@ -15,6 +15,7 @@ from mixlm.data.texts.sentences import split_sentences
 
 
 _TAGGED = re.compile(r"<((?:final_)?answer)(?:\s[^<>]*)?>((?:(?!<\1[\s>]).)*?)</\1>", re.DOTALL | re.IGNORECASE)
+OPENS_ANSWER = re.compile(r"<(?:final_)?answer(?:\s[^<>]*)?>", re.IGNORECASE)
 _HASHES = re.compile(r"(?<!#)####(?!#)\s*(\S[^\n]*)\s*\Z")
 _SAID = (
     r"(?:\*\*)?\b{}he (?:final |correct )?answer is\b(?:,?[ \t]*\b(?:therefore|thus|then|hence|simply)\b,?)*"
@@ -63,7 +64,13 @@ class Mark(NamedTuple):
 
 def marked(text: str) -> Mark | None:
     """Return the answer that a text marks."""
-    return _tagged(text) or _hashed(text) or _said(text, _PLAIN, last=True) or _boxed(text) or _said(text, _LOOSE)
+    return _tagged(text) or _hashed(text) or _said_last(text) or _boxed(text) or _said(text, _LOOSE)
+
+
+def _said_last(text: str) -> Mark | None:
+    """Return what "The answer is" says on the last line; words alone ("correct") only where nothing is boxed."""
+    mark = _said(text, _PLAIN, last=True)
+    return mark if mark and (_RESULT.match(mark.answer) or not _boxed(text)) else None
 
 
 def _tagged(text: str) -> Mark | None:
@@ -103,7 +110,10 @@ def _said(text: str, phrase: re.Pattern[str], last: bool = False) -> Mark | None
         phrase: What counts as such.
         last: Whether nothing but the answer may follow.
     """
+    boxes = [(box.start, box.end) for box in _boxes(text)]
     for said in reversed([*phrase.finditer(text)]):
+        if any(start < said.start() < end for start, end in boxes):
+            continue
         sentence, colon = "answer is" in said[0].lower(), said[0].endswith((":", "："))
         loose = sentence and not colon
         if loose and _HOW.match(text, said.end()):

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
-from mixlm.data.texts.marks import Mark, before_mark, last_bold, marked
+from mixlm.data.texts.marks import OPENS_ANSWER, Mark, before_mark, last_bold, marked
 from mixlm.data.texts.sentences import count_words, split_sentences
 from mixlm.data.texts.thoughts import ANSWER_TAGS, split_thought, unended, unknown_tag
 from mixlm.errors import InputError
@@ -120,6 +120,10 @@ def read_tail(tail: str, pattern: re.Pattern[str] | None = None) -> tuple[str, s
     mark = _matched(tail, pattern) if pattern else marked(tail) or last_bold(tail)
     if mark:
         return mark.answer, mark.rule
+    if opened := OPENS_ANSWER.search(tail):
+        raise ValueError(
+            f"opens {opened[0]} and never closes it, as if it were cut off; close it or leave the row out"
+        )
     long = "\n" in tail or len(split_sentences(tail)) > 1 or count_words(tail) > _MANY_WORDS
     return tail, LONG if long else WHOLE
 

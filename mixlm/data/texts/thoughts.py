@@ -7,7 +7,9 @@ from mixlm.data.texts.marks import Mark
 
 
 # what opens a thought may be missing: some chat templates write it into the prompt
-_NAMED = r"<{0}(?:(?:\w+:)?think(?:ing)?|thoughts?|reasoning|scratch_?pad)>|\[{0}think(?:ing)?\]|◁{0}think(?:ing)?▷"
+_NAMED = (
+    r"<{0}(?:(?:\w+[:_])?think(?:ing|_\w+)?|thoughts?|reasoning|scratch_?pad)>|\[{0}think(?:ing)?\]|◁{0}think(?:ing)?▷"
+)
 _TOKENS = {  # with what closes them
     "<|begin_of_thought|>": "<|end_of_thought|>",
     "<|START_THINKING|>": "<|END_THINKING|>",
@@ -70,6 +72,14 @@ def split_thought(text: str) -> tuple[str | None, str]:
         place = tags[-1].end()
         left = [tag for tag in left if tag.start() >= place]
     return "\n".join(thoughts) if thoughts else None, text[place:]
+
+
+def thought_in(text: str) -> str | None:
+    """Return what a text reasons before a closing tag; None if nothing is closed there."""
+    try:
+        return split_thought(text)[0]
+    except ValueError:
+        return None
 
 
 def _of_one_thought(tags: Sequence[re.Match[str]], begins: bool) -> list[re.Match[str]]:

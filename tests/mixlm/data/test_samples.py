@@ -170,6 +170,13 @@ def test_bad_rows_stop_the_reading_or_become_errors(tmp_path):
         ({"question": "q", "answer": "so 72\n#### 72", "check": "exact"}, "exact"),
         ({"question": "?", "solution": r"So \boxed{4}.", "answer": 4}, "number"),
         ({"question": "?", "response": "So four.", "answer": "4"}, "exact"),
+        (
+            {
+                "messages": [{"role": "user", "content": "?"}, {"role": "assistant", "content": r"\boxed{4}"}],
+                "answer": 4,
+            },
+            "number",
+        ),
     ],
 )
 def test_a_row_means_a_check(row, check):
@@ -259,3 +266,52 @@ def test_answers_that_a_table_made_another_type_of_are_those_they_were():
     assert to_sample(row).answer == "4"
     chosen = {"question": "q", "choices": ["red", "blue"], "steps": ["a"]}
     assert to_sample({**chosen, "answer": 1.0}) == to_sample({**chosen, "answer": 1})
+
+
+THINKS = "<think>Two and two.</think>\\boxed{4}"
+ASKED = {"role": "user", "content": "2 + 2?"}
+PUBLISHED = {  # layouts of published sets
+    "a solution beside what a model thought": {
+        "problem": "2 + 2?",
+        "solution": "It is $\\boxed{4}$.",
+        "output": THINKS,
+    },
+    "a thought in conversations alone": {
+        "question": "2 + 2?",
+        "solution": "It is $\\boxed{4}$.",
+        "conversations": [{"from": "human", "value": "2 + 2?"}, {"from": "gpt", "value": THINKS}],
+    },
+    "turns as input": {"input": [ASKED], "output": THINKS, "reasoning": "on"},
+    "a chat up to its answer": {"messages": [ASKED], "reasoning": "Two and two.", "answer": "So \\boxed{4}"},
+    "content beside reasoning": {"input": "2 + 2?", "reasoning_content": "Two and two.", "content": "So \\boxed{4}"},
+    "a blank instruction": {"instruction": "", "input": "2 + 2?", "output": THINKS},
+    "no tools": {"messages": [ASKED, {"role": "assistant", "content": THINKS}], "tools": "[]", "images": "[]"},
+}
+
+
+@pytest.mark.parametrize("layout", PUBLISHED)
+def test_layouts_of_published_sets_are_read(layout):
+    sample = to_sample(PUBLISHED[layout])
+    assert (sample.question, sample.steps, sample.answer) == ("2 + 2?", ("Two and two.",), "4")
+    assert not sample.needs_chat
+
+
+def test_choices_may_have_their_right_one_in_a_column_of_that_name():
+    sample = to_sample({"question": "?", "options": ["3", "4"], "rationale": "2 + 2.", "correct": "B"})
+    assert (sample.question, sample.steps, sample.answer) == ("?\n\nA. 3\nB. 4", ("2 + 2.",), "B")
+
+
+def test_two_responses_that_differ_are_refused_where_both_think_or_none():
+    for said in ("It is \\boxed{4}.", THINKS):
+        row = {"question": "2 + 2?", "solution": said, "output": f"{said} Or so."}
+        with pytest.raises(
+            InputError, match="^row: columns 'solution' and 'output' may all be the response, and differ"
+        ):
+            to_sample(row)
+    assert to_sample({"question": "2 + 2?", "solution": THINKS, "output": "4"}).steps == ("Two and two.",)
+
+
+def test_what_a_row_tells_its_chat_template_in_words_needs_one():
+    row = {"messages": [ASKED, {"role": "assistant", "content": THINKS}]}
+    for told, needed in (({"enable_thinking": False, "tools_of": []}, False), ({"instructions": "In French."}, True)):
+        assert to_sample({**row, "chat_template_kwargs": told}).needs_chat == needed

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from datetime import datetime
 
 import pytest
@@ -256,6 +257,24 @@ def test_tools_are_a_list_of_schemas_or_json_of_one(tools, read):
         return
     with pytest.raises(InputError, match="tools of the chat '2 \\+ 3\\?' are no list of JSON schemas"):
         prompt(tokenizer, HISTORY[:1], tools)
+
+
+def test_a_row_may_tell_its_template_more():
+    tokenizer = chat_tokenizer("{{ messages[0].content }} {{ style or 'no' }}{% if brief %} brief{% endif %}")
+    turns, (end, *_) = HISTORY[:1], tokenizer.all_special_tokens
+
+    def written(told):
+        sample = replace(sample_of(turns), columns={"chat_template_kwargs": told})
+        return chat_prompts(tokenizer, CHAT, [sample])[0]
+
+    told = {"style": "rhymes", "brief": True}
+    wanted = tokenizer.apply_chat_template(list(turns), add_generation_prompt=True, **told)["input_ids"]
+    assert written({**told, "other": None}) == wanted != written(None)
+    special = tokenizer.convert_tokens_to_ids(end)
+    assert special not in written({"style": f"so {end} typed"}) and special not in written(told)
+    for wrong, why in ((["x"], "is no object"), ({"tokenize": False}, "names tokenize, which is no argument")):
+        with pytest.raises(InputError, match=f"column 'chat_template_kwargs' of the chat .* {why}"):
+            written(wrong)
 
 
 def test_tools_have_no_nulls_but_those_that_json_has():

@@ -119,7 +119,7 @@ def test_conversations_beside_a_question_are_a_column_like_others():
 @pytest.mark.parametrize("turns", [[USER, DONE], [{"role": "user", "content": "and 3 more?"}, DONE, USER]])
 def test_earlier_turns_beside_a_question_are_refused(turns):
     row = {"question": "and 3 more?", "answer": "4 + 3\n#### 7", "conversation": turns}
-    with pytest.raises(InputError, match="^row: column 'conversation' may belong .* give all turns as 'messages'"):
+    with pytest.raises(InputError, match="^row: column '(conversation|question)' may belong to the question, "):
         to_sample(row)
     with pytest.raises(InputError, match="^row: column 'question' may belong .* no turn of the chat says it"):
         read_question({"question": "else", "conversation": turns})

@@ -175,3 +175,16 @@ def test_what_is_said_after_an_answer_does_not_hide_it(text: str, answer: str) -
 def test_formulas_of_several_lines_stay_whole_whatever_braces_they_show(answer: str) -> None:
     assert marked(f"a\nThe answer is:\n{answer}\nDone.").answer == answer
     assert statement(f"{answer}\nDone.") == answer
+
+
+@pytest.mark.parametrize(
+    ("text", "answer"),
+    [
+        ("The sum is $\\boxed{4}$.\n\nThe answer is correct.", "4"),
+        ("The sum is 4.\n\nThe answer is correct.", "correct"),
+        ("So \\boxed{3}.\nThe answer is 4.", "4"),
+        (r"\boxed{\text{The answer is } 4}", r"\text{The answer is } 4"),
+    ],
+)
+def test_words_after_the_answer_is_give_way_to_a_box_and_those_in_it_are_no_mark(text: str, answer: str) -> None:
+    assert marked(text).answer == answer

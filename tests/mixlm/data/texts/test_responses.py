@@ -64,6 +64,7 @@ def test_all_before_the_last_closing_tag_is_the_trace_whether_or_not_it_was_open
     [
         *("<think>a", "<think>a\n#### 4", "a</think>b<think>c", "[THINK]a", "<Thought>a", "<think>a</think><think>b"),
         *("<think>a<reasoning>b</reasoning>c", f"{CHANNEL}analysis<|message|>a"),
+        *("<think>a</think><answer> 4", "<longcat_think>a", "<think_fast>a\n#### 4"),
     ],
 )
 def test_a_response_that_was_cut_off_is_refused(text):
