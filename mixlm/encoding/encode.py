@@ -52,6 +52,7 @@ from vqvae.advance import Advance
 from vqvae.atomic_files import to_disk
 from vqvae.checksums import SUMS
 from vqvae.model.coder import ChunkCoder
+from vqvae.model.continuations import longest_context
 from vqvae.options import SaveEvery
 from vqvae.training.checkpoints import CHECKPOINTS
 from vqvae.training.probe import ProbeTraining
@@ -171,28 +172,28 @@ class _Encoding:
         rows = TokenRows(table.rows for table in tables)
         if not rows:
             raise InputError(self.pool.refusal or f"{self.sharding.traces}: holds no samples")
-        speaks = {"vocab_size": vocabulary_size(self.tokenizer), "fingerprint": self.manifest["fingerprint"]}
-        config = ChunkVQVAEConfig(**self.options.shape, **speaks)
+        size, fingerprint = vocabulary_size(self.tokenizer), self.manifest["fingerprint"]
+        config = ChunkVQVAEConfig(**self.options.shape, vocab_size=size, fingerprint=fingerprint)
         training = Stage1Training(rows, config, self.vqvae_path, self.options.training)
         tell_cut_prompts(training.config, rows, say)
-        reader = self._open_reader(training.config, say)
+        reader = self._open_reader(training, say)
         self._claim()
         model = training.train(self._bar(TRAINING), reader, say)
         rows.mapped.give_back()  # the trainer, which goes late, holds them
         if self.processes.first and isinstance(model, PredictiveVQVAE) and model.config.merge:
-            held_out = rows_to_merge(self.tokenized, self.sharding, model.config)
-            bar = self._bar("comparing the codes")
-            self.merged = merge_codes(model, held_out, self.options.training.seed, reader, bar)
+            held_out, seed = rows_to_merge(self.tokenized, self.sharding, model.config), self.options.training.seed
+            self.merged = merge_codes(model, held_out, seed, reader, self._bar("comparing the codes"))
             model.save_pretrained(self.vqvae_path)
 
-    def _open_reader(self, config: ChunkVQVAEConfig, say: Callable[[str], None]) -> Reader | None:
+    def _open_reader(self, training: Stage1Training, say: Callable[[str], None]) -> Reader | None:
         """Open the language model that codes are trained for, if they are trained for one."""
-        if config.objective != "language-model":
+        if (config := training.config).objective != "language-model":
             return None
         from mixlm.model.code_reader import open_reader
 
         name, rank = self.manifest["model"], self.options.reader_lora_rank
-        reader = open_reader(name, self.tokenizer, config.code_dim, rank, self.options.training.seed)
+        seed, longest = self.options.training.seed, longest_context(training.data, config)
+        reader = open_reader(name, self.tokenizer, config.code_dim, rank, seed, longest)
         say(f"codes are trained for {name}, " + (f"which learns by a LoRA of rank {rank}" if rank else "frozen"))
         return reader
 

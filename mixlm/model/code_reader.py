@@ -30,6 +30,7 @@ from vqvae.model.context import place_in_sample
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
+DELIMITERS = 2  # of them a text sees
 BEGIN, END, END_ASKED = 0, 1, 2  # learned vectors; the last is the end that the solution follows
 TOLERANCE = 1e-3  # of logits, between the computation here and the plain one
 
@@ -104,7 +105,7 @@ class LanguageModelReader(Reader):
         visible = place_in_sample(sample, counts) + 1
         following = Continuation(sample, visible, batch["next_ids"], batch["next_lengths"])
         solutions = Continuation(sample, visible, batch["solution_ids"][sample], batch["solution_lengths"][sample])
-        context = self.read(self._cut(batch, vectors), vectors, counts)
+        context = self.read(self._cut(batch, counts), vectors, counts)
         pairs = ((following, END), (solutions, END_ASKED))
         return tuple(self._nats_a_code(context, texts.only(chosen), end) for texts, end in pairs)
 
@@ -113,7 +114,7 @@ class LanguageModelReader(Reader):
         size, count = vectors.shape[:2]
         every = torch.arange(size, device=vectors.device)
         counts = torch.full_like(every, count)
-        ids, lengths = self._cut(batch, vectors)
+        ids, lengths = self._cut(batch, counts[:1])
         context = self.read((ids.expand(size, -1), lengths.expand(size)), vectors, counts)
         following = batch["next_ids"][count - 1, : batch["next_lengths"][count - 1]]
         solution = batch["solution_ids"][0, : batch["solution_lengths"][0]]
@@ -122,12 +123,14 @@ class LanguageModelReader(Reader):
                 texts = Continuation(every, counts, text.expand(size, -1), torch.full_like(every, len(text)))
                 yield self.logits(context, texts, end).unflatten(0, (size, len(text)))
 
-    def _cut(self, batch: Mapping[str, torch.Tensor], vectors: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return prompts and their lengths; of those that leave no room for codes and text the end is kept."""
+    def _cut(self, batch: Mapping[str, torch.Tensor], counts: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return prompts and their lengths; of those that leave no room for their codes and text the end is kept."""
         ids, lengths = batch["prompt_ids"], batch["prompt_lengths"]
+        context = context_length(bare(self.lm).config)
+        if context is None:
+            return ids, lengths
         texts = max(batch["next_ids"].shape[1], batch["solution_ids"].shape[1])
-        most = (context_length(bare(self.lm).config) or ids.shape[1] + vectors.shape[1] + texts + 2) - texts - 2
-        return last_tokens(ids, lengths, max(most - vectors.shape[1], 1))
+        return last_tokens(ids, lengths, (context - texts - DELIMITERS - counts).clamp(min=1))
 
     def read(self, prompts: tuple[torch.Tensor, torch.Tensor], vectors: torch.Tensor, counts: torch.Tensor) -> Read:
         """Read prompts (b, P), padded on the right, of lengths (b,), and of code vectors (b, c, d) ``counts`` (b,)."""
@@ -139,6 +142,7 @@ class LanguageModelReader(Reader):
         inside = torch.arange(embeds.shape[1], device=ids.device) < lengths[:, None]
         seen = inside | (codes >= -1) & (codes < counts[:, None])
         positions = torch.where(codes >= -1, lengths[:, None] + 1 + codes, torch.arange(len(codes), device=ids.device))
+        positions = positions.where(seen, 0)  # beyond a sample's codes there may be no position left
         cache = new_cache(self.lm)
         self._run(embeds, seen, positions, cache, torch.zeros_like(seen))
         return Read(cache, seen, codes, given, lengths)
@@ -194,7 +198,7 @@ def _gathered(cache: DynamicCache, sample: torch.Tensor) -> DynamicCache:
 
 
 def open_reader(
-    model: str, tokenizer: "PreTrainedTokenizerFast", code_dim: int, rank: int = 0, seed: int = 0
+    model: str, tokenizer: "PreTrainedTokenizerFast", code_dim: int, rank: int = 0, seed: int = 0, longest: int = 0
 ) -> LanguageModelReader:
     """Open ``model`` as the reader of codes.
 
@@ -204,11 +208,18 @@ def open_reader(
         code_dim: Width of code vectors.
         rank: Of a LoRA adapter; 0: the model is frozen.
         seed: Of what is learned.
+        longest: Most codes of a trace with the longest text that follows one.
 
     Raises:
-        InputError: If it cannot read codes as described.
+        InputError: If such a trace is longer than its context, or it cannot read codes as described.
     """
     lm = open_model(model, tokenizer, seed)
+    context = context_length(lm.config)
+    if context is not None and longest + DELIMITERS >= context:
+        raise InputError(
+            f"{model}: has room for {context} tokens, and codes of a trace with a text take {longest + DELIMITERS}; "
+            "leave out such rows, or use --objective predictive"
+        )
     reader = LanguageModelReader(lm, code_dim, rank, seed)
     if not reads_rightly(reader):
         raise InputError(

@@ -103,13 +103,21 @@ def pad_right(sequences: Sequence[Sequence[int]], width: int = 0) -> tuple[torch
     return torch.from_numpy(ids), torch.tensor(lengths)
 
 
-def last_tokens(ids: torch.Tensor, lengths: torch.Tensor, most: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Cut rows of ids (n, T), padded on the right, to their last ``most`` tokens, and ``lengths`` (n,) with them."""
-    if ids.shape[1] <= most:
-        return ids, lengths
+def last_tokens(
+    ids: torch.Tensor, lengths: torch.Tensor, most: int | torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Cut rows of ids (n, T), padded on the right, to their last tokens, and ``lengths`` (n,) with them.
+
+    Args:
+        ids: The rows.
+        lengths: Their lengths.
+        most: Tokens that are left of each row at most, or (n,) of every one of its own.
+    """
     start = (lengths - most).clamp(min=0)
-    places = start[:, None] + torch.arange(most, device=ids.device)
-    return ids.gather(1, places), lengths - start
+    if not start.any():
+        return ids, lengths
+    places = start[:, None] + torch.arange(int((lengths - start).max()), device=ids.device)
+    return ids.gather(1, places.clamp(max=ids.shape[1] - 1)), lengths - start
 
 
 def collate(

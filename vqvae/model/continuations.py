@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from vqvae.model.chunks import TokenRow, collate, pad_right
+from vqvae.model.chunks import TokenRow, chunks_of, collate, pad_right
 from vqvae.model.config import ChunkVQVAEConfig
 from vqvae.model.context import SOLUTION_TOKENS, Texts, place_in_sample
 from vqvae.model.cutting import Cutting
@@ -31,6 +31,12 @@ def next_places(row: TokenRow, cutting: Cutting) -> tuple[np.ndarray, np.ndarray
     begins = ends[np.searchsorted(ends, starts, side="right")]
     following = ends[np.minimum(np.searchsorted(ends, begins, side="right"), len(stretches))]
     return begins, np.minimum(begins + cutting.chunk_length, following)
+
+
+def longest_context(rows: Sequence[TokenRow], config: ChunkVQVAEConfig) -> int:
+    """Return the most codes that a trace of some rows has, with the longest text that one of them is to predict."""
+    codes = max((chunks_of(row, config) for row in rows), default=0)
+    return codes + max(config.chunk_length, SOLUTION_TOKENS)
 
 
 def collate_traces(rows: Sequence[TokenRow], config: ChunkVQVAEConfig) -> dict[str, torch.Tensor]:

@@ -119,15 +119,32 @@ def test_what_learns_is_small_and_the_model_stays_frozen() -> None:
 
 
 def test_of_a_prompt_that_leaves_no_room_the_end_is_read() -> None:
-    """GPT-2 has 64 places: 3 codes, 4 tokens of text and the two delimiters leave 55."""
+    """GPT-2 has 64 places: 4 tokens of text, the two delimiters and 2, 3 and 1 codes leave 56, 55 and 57."""
     reader, (batch, vectors, counts) = random_reader("gpt2"), make_batch()
     chosen = torch.ones(6, dtype=torch.bool)
     long = torch.randint(40, (3, 90), generator=torch.Generator().manual_seed(1))
-    lengths = torch.tensor([90, 55, 3])
-    cut = torch.cat([long[:1, 35:], long[1:, :55]])
+    lengths, left = torch.tensor([90, 55, 90]), torch.tensor([56, 55, 57])
+    cut = torch.stack(
+        [F.pad(row[size - kept : size], (0, 57 - kept)) for row, size, kept in zip(long, lengths, left, strict=True)]
+    )
     whole = reader({**batch, "prompt_ids": long, "prompt_lengths": lengths}, vectors, counts, chosen)
-    short = reader({**batch, "prompt_ids": cut, "prompt_lengths": lengths.clamp(max=55)}, vectors, counts, chosen)
+    short = reader({**batch, "prompt_ids": cut, "prompt_lengths": left}, vectors, counts, chosen)
     assert torch.equal(torch.stack(whole), torch.stack(short))
+
+
+def test_what_a_sample_reads_of_its_prompt_does_not_depend_on_another_with_more_codes() -> None:
+    reader, (batch, vectors, counts) = random_reader("gpt2"), make_batch()
+    batch |= {"prompt_ids": torch.randint(40, (3, 50)), "prompt_lengths": torch.tensor([50, 5, 50])}
+    more, chosen = F.pad(vectors, (0, 0, 0, 20)), torch.ones(6, dtype=torch.bool)  # 50 + 23 codes are beyond 64 places
+    wanted, found = (torch.stack(reader(batch, given, counts, chosen)) for given in (vectors, more))
+    torch.testing.assert_close(found, wanted)
+
+
+def test_a_context_that_codes_and_a_text_do_not_fit_into_is_refused(tmp_path: Path) -> None:
+    AutoModelForCausalLM.from_config(CONFIGS["gpt2"]()).save_pretrained(tmp_path)
+    open_reader(str(tmp_path), None, CODE, longest=61)
+    with pytest.raises(InputError, match="has room for 64 tokens, and codes of a trace with a text take 64; "):
+        open_reader(str(tmp_path), None, CODE, longest=62)
 
 
 @pytest.mark.parametrize("config", [MistralConfig(**LLAMA, sliding_window=8)])
