@@ -30,7 +30,7 @@ def folder_sums(base: Path, folders: Iterable[str] = ("",)) -> dict[str, str]:
 def require_whole(folder: str | Path, wanted: Callable[[str], bool] = lambda name: True) -> None:
     """Look at the files directly in ``folder``, if they belong to a run or an encoded dataset that lists them.
 
-    What earlier versions have written lists none, nor does what others have written: of those nothing is told.
+    What others have written lists none, and of that nothing is told.
 
     Args:
         folder: The folder of a run or an encoded dataset, or one in it, such as ``vqvae``; anything else is passed

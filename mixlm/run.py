@@ -107,6 +107,10 @@ class Run:
         """
         return self.method.prompt(prompt_ids, self.progress, thoughts)
 
+    def whole_prompt(self, prompt_ids: Sequence[int]) -> list[int]:
+        """Return P and all that stands before an answer's text, also the thoughts that the model would add itself."""
+        return self.prompt(prompt_ids, self.method.thoughts_to_add(self.progress) or None)
+
     @property
     def vqvae_path(self) -> Path | None:
         """The folder of the stage-1 model, for reading latents back; None for a method without codes."""

@@ -18,6 +18,7 @@ from mixlm.methods import METHODS
 from mixlm.model.special_tokens import PAUSE, SpecialIds, add_project_tokens, latent_span, special_ids
 from mixlm.model.tokenizers import build_tokenizer, tokenizer_fingerprint
 from mixlm.run import Run
+from tests.coded_rows import coded
 from vqvae import ChunkVQVAE, ChunkVQVAEConfig
 from vqvae.options import PAPERS_CODES
 
@@ -118,7 +119,7 @@ def write_encoded_for(path: Path, tokenizer: PreTrainedTokenizerFast, train: int
     for split, count in (("train", train), ("valid", valid)):
         samples = [Sample(f"{i} + 1?", (f"{i} + 1 = {i + 1}",), str(i + 1)) for i in range(count)]
         rows = tokenize_samples(tokenizer, Template(), samples)
-        rows = [{**row, "codes": [row["row"] % CODES] * (len(row["trace_ids"]) // 2)} for row in rows]
+        rows = [coded(row, [row["row"] % CODES] * (len(row["trace_ids"]) // 2)) for row in rows]
         shards[split] = [f"{split}-00000.parquet"] if rows else []
         if rows:
             write_shard(path / shards[split][0], row_table(rows, list(rows[0])))

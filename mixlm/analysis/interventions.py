@@ -29,14 +29,13 @@ import torch
 from mixlm.analysis.finding import Finding, error_bars
 from mixlm.data.tables import Row
 from mixlm.errors import InputError
-from mixlm.evaluation.checks import CheckName
+from mixlm.evaluation.checks import CheckName, same_answer
 from mixlm.evaluation.evaluate import answer_all
 from mixlm.evaluation.measuring.records import score
 from mixlm.evaluation.statistics import mcnemar, paired_bootstrap_difference, wilson_interval
-from mixlm.generation.answers import Answer
+from mixlm.generation.answers import Answer, is_cut_off, opening_of
 from mixlm.generation.options import GenerationOptions, LatentMode
 from mixlm.generation.plan import Answerer, Request
-from mixlm.model.special_tokens import SpecialIds
 from mixlm.run import Run
 
 
@@ -121,6 +120,11 @@ class Intervener:
         """The answers to every row."""
         run, answers = self.answerer.run, self._answer()
         openings = openings_of(answers, run)
+        kept = [place for place, one in enumerate(openings) if one or not is_cut_off(answers[place].ids, run.ids)]
+        if not kept:
+            raise InputError("every answer is cut off within its latents; raise --max-new-tokens, or train further")
+        self.left_out = len(self.rows) - len(kept)
+        self.rows, answers, openings = ([those[place] for place in kept] for those in (self.rows, answers, openings))
         if run.method.spans == "anywhere":  # the first span alone is changed, so no other may decide the answer
             answers = self._answer(opening=openings)
         return Untouched(answers, openings)
@@ -220,14 +224,6 @@ def new_count(kind: str, count: int) -> int:
     return {"fewer": count // 2, "more": count + max(count // 2, 1) if count else 0, "none": 0}[kind]
 
 
-def opening_of(ids: Sequence[int], special: SpecialIds) -> list[int]:
-    """Return the span of latents or thoughts that an answer begins with; empty if it begins with text."""
-    closing = {special.bo_latent: special.eo_latent, special.bo_thought: special.eo_thought}
-    closing.pop(None, None)
-    end = closing.get(ids[0]) if len(ids) else None
-    return list(ids[: list(ids).index(end) + 1]) if end is not None and end in ids else []
-
-
 def openings_of(answers: Sequence[Answer], run: Run) -> list[list[int]]:
     """Return the span that each answer begins with, as ``opening_of``.
 
@@ -274,13 +270,20 @@ def intervention_finding(
                 "difference_low": difference.low,
                 "difference_high": difference.high,
                 "p": mcnemar(right, first[0]).p_value,
-                "changed": float(np.mean([now != before for now, before in zip(found, first[1], strict=True)])),
+                "changed": float(np.mean([_differ(*two, check) for two in zip(found, first[1], strict=True)])),
                 "latents": float(np.mean([answer.counts.latent + answer.counts.thought for answer in answers])),
                 "tokens": float(np.mean([answer.counts.total for answer in answers])),
             }
         )
     title = f"{intervener.answerer.run.method_name}: accuracy with changed latents, {len(intervener.rows)} samples"
+    if intervener.left_out:
+        title += f" ({intervener.left_out} more were cut off within their latents)"
     return Finding("interventions", title, rows, lambda axes: _draw(axes, rows))
+
+
+def _differ(now: str | None, before: str | None, check: CheckName) -> bool:
+    """Tell whether one answer says something else than another; None is none."""
+    return now != before and (now is None or before is None or not same_answer(before, now, check))
 
 
 def _draw(axes: "Axes", rows: Sequence[dict[str, Any]]) -> None:

@@ -208,7 +208,7 @@ def _measure_attention(case: Case, row: Row) -> PromptAttention | None:
     """Return the attention to the prompt of one row; None if no latent stands for its trace."""
     prompt, trace, method, special = row["prompt_ids"], row["trace_ids"], case.run.method, case.run.ids
     if method.uses_thoughts:
-        latent_ids, text_ids = case.run.prompt(prompt), [*prompt, *method.span(0), *trace]
+        latent_ids, text_ids = case.run.whole_prompt(prompt), [*prompt, *method.span(0), *trace]
     else:
         latent_ids, text_ids = method.sequence_with(row, len(row["codes"])).ids, [*prompt, *trace]
     latent = [special.is_latent(token) or token == special.thought for token in latent_ids[len(prompt) :]]

@@ -24,6 +24,7 @@ from mixlm.data.layouts.columns import (
 from mixlm.data.layouts.traces import (
     is_chain,
     listed_steps,
+    response_beside_chat,
     response_column,
     steps_beside_chat,
     trace_column,
@@ -197,9 +198,8 @@ def _asked(turns: list[dict[str, Any]], columns: Mapping[str, Any], where: str) 
 
 def _from_chat(columns: Mapping[str, Any], where: str, pattern: Pattern) -> Sample:
     *before, last = turns_of(columns, where)
-    told = next((name for name in RESPONSES if isinstance(columns.get(name), str)), None)
-    if last["role"] == "user" and told:  # a chat up to its answer
-        before, last = [*before, last], {"role": "assistant", "content": columns[told]}
+    if last["role"] == "user" and (told := response_beside_chat(columns, where)):  # a chat up to its answer
+        before, last = [*before, last], {"role": "assistant", "content": told}
     if last["role"] != "assistant" or not before:
         names = " and ".join(f"'{name}'" for name in chat_columns(columns))
         found = "" if not before else f"; its role is {last['role']!r}"
@@ -273,7 +273,7 @@ def _answer_beside(columns: Mapping[str, Any], where: str, pattern: Pattern, in_
         in_text: Whether the answer is told as in a response, also where its column has the name of one.
     """
     name = next((name for name in ANSWERS if name in columns), None)
-    response = response_column(columns, where)
+    response = response_column(columns, where) if name is None or in_text else None
     if response is not None and (name is None or (in_text and response != "answer")):
         text, given = text_of(columns, response, where), _given(columns, where)
         found = _found(text, f"{where}: column '{response}'", pattern, given, "")

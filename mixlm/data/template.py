@@ -12,7 +12,7 @@ from vqvae.option_types import require_types
 
 
 _QUESTION, _ANSWER = "{question}", "{answer}"
-_OF_CHATS = ("date", "apart")
+_OF_CHATS = ("date",)
 
 
 @dataclass(frozen=True)
@@ -25,8 +25,6 @@ class Template:
         solution: Has the field ``{answer}``; end of sequence follows it.
         chat: Render the prompt by the tokenizer's chat template.
         date: What a chat template that reads the clock is told, as ISO 8601; None: the time, or it reads none.
-        apart: The contents of a chat are tokenised apart from its markup, and the chat template does not see them: as
-            encoded data and runs have it that were made before both fields were written.
 
     >>> Template().render(Sample("1 + 1?", ("1 + 1 = 2",), "2"))
     ('1 + 1?\n', '1 + 1 = 2', '\n### 2')
@@ -37,7 +35,6 @@ class Template:
     solution: str = "\n### {answer}"
     chat: bool = False
     date: str | None = None
-    apart: bool = False
 
     def __post_init__(self) -> None:
         """Raise an ``InputError`` if a part is no text or lacks its field."""
@@ -107,5 +104,5 @@ class Template:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "Template":
-        """Make a template of the values that ``to_dict`` gave, here or in an earlier version."""
-        return cls(**{"apart": values["chat"], **values})
+        """Make a template of the values that ``to_dict`` gave."""
+        return cls(**values)

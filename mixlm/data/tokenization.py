@@ -8,7 +8,7 @@ from itertools import accumulate, count, islice, pairwise
 from typing import TYPE_CHECKING, Any
 
 from mixlm.data.chat.prompts import chat_prompts, closing_ids
-from mixlm.data.chat.rendering import render_chat, short, where_of
+from mixlm.data.chat.rendering import short, where_of
 from mixlm.data.layouts.columns import KNOWN
 from mixlm.data.samples import Sample
 from mixlm.data.tables import COLUMNS, ID_COLUMNS
@@ -57,7 +57,7 @@ def tokenize_prompt(tokenizer: "PreTrainedTokenizerBase", template: Template, sa
     if isinstance(sample, str):
         sample = Sample(sample, (), "")
     if template.chat:
-        return _tokenize_apart(tokenizer, sample) if template.apart else chat_prompts(tokenizer, template, [sample])[0]
+        return chat_prompts(tokenizer, template, [sample])[0]
     if sample.needs_chat:
         raise InputError(
             f"{where_of(sample)}the chat {short(sample.question)} has turns before its question, tools or "
@@ -71,27 +71,6 @@ def starting_ids(tokenizer: "PreTrainedTokenizerBase") -> list[int]:
     whole, own = tokenizer("a")["input_ids"], tokenizer("a", add_special_tokens=False)["input_ids"]
     places = range(len(whole) - len(own), -1, -1)
     return next((whole[:place] for place in places if whole[place : place + len(own)] == own), [])
-
-
-def _tokenize_apart(tokenizer: "PreTrainedTokenizerBase", sample: Sample) -> list[int]:
-    """Return the ids of a chat up to the assistant's turn, as ``Template.apart`` has it.
-
-    The template is rendered around placeholders; its own markup is tokenised with special tokens, what users wrote
-    without.
-    """
-    turns = sample.messages or ({"role": "user", "content": sample.question},)
-    turns = [{"role": turn["role"], "content": str(turn["content"])} for turn in turns]
-    marks = [f"\ue000{index}\ue001" for index in range(len(turns))]
-    masked = [{**turn, "content": mark} for turn, mark in zip(turns, marks, strict=True)]
-    rest = render_chat(tokenizer, masked, sample)
-    ids: list[int] = []
-    for turn, mark in zip(turns, marks, strict=True):
-        markup, found, rest = rest.partition(mark)
-        if not found:
-            raise InputError("the tokenizer's chat template leaves out or repeats a turn; use a plain prompt template")
-        ids += tokenizer(markup, add_special_tokens=False)["input_ids"] if markup else []
-        ids += tokenize_text(tokenizer, turn["content"])
-    return [*ids, *(tokenizer(rest, add_special_tokens=False)["input_ids"] if rest else [])]
 
 
 def _tokenize_block(
@@ -123,9 +102,9 @@ def tokenize_prompts(
     tokenizer: "PreTrainedTokenizerBase", template: Template, block: Sequence[Sample]
 ) -> list[list[int]]:
     """Return what ``tokenize_prompt`` returns for each sample."""
-    if template.chat and not template.apart:
+    if template.chat:
         return chat_prompts(tokenizer, template, block)
-    if template.chat or any(sample.needs_chat for sample in block):
+    if any(sample.needs_chat for sample in block):
         return [tokenize_prompt(tokenizer, template, sample) for sample in block]
     start = starting_ids(tokenizer)
     texts = (template.render_prompt(sample.question) for sample in block)

@@ -15,7 +15,7 @@ from mixlm.data.tokenization import starting_ids
 from mixlm.encoding import MANIFEST, TOKENIZER, VQVAE
 from mixlm.encoding.manifest import is_encoded, read_manifest
 from mixlm.encoding.mapped_shards import map_shards
-from mixlm.encoding.shard_files import fixed_ends, read_shard
+from mixlm.encoding.shard_files import read_shard
 from mixlm.errors import InputError
 from mixlm.model.tokenizers import open_tokenizer
 from vqvae import ChunkVQVAEConfig
@@ -135,8 +135,7 @@ def _load_split(path: Path, manifest: dict[str, Any], split: str) -> "Dataset | 
     if not files:
         return None
     few = sum(file.stat().st_size for file in files) < SMALL
-    rows = (None if few else map_shards(files)) or _read(files)
-    return rows if "code_ends" in rows.column_names else _with_ends(rows, manifest["compression_rate"])
+    return (None if few else map_shards(files)) or _read(files)
 
 
 def _read(files: Sequence[Path]) -> "Dataset":
@@ -145,16 +144,6 @@ def _read(files: Sequence[Path]) -> "Dataset":
 
     tables = [read_shard(file).replace_schema_metadata() for file in files]
     return in_memory(pyarrow.concat_tables(tables).combine_chunks())
-
-
-def _with_ends(rows: "Dataset", rate: int) -> "Dataset":
-    """Return rows that were encoded when all codes stood for ``rate`` tokens, and none said where its text ends."""
-    import pyarrow
-    from datasets import concatenate_datasets
-
-    codes = rows.select_columns("codes").with_format("arrow")[:]
-    ends = pyarrow.table({"code_ends": fixed_ends(codes, rate)})
-    return concatenate_datasets([rows, in_memory(ends)], axis=1)
 
 
 def open_vqvae(folder: str | Path, dtype: "torch.dtype | None" = None) -> ChunkCoder:

@@ -172,8 +172,8 @@ class _Encoding:
         rows = TokenRows(table.rows for table in tables)
         if not rows:
             raise InputError(self.pool.refusal or f"{self.sharding.traces}: holds no samples")
-        size, fingerprint = vocabulary_size(self.tokenizer), self.manifest["fingerprint"]
-        config = ChunkVQVAEConfig(**self.options.shape, vocab_size=size, fingerprint=fingerprint)
+        speaks = {"vocab_size": vocabulary_size(self.tokenizer), "fingerprint": self.manifest["fingerprint"]}
+        config = ChunkVQVAEConfig(**self.options.shape, **speaks)
         training = Stage1Training(rows, config, self.vqvae_path, self.options.training)
         tell_cut_prompts(training.config, rows, say)
         reader = self._open_reader(training, say)
@@ -192,18 +192,18 @@ class _Encoding:
         from mixlm.model.code_reader import open_reader
 
         name, rank = self.manifest["model"], self.options.reader_lora_rank
-        seed, longest = self.options.training.seed, longest_context(training.data, config)
-        reader = open_reader(name, self.tokenizer, config.code_dim, rank, seed, longest)
+        every = TokenRows(table.rows for table in self.tokenized.tables(self.sharding.shards()))
+        sizes = (config.code_dim, rank, self.options.training.seed, longest_context(every, config))
+        reader = open_reader(name, self.tokenizer, *sizes)
         say(f"codes are trained for {name}, " + (f"which learns by a LoRA of rank {rank}" if rank else "frozen"))
         return reader
 
     def _take_vqvae(self, folder: str) -> None:
         """Copy a model that was trained before, after a look whether it fits tokenizer and traces."""
         given = open_given(folder, self.manifest)
-        length = given.config.chunk_length
         if not rows_to_measure(self.tokenized, self.sharding, given.config)[1]:
             raise InputError(
-                f"no trace has a whole chunk of {length} tokens, as {folder} encodes; "
+                f"no trace has a whole chunk of {given.config.chunk_length} tokens, as {folder} encodes; "
                 "train a new one with a lower --chunk-length"
             )
         self._claim()
@@ -283,7 +283,7 @@ class _Encoding:
         names = {split: [shard.name for shard in self.sharding.shards(split)] for split in ("train", "valid")}
         paths = {split: [self.out / name for name in names[split]] for split in names}
         for split in paths:
-            align_columns(paths[split], self.manifest["compression_rate"])
+            align_columns(paths[split])
         counts = {split: add_counts(map(shard_counts, paths[split])) for split in paths}
         write_usage(self.out, names["train"], self.manifest["compression_rate"], self.tokenizer)
         sums = folder_sums(self.out, ("", TOKENIZER, VQVAE))

@@ -88,8 +88,6 @@ def sized_options(
         if not options.vqvae and (chosen := _in_words(sizes, options)):
             other = next(other for other in PRESETS if other != name)
             say(f"preset    {name}: {chosen}; --preset {other} takes {_in_words(PRESETS[other], options)}")
-    if (before or {}).get("max_prompt_length"):  # which earlier versions noted also where nobody gave it
-        sizes = {**sizes, "max_prompt_length": before["max_prompt_length"]}
     return replace(options, shape={**sizes, **options.shape})
 
 
@@ -114,7 +112,7 @@ def describe_arguments(traces: str, model: str, options: EncodingOptions) -> dic
     arguments["shape"] = {field.name: getattr(config, field.name) for field in fields(VQVAEModelOptions)}
     arguments["training"].pop("save_every"), arguments["training"].pop("workers")
     arguments.pop("skip_bad_rows"), arguments.pop("workers"), arguments.pop("preset")
-    arguments["template"].pop("date"), arguments["template"].pop("apart")  # which nobody gives
+    arguments["template"].pop("date")  # which nobody gives
     sums = {name: _content_sum(Path(str(arguments[name]))) for name in ("traces", "valid")}
     weights = {"vqvae": options.vqvae, "model": model if config.objective == "language-model" else None}
     sums |= {name: _weights_sum(Path(folder)) for name, folder in weights.items() if folder}
@@ -171,7 +169,6 @@ def earlier_manifest(out: Path, arguments: dict[str, Any]) -> dict[str, Any] | N
         if not isinstance(before, dict) or not before:
             raise InputError(f"{out}: its manifest does not tell how it was encoded; choose another --out")
         before, arguments = _with_defaults(before), _with_defaults(arguments)
-        before["checksums"] = arguments["checksums"] | before["checksums"]  # earlier versions had none of folders
         for name in {"vqvae", "model"} - arguments["checksums"].keys():  # which may be gone when its work is done
             before["checksums"].pop(name, None)
         changed = changed_arguments(before, arguments)
@@ -192,10 +189,10 @@ def earlier_manifest(out: Path, arguments: dict[str, Any]) -> dict[str, Any] | N
 
 
 def _with_defaults(arguments: dict[str, Any]) -> dict[str, Any]:
-    """Return arguments with all of the model's shape: an older call did not know of every choice."""
+    """Return arguments with all of the model's shape, of which a call names what it chooses."""
     config = ChunkVQVAEConfig(**PAPERS_CODES | arguments.get("shape", {})).for_training(arguments["training"]["steps"])
     shape = {field.name: getattr(config, field.name) for field in fields(VQVAEModelOptions)}
-    return {"reader_lora_rank": 0, "answer_pattern": None, **arguments, "shape": shape}
+    return {**arguments, "shape": shape}
 
 
 def _has_work(out: Path, arguments: dict[str, Any]) -> bool:
@@ -231,7 +228,7 @@ def settled_options(
         template = dated(Template.from_dict(earlier["template"]), tokenizer)
     else:
         template = dated(options.template, tokenizer, _begun_date(about))
-    if note := clock_note(template, tokenizer):
+    if note := clock_note(template):
         say(note)
     return replace(options, template=template)
 

@@ -135,14 +135,13 @@ def shard_counts(path: Path) -> dict[str, int]:
     return json.loads(parquet.read_schema(path).metadata[COUNTS.encode()])
 
 
-def align_columns(paths: Sequence[Path], rate: int) -> None:
+def align_columns(paths: Sequence[Path]) -> None:
     """Give all shards of a split the same columns; what a shard lacks is null there.
 
     Most have them already. A shard is written before it is known which columns a later one brings.
 
     Args:
         paths: The shards.
-        rate: Trace tokens of one code in shards of before, which do not say where the text of each ends.
     """
     schemas: dict[Path, pyarrow.Schema] = {path: parquet.read_schema(path) for path in paths}
     own = dict.fromkeys(name for schema in schemas.values() for name in schema.names if name not in CODES)
@@ -150,15 +149,6 @@ def align_columns(paths: Sequence[Path], rate: int) -> None:
     for path, schema in schemas.items():
         if schema.names != names:
             table = read_shard(path)
-            if "code_ends" not in schema.names:
-                table = table.append_column("code_ends", fixed_ends(table, rate))
             nothing = pyarrow.nulls(table.num_rows, pyarrow.string())
             columns = {name: table[name] if name in table.column_names else nothing for name in names}
             write_shard(path, pyarrow.table(columns), shard_counts(path))
-
-
-def fixed_ends(rows: pyarrow.Table, rate: int) -> pyarrow.ListArray:
-    """Return the ``code_ends`` of rows with ``codes`` that stand for ``rate`` tokens each: r, 2 r and so on."""
-    counts = lists_of(rows, "codes")[1]
-    place = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
-    return list_array((place + 1) * rate, counts)

@@ -9,8 +9,7 @@ from fractions import Fraction
 from itertools import accumulate, chain, pairwise
 
 from mixlm.data.texts.marks import open_boxes
-from mixlm.evaluation.numbers import read_unit
-from mixlm.evaluation.plain_text import SIGNS, WORD, is_unspaced, plain_text, plain_words, without_vulgar
+from mixlm.evaluation.plain_text import SIGNS, WORD, is_unspaced, plain_text, plain_words, read_unit, without_vulgar
 
 
 _MATH = re.compile(

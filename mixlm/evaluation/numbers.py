@@ -6,10 +6,21 @@ or leaves it open: ``72 or 73``, ``7 2``, ``2x = 72``, ``not 72``, ``at least 72
 """
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 
-from mixlm.evaluation.plain_text import SPACES, UNSPACED, WORD, is_unspaced, plain_figures, plain_text, plain_words
+from mixlm.evaluation.plain_text import (
+    DEGREES,
+    SPACES,
+    UNITS,
+    UNSPACED,
+    WORD,
+    is_unspaced,
+    plain_figures,
+    plain_text,
+    plain_words,
+    read_unit,
+)
 
 
 _LONGEST = 1000  # letters of a text; Python refuses to convert integers of more than 4,300 digits
@@ -57,30 +68,9 @@ _DATES = set(  # a number beside them is a day or a year
     "january february march april may june july august september october november december jan feb mar apr jun jul "
     "aug sep sept oct nov dec monday tuesday wednesday thursday friday saturday sunday".split()
 )
-_UNITS = {  # by all their names, each under the first of its own
-    name: names.split()[0]
-    for names in (
-        "km kilometer kilometers kilometre kilometres; m meter meters metre metres; cm centimeter centimeters "
-        "centimetre centimetres; mm millimeter millimeters millimetre millimetres; mi mile miles; yd yds yard "
-        "yards; ft foot feet; in inch inches; kg kilogram kilograms; g gram grams; mg milligram milligrams; lb lbs "
-        "pound pounds; oz ounce ounces; l liter liters litre litres; ml milliliter milliliters millilitre "
-        "millilitres; gal gallon gallons; s sec secs second seconds; min mins minute minutes; h hr hrs hour hours; "
-        "day days; week weeks; month months; year yr yrs years; $ dollar dollars usd; € euro euros eur; £ gbp; cent "
-        "¢ cents; cup cups; ° deg degree degrees; rad radian radians; mph; kmh kph; am; pm"
-    ).split(";")
-    for name in names.split()
-}
-_UNIT = re.compile(
-    r"\s*(?P<size>sq(?:uare)?\b\.?|cu(?:bic)?\b\.?)?\s*(?P<unit>[^\W\d_]+|[$€£¢°])(?P<power>\s?\^\s?-?\d)?"
-    r"(?:\s*(?:/|\bper\b|\ban?\b)\s*(?P<per>[^\W\d_]+)(?:\s?\^\s?\d)?)?",
-    re.IGNORECASE,
-)
-_SHORT_UNITS = {"mph1/": "mi1/h", "kmh1/": "km1/h"}
-_POWERS = {"s": 2, "c": 3, "2": 2, "3": 3}
-_LETTERS = {unit for unit in _UNITS if len(unit) == 1 and unit.isalpha()}
+_LETTERS = {unit for unit in UNITS if len(unit) == 1 and unit.isalpha()}
 _RATE = re.compile(r"(?:/|\b(?:per|an?|each)\b)\s*([a-z]+)")
 _MILLION = re.compile(rf"\s*[A-KM-Z](?![a-zA-Z])|m\s+(?i:dollars|usd|euros?|pounds)\b|{_SCALE}")
-_DEGREES = re.compile(r"\s*(?:°|degrees?\b)?\s*([cf])(?:elsius|ahrenheit)?\s*$", re.IGNORECASE)
 _ORDINALS = ("st", "nd", "rd", "th")
 _SHORTEST_WORD = 4
 _IN_WORDS = re.compile(r"\\(?:text|mathrm|mbox|rm\b)")
@@ -95,23 +85,33 @@ class Quantity:
         percent: Whether it is a share of a hundred.
         unit: Its unit of measurement, if there is one that is known.
         name: The variable that it is said to be, such as ``x`` or ``f(2)``.
-        rounded: What it is said to be about, as in ``40/3 ≈ 13.33``, if that is said.
+        about: What it is said to be about, as in ``40/3 ≈ 13.33``.
     """
 
     value: Fraction
     percent: bool = False
     unit: str = ""
     name: str = ""
-    rounded: Fraction | None = None
+    about: tuple["Quantity", ...] = field(default=(), repr=False)
 
     def equals(self, other: "Quantity") -> bool:
         """Tell whether two numbers are equal; 50 % is 50 and 0.5, and 5 cm are 5 but no 5 m."""
+        return any(one._is(two) for one in (self, *self.about) for two in (other, *other.about))
+
+    def _is(self, other: "Quantity") -> bool:
         if not self._fits(other):
             return False
         if self.percent == other.percent:
-            return bool({self.value, self.rounded} & {other.value, other.rounded} - {None})
+            return self.value == other.value
         share, number = (self.value, other.value) if self.percent else (other.value, self.value)
         return number in (share, share / 100)
+
+    def is_about(self, other: "Quantity") -> bool:
+        """Tell whether another number is this one, rounded to its own last place."""
+        value, places = self.value * (100 if other.percent and not self.percent else 1), 1
+        while _ends(other.value) and (other.value * places).denominator > 1:
+            places *= 10
+        return self._fits(other) and _ends(other.value) and abs(value - other.value) * places <= Fraction(1, 2)
 
     def rounds(self, other: "Quantity") -> bool:
         """Tell whether one of two numbers is a fraction without end as a decimal, and the other one it to six places.
@@ -153,12 +153,13 @@ def read_quantity(text: str, algebra: bool = False) -> Quantity | None:
     if _SHORT.fullmatch(text):
         return Quantity(Fraction(text))
     line = plain_text(text)
-    exact, about, _ = line.partition("≈")
-    last = _last_quantity(line, algebra, text)
-    first = _last_quantity(exact.strip(), algebra, text) if about and last else None
-    if first is None:
+    last, (first, *rest) = _last_quantity(line, algebra, text), line.split("≈")
+    exact, *about = (_last_quantity(part.strip(), algebra, text) for part in (first, *rest))
+    if not (last and exact and rest and exact.is_about(last)):
         return last
-    return replace(first, unit=first.unit or last.unit, rounded=last.value)
+    return replace(
+        exact, unit=exact.unit or last.unit, about=(*(one for one in about if one and exact.is_about(one)),)
+    )
 
 
 def _last_quantity(line: str, algebra: bool, text: str) -> Quantity | None:
@@ -167,7 +168,7 @@ def _last_quantity(line: str, algebra: bool, text: str) -> Quantity | None:
     found = _NUMBER.search(stated) if stated else None
     if not found or not _introduces(before := stated[: found.start()].strip()):
         return None
-    if before == "(" and "," in found[0]:  # a point, or a list
+    if before == "(" and found[0].count(",") > 1:  # a point, or a list
         return None
     value, rest = _value(found), stated[found.end() :]
     percent = _PERCENT.match(rest)
@@ -235,8 +236,8 @@ def _leaves(after: str, shortest: int) -> bool:
         return False
     if not words:
         return after.strip() == text
-    first, units = words[0], _UNITS.keys() - (_LETTERS if shortest > 2 else set())
-    if _DEGREES.match(text) and (text not in ("c", "f") or shortest < _SHORTEST_WORD):  # 5c is no 5 degrees in algebra
+    first, units = words[0], UNITS.keys() - (_LETTERS if shortest > 2 else set())
+    if DEGREES.match(text) and (text not in ("c", "f") or shortest < _SHORTEST_WORD):  # 5c is no 5 degrees in algebra
         return True
     if _MILLION.match(after) or first in _DATES:
         return False
@@ -252,28 +253,12 @@ def _without_rates(text: str, shortest: int) -> str:
     """Return what stands behind a number without "per hour", "/ day" and the like; "/ x" divides by a variable."""
 
     def left(found: re.Match[str]) -> str:
-        known = found[1] in _UNITS and (found.start() > 0 or len(found[1]) > 1)
+        if "/" not in found[0] and len(found[1]) > 1:
+            return ""
+        known = found[1] in UNITS and (found.start() > 0 or len(found[1]) > 1)
         return "" if known or len(found[1]) >= shortest else found[0]
 
     return _RATE.sub(left, text)
-
-
-def read_unit(text: str) -> str:
-    """Return the unit with which a text begins, under one name for all its spellings; "" if it is not known.
-
-    >>> read_unit("square inches"), read_unit("mph"), read_unit("clips")
-    ('in2/', 'mi1/h', '')
-    """
-    found = _UNIT.match(text)
-    if scale := _DEGREES.match(text):
-        return f"°{scale[1].lower()}"
-    unit = _UNITS.get(found["unit"].lower()) if found else None
-    if not unit or (unit == "in" and found.end() < len(text.rstrip())):  # 72 in total
-        return ""
-    power = next((_POWERS[letter] for letter in (found["size"] or found["power"] or "")[::-1] if letter in _POWERS), 1)
-    per = (found["per"] or "").lower()
-    name = f"{unit}{power}/{_UNITS.get(per, per)}"
-    return _SHORT_UNITS.get(name, name)
 
 
 def _ends(value: Fraction) -> bool:

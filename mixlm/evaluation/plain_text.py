@@ -1,4 +1,4 @@
-r"""Answers without what only dresses them: marks of LaTeX and Markdown, boxes, full stops; and words beside them.
+r"""Answers without what only dresses them (marks of LaTeX and Markdown, boxes, full stops), and what stands beside.
 
 Nothing here knows what an answer means; ``numbers`` and ``latex`` read what is left.
 """
@@ -57,6 +57,27 @@ _PLAINER = [
 ]
 UNSPACED = rf"{UNPARTED}\uac00-\ud7ff\uffa0-\uffdc"  # letters beside a number without a space: Korean's, too
 WORD = re.compile(r"[^\W\d_]+")
+UNITS = {  # by all their names, each under the first of its own
+    name: names.split()[0]
+    for names in (
+        "km kilometer kilometers kilometre kilometres; m meter meters metre metres; cm centimeter centimeters "
+        "centimetre centimetres; mm millimeter millimeters millimetre millimetres; mi mile miles; yd yds yard "
+        "yards; ft foot feet; in inch inches; kg kilogram kilograms; g gram grams; mg milligram milligrams; lb lbs "
+        "pound pounds; oz ounce ounces; l liter liters litre litres; ml milliliter milliliters millilitre "
+        "millilitres; gal gallon gallons; s sec secs second seconds; min mins minute minutes; h hr hrs hour hours; "
+        "day days; week weeks; month months; year yr yrs years; $ dollar dollars usd; € euro euros eur; £ gbp; cent "
+        "¢ cents; cup cups; ° deg degree degrees; rad radian radians; mph; kmh kph; am; pm"
+    ).split(";")
+    for name in names.split()
+}
+_UNIT = re.compile(
+    r"\s*(?P<size>sq(?:uare)?\b\.?|cu(?:bic)?\b\.?)?\s*(?P<unit>[^\W\d_]+|[$€£¢°])(?P<power>\s?\^\s?-?\d)?"
+    r"(?:\s*(?:/|\bper\b|\ban?\b)\s*(?P<per>[^\W\d_]+)(?:\s?\^\s?\d)?)?",
+    re.IGNORECASE,
+)
+_SHORT_UNITS = {"mph1/": "mi1/h", "kmh1/": "km1/h"}
+_POWERS = {"s": 2, "c": 3, "2": 2, "3": 3}
+DEGREES = re.compile(r"\s*(?:°|degrees?\b)?\s*([cf])(?:elsius|ahrenheit)?\s*$", re.IGNORECASE)
 _MOST_WORDS = 12
 _OTHER = set(  # words that make a number another one, or leave it open
     "not no never neither nor cannot t without except wrong incorrect unknown undefined or either maybe perhaps "
@@ -111,6 +132,24 @@ def plain_words(text: str) -> bool:
     return len(words) <= _MOST_WORDS and _OTHER.isdisjoint(words) and not _OTHER_PARTS.search(text)
 
 
+def read_unit(text: str) -> str:
+    """Return the unit with which a text begins, under one name for all its spellings; "" if it is not known.
+
+    >>> read_unit("square inches"), read_unit("mph"), read_unit("clips")
+    ('in2/', 'mi1/h', '')
+    """
+    found = _UNIT.match(text)
+    if scale := DEGREES.match(text):
+        return f"°{scale[1].lower()}"
+    unit = UNITS.get(found["unit"].lower()) if found else None
+    if not unit or (unit == "in" and found.end() < len(text.rstrip())):  # 72 in total
+        return ""
+    power = next((_POWERS[letter] for letter in (found["size"] or found["power"] or "")[::-1] if letter in _POWERS), 1)
+    per = (found["per"] or "").lower()
+    name = f"{unit}{power}/{UNITS.get(per, per)}"
+    return _SHORT_UNITS.get(name, name)
+
+
 def is_unspaced(word: str) -> bool:
     """Tell whether a word begins in a writing that sets no space beside a number, where one letter may be a word."""
     return bool(re.match(f"[{UNSPACED}]", word))
@@ -126,6 +165,6 @@ def _written_fraction(found: re.Match[str]) -> str:
 
 def _unwrapped(text: str) -> str:
     text = text.rstrip(" .,;。，；")
-    if text[:1] == "(" and text[-1:] == ")" and not {")", ","} & {*text[:-1]}:
+    if text[:1] == "(" and text[-1:] == ")" and ")" not in text[:-1] and text.count(",") < 2:
         return text[1:-1].strip()
     return text

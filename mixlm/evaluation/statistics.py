@@ -59,7 +59,7 @@ def bootstrap_interval(values: np.ndarray, confidence: float = 0.95, resamples: 
     values = np.atleast_2d(np.asarray(values, dtype=float))
     rng = np.random.default_rng(seed)
     samples = _draw_weights(rng, resamples, values.shape[1])
-    means = np.einsum("bn,bn->b", _draw_weights(rng, resamples, values.shape[0]) @ values, samples)
+    means = _means(_draw_weights(rng, resamples, values.shape[0]) @ values, samples)
     return _percentiles(values.mean(), means, confidence)
 
 
@@ -111,7 +111,7 @@ def _paired_draws(first: np.ndarray, second: np.ndarray, resamples: int, seed: i
         raise ValueError(f"pairs need the same samples; there are {first.shape[1]} and {second.shape[1]}")
     samples, *seeds = _pair_weights(seed, resamples, first.shape[1], len(first), len(second))
     scores = [weights @ values for weights, values in zip(seeds, (first, second), strict=True)]
-    return float(first.mean() - second.mean()), np.einsum("bn,bn->b", scores[0] - scores[1], samples)
+    return float(first.mean() - second.mean()), _means(scores[0] - scores[1], samples)
 
 
 @lru_cache(maxsize=1)  # drawing takes most of the time, and the pairs of a table share their draws
@@ -143,6 +143,11 @@ def mcnemar(first: np.ndarray, second: np.ndarray) -> McNemar:
 def _draw_weights(rng: np.random.Generator, resamples: int, size: int) -> np.ndarray:
     """Return how often each of ``size`` things is drawn in each resample, as shares: (resamples, size)."""
     return rng.multinomial(size, np.full(size, 1 / size), size=resamples) / size
+
+
+def _means(scores: np.ndarray, samples: np.ndarray) -> np.ndarray:
+    """Return the mean score of each resample, (resamples,), free of rounding errors: equal ones are exactly equal."""
+    return np.einsum("bn,bn->b", scores, samples).round(12) + 0.0  # and no -0.0
 
 
 def _percentiles(estimate: float, draws: np.ndarray, confidence: float) -> Interval:

@@ -134,3 +134,16 @@ def read_answer(
     text = tokenizer.decode(text_only(ids, special), skip_special_tokens=True, clean_up_tokenization_spaces=False)
     codes = [special.code(token) for token in ids if special.is_latent(token)]
     return Answer(text, count_tokens(ids, special), last is not None, ids, codes)
+
+
+def opening_of(ids: Sequence[int], special: SpecialIds) -> list[int]:
+    """Return the span of latents or thoughts that an answer begins with; empty if it begins with text."""
+    closing = {special.bo_latent: special.eo_latent, special.bo_thought: special.eo_thought}
+    closing.pop(None, None)
+    end = closing.get(ids[0]) if len(ids) else None
+    return list(ids[: list(ids).index(end) + 1]) if end is not None and end in ids else []
+
+
+def is_cut_off(ids: Sequence[int], special: SpecialIds) -> bool:
+    """Tell whether an answer begins with a span of latents or thoughts and ends within it."""
+    return len(ids) > 0 and ids[0] in (special.bo_latent, special.bo_thought) and not opening_of(ids, special)

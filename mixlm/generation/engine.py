@@ -112,9 +112,8 @@ class Engine(Answerer):
         Batching changes nothing: padding is masked by place, and an answer's length limit is its own. Where a model
         reads its padding all the same, only prompts of one length share a batch, or none do.
         """
-        for batch in self.batches(pending, options):
-            if wanted(batch):
-                yield [*zip(batch, self._answers(batch, options), strict=True)]
+        grouped = self.batches(pending, options)  # which opens the model now, before anybody measures
+        return ([*zip(batch, self._answers(batch, options), strict=True)] for batch in grouped if wanted(batch))
 
     def batches(self, pending: Sequence[Pending], options: GenerationOptions) -> Iterator[list[Pending]]:
         """Group answers that are to be decoded together."""

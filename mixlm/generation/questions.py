@@ -87,7 +87,7 @@ def prompt_notes(prompts: Sequence[Sequence[int]], answerer: Answerer) -> list[s
         for closing in closings
         if closing
     ]
-    return [*filter(None, [clock_note(template, tokenizer)]), *opened]
+    return [*filter(None, [clock_note(template)]), *opened]
 
 
 def single_question(text: str, answerer: Answerer) -> Question:

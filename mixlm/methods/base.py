@@ -78,6 +78,11 @@ class Method:
     uses_thoughts: ClassVar[bool] = False
     packable: ClassVar[bool] = True
 
+    @classmethod
+    def has_text(cls) -> bool:
+        """Tell whether its latents stand for text of the rows."""
+        return cls.needs_codes and cls.spans != "none"
+
     def __post_init__(self) -> None:
         """Raise an ``InputError`` if an option is not of its type."""
         if found := misfit(self):

@@ -81,16 +81,16 @@ def open_model(
     from transformers import AutoModelForCausalLM
 
     from mixlm.model.sizes import check_size
-    from mixlm.model.soundness import require_sound
+    from mixlm.model.soundness import require_sound, settled
 
     if not is_scratch(model):
-        lm = _plain(open_pretrained(AutoModelForCausalLM, model, dtype=torch.float32))
+        lm = settled(open_pretrained(AutoModelForCausalLM, model, dtype=torch.float32), model)
     else:
         config = scratch_config(model, tokenizer)
         check_size(config, read_scratch(model), model)
         with torch.random.fork_rng(), _explained(model):
             torch.manual_seed(seed)
-            lm = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
+            lm = settled(AutoModelForCausalLM.from_config(config, dtype=torch.float32), model)
     with _explained(model) if is_scratch(model) else nullcontext():
         require_sound(lm, model)
     _require_reopening(lm, model)
@@ -223,23 +223,6 @@ def _with_heads(recipe: Mapping[str, Any], where: str, **fields: Any) -> "PreTra
 def _alike(name: str, known: Iterable[str]) -> str:
     found = get_close_matches(str(name), list(known), 1)
     return f"; did you mean '{found[0]}'?" if found else ""
-
-
-def _plain(model: "PreTrainedModel") -> "PreTrainedModel":
-    """Forget that weights came from a GGUF file: they are dequantised, yet transformers would not save them."""
-    if getattr(model, "hf_quantizer", None) is None:
-        return model
-    config = type(model.config).from_dict({**model.config.to_dict(), "quantization_config": None})
-    del config.quantization_config
-    plain = type(model)(config)
-    try:
-        plain.load_state_dict(model.state_dict())
-    except RuntimeError:  # of packed weights, which are none of the shapes of plain ones
-        raise InputError(
-            f"{model.config.name_or_path}: its weights are quantised, and stay so; give the model in full precision"
-        ) from None
-    plain.generation_config = model.generation_config
-    return plain
 
 
 def _require_inside(folder: Path) -> None:

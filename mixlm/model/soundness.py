@@ -20,6 +20,36 @@ DIGESTED_VALUES = 256  # of a parameter
 _OF_THE_FILE = ("_name_or_path", "transformers_version", "architectures")
 
 
+def settled(model: "PreTrainedModel", name: str) -> "PreTrainedModel":
+    """Return a model of plain weights that computes the same in every mode, and is saved as it is.
+
+    Weights of a GGUF file are dequantised, yet transformers would not save them; others that it has dequantised it
+    would quantise again; RWKV's are divided in place, for 16 bits, while a model is not in training.
+
+    Raises:
+        InputError: If its weights stay quantised, or it is an adapter on another model.
+    """
+    if getattr(model, "_hf_peft_config_loaded", False):
+        raise InputError(f"{name}: is an adapter on another model; merge it (PEFT's merge_and_unload) and give that")
+    if getattr(model.config, "rescale_every", 0):
+        model.config.rescale_every = 0
+    if getattr(model, "hf_quantizer", None) is None:
+        if vars(model).get("is_quantized") is False:
+            model._weight_conversions = None
+        return model
+    config = type(model.config).from_dict({**model.config.to_dict(), "quantization_config": None})
+    del config.quantization_config
+    plain = type(model)(config)
+    try:
+        plain.load_state_dict(model.state_dict())
+    except RuntimeError:  # of packed weights, which are none of the shapes of plain ones
+        plain = None
+    if plain is None or [*map(type, plain.modules())] != [*map(type, model.modules())]:
+        raise InputError(f"{name}: its weights are quantised, and stay so; give the model in full precision")
+    plain.generation_config = model.generation_config
+    return plain
+
+
 def require_sound(model: "PreTrainedModel", name: str) -> None:
     """Raise an ``InputError`` that names the model if its weights are no numbers or it does not read causally."""
     broken = not_a_number(model.named_parameters())

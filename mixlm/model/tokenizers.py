@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from mixlm.errors import InputError
 from mixlm.model.loading import is_scratch, open_pretrained, read_scratch
-from mixlm.model.special_tokens import MARK, SpecialIds, mark_tokens, special_ids
+from mixlm.model.special_tokens import MARK, special_ids
 from vqvae.atomic_files import whole_file
 
 
@@ -18,9 +18,6 @@ if TYPE_CHECKING:
     from tokenizers.normalizers import Normalizer
     from tokenizers.pre_tokenizers import PreTokenizer
     from transformers import PreTrainedConfig, PreTrainedTokenizerFast
-
-
-from mixlm.damage import RUN_RECORD
 
 
 VOCABULARY = 1024  # of a tokenizer that is built, unless told otherwise
@@ -46,8 +43,6 @@ def open_tokenizer(model: str, texts: Iterable[str] = (), kept: Path | None = No
         recipe = read_scratch(model)
         return _scratch_tokenizer(texts, recipe["model_type"], _vocab_size(recipe, model), kept)
     tokenizer = _open_fast(model)
-    if MARK not in tokenizer.init_kwargs:
-        _mark_older_run(tokenizer, Path(model) / RUN_RECORD)
     if tokenizer.eos_token_id is None:
         raise InputError(
             f"{model}: its tokenizer has no end-of-sequence token; set eos_token in tokenizer_config.json"
@@ -116,12 +111,6 @@ def _scratch_tokenizer(
         return build_tokenizer(texts, vocab_size, kept=kept)
     backend = opened.backend_tokenizer
     return reopened(build_tokenizer(texts, vocab_size, backend.normalizer, backend.pre_tokenizer, kept), config)
-
-
-def _mark_older_run(tokenizer: "PreTrainedTokenizerFast", info: Path) -> None:
-    """Mark the tokens of a run that was written before its tokenizer carried their ids: it tells them itself."""
-    with suppress(OSError, ValueError, KeyError, TypeError):  # no run, or a damaged one, which opening it tells
-        mark_tokens(tokenizer, SpecialIds(**json.loads(info.read_text(encoding="utf-8"))["ids"]))
 
 
 def build_tokenizer(

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 
 _AT_ONCE = 2**16  # tokens whose rows are looked up together: all of a large file would fill the memory
+_OF_SAMPLING = ("temperature", "top_k", "top_p", "min_p", "typical_p", "epsilon_cutoff", "eta_cutoff")
 MOST_CHUNKS = 500_000  # that rows start from; more would not move them
 
 
@@ -118,14 +119,22 @@ def matrices(model: "PreTrainedModel") -> list[torch.nn.Parameter]:
     return found
 
 
+def biases(model: "PreTrainedModel") -> list[torch.nn.Parameter]:
+    """Return the bias of the output matrix (rows,), if it has one."""
+    bias = getattr(model.get_output_embeddings(), "bias", None)
+    return [] if bias is None else [bias]
+
+
 @torch.no_grad()
 def _start_rows(model: "PreTrainedModel", new: Sequence[int], text_rows: int, seed: int, noise: float) -> None:
-    """Set the rows ``new`` to the mean of the first ``text_rows`` plus ``noise`` times their standard deviation."""
+    """Set the rows ``new`` to the mean of the first ``text_rows`` plus ``noise`` deviations; biases to their mean."""
     generator = torch.Generator().manual_seed(seed)
     for matrix in matrices(model):
         old = matrix[:text_rows].float()
         sample = torch.randn(len(new), matrix.shape[1], generator=generator).to(matrix.device)
         matrix[list(new)] = (old.mean(0) + noise * sample * old.std(0)).to(matrix.dtype)
+    for bias in biases(model):  # that of a spare row was trained to keep it unwritten
+        bias[list(new)] = bias[:text_rows].mean()
 
 
 @torch.no_grad()
@@ -210,3 +219,6 @@ def _end_with(model: "PreTrainedModel", eos: int) -> None:
     ends = [ends] if isinstance(ends, int) else list(ends or [])
     if eos not in ends:
         model.generation_config.eos_token_id = [*ends, eos] if ends else eos
+        if model.generation_config.do_sample is not True:  # what is not sampled by may not be saved with a change
+            for name in _OF_SAMPLING:
+                setattr(model.generation_config, name, None)

@@ -8,7 +8,8 @@ from typing import Any
 
 from mixlm.data.layouts.chats import chat_columns, turns_of
 from mixlm.data.layouts.choices import choice_answer, choices_of
-from mixlm.data.layouts.columns import ANSWERS, KNOWN, RESPONSES, filled_text, known_columns
+from mixlm.data.layouts.columns import ANSWERS, KNOWN, filled_text, known_columns
+from mixlm.data.layouts.traces import response_column
 from mixlm.data.reading import RawRow, open_raw
 from mixlm.data.samples import CheckName, Sample, read_question, to_sample
 from mixlm.data.texts.marks import marked
@@ -126,7 +127,8 @@ def read_problem(row: Mapping[str, Any], where: str = "row") -> Sample:
 def _answer_alone(columns: Mapping[str, Any], where: str) -> tuple[str, str]:
     """Return the answer of a row without a trace, and the rule that found it."""
     chat = chat_columns(columns)
-    name = next((name for name in (*ANSWERS, *RESPONSES) if name in columns and name not in chat), None)
+    name = next((name for name in ANSWERS if name in columns and name not in chat), None)
+    name = name or (None if chat else response_column(columns, where))
     if name:
         value = choice_answer(columns[name], choices_of(columns, where), where)
         return _bare_answer(filled_text({**columns, name: value}, name, where), f"{where}: column '{name}'")

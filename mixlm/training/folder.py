@@ -89,7 +89,7 @@ class RunFolder:
     def _check_template(self, before: Template, what: str) -> None:
         if self.template is None:
             return
-        told = replace(before, date=None, apart=False)
+        told = replace(before, date=None)
         if changes := told_changes(asdict(told), asdict(self.template)):
             raise InputError(f"{self.path}: {what} with another {changes}; give the same, or another --out")
 
@@ -101,10 +101,7 @@ class RunFolder:
         """
         if not self.started:
             return self.template
-        stored = self.checkpoints / _TEMPLATE
-        if not stored.is_file():  # of an earlier version, which did not write it
-            return replace(self.template, apart=self.template.chat)
-        begun = Template.from_dict(_read(stored))
+        begun = Template.from_dict(_read(self.checkpoints / _TEMPLATE))
         self._check_template(begun, "an unfinished run")
         return begun
 
@@ -137,14 +134,7 @@ class RunFolder:
         """Raise an ``InputError`` if a checkpoint has learned from something else than ``identity``."""
         if not checkpoint:
             return
-        stored = self.checkpoints / _IDENTITY
-        if not stored.is_file():
-            self.say(
-                f"note: {self.path} was begun by an earlier version; whether its rows or model have changed since is "
-                "not known"
-            )
-            return
-        begun, rows = _read(stored), self.arguments["data"]
+        begun, rows = _read(self.checkpoints / _IDENTITY), self.arguments["data"]
         files = dict.fromkeys(("tokenizer", "prompts"), self.arguments["model"])
         files |= {"data": rows, "valid": self.arguments["valid"] or rows}
         files |= dict.fromkeys(("weights", "configuration"), self.arguments["model"])
@@ -153,8 +143,6 @@ class RunFolder:
         what |= {"weights": "its weights have", "valid": "its validation rows have"}
         what["prompts"] = "the ends or the chat template of its tokenizer have"
         for name, file in files.items():
-            if name in ("configuration", "prompts") and name not in begun:  # earlier versions did not note it
-                continue
             if name == "prompts" and same_rows:  # to which it made no difference
                 continue
             if begun.get(name) != identity.get(name):
@@ -204,31 +192,25 @@ def begun_run(path: Path) -> tuple[dict[str, Any], Template]:
         run = load_run(path)
         arguments, template = run.arguments, run.template
     elif (folder / _ARGUMENTS).is_file():
-        arguments = _read(folder / _ARGUMENTS)
-        if not (folder / _TEMPLATE).is_file():
-            raise InputError(
-                f"{path}: was begun by an earlier version, which did not note all; give the whole command"
-            )
-        template = Template.from_dict(_read(folder / _TEMPLATE))
+        arguments, template = _read(folder / _ARGUMENTS), Template.from_dict(_read(folder / _TEMPLATE))
     else:
         raise InputError(f"{path}: no run has begun there; give the whole command")
     known = {"data", "model", *TrainingOptions.__dataclass_fields__}
     told = {name: value for name, value in arguments.items() if name in known}
-    return told, replace(template, date=None, apart=False)
+    return told, replace(template, date=None)
 
 
 def _decisive(arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """Return those arguments that decide what is trained, with those that an earlier version did not know of."""
-    known = {**TrainingOptions(arguments.get("method", "cot")).to_dict(), **arguments}
-    candidates = SaveEvery.read(known["save_every"]).steps if known["select"] != "last" else 0
-    return {name: value for name, value in known.items() if name not in _UNDECISIVE} | {"save_every": candidates}
+    """Return those arguments that decide what is trained."""
+    candidates = SaveEvery.read(arguments["save_every"]).steps if arguments["select"] != "last" else 0
+    return {name: value for name, value in arguments.items() if name not in _UNDECISIVE} | {"save_every": candidates}
 
 
 def _read(path: Path) -> dict[str, Any]:
-    """Read what ``_write`` wrote; an ``InputError`` if it is damaged."""
+    """Read what ``_write`` wrote; an ``InputError`` if it is damaged or gone."""
     try:
         return read_json(path.read_text(encoding="utf-8"))
-    except ValueError:
+    except (OSError, ValueError):
         raise InputError(f"{path}: damaged; choose another --out, or remove the folder to train again") from None
 
 

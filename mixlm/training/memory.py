@@ -32,7 +32,7 @@ from mixlm.training.rows.inputs import token_counts
 from mixlm.training.rows.mixed_dataset import MixedDataset, as_feature
 from vqvae.atomic_files import whole_file
 from vqvae.errors import launched
-from vqvae.training.checkpoints import CHECKPOINTS, last_checkpoint
+from vqvae.training.checkpoints import CHECKPOINTS
 
 
 if TYPE_CHECKING:
@@ -81,8 +81,6 @@ class MicroBatch(TrainerCallback):
         self.needed = 0
         if not told and self.file.is_file():
             self.size = gcd(_read(self.file), self.samples)
-        elif not told and last_checkpoint(path / CHECKPOINTS):
-            self.size = self.samples  # begun by an earlier version, which chose nothing
 
     def settle(
         self, lm: "PreTrainedModel", collator: Collator, data: MixedDataset, bf16: bool, say: Callable[[str], None]

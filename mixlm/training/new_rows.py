@@ -8,7 +8,7 @@ from torch import nn
 from torch.distributed.tensor import DTensor, distribute_tensor
 
 from mixlm.model.lora import adapter_rows
-from mixlm.model.vocabulary import matrices
+from mixlm.model.vocabulary import biases, matrices
 
 
 class NewRows:
@@ -44,7 +44,7 @@ class NewRows:
         @torch.no_grad()
         def remember(*_: Any) -> None:
             """Keep the rows as they are before the step; sharding has put other matrices in place of the first."""
-            parts = [held_rows(matrix, self.ids) for matrix in matrices(self.model)]
+            parts = [held_rows(own, self.ids) for own in (*matrices(self.model), *biases(self.model))]
             before[:] = [(part, index, part[index].clone()) for part, index in parts]
 
         @torch.no_grad()

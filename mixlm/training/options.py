@@ -159,11 +159,19 @@ class TrainingOptions:
         require_rate("new_token_lr", self.row_rate)
 
     def for_model(self, model: str) -> "TrainingOptions":
-        """Return options with the learning rate that a model of this name asks for, where none was given."""
-        if self.learning_rate is not None:
-            return self
-        rate = SCRATCH_RATE if is_scratch(model) else LORA_RATE if self.lora_rank else TUNING_RATE
-        return replace(self, learning_rate=rate)
+        """Return options with what a model of this name asks for where nothing was given.
+
+        That is the learning rate, and where latents start: at their text in a trained model, if they stand for any.
+        """
+        from mixlm.methods import METHODS
+
+        rate, start = self.learning_rate, self.new_token_start
+        if rate is None:
+            rate = SCRATCH_RATE if is_scratch(model) else LORA_RATE if self.lora_rank else TUNING_RATE
+        if start is None:
+            speaks = self.method in METHODS and METHODS[self.method].has_text()
+            start = "text" if speaks and not is_scratch(model) else "mean"
+        return replace(self, learning_rate=rate, new_token_start=start)
 
     @property
     def row_rate(self) -> float:

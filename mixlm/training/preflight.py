@@ -123,17 +123,9 @@ def samples_share_rows(
     return False
 
 
-def row_start(model: str, method: Method, options: TrainingOptions, say: Callable[[str], None]) -> str:
-    """Return where new rows of latents start: as was told, or else at their text in a trained model that has any."""
-    if options.new_token_start or is_scratch(model) or _lacks(method, "text"):
-        return options.new_token_start or "mean"
-    say("latents start at the rows of their text, as for a trained model; --new-token-start chooses another place")
-    return "text"
-
-
 def _lacks(method: Method, start: str | None) -> str:
     """Return what the latents of a method lack to start there, or nothing."""
-    if start == "text" and (not method.needs_codes or method.spans == "none"):
+    if start == "text" and not method.has_text():
         return "has no latents that stand for text"
     return "has no latents that are stage 1's codes" if start == "codes" and not method.codes_mean_chunks else ""
 

@@ -189,11 +189,11 @@ class Finetuning:
     def _start_latents(self, lm: "PreTrainedModel", training: MixedDataset) -> None:
         """Move the new rows of latents to where they are to start."""
         options, ids = self.options, self.run.ids
-        start = preflight.row_start(self.model, self.method, options, self.say)
-        if start == "text":
+        if self.new_ids and options.new_token_start == "text":
+            self.say("latents start at the rows of their text; --new-token-start chooses another place")
             chunks = (pair for row in training.rows for pair in self.method.chunks(row))
             start_from_text(lm, self.new_ids, ids, chunks)
-        elif start == "codes":
+        elif self.new_ids and options.new_token_start == "codes":
             quantizer = open_vqvae(self.data.encoded.vqvae_path).quantizer
             start_from_codes(lm, self.new_ids, ids, quantizer.look_up(torch.arange(ids.codebook_size)), options.seed)
 

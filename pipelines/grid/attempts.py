@@ -77,18 +77,19 @@ class Attempts:
         """Return what a part failed for when it was last tried; None if it did not, or was never tried."""
         return self._last(part).get("error")
 
-    def seconds(self, kinds: Mapping[str, str]) -> Seconds:
+    def seconds(self, kinds: Mapping[tuple[str, str], str]) -> Seconds:
         """Return the wall-clock ("wall") and processor ("cpu") seconds of each kind of part, all attempts together.
 
-        An attempt whose own process was killed left no seconds behind, and counts nothing.
+        An attempt whose own process was killed left no seconds behind, and counts nothing; nor do attempts of a
+        command that was another one then.
 
         Args:
-            kinds: The kind of each part that counts, by the part's name.
+            kinds: The kind of each part that counts, by the part's name and identity.
         """
         seconds: Seconds = {}
         for record in [*self._records]:
-            if record["part"] in kinds:
-                kind = seconds.setdefault(kinds[record["part"]], {"wall": 0.0, "cpu": 0.0})
+            if found := kinds.get((record["part"], record.get("identity"))):
+                kind = seconds.setdefault(found, {"wall": 0.0, "cpu": 0.0})
                 kind["wall"] += record["seconds"]
                 kind["cpu"] += record["cpu_seconds"]
         return seconds

@@ -195,8 +195,11 @@ class _Work:
 
     def _write(self, cell: Cell) -> None:
         plan, label = self.plan, cell.entry.label
-        encoding = next((part.finished for part in cell.parts if part.kind == "encode"), None)
-        kinds = {part.job.name: part.kind for part in cell.parts if part.kind != "data"}
+        encodings = (part.finished for part in cell.parts if part.kind == "encode")
+        encoding = (
+            next(encodings, None) if cell.entry.needs_codes else None
+        )  # else it is that of the run it starts from
+        kinds = {(part.job.name, part.identity): part.kind for part in cell.parts if part.kind != "data"}
         about = {
             "label": label,
             "method": cell.entry.method,

@@ -174,7 +174,7 @@ def answerer_of(engine: "Engine", values: dict[str, Any]) -> "Answerer":
     """
     from mixlm.data.chat.rendering import clock_note
 
-    if note := clock_note(engine.run.template, engine.tokenizer):
+    if note := clock_note(engine.run.template):
         notice(note)
     names = ("endpoint", "served_model", "engine", "concurrency")
     url, name, started, concurrency = (values.pop(option) for option in names)

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
+from safetensors.torch import load_file
 from torch.nn import functional as F
 from transformers import AutoModelForCausalLM
 
@@ -26,6 +27,7 @@ from mixlm.run import Run
 from mixlm.training.options import TrainingOptions
 from mixlm.training.train import train
 from tests.tiny_runs import write_encoded_for
+from vqvae.training.exact_checkpoints import by_own_names
 
 
 if TYPE_CHECKING:
@@ -206,12 +208,18 @@ def adapter(model: "PreTrainedModel") -> str:
 
 @torch.no_grad()
 def reload(model: "PreTrainedModel", folder: Path) -> str:
-    """What is saved with new tokens opens as a plain model that computes the same."""
+    """What is saved with new tokens opens as a plain model that computes the same; so does one given a checkpoint."""
     new = extend_vocabulary(model, tokenizer_with_thoughts(), [f"<latent_{code}>" for code in range(40)])
     ids = torch.tensor([[*random_rows()[0], *new[:4]]])
     model.save_pretrained(folder)
     again = AutoModelForCausalLM.from_pretrained(folder).eval()
-    assert_near(again(input_ids=ids, use_cache=False).logits, model(input_ids=ids, use_cache=False).logits, "reloaded")
+    logits = model(input_ids=ids, use_cache=False).logits
+    assert_near(again(input_ids=ids, use_cache=False).logits, logits, "reloaded")
+    with by_own_names(model):
+        model.save_pretrained(folder / "checkpoint")
+    other = AutoModelForCausalLM.from_config(model.config).eval()
+    other.load_state_dict(load_file(folder / "checkpoint" / "model.safetensors"), False)  # as a trainer does
+    assert_near(other(input_ids=ids, use_cache=False).logits, logits, "gone on with")
     return "same"
 
 

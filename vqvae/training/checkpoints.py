@@ -51,7 +51,7 @@ def steps_made(folder: str | Path, say: Callable[[str], None] = lambda line: Non
 
 
 def fault_in(path: Path) -> str | None:
-    """Return the name of a file that is not as it was written, if any; of checkpoints of before, that is less sure."""
+    """Return the name of a file that is not as it was written, if any."""
     read: dict[str, dict[str, Any]] = {}
     for name in (LAST_FILE, SUMS_FILE):
         try:

@@ -88,7 +88,7 @@ class OpenLine(TrainerCallback):
         self.trainer = trainer
 
     def on_train_begin(self, args: TrainingArguments, state: TrainerState, *rest: Any, **more: Any) -> None:
-        """Go on with the line in which the checkpoint was written; those of earlier versions kept none."""
+        """Go on with the line in which the checkpoint was written."""
         path = Path(args.output_dir) / f"checkpoint-{state.global_step}" / LINE
         if state.global_step and path.is_file():
             line = json.loads(path.read_text(encoding="utf-8"))

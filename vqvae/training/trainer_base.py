@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 from torch import nn
-from transformers import Trainer, TrainerCallback, TrainerState, TrainingArguments
+from transformers import TrainerCallback, TrainerState, TrainingArguments
 from transformers.trainer_callback import PrinterCallback
 
 from vqvae.advance import Advance
@@ -32,6 +32,7 @@ from vqvae.training.checkpoints import (
     written,
 )
 from vqvae.training.curve import CURVE, Curve, OpenLine
+from vqvae.training.exact_checkpoints import ExactCheckpoints
 
 
 def base_arguments(
@@ -77,7 +78,7 @@ def base_arguments(
 NO_CHECKPOINTS = SaveEvery()
 
 
-class QuietTrainer(Trainer):
+class QuietTrainer(ExactCheckpoints):
     """transformers' trainer, which prints nothing, keeps its work, and ends where numbers end.
 
     It says by a function how far it is, and keeps its curve in a file beside its checkpoints' folder. Checkpoints are
@@ -112,8 +113,7 @@ class QuietTrainer(Trainer):
         super().__init__(callbacks=[*callbacks, *own], **settings)
         self.remove_callback(PrinterCallback)
         self.losses: list[torch.Tensor] = []  # of the step that is being made
-        self.tokens, self.logged = 0, time.monotonic()
-        self.drafted = self.told = False
+        self.tokens, self.logged, self.drafted, self.told = 0, time.monotonic(), False, False
 
     def run(self, checkpoint: str | None) -> None:
         """Train to the end, from a checkpoint if there is one.

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from mixlm.data.chat.control_tokens import ROLES, Place, control_tokens, template_words
 from mixlm.data.chat.rendering import Messages, chat_source, render_chat, short, where_of
-from mixlm.data.layouts.chats import TEMPLATE_ARGUMENTS
+from mixlm.data.layouts.chats import TEMPLATE_ARGUMENTS, template_arguments
 from mixlm.data.layouts.turns import without_nulls
 from mixlm.data.samples import Sample
 from mixlm.data.template import Template
@@ -171,7 +171,7 @@ def arguments_of(sample: Sample) -> dict[str, Any]:
     Raises:
         InputError: If it is no object, or names what is told to the tokenizer and not to its template.
     """
-    given = without_nulls(sample.columns.get(TEMPLATE_ARGUMENTS))
+    given = template_arguments(sample.columns)
     taken = sorted(_OTHERS & {*given}) if isinstance(given, Mapping) else []
     if given is None or (isinstance(given, Mapping) and not taken):
         return dict(given or {})
@@ -220,7 +220,7 @@ def closing_ids(tokenizer: "PreTrainedTokenizerBase", template: Template, prompt
 
 def closing_of(tokenizer: "PreTrainedTokenizerBase", template: Template, prompt_ids: Sequence[int]) -> str:
     """Return the mark that closes what a prompt opens, such as ``</think>``; "" if there is nothing to close."""
-    if not template.chat or template.apart:
+    if not template.chat:
         return ""
     end = tokenizer.decode(prompt_ids[-_SEEN:], skip_special_tokens=False, clean_up_tokenization_spaces=False)
     found = _OPENED.search(end)

@@ -118,7 +118,7 @@ def dated(template: Template, tokenizer: "PreTrainedTokenizerBase", begun: str |
     Returns:
         The same in all processes of a command, which all have to come here.
     """
-    if template.apart or not reads_clock(template, tokenizer):
+    if not reads_clock(template, tokenizer):
         return template
     date = template.date or begun or datetime.now().isoformat(timespec="seconds")
     return replace(template, date=Processes.current().agree(date))
@@ -149,12 +149,10 @@ def _sources(tokenizer: "PreTrainedTokenizerBase") -> dict[str, str]:
     return dict(sources) if isinstance(sources, Mapping) else {"default": sources}
 
 
-def clock_note(template: Template, tokenizer: "PreTrainedTokenizerBase") -> str | None:
+def clock_note(template: Template) -> str | None:
     """Return a line that says which date prompts have, if a chat template writes one."""
     if template.date:
         return f"note: the tokenizer's chat template reads the clock; in all prompts it is {template.date}, on any day"
-    if template.apart and reads_clock(template, tokenizer):
-        return "warning: the tokenizer's chat template reads the clock, and prompts have another date than in training"
     return None
 
 

@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mixlm.data.layouts.columns import CHATS, QUESTIONS, RESPONSES, TRACES, refuse_unread, system_of
-from mixlm.data.layouts.turns import THOUGHTS, Turn, turn_of, with_analysis
+from mixlm.data.layouts.turns import THOUGHTS, Turn, turn_of, with_analysis, without_nulls
 from mixlm.data.texts.thoughts import thought_in
-from mixlm.data.values import ailments, parse_json
+from mixlm.data.values import ailments, parse_json, read_json
 from mixlm.errors import InputError
 
 
@@ -40,9 +40,18 @@ def _alone_thinks(row: Mapping[str, Any], name: str) -> bool:
     return alone and not any(beside)
 
 
+def template_arguments(row: Mapping[str, Any]) -> Any:
+    """Return what a row tells its chat template by names, without nulls; it may be written as JSON in a text."""
+    told = row.get(TEMPLATE_ARGUMENTS)
+    try:
+        return read_json(told.strip() or "{}") if isinstance(told, str) else without_nulls(told)
+    except ValueError:
+        return told
+
+
 def tells_template(row: Mapping[str, Any]) -> bool:
     """Tell whether a row tells its chat template of tools, or texts and lists by names; flags change no question."""
-    told = row.get(TEMPLATE_ARGUMENTS)
+    told = template_arguments(row)
     values = told.values() if isinstance(told, Mapping) else ()
     return bool(row.get("tools")) or any(value and isinstance(value, str | list | tuple) for value in values)
 

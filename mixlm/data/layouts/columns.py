@@ -142,7 +142,7 @@ def question_of(row: Mapping[str, Any], where: str) -> tuple[str, str]:
     name = _question_column(row, where)
     question = filled_text(row, name, where)
     refuse_unread(row, where, question)
-    before = [text for column in _BEFORE if (text := _material(row, column, where))]
+    before = [text for column in _BEFORE if (text := _untold(_material(row, column, where), question))]
     if name != "instruction" and "instruction" in row:
         before.insert(0, _untold(text_of(row, "instruction", where), question))
     after = [_untold(_material(row, "input", where), question)] if name != "input" else []

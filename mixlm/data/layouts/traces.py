@@ -27,13 +27,14 @@ def trace_column(columns: Mapping[str, Any], where: str) -> str | None:
         InputError: If a response that the answer is read from reasons before a closing tag, and says something else
             than the column, or two columns may be the trace.
     """
-    response = response_column(columns, where)
-    response = response if response != "answer" and isinstance(columns.get(response), str) else None
     chat = bool(chat_columns(columns))
-    name = _column(columns, chat or response is not None, where)
-    beside = response or ("answer" if is_chain(name) and isinstance(columns.get("answer"), str) else None)
+    responds = any(isinstance(columns.get(one), str) for one in RESPONSES if one != "answer")
+    name = _column(columns, chat or responds, where)
     given = not is_chain(name) and any(one in columns for one in ANSWERS)
-    if name is None or beside is None or chat or given:
+    if name is None or chat or given:
+        return name
+    beside = response_column(columns, where)
+    if not isinstance(columns.get(beside), str) or (beside == "answer" and not is_chain(name)):
         return name
     said, own = thought_in(columns[beside]), trace_text(columns, name, where)
     if said is not None and said.strip() and said.split() != own.split():
@@ -45,10 +46,10 @@ def trace_column(columns: Mapping[str, Any], where: str) -> str | None:
 
 
 def response_column(columns: Mapping[str, Any], where: str) -> str | None:
-    """Return the column that holds the response, if there is one: of several the one that reasons before a tag.
+    """Return the column that holds the response: of several the one that reasons before a tag, or marks an answer.
 
     Raises:
-        InputError: If several do, or none, and they are not the same.
+        InputError: If several do, or none, and they say different things.
     """
     names = [name for name in RESPONSES if name in columns]
     told = [
@@ -57,12 +58,23 @@ def response_column(columns: Mapping[str, Any], where: str) -> str | None:
     if len(told) < 2:
         return next(iter(told or names), None)
     thinking = [name for name in told if thought_in(columns[name]) is not None]
-    if len(thinking) == 1 or len({columns[name] for name in told}) == 1:
-        return (thinking or told)[0]
+    marking = thinking or [name for name in told if marked(columns[name])]
+    told = marking or told
+    if len(marking) == 1 or len({" ".join(columns[name].split()) for name in told}) == 1:
+        return told[0]
     raise InputError(
-        f"{where}: columns {' and '.join(repr(name) for name in thinking or told)} may all be the response, and "
+        f"{where}: columns {' and '.join(repr(name) for name in told)} may all be the response, and "
         "differ; rename or remove all but one"
     )
+
+
+def response_beside_chat(columns: Mapping[str, Any], where: str) -> str | None:
+    """Return the response beside a chat that ends with the user; an answer without a trace is none."""
+    name = response_column(columns, where)
+    text = columns.get(name)
+    if name != "answer" or columns.get("steps") or trace_column(columns, where):
+        return text if isinstance(text, str) else None
+    return text if isinstance(text, str) and (marked(text) or thought_in(text) is not None) else None
 
 
 def is_chain(name: str | None) -> bool:

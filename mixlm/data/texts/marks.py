@@ -15,7 +15,7 @@ from mixlm.data.texts.sentences import split_sentences
 
 
 _TAGGED = re.compile(r"<((?:final_)?answer)(?:\s[^<>]*)?>((?:(?!<\1[\s>]).)*?)</\1>", re.DOTALL | re.IGNORECASE)
-OPENS_ANSWER = re.compile(r"<(?:final_)?answer(?:\s[^<>]*)?>", re.IGNORECASE)
+OPENS_ANSWER = re.compile(r"<(?:final_)?answer(?:\s[^<>]*)?(?<!/)>", re.IGNORECASE)
 _HASHES = re.compile(r"(?<!#)####(?!#)\s*(\S[^\n]*)\s*\Z")
 _SAID = (
     r"(?:\*\*)?\b{}he (?:final |correct )?answer is\b(?:,?[ \t]*\b(?:therefore|thus|then|hence|simply)\b,?)*"
@@ -43,6 +43,11 @@ _SPACE = r"(?:[\s$*~]|\\[,;:!()\[\]]|\\q?quad(?![a-z]))*"
 _JOINT = re.compile(rf"{_SPACE}(?:(?:[,;&]|(?:\\text\{{\s*)?\b(?:and|(or))\b(?:\s*\}})?){_SPACE})+")  # between boxes
 _ITEM = re.compile(r"\s*(?:[-*+•]|\(?(?:\d+|[A-Za-z]|[ivx]+)[.)])\s+")  # what a list puts before its items
 _SENTENCE_END = re.compile(r"[\"'”’)\]]*(?:[.!?。！？]|\s*\Z)")
+_PRAISE = re.compile(  # of an answer, and none itself
+    r"(?:indeed |now )?(?:correct|right|verified|confirmed|clear|valid|consistent|reasonable|unique|boxed|an integer|"
+    r"(?:see |as |shown |given |boxed |the one )?(?:above|below))",
+    re.IGNORECASE,
+)
 _VERDICT = re.compile(r"(?:yes|no|true|false)[.,;!]", re.IGNORECASE)
 
 
@@ -68,9 +73,9 @@ def marked(text: str) -> Mark | None:
 
 
 def _said_last(text: str) -> Mark | None:
-    """Return what "The answer is" says on the last line; words alone ("correct") only where nothing is boxed."""
+    """Return what "The answer is" says on the last line; that it is correct counts only where nothing is boxed."""
     mark = _said(text, _PLAIN, last=True)
-    return mark if mark and (_RESULT.match(mark.answer) or not _boxed(text)) else None
+    return mark if mark and not (_PRAISE.fullmatch(mark.answer) and _boxed(text)) else None
 
 
 def _tagged(text: str) -> Mark | None:

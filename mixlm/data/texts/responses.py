@@ -120,7 +120,7 @@ def read_tail(tail: str, pattern: re.Pattern[str] | None = None) -> tuple[str, s
     mark = _matched(tail, pattern) if pattern else marked(tail) or last_bold(tail)
     if mark:
         return mark.answer, mark.rule
-    if opened := OPENS_ANSWER.search(tail):
+    if opened := OPENS_ANSWER.match(tail):
         raise ValueError(
             f"opens {opened[0]} and never closes it, as if it were cut off; close it or leave the row out"
         )

@@ -8,7 +8,8 @@ from mixlm.data.texts.marks import Mark
 
 # what opens a thought may be missing: some chat templates write it into the prompt
 _NAMED = (
-    r"<{0}(?:(?:\w+[:_])?think(?:ing|_\w+)?|thoughts?|reasoning|scratch_?pad)>|\[{0}think(?:ing)?\]|◁{0}think(?:ing)?▷"
+    r"<{0}(?:(?:\w+[:_])?think(?:ing|_(?!o(?:n|ff)\b)\w+)?|thoughts?|reasoning|scratch_?pad)>"
+    r"|\[{0}think(?:ing)?\]|◁{0}think(?:ing)?▷"
 )
 _TOKENS = {  # with what closes them
     "<|begin_of_thought|>": "<|end_of_thought|>",

@@ -78,5 +78,5 @@ def direct_openings(answerer: Answerer, rows: Sequence[Row]) -> list[list[int]]:
                 f"--latents direct: in row {row['row']} the tokenizer joins the marker {marker!r} with the answer; "
                 "leave this mode out, or train with another --solution-template"
             )
-        openings.append([*run.prompt(row["prompt_ids"])[len(row["prompt_ids"]) :], *ids])
+        openings.append([*run.whole_prompt(row["prompt_ids"])[len(row["prompt_ids"]) :], *ids])
     return openings

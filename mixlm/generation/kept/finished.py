@@ -95,7 +95,7 @@ def read_finished(output: str | Path) -> Finished | None:
         output: The lines.
 
     Returns:
-        None if nothing does: nobody finished it, or an earlier version wrote it.
+        None if nothing does: nobody finished it.
 
     Raises:
         InputError: If what stands there is damaged.

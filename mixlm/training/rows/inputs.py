@@ -54,7 +54,7 @@ def open_data(
     data = _open_encoded(source, model, say) if encoded else _open_file(source, model, method, options, say)
     if options.eval_every and data.valid is None:
         raise InputError("--eval-every needs validation rows; give --valid FILE, or encode with --valid-fraction")
-    if note := clock_note(data.template, data.tokenizer):
+    if note := clock_note(data.template):
         say(note)
     return data
 

@@ -9,11 +9,11 @@ from mixlm.analysis.interventions import (
     Intervener,
     intervention_finding,
     new_count,
-    opening_of,
     parse_interventions,
 )
 from mixlm.data.template import Template
 from mixlm.errors import InputError
+from mixlm.generation.answers import is_cut_off, opening_of
 from mixlm.generation.engine import Engine
 from mixlm.generation.options import GenerationOptions, LatentMode
 from mixlm.generation.plan import Request
@@ -168,7 +168,9 @@ def test_the_opening_is_a_span_at_the_start() -> None:
     bo, eo, latent = IDS.bo_latent, IDS.eo_latent, IDS.latent(1)
     assert opening_of([bo, latent, eo, 5, 0], IDS) == [bo, latent, eo]
     assert opening_of([5, bo, latent, eo, 0], IDS) == []
-    assert opening_of([bo, latent, latent], IDS) == []  # cut off within the span
+    assert opening_of([bo, latent, latent], IDS) == []
+    cut = [is_cut_off(ids, IDS) for ids in ([bo, latent, latent], [bo, latent, eo, 5], [5, bo], [], [IDS.bo_thought])]
+    assert cut == [True, False, False, False, True]
     assert opening_of([], IDS) == []
     assert opening_of([IDS.bo_thought, IDS.thought, IDS.eo_thought, 5], IDS)[-1] == IDS.eo_thought
 

@@ -52,19 +52,6 @@ def test_an_encoded_dataset_is_read_with_its_manifest(encoded):
     assert data.fingerprint == data.manifest["fingerprint"] and data.template.to_dict() == data.manifest["template"]
 
 
-def test_data_of_before_is_told_where_codes_end(encoded):
-    """Neither its rows nor its manifest say more than that each code stands for r tokens."""
-    for path in encoded.glob("*.parquet"):
-        write_shard(path, parquet.read_table(path).drop("code_ends"))
-    new = ("align", "check")
-    write_manifest(encoded, {name: value for name, value in read_manifest(encoded).items() if name not in new})
-    data = load_encoded(encoded)
-    assert data.align == "fixed" and data.check == "exact"
-    for row in [*data.train, *data.valid]:
-        assert row["code_ends"] == [RATE * (place + 1) for place in range(len(row["codes"]))]
-    assert data.train.features["code_ends"] == data.train.features["codes"]
-
-
 def test_what_the_rows_say_of_their_codes_is_kept(encoded):
     rows = [{**row, "codes": [1, 2], "code_ends": [1, 4]} for row in load_encoded(encoded).train.to_list()]
     write_shard(encoded / "train-00000.parquet", row_table(rows))

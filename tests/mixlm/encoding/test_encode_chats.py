@@ -4,7 +4,6 @@ import pytest
 
 from mixlm.data.template import Template
 from mixlm.encoding.dataset import load_encoded
-from mixlm.encoding.manifest import read_manifest, write_manifest
 from tests.chat_templates import DATED, chat_tokenizer, set_clock
 from tests.encoding_work import Work, cut
 from tests.interruption import Interrupted
@@ -37,17 +36,3 @@ def test_rows_that_are_encoded_on_two_days_have_the_date_of_the_first(chats, mon
     assert len(prompts) == 40 and all("Today Date: 06 Jul 2024\n" in prompt for prompt in prompts)
     chats.encode(template=CHAT, say=said.append)
     assert said[-1].endswith("already encoded; nothing to do")
-
-
-def test_chats_that_an_earlier_version_began_to_encode_are_finished_with_its_prompts(chats):
-    with pytest.raises(Interrupted):
-        chats.encode(template=CHAT, advance_of=cut("encoding train", 1))
-    out = chats.folder / "encoded"
-    manifest = read_manifest(out)
-    assert {"date", "apart"} & set(manifest["arguments"]["template"]) == set()
-    manifest["template"] = manifest["arguments"]["template"]
-    write_manifest(out, manifest)
-    said = []
-    data = load_encoded(chats.encode(template=CHAT, say=said.append))
-    assert data.template == Template(chat=True, apart=True)
-    assert any(line.startswith("warning: the tokenizer's chat template reads the clock") for line in said)

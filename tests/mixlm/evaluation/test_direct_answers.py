@@ -48,6 +48,14 @@ def test_what_a_method_puts_after_the_prompt_comes_first():
     assert direct_openings(engine(run), ROWS) == [[pause, pause, MARKER]] * 3
 
 
+def test_thoughts_that_the_model_would_end_itself_are_whole():
+    run = run_of("coconut", stop="learned", stages=2, thoughts_per_step=1, epochs_per_stage=1.0)
+    run.step = 100
+    ids, (opening, *_) = run.ids, direct_openings(engine(run), ROWS)
+    assert opening == [ids.bo_thought, ids.thought, ids.thought, ids.eo_thought, MARKER]
+    assert run.prompt([1]) == [1, ids.bo_thought]
+
+
 def test_the_marker_is_the_templates():
     run = tiny_run()
     run.template = Template(solution="f g {answer} a")

@@ -138,6 +138,15 @@ def test_p_value_is_below_5_percent_where_the_interval_leaves_zero_out():
     assert 10 < below < 50
 
 
+def test_resamples_without_a_difference_count_on_both_sides_whatever_rounds_them():
+    """Of six seeds two are wrong on half of the samples; where those are not drawn the methods are exactly alike."""
+    first, second = np.ones((3, 40)), np.ones((6, 40))
+    second[:2, :20] = 0
+    alike = np.mean(np.random.default_rng(1).multinomial(6, np.full(6, 1 / 6), size=40000)[:, :2].sum(1) == 0)
+    assert bootstrap_p_value(first, second, resamples=40000) == pytest.approx(2 * alike, rel=0.05)
+    assert paired_bootstrap_difference(first, second).low == 0 == bootstrap_interval(second - 1).high
+
+
 def test_p_value_carries_the_spread_of_seeds():
     # Each method has a seed that fails and one that does not: whichever is ahead is chance, however many the samples.
     first, second = np.repeat([[0.0], [1.0]], 500, axis=1), np.repeat([[0.0], [0.9]], 500, axis=1)

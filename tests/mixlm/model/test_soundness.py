@@ -1,13 +1,15 @@
+import json
 import re
 from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import save_file
 from transformers import CONFIG_MAPPING, AutoModelForCausalLM, AutoModelForSequenceClassification
 
 from mixlm.errors import InputError
 from mixlm.model.abilities import is_causal
-from mixlm.model.loading import open_pretrained
+from mixlm.model.loading import open_model, open_pretrained
 from mixlm.model.soundness import cast, require_sound
 from tests.tiny_thoughts import random_lm
 
@@ -19,7 +21,7 @@ def made(kind: str, **fields):
     shape |= {"d_model": 32, "d_head": 16, "decoder_layers": 1, "decoder_attention_heads": 2, "decoder_ffn_dim": 16}
     shape = {name: value for name, value in shape.items() if name in known}
     torch.manual_seed(0)
-    return AutoModelForCausalLM.from_config(CONFIG_MAPPING[kind](vocab_size=40, **shape, **fields))
+    return AutoModelForCausalLM.from_config(CONFIG_MAPPING[kind](vocab_size=40, **{**shape, **fields}))
 
 
 @pytest.mark.parametrize("kind", ["bert", "roberta", "xlnet", "xlm"])
@@ -57,6 +59,57 @@ def test_a_model_whose_file_lacks_weights_is_refused(tmp_path: Path) -> None:
         open_pretrained(AutoModelForCausalLM, str(tmp_path))
     AutoModelForCausalLM.from_config(config).save_pretrained(tmp_path)
     assert open_pretrained(AutoModelForCausalLM, str(tmp_path)).lm_head.weight.isfinite().all()
+
+
+def quantised_to_8_bits(folder: Path) -> dict[str, torch.Tensor]:
+    """Save a model as published ones in FP8 are, a scale for each block of 128 x 128; return its weights."""
+    shape = {"hidden_size": 128, "intermediate_size": 256, "num_hidden_layers": 1, "num_attention_heads": 2}
+    model = AutoModelForCausalLM.from_config(CONFIG_MAPPING["llama"](vocab_size=40, **shape, head_dim=64))
+    model.save_pretrained(folder)
+    held, weights = {}, model.state_dict()
+    for name, values in weights.items():
+        held[name] = values
+        if "_proj" in name:
+            scale = values.abs().amax() / 448
+            held[name] = (values / scale).to(torch.float8_e4m3fn)
+            held[f"{name}_scale_inv"] = scale.expand(*(-(-size // 128) for size in values.shape)).contiguous()
+            weights[name] = held[name].float() * scale
+    save_file(held, folder / "model.safetensors", metadata={"format": "pt"})
+    config = json.loads((folder / "config.json").read_text())
+    how = {"quant_method": "fp8", "weight_block_size": [128, 128], "activation_scheme": "dynamic"}
+    (folder / "config.json").write_text(json.dumps({**config, "quantization_config": how}))
+    return weights
+
+
+def test_a_model_in_8_bits_is_saved_as_the_plain_one_that_was_trained(tmp_path: Path) -> None:
+    weights = quantised_to_8_bits(tmp_path / "base")
+    opened = open_model(str(tmp_path / "base"), None)
+    opened.save_pretrained(tmp_path / "run")
+    again = open_pretrained(AutoModelForCausalLM, str(tmp_path / "run"), dtype=torch.float32)
+    for model in (opened, again):
+        found = model.state_dict()
+        assert all(torch.allclose(found[name], values) for name, values in weights.items())
+
+
+def test_an_adapter_on_another_model_is_refused(tmp_path: Path) -> None:
+    peft = pytest.importorskip("peft")
+    base = made("llama")
+    base.save_pretrained(tmp_path / "base")
+    adapted = peft.get_peft_model(base, peft.LoraConfig(r=2, target_modules="all-linear"))
+    adapted.peft_config["default"].base_model_name_or_path = str(tmp_path / "base")
+    adapted.save_pretrained(tmp_path / "adapter")
+    with pytest.raises(InputError, match=f"^{tmp_path / 'adapter'}: is an adapter on another model; merge it"):
+        open_model(str(tmp_path / "adapter"), None)
+
+
+def test_weights_do_not_depend_on_whether_a_model_is_in_training(tmp_path: Path) -> None:
+    """RWKV divides those of every sixth layer in place."""
+    made("rwkv", num_hidden_layers=7, attention_hidden_size=32).save_pretrained(tmp_path)
+    model = open_model(str(tmp_path), None)
+    before = {name: values.clone() for name, values in model.state_dict().items()}
+    for mode in (False, True, False):
+        model.train(mode)(input_ids=torch.tensor([[1, 2]]))
+        assert all(torch.equal(values, before[name]) for name, values in model.state_dict().items())
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])

@@ -14,7 +14,6 @@ from mixlm.model.special_tokens import (
     EO_THOUGHT,
     PAUSE,
     THOUGHT,
-    SpecialIds,
     add_project_tokens,
     latent_span,
     special_ids,
@@ -28,7 +27,6 @@ from mixlm.model.tokenizers import (
     save_base_tokenizer,
     tokenizer_fingerprint,
 )
-from tests.tiny_runs import saved_run
 
 
 TEXTS = ["so now 3 + 4 gives 7 .", "so now 7 - 2 gives 5 ."]
@@ -106,22 +104,6 @@ def test_tokens_that_follow_ours_do_not_move(tmp_path):
     save_base_tokenizer(later, tmp_path)
     base = AutoTokenizer.from_pretrained(tmp_path)
     assert base.get_vocab() == later.get_vocab() and special_ids(base) == special_ids(later)
-
-
-def test_a_run_of_before_its_tokenizer_was_marked_tells_its_tokens_itself(tmp_path):
-    run = saved_run(tmp_path / "run")
-    settings = tmp_path / "run" / "tokenizer_config.json"
-    values = json.loads(settings.read_text())
-    assert SpecialIds(run.ids.eos, **values.pop("mixlm_tokens")) == run.ids
-    settings.write_text(json.dumps(values))
-    info = json.loads((tmp_path / "run" / "mixlm.json").read_text())
-    of_before = {name: value for name, value in info.items() if name not in ("checksums", "digest")}
-    (tmp_path / "run" / "mixlm.json").write_text(json.dumps(of_before))
-    assert special_ids(AutoTokenizer.from_pretrained(run.path)).present() == []
-    tokenizer = open_tokenizer(str(run.path))
-    assert special_ids(tokenizer) == run.ids and tokenizer_fingerprint(tokenizer) == run.fingerprint
-    (tmp_path / "run" / "mixlm.json").write_text("{")  # opening the run says so
-    assert special_ids(open_tokenizer(str(run.path))).present() == []
 
 
 @pytest.mark.parametrize("kind", ["llama", "gpt2", "gemma3_text", "mistral", "qwen2", "qwen3_5", "qwen4_exp"])

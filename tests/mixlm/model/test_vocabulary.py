@@ -1,3 +1,5 @@
+import json
+
 import pytest
 import torch
 from tokenizers import Tokenizer
@@ -6,10 +8,12 @@ from tokenizers.pre_tokenizers import Whitespace
 from transformers import (
     AddedToken,
     AutoModelForCausalLM,
+    GenerationConfig,
     GPT2Config,
     GPT2LMHeadModel,
     LlamaConfig,
     LlamaForCausalLM,
+    PhiConfig,
     PreTrainedTokenizerFast,
 )
 
@@ -235,3 +239,29 @@ def test_a_model_that_grew_opens_again(kind: str, new: int, tmp_path) -> None:
 def test_a_model_with_a_table_of_its_tokens_beside_is_refused() -> None:
     with pytest.raises(InputError, match="tid2eid does not grow"):
         extend_vocabulary(tiny_type("deepseek_v4", vocab_size=len(WORDS)), tokenizer(), ["<x>"])
+
+
+def test_a_bias_of_the_head_starts_at_the_mean_of_those_of_text():
+    """Spare rows of a pretrained head have one that keeps them unwritten."""
+    config = PhiConfig(vocab_size=12, hidden_size=16, intermediate_size=16, num_hidden_layers=1, num_attention_heads=2)
+    model, size = AutoModelForCausalLM.from_config(config), len(WORDS)
+    with torch.no_grad():
+        model.lm_head.bias.copy_(torch.arange(12.0))
+        model.lm_head.bias[size:] = -50
+    new = extend_vocabulary(model, tokenizer(), ["<latent_0>", "<latent_1>"])
+    bias = model.lm_head.bias
+    assert bias[new].tolist() == [pytest.approx((size - 1) / 2)] * 2
+    assert bias[:size].tolist() == [*range(size)] and bias[-1] == -50
+
+
+def test_a_model_with_flags_of_sampling_that_is_given_another_end_can_be_saved(tmp_path):
+    """transformers saves such flags beside greedy decoding only as it read them."""
+    shape = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
+    LlamaForCausalLM(LlamaConfig(vocab_size=12, **shape)).save_pretrained(tmp_path / "base")
+    told = {"temperature": 0.9, "top_p": 0.6, "eos_token_id": 5}
+    (tmp_path / "base" / "generation_config.json").write_text(json.dumps(told))
+    model, words = AutoModelForCausalLM.from_pretrained(tmp_path / "base"), tokenizer()
+    extend_vocabulary(model, words, ["<latent_0>"])
+    model.save_pretrained(tmp_path / "run")
+    held = GenerationConfig.from_pretrained(tmp_path / "run")
+    assert held.eos_token_id == [5, words.eos_token_id]

@@ -127,18 +127,6 @@ def test_what_has_learned_nothing_yet_begins_with_what_is_there(tmp_path: Path) 
     assert any(line.startswith("going on from") for line in said)
 
 
-def test_a_run_that_was_begun_without_hashes_goes_on_with_a_line(tmp_path: Path) -> None:
-    raw, scratch, out = write_raw(tmp_path), write_scratch(tmp_path), tmp_path / "run"
-    begin(raw, scratch, out)
-    (out / "checkpoints" / "identity.json").unlink()
-    said = []
-    train(raw, scratch, out, OPTIONS, say=said.append)
-    assert (
-        f"note: {out} was begun by an earlier version; whether its rows or model have changed since is not known"
-        in said
-    )
-
-
 def test_rows_are_the_same_in_one_piece_or_in_many_and_order_counts(tmp_path: Path, monkeypatch) -> None:
     rows = load_encoded(write_encoded(tmp_path)).train
     digest = rows_digest(rows)

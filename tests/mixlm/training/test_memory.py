@@ -129,13 +129,6 @@ def test_a_run_keeps_what_was_chosen_for_it_whatever_the_machine(start, monkeypa
         MicroBatch(start[2], OPTIONS)
 
 
-def test_a_run_of_an_earlier_version_goes_on_with_all_at_once(tmp_path, monkeypatch):
-    monkeypatch.setattr(memory, "last_checkpoint", lambda folder: str(folder / "checkpoint-1"))
-    assert MicroBatch(tmp_path, OPTIONS).size == 4
-    monkeypatch.setattr(memory, "last_checkpoint", lambda folder: None)
-    assert MicroBatch(tmp_path, OPTIONS).size == 0
-
-
 def test_what_is_said_of_memory_that_is_not_there(monkeypatch):
     lines: list[str] = []
     monkeypatch.setattr(memory, "memory_of", lambda _: 8 * 2**30)

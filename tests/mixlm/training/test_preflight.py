@@ -11,22 +11,13 @@ from mixlm.model.special_tokens import SpecialIds, add_project_tokens, latent_sp
 from mixlm.model.tokenizers import build_tokenizer
 from mixlm.run import Run
 from mixlm.training.options import TrainingOptions
-from mixlm.training.preflight import check_model, check_start, row_start, tell_namesakes, warn_of_schedule
+from mixlm.training.preflight import check_model, check_start, tell_namesakes, warn_of_schedule
 from mixlm.training.rows.inputs import leave_out_long
 from mixlm.training.train import train
 from tests.coded_rows import fixed
 from tests.tiny_data import write_raw, write_scratch
 
 
-STARTS = [  # model, method, what is told, where latents start
-    ("m.yaml", "assorted", None, "mean"),
-    ("m", "assorted", None, "text"),
-    ("m.gguf", "random-codes", None, "text"),
-    ("m", "drop-prefix", None, "mean"),
-    ("m", "cot", None, "mean"),
-    ("m", "assorted", "mean", "mean"),
-    ("m.yaml", "assorted", "codes", "codes"),
-]
 ALL_IDS = SpecialIds(eos=0, pause=1, bo_thought=2, thought=3, eo_thought=4)
 
 
@@ -43,16 +34,6 @@ def start_from(model: str, method: str, options: dict | None = None, template: T
     method = build_method(method, options or {})
     check_start(model, method, template or Template(), TrainingOptions(method.name, **training), said.append)
     return said
-
-
-@pytest.mark.parametrize(("model", "method", "told", "wanted"), STARTS)
-def test_latents_start_at_their_text_where_rows_mean_something(
-    model: str, method: str, told: str, wanted: str
-) -> None:
-    said: list[str] = []
-    options = TrainingOptions(method, new_token_start=told)
-    assert row_start(model, build_method(method, {}), options, said.append) == wanted
-    assert len(said) == (told is None and wanted == "text")
 
 
 @pytest.mark.parametrize("method", ["cot", "sol-only", "pause", "coconut-no-thought", "pause-as-thought", "icot"])

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+import yaml
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
@@ -314,6 +315,21 @@ def _fresh_rows(base: Path, rows: list[int]) -> dict[str, torch.Tensor]:
     extend_vocabulary(model, AutoTokenizer.from_pretrained(base), latent_span(4))
     state = model.state_dict()
     return {name: state[name][rows] for name in ("model.embed_tokens.weight", "lm_head.weight")}
+
+
+def test_a_resumed_run_of_experts_equals_an_uninterrupted_one(encoded: Path, tmp_path: Path) -> None:
+    """Published models of this type have a matrix for each expert; in transformers they are one."""
+    shape = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "num_key_value_heads": 2}
+    experts = {"num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 8, "intermediate_size": 16}
+    model = tmp_path / "moe.yaml"
+    model.write_text(yaml.safe_dump({"model_type": "qwen3_moe", **shape, **experts, "tokenizer": {"vocab_size": 300}}))
+    options = replace(OPTIONS, steps=4, save_every=2)
+    train(encoded, model, tmp_path / "whole", options)
+    with pytest.raises(Interrupted):
+        train(encoded, model, tmp_path / "parts", options, advance=interrupt_at(3))
+    train(encoded, model, tmp_path / "parts", options)
+    assert any("experts" in name for name in weights(tmp_path / "whole"))
+    assert_same_weights(tmp_path / "whole", tmp_path / "parts")
 
 
 def test_a_resumed_lora_run_equals_an_uninterrupted_one(encoded: Path, tmp_path: Path) -> None:

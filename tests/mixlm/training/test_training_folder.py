@@ -18,14 +18,6 @@ def folder(path: Path, template: Template | None = None, **arguments: object) ->
     return RunFolder(path, told, template or Template(), lambda line: None, Processes())
 
 
-def test_the_template_of_a_run_that_an_earlier_version_began_is_that_of_its_prompts(tmp_path: Path) -> None:
-    assert folder(tmp_path, Template(chat=True)).begun_template() == Template(chat=True)
-    (tmp_path / "checkpoints").mkdir()
-    (tmp_path / "checkpoints" / "arguments.json").write_text("{}")
-    assert folder(tmp_path, Template(chat=True)).begun_template() == Template(chat=True, apart=True)
-    assert folder(tmp_path).begun_template() == Template()
-
-
 @pytest.mark.parametrize(("before", "now"), [("exact", None), (None, "exact"), ("exact", "number")])
 def test_a_run_is_to_be_compared_as_it_was_told(tmp_path: Path, before: str, now: str) -> None:
     """Who evaluates it later takes its word."""
@@ -52,13 +44,6 @@ def test_what_changes_nothing_of_the_training_may_change_and_is_what_holds_then(
     later.check()
     later.claim(Template(), {})
     assert begun_run(tmp_path)[0][name] == changed[name]
-
-
-def test_a_run_that_an_earlier_version_began_without_its_template_is_told_to_be_given_whole(tmp_path: Path) -> None:
-    folder(tmp_path).claim(Template(), {})
-    (tmp_path / "checkpoints" / "template.json").unlink()
-    with pytest.raises(InputError, match="begun by an earlier version, .* give the whole command"):
-        begun_run(tmp_path)
 
 
 @pytest.mark.parametrize("changed", [{"seed": 1}, {"data": "other.jsonl"}, {"eval_every": 2, "select": "loss"}])

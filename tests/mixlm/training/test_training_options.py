@@ -84,13 +84,32 @@ def test_arguments_of_a_run_are_plain_values_beside_its_template() -> None:
     }
 
 
+STARTS = [  # model, method, what is told, where latents start
+    ("m.yaml", "assorted", None, "mean"),
+    ("m", "assorted", None, "text"),
+    ("m.gguf", "random-codes", None, "text"),
+    ("m", "drop-prefix", None, "mean"),
+    ("m", "cot", None, "mean"),
+    ("m", "assorted", "mean", "mean"),
+    ("m.yaml", "assorted", "codes", "codes"),
+]
+
+
+@pytest.mark.parametrize(("model", "method", "told", "wanted"), STARTS)
+def test_latents_start_at_their_text_where_rows_mean_something(
+    model: str, method: str, told: str, wanted: str
+) -> None:
+    options = TrainingOptions(method, new_token_start=told)
+    assert options.for_model(model).new_token_start == wanted
+
+
 @pytest.mark.parametrize(
     ("model", "lora_rank", "rate"), [("m.yaml", 0, 1e-3), ("m.yml", 4, 1e-3), ("m", 4, 1e-4), ("m", 0, 1e-5)]
 )
 def test_a_rate_that_nobody_gave_is_the_models(model: str, lora_rank: int, rate: float) -> None:
     options = TrainingOptions("cot", lora_rank=lora_rank)
-    assert options.for_model(model) == replace(options, learning_rate=rate)
-    given = replace(options, learning_rate=0.5)
+    assert options.for_model(model) == replace(options, learning_rate=rate, new_token_start="mean")
+    given = replace(options, learning_rate=0.5, new_token_start="mean")
     assert given.for_model(model) == given
 
 

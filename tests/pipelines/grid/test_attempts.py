@@ -20,9 +20,11 @@ def attempt(part, seconds, cpu_seconds, identity="one"):
 
 def test_seconds_are_the_sum_over_attempts_and_parts_of_a_kind(tmp_path):
     parts = [attempt("train cot-0", 3, 2), attempt("train cot-1", 50, 50), attempt("train cot-0", 4, 1)]
+    parts += [attempt("train cot-0", 900, 800, "of another number of steps")]
     parts += [attempt("train late-0", 10, 5), attempt("data train", 1, 1), attempt("evaluate late-0", 2, 1.5)]
     attempts = write(tmp_path / "parts.jsonl", *parts)
     kinds = {"train cot-0": "train", "train late-0": "train", "evaluate late-0": "evaluate", "train no-0": "train"}
+    kinds = {(part, "one"): kind for part, kind in kinds.items()}
     assert attempts.seconds(kinds) == {"train": {"wall": 17, "cpu": 8}, "evaluate": {"wall": 2, "cpu": 1.5}}
 
 
@@ -40,7 +42,7 @@ def test_an_attempt_is_noted_with_its_time_whether_it_ends_well_or_not(tmp_path,
     }
     assert [line["seconds"] for line in lines] == [0.0, 3.0, 4.5]
     assert attempts.failure("train a-0") == "broken" and attempts.failure("train b-0") is None
-    assert Attempts(tmp_path / "parts.jsonl").seconds({"train a-0": "train"})["train"]["cpu"] == 1.5
+    assert Attempts(tmp_path / "parts.jsonl").seconds({("train a-0", "one"): "train"})["train"]["cpu"] == 1.5
 
 
 def test_what_was_tried_is_known_even_of_an_attempt_that_never_ended(tmp_path):

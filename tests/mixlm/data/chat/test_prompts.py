@@ -372,20 +372,6 @@ def test_what_closes_a_thought_is_its_token():
     assert closing_ids(tokenizer, Template(prompt="{question}<think>"), row["prompt_ids"]) == []
 
 
-def test_earlier_data_keep_the_prompts_that_they_had():
-    """Each content apart, as it was typed, and nothing closes a thought."""
-    template = Template.from_dict({"prompt": "{question}\n", "separator": "\n", "solution": "{answer}", "chat": True})
-    tokenizer = chat_tokenizer(THINKING)
-    given, written = parts(tokenizer, template)
-    assert given.endswith("<think>\n") and written == "7</s>"
-    tokenizer = chat_tokenizer("### {{ messages[0].content | trim }}{{ messages[1].content }}")
-    turns = [{"role": "user", "content": " 2 "}, {"role": "assistant", "content": "<think>1</think>"}]
-    (row,) = tokenize_samples(tokenizer, template, [sample_of(turns)])
-    pieces = [tokenizer("### ")["input_ids"], *(tokenize_text(tokenizer, turn["content"]) for turn in turns)]
-    assert row["prompt_ids"] == sum(pieces, [])
-    assert Template.from_dict(CHAT.to_dict()) == CHAT and not CHAT.apart and template.apart
-
-
 def test_a_row_that_the_template_refuses_is_named(tmp_path):
     rows = tmp_path / "rows.jsonl"
     turns = [HISTORY[0], {"role": "assistant", "content": "<think>2 + 3</think>5"}]
