@@ -93,6 +93,26 @@ def test_of_several_spans_the_first_is_changed_and_no_other_decides() -> None:
         assert not {*answer.ids[len(opening) :]} & {IDS.bo_latent, *IDS.latent_ids}
 
 
+def test_answers_that_are_cut_off_within_their_latents_are_left_out(monkeypatch) -> None:
+    """Their latents have no end behind which anything could be told of them."""
+    intervener = Intervener(Engine(tiny_run(ids=IDS), model(), TOKENIZER), ROWS, CODE_OPTIONS)
+    answer, cut = Intervener._answer, [1, 3]
+
+    def some_cut(self, *rest, **fields):
+        answers = answer(self, *rest, **fields)
+        if fields:
+            return answers
+        return [replace(one, ids=one.ids[:3]) if place in cut else one for place, one in enumerate(answers)]
+
+    monkeypatch.setattr(Intervener, "_answer", some_cut)
+    finding = intervention_finding(intervener, ["zeros", "none"])
+    assert [row["row"] for row in intervener.rows] == [0, 2, 4] and len(intervener.answers("zeros")) == 3
+    assert finding.title.endswith("3 samples (2 more were cut off within their latents)")
+    cut[:] = range(5)
+    with pytest.raises(InputError, match="every answer is cut off within its latents; raise --max-new-tokens"):
+        Intervener(intervener.answerer, ROWS, CODE_OPTIONS).answers("untouched")
+
+
 def test_vectors_after_an_intervention(intervener) -> None:
     own = torch.arange(12.0, dtype=torch.float64).reshape(4, 3)
     assert torch.equal(intervener._changed("zeros", 0, own), torch.zeros_like(own))
