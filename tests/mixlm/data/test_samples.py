@@ -315,3 +315,29 @@ def test_what_a_row_tells_its_chat_template_in_words_needs_one():
     row = {"messages": [ASKED, {"role": "assistant", "content": THINKS}]}
     for told, needed in (({"enable_thinking": False, "tools_of": []}, False), ({"instructions": "In French."}, True)):
         assert to_sample({**row, "chat_template_kwargs": told}).needs_chat == needed
+
+
+BOXED = "It is \\boxed{4}."
+ANSWERED = {"role": "assistant", "content": BOXED}
+
+
+@pytest.mark.parametrize(
+    ("row", "steps", "answer"),
+    [
+        ({"messages": [ASKED], "solution": "It is \\boxed{5}.", "output": THINKS}, ("Two and two.",), "4"),
+        ({"question": "?", "steps": ["a b"], "answer": "4", "solution": "c d", "output": "e f"}, ("a b",), "4"),
+        ({"question": "?", "reasoning": "a b", "answer": "4", "solution": "c d", "output": "e f"}, ("a b",), "4"),
+        ({"messages": [ASKED, ANSWERED], "solution": "c d", "output": "e f"}, ("It is",), "4"),
+        ({"question": "?", "solution": f"{BOXED}\n", "response": BOXED}, ("It is",), "4"),
+        ({"question": "?", "output": "[1, 2, 3]", "response": BOXED}, ("It is",), "4"),
+    ],
+)
+def test_responses_that_are_not_used_or_say_the_same_are_no_obstacle(row, steps, answer):
+    sample = to_sample(row)
+    assert (sample.steps, sample.answer) == (steps, answer)
+
+
+@pytest.mark.parametrize("turns", [[ASKED], [ASKED, ANSWERED, {"role": "user", "content": "thanks"}]])
+def test_an_answer_alone_is_no_turn(turns):
+    with pytest.raises(InputError, match="the last one the assistant's"):
+        to_sample({"messages": turns, "answer": "4"})
