@@ -182,6 +182,31 @@ def fault_in_training(model: "PreTrainedModel") -> str | None:
     return None if forms == [ids.shape] else "its head does not predict the next token of each place, and that alone"
 
 
+def idle_weights(model: "PreTrainedModel") -> "list[nn.Parameter]":
+    """Return the weights of those parts of a model that text does not pass, such as a tower that sees pictures.
+
+    A part is one directly in the model; it is idle if it is not called and nothing depends on its weights.
+    """
+    called: set[nn.Module] = set()
+    parts = [part for part in (*model.base_model.children(), *model.children()) if part is not model.base_model]
+    hooks = [part.register_forward_hook(lambda part, *_: called.add(part)) for part in parts]
+    try:
+        model(input_ids=trial_rows(model), use_cache=False)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    used = {id(weight) for part in called for weight in part.parameters()}
+    weights = [
+        weight for part in parts if part not in called for weight in part.parameters() if id(weight) not in used
+    ]
+    if not weights:
+        return []
+    with torch.enable_grad():
+        loss = model(input_ids=trial_rows(model), use_cache=False).logits.sum()
+        moved = torch.autograd.grad(loss, weights, allow_unused=True)
+    return [weight for weight, gradient in zip(weights, moved, strict=True) if gradient is None]
+
+
 @found_once
 def pads(model: "PreTrainedModel") -> bool:
     """Tell whether padding behind a sample changes nothing in it."""

@@ -81,7 +81,7 @@ def open_model(
     from transformers import AutoModelForCausalLM
 
     from mixlm.model.sizes import check_size
-    from mixlm.model.soundness import require_sound, settled
+    from mixlm.model.soundness import freeze_idle, require_sound, settled
 
     if not is_scratch(model):
         lm = settled(open_pretrained(AutoModelForCausalLM, model, dtype=torch.float32), model)
@@ -94,6 +94,7 @@ def open_model(
     with _explained(model) if is_scratch(model) else nullcontext():
         require_sound(lm, model)
     _require_reopening(lm, model)
+    freeze_idle(lm)
     if attention:
         _set_attention(lm, attention)
     return lm

@@ -45,7 +45,13 @@ def add_adapter(
     names = {_end_of_name(model, model.get_input_embeddings()), _name_of(model, model.get_output_embeddings())}
     layers = [*_linear_layers(model)]
     uses = Counter(id(layer.weight) for _, layer in layers)  # a matrix of several layers would be merged into as often
-    without = [name for name, layer in layers if uses[id(layer.weight)] > 1 or not _adaptable(model, name, layer)]
+    learns = any(weight.requires_grad for weight in model.parameters())  # what is frozen beside it serves no text
+    fit = (layer.weight.requires_grad or not learns for _, layer in layers)
+    without = [
+        name
+        for (name, layer), fits in zip(layers, fit, strict=True)
+        if not fits or uses[id(layer.weight)] > 1 or not _adaptable(model, name, layer)
+    ]
     if len(without) == len(layers):
         raise InputError(f"{option}: {type(model).__name__} has no layer that an adapter can hold; leave it out")
     config = LoraConfig(
@@ -69,7 +75,7 @@ def left_out(adapted: "PeftModel") -> list[str]:
     """Return what of a model its adapter does not hold, by name, with a star for the number of a layer.
 
     Those are layers that do not multiply by their matrix and no more, those whose matrix is read past the adapter or
-    is another layer's, too, and experts that are one parameter of three dimensions, where PEFT does not take them.
+    is another layer's, too, those that text does not pass, and experts that are one parameter of three dimensions, where PEFT does not take them.
     """
     from peft.tuners.lora.layer import ParamWrapper
 

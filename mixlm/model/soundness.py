@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from mixlm.errors import InputError
-from mixlm.model.abilities import is_causal
+from mixlm.model.abilities import idle_weights, is_causal
 from vqvae.finite import not_a_number
+from vqvae.model.layers import evaluating
 
 
 if TYPE_CHECKING:
@@ -48,6 +49,13 @@ def settled(model: "PreTrainedModel", name: str) -> "PreTrainedModel":
         raise InputError(f"{name}: its weights are quantised, and stay so; give the model in full precision")
     plain.generation_config = model.generation_config
     return plain
+
+
+def freeze_idle(model: "PreTrainedModel") -> None:
+    """Take what text does not pass out of training: processes that share one wait for the gradients of all the rest."""
+    with evaluating(model):
+        for weight in idle_weights(model):
+            weight.requires_grad_(False)
 
 
 def require_sound(model: "PreTrainedModel", name: str) -> None:

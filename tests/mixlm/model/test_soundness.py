@@ -10,7 +10,8 @@ from transformers import CONFIG_MAPPING, AutoModelForCausalLM, AutoModelForSeque
 from mixlm.errors import InputError
 from mixlm.model.abilities import is_causal
 from mixlm.model.loading import open_model, open_pretrained
-from mixlm.model.soundness import cast, require_sound
+from mixlm.model.lora import add_adapter
+from mixlm.model.soundness import cast, freeze_idle, require_sound
 from tests.tiny_thoughts import random_lm
 
 
@@ -127,3 +128,35 @@ def test_a_weight_that_is_too_large_for_the_type_it_is_saved_in_is_named() -> No
     cast(model, "bfloat16")
     with pytest.raises(InputError, match=r"--save-dtype float16: the weight model.norm.weight is too large for it"):
         cast(model, "float16")
+
+
+def test_what_text_does_not_pass_is_not_trained() -> None:
+    """Processes that share a model wait for the gradients of all that is."""
+    pytest.importorskip("peft")
+    text = {"vocab_size": 64, "hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 2, "head_dim": 8}
+    vision = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1, "image_size": 28, "patch_size": 14}
+    heads = {"num_attention_heads": 2}
+    config = CONFIG_MAPPING["gemma3"](
+        text_config={**text, **heads, "num_key_value_heads": 1},
+        vision_config={**vision, **heads},
+        mm_tokens_per_image=4,
+    )
+    model = AutoModelForCausalLM.from_config(config)
+    freeze_idle(model)
+    trained = {name for name, weight in model.named_parameters() if weight.requires_grad}
+    model(input_ids=torch.arange(8)[None]).logits.sum().backward()
+    assert trained == {name for name, weight in model.named_parameters() if weight.grad is not None}
+    assert {name.split(".")[1] for name, _ in model.named_parameters() if name not in trained} == {
+        "vision_tower",
+        "multi_modal_projector",
+    }
+    adapted = add_adapter(model, 2, [60, 61])
+    assert not any("lora_" in name and "vision" in name for name, _ in adapted.named_parameters())
+    assert any("lora_" in name for name, _ in adapted.named_parameters())
+
+
+@pytest.mark.parametrize("kind", ["llama", "gpt2", "bart", "rwkv", "mamba"])
+def test_all_of_a_model_of_text_is_trained(kind: str) -> None:
+    model = made(kind)
+    freeze_idle(model)
+    assert all(weight.requires_grad for weight in model.parameters())
