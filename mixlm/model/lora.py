@@ -75,7 +75,8 @@ def left_out(adapted: "PeftModel") -> list[str]:
     """Return what of a model its adapter does not hold, by name, with a star for the number of a layer.
 
     Those are layers that do not multiply by their matrix and no more, those whose matrix is read past the adapter or
-    is another layer's, too, those that text does not pass, and experts that are one parameter of three dimensions, where PEFT does not take them.
+    is another layer's, too, those that text does not pass, and experts that are one parameter of three dimensions,
+    where PEFT does not take them.
     """
     from peft.tuners.lora.layer import ParamWrapper
 

@@ -52,7 +52,7 @@ def settled(model: "PreTrainedModel", name: str) -> "PreTrainedModel":
 
 
 def freeze_idle(model: "PreTrainedModel") -> None:
-    """Take what text does not pass out of training: processes that share one wait for the gradients of all the rest."""
+    """Take what text does not pass out of training: several processes wait for the gradients of all that is in it."""
     with evaluating(model):
         for weight in idle_weights(model):
             weight.requires_grad_(False)

@@ -136,11 +136,8 @@ def test_what_text_does_not_pass_is_not_trained() -> None:
     text = {"vocab_size": 64, "hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 2, "head_dim": 8}
     vision = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1, "image_size": 28, "patch_size": 14}
     heads = {"num_attention_heads": 2}
-    config = CONFIG_MAPPING["gemma3"](
-        text_config={**text, **heads, "num_key_value_heads": 1},
-        vision_config={**vision, **heads},
-        mm_tokens_per_image=4,
-    )
+    text, vision = {**text, **heads, "num_key_value_heads": 1}, {**vision, **heads}
+    config = CONFIG_MAPPING["gemma3"](text_config=text, vision_config=vision, mm_tokens_per_image=4)
     model = AutoModelForCausalLM.from_config(config)
     freeze_idle(model)
     trained = {name for name, weight in model.named_parameters() if weight.requires_grad}
