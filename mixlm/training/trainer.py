@@ -55,7 +55,7 @@ def trainer_arguments(path: Path, steps_per_epoch: int, options: TrainingOptions
         bf16=options.bf16,
         seed=options.seed,
         dataloader_num_workers=options.workers,
-        ddp_find_unused_parameters=False,  # what is trained is used; searching would take a classifier of thoughts for unused
+        ddp_find_unused_parameters=False,  # all is used; a search would not find a classifier of thoughts to be
         logging_steps=options.log_every,
         eval_strategy="steps" if options.eval_every else "no",
         eval_steps=options.eval_every or None,
