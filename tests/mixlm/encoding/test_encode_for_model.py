@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from mixlm.encoding.dataset import open_vqvae
-from mixlm.encoding.manifest import read_manifest, write_manifest
+from mixlm.encoding.manifest import read_manifest
 from mixlm.model.loading import open_model
 from mixlm.model.tokenizers import open_tokenizer
 from tests.encoding_work import SHAPE, Work, cut, tables
@@ -58,16 +58,6 @@ def test_an_interrupted_one_goes_on_and_gives_the_same_bits(fresh: Work, taught:
     assert tables(out) == tables(taught)
     one, other = (open_vqvae(path / "vqvae").state_dict() for path in (out, taught))
     assert all(torch.equal(one[name], other[name]) for name in one)
-
-
-def test_a_folder_of_before_goes_on(work: Work, encoded: Path) -> None:
-    """Its arguments do not name the adapter's rank."""
-    manifest = read_manifest(encoded)
-    del manifest["arguments"]["reader_lora_rank"]
-    write_manifest(encoded, manifest)
-    said = []
-    work.encode(say=said.append)
-    assert said == [f"{encoded}: already encoded; nothing to do"]
 
 
 def test_what_cannot_be_is_refused_in_one_line(fresh: Work, trained: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -59,7 +59,7 @@ def test_a_column_of_some_shards_is_null_in_the_others(tmp_path):
         write_shard(
             path, row_table([{**plain, **extra}], ["row", "trace_ids", *extra, "codes", "code_ends"]), {"samples": 1}
         )
-    align_columns(paths, 2)
+    align_columns(paths)
     whole = [
         {**plain, "level": None, "source": None, **extra} for extra in ({"level": "easy"}, {}, {"source": "book"})
     ]
@@ -68,21 +68,8 @@ def test_a_column_of_some_shards_is_null_in_the_others(tmp_path):
     assert others and all(one.equals(first, check_metadata=True) for one in others)
     assert [shard_counts(path) for path in paths] == [{"samples": 1}] * 3
     before = [path.stat().st_mtime_ns for path in paths]
-    align_columns(paths, 2)
+    align_columns(paths)
     assert before == [path.stat().st_mtime_ns for path in paths]
-
-
-def test_a_shard_of_before_is_told_where_codes_end(tmp_path):
-    new = [{"row": 0, "trace_ids": [1, 2, 3], "codes": [1], "code_ends": [2]}]
-    old = [{"row": 1, "trace_ids": [5] * 7, "codes": [1, 2, 3]}, {"row": 2, "trace_ids": [5], "codes": []}]
-    for name, rows in (("a", new), ("b", old)):
-        write_shard(tmp_path / f"{name}.parquet", row_table(rows), {"samples": len(rows)})
-    align_columns([tmp_path / "a.parquet", tmp_path / "b.parquet"], 2)
-    assert parquet.read_table(tmp_path / "a.parquet").to_pylist() == new
-    ends = ([2, 4, 6], [])
-    told = [{**row, "code_ends": own} for row, own in zip(old, ends, strict=True)]
-    assert parquet.read_table(tmp_path / "b.parquet").to_pylist() == told
-    assert shard_counts(tmp_path / "b.parquet") == {"samples": 2}
 
 
 def test_codes_are_those_of_the_model_alone():

@@ -71,7 +71,7 @@ def test_what_a_process_leaves_that_is_killed_as_it_begins_is_no_obstacle(tmp_pa
 
 def test_what_a_run_was_told_is_read_back(tmp_path: Path) -> None:
     template = Template(chat=True, separator=" ")
-    folder(tmp_path, template, method_options={"count": 3}).claim(replace(template, date="2024-07-06", apart=True), {})
+    folder(tmp_path, template, method_options={"count": 3}).claim(replace(template, date="2024-07-06"), {})
     told, found = begun_run(tmp_path)
     assert (told.pop("data"), told.pop("model"), found) == ("rows.jsonl", "base", template)
     assert told == replace(OPTIONS, method_options={"count": 3}).to_dict()
