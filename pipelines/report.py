@@ -93,10 +93,9 @@ def _commands_of(runs: "Sequence[Run]", given: str | None) -> list[str]:
     from pipelines.reports.commands import typed
 
     lines = []
-    for run in runs:
+    for run in (run for run in runs if run.arguments):
         data = stage1_of(run, given).path if run.method.needs_codes else encoded_data(run)
         if data is not None:
             lines.append(typed("mixlm-encode", encode.main, encode.told(data)))
-        if run.arguments:
-            lines.append(typed("mixlm-train", train.main, train.told(run.path)))
+        lines.append(typed("mixlm-train", train.main, train.told(run.path)))
     return list(dict.fromkeys(lines))

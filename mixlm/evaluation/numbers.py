@@ -253,6 +253,7 @@ def _without_rates(text: str, shortest: int) -> str:
     """Return what stands behind a number without "per hour", "/ day" and the like; "/ x" divides by a variable."""
 
     def left(found: re.Match[str]) -> str:
+        """Return what is left of one."""
         if "/" not in found[0] and len(found[1]) > 1:
             return ""
         known = found[1] in UNITS and (found.start() > 0 or len(found[1]) > 1)
