@@ -166,7 +166,7 @@ def _changed(path: Path, name: str) -> tuple[list[str], str]:
     if fault := fault_of(record):
         return [f"{record}: {fault}"], ""
     sums = listed_sums(record)
-    whole = f"{len(sums)} files as they were written" if sums else "which lists no checksums"
+    whole = f"{len(sums)} files as they were written" if sums else "no checksums listed"
     return [f"{path / name}: {fault}" for name, fault in changes(path, sums)], whole
 
 

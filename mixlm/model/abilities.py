@@ -3,7 +3,7 @@
 Many types of transformers take position ids that start again, padding on the left or a cache, and compute something
 else: recurrent states run on from sample to sample, masks are made without position ids, windows count padding. None
 of them says so. Here two short rows go through the model in the layout in question, and plainly beside it. All that a
-method asks for costs at most five forward passes of 32 tokens.
+method asks for costs at most six forward passes of 32 tokens.
 """
 
 from collections.abc import Callable, Iterator
@@ -182,29 +182,43 @@ def fault_in_training(model: "PreTrainedModel") -> str | None:
     return None if forms == [ids.shape] else "its head does not predict the next token of each place, and that alone"
 
 
+@found_once
 def idle_weights(model: "PreTrainedModel") -> "list[nn.Parameter]":
     """Return the weights of those parts of a model that text does not pass, such as a tower that sees pictures.
 
-    A part is one directly in the model; it is idle if it is not called and nothing depends on its weights.
+    A part is one directly in the model. It is idle if nothing in it that holds weights is called, and no logit comes
+    from one of them otherwise; of a part that is called all may be needed by longer rows.
     """
-    called: set[nn.Module] = set()
     parts = [part for part in (*model.base_model.children(), *model.children()) if part is not model.base_model]
-    hooks = [part.register_forward_hook(lambda part, *_: called.add(part)) for part in parts]
+    held = {part: [module for module in part.modules() if module._parameters] for part in parts}
+    called: set[nn.Module] = set()
+    holders = {module for modules in held.values() for module in modules}
+    hooks = [module.register_forward_hook(lambda module, *_: called.add(module)) for module in holders]
     try:
         model(input_ids=trial_rows(model), use_cache=False)
     finally:
         for hook in hooks:
             hook.remove()
-    used = {id(weight) for part in called for weight in part.parameters()}
-    weights = [
-        weight for part in parts if part not in called for weight in part.parameters() if id(weight) not in used
-    ]
-    if not weights:
+    idle = [part for part, modules in held.items() if modules and called.isdisjoint(modules)]
+    if not idle:
         return []
     with torch.enable_grad():
-        loss = model(input_ids=trial_rows(model), use_cache=False).logits.sum()
-        moved = torch.autograd.grad(loss, weights, allow_unused=True)
-    return [weight for weight, gradient in zip(weights, moved, strict=True) if gradient is None]
+        used = _weights_behind(model(input_ids=trial_rows(model), use_cache=False).logits)
+    weights = {weight: None for part in idle for weight in part.parameters() if weight.requires_grad}
+    return [weight for weight in weights if id(weight) not in used]
+
+
+def _weights_behind(values: torch.Tensor) -> set[int]:
+    """Return the ids of the weights that values were computed from, found in their graph; no gradient is computed."""
+    found, seen, left = set(), set(), [values.grad_fn]
+    while left:
+        node = left.pop()
+        if node is None or node in seen:
+            continue
+        seen.add(node)
+        found |= {id(node.variable)} if hasattr(node, "variable") else set()
+        left += [other for other, _ in node.next_functions]
+    return found
 
 
 @found_once

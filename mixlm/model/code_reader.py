@@ -82,19 +82,22 @@ class LanguageModelReader(Reader):
         code_dim: Width of code vectors.
         rank: Of a LoRA adapter that learns with the codes; 0: none does.
         seed: Of what is learned.
+
+    Attributes:
+        longest_text: Tokens of a text that each prompt leaves room for, whatever those beside it have; 0: its batch's.
     """
 
     def __init__(self, lm: "PreTrainedModel", code_dim: int, rank: int = 0, seed: int = 0) -> None:
         super().__init__()
         table = lm.get_input_embeddings().weight.detach()
-        lm.requires_grad_(False)
         with torch.random.fork_rng():
             torch.manual_seed(seed)
-            self.lm = add_adapter(lm, rank, (), "--reader-lora-rank") if rank else lm
+            self.lm = add_adapter(lm, rank, (), "--reader-lora-rank") if rank else lm.requires_grad_(False)
             self.from_code = nn.Linear(code_dim, table.shape[1])
             self.delimiters = nn.Parameter(table.mean(0) + table.std() * torch.randn(3, table.shape[1]))
             nn.init.normal_(self.from_code.weight, std=float(table.std()) * code_dim**-0.5)
         self.from_code.bias.data.copy_(table.mean(0))
+        self.longest_text = 0
         self.eval()
 
     def forward(
@@ -129,7 +132,7 @@ class LanguageModelReader(Reader):
         context = context_length(bare(self.lm).config)
         if context is None:
             return ids, lengths
-        texts = max(batch["next_ids"].shape[1], batch["solution_ids"].shape[1])
+        texts = max(self.longest_text, batch["next_ids"].shape[1], batch["solution_ids"].shape[1])
         return last_tokens(ids, lengths, (context - texts - DELIMITERS - counts).clamp(min=1))
 
     def read(self, prompts: tuple[torch.Tensor, torch.Tensor], vectors: torch.Tensor, counts: torch.Tensor) -> Read:
@@ -198,7 +201,12 @@ def _gathered(cache: DynamicCache, sample: torch.Tensor) -> DynamicCache:
 
 
 def open_reader(
-    model: str, tokenizer: "PreTrainedTokenizerFast", code_dim: int, rank: int = 0, seed: int = 0, longest: int = 0
+    model: str,
+    tokenizer: "PreTrainedTokenizerFast",
+    code_dim: int,
+    rank: int = 0,
+    seed: int = 0,
+    longest: tuple[int, int] = (0, 0),
 ) -> LanguageModelReader:
     """Open ``model`` as the reader of codes.
 
@@ -208,19 +216,20 @@ def open_reader(
         code_dim: Width of code vectors.
         rank: Of a LoRA adapter; 0: the model is frozen.
         seed: Of what is learned.
-        longest: Most codes of a trace with the longest text that follows one.
+        longest: Most codes of a trace, and tokens of a text that follows one.
 
     Raises:
         InputError: If such a trace is longer than its context, or it cannot read codes as described.
     """
     lm = open_model(model, tokenizer, seed)
-    context = context_length(lm.config)
-    if context is not None and longest + DELIMITERS >= context:
+    context, taken = context_length(lm.config), sum(longest) + DELIMITERS
+    if context is not None and taken >= context:
         raise InputError(
-            f"{model}: has room for {context} tokens, and codes of a trace with a text take {longest + DELIMITERS}; "
+            f"{model}: has room for {context} tokens, and codes of a trace with a text take {taken}; "
             "leave out such rows, or use --objective predictive"
         )
     reader = LanguageModelReader(lm, code_dim, rank, seed)
+    reader.longest_text = longest[1]
     if not reads_rightly(reader):
         raise InputError(
             f"{model}: models of type '{lm.config.model_type}' cannot read codes from a cache of plain attention; "

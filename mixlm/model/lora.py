@@ -45,12 +45,10 @@ def add_adapter(
     names = {_end_of_name(model, model.get_input_embeddings()), _name_of(model, model.get_output_embeddings())}
     layers = [*_linear_layers(model)]
     uses = Counter(id(layer.weight) for _, layer in layers)  # a matrix of several layers would be merged into as often
-    learns = any(weight.requires_grad for weight in model.parameters())  # what is frozen beside it serves no text
-    fit = (layer.weight.requires_grad or not learns for _, layer in layers)
     without = [
         name
-        for (name, layer), fits in zip(layers, fit, strict=True)
-        if not fits or uses[id(layer.weight)] > 1 or not _adaptable(model, name, layer)
+        for name, layer in layers
+        if not layer.weight.requires_grad or uses[id(layer.weight)] > 1 or not _adaptable(model, name, layer)
     ]
     if len(without) == len(layers):
         raise InputError(f"{option}: {type(model).__name__} has no layer that an adapter can hold; leave it out")

@@ -10,7 +10,6 @@ import torch
 from mixlm.errors import InputError
 from mixlm.model.abilities import idle_weights, is_causal
 from vqvae.finite import not_a_number
-from vqvae.model.layers import evaluating
 
 
 if TYPE_CHECKING:
@@ -53,9 +52,8 @@ def settled(model: "PreTrainedModel", name: str) -> "PreTrainedModel":
 
 def freeze_idle(model: "PreTrainedModel") -> None:
     """Take what text does not pass out of training: several processes wait for the gradients of all that is in it."""
-    with evaluating(model):
-        for weight in idle_weights(model):
-            weight.requires_grad_(False)
+    for weight in idle_weights(model):
+        weight.requires_grad_(False)
 
 
 def require_sound(model: "PreTrainedModel", name: str) -> None:

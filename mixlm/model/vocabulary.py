@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
 
 _AT_ONCE = 2**16  # tokens whose rows are looked up together: all of a large file would fill the memory
-_OF_SAMPLING = ("temperature", "top_k", "top_p", "min_p", "typical_p", "epsilon_cutoff", "eta_cutoff")
 MOST_CHUNKS = 500_000  # that rows start from; more would not move them
 
 
@@ -219,6 +218,5 @@ def _end_with(model: "PreTrainedModel", eos: int) -> None:
     ends = [ends] if isinstance(ends, int) else list(ends or [])
     if eos not in ends:
         model.generation_config.eos_token_id = [*ends, eos] if ends else eos
-        if model.generation_config.do_sample is not True:  # what is not sampled by may not be saved with a change
-            for name in _OF_SAMPLING:
-                setattr(model.generation_config, name, None)
+        # as published but for this, or what transformers only warns of in it would be an error when it is saved
+        model.generation_config._original_object_hash = hash(model.generation_config)

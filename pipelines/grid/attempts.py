@@ -1,16 +1,22 @@
 """What was tried: a line for every attempt at a part of a comparison, with its settings and how long it took."""
 
+import shlex
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Lock
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mixlm.comparison.results import append_line, read_record, whole_lines
 from mixlm.errors import InputError
 
 
+if TYPE_CHECKING:
+    from pipelines.grid.plan import Part
+
+# options with another value of which a command goes on with the work that it has
+_GOES_ON = {"--micro-batch-size", "--save-every", "--log-every", "--workers", "--report-to"}
 Seconds = dict[str, dict[str, float]]
 
 
@@ -77,22 +83,32 @@ class Attempts:
         """Return what a part failed for when it was last tried; None if it did not, or was never tried."""
         return self._last(part).get("error")
 
-    def seconds(self, kinds: Mapping[tuple[str, str], str]) -> Seconds:
+    def seconds(self, parts: "Iterable[Part]") -> Seconds:
         """Return the wall-clock ("wall") and processor ("cpu") seconds of each kind of part, all attempts together.
 
         An attempt whose own process was killed left no seconds behind, and counts nothing; nor do attempts of a
-        command that was another one then.
+        command that made something else then.
 
         Args:
-            kinds: The kind of each part that counts, by the part's name and identity.
+            parts: Those that count.
         """
         seconds: Seconds = {}
-        for record in [*self._records]:
-            if found := kinds.get((record["part"], record.get("identity"))):
-                kind = seconds.setdefault(found, {"wall": 0.0, "cpu": 0.0})
-                kind["wall"] += record["seconds"]
-                kind["cpu"] += record["cpu_seconds"]
+        for part in parts:
+            line = _decisive(part.job.line())
+            for record in (record for record in [*self._records] if record["part"] == part.job.name):
+                known = record.get("identity", part.identity) == part.identity
+                if known or _decisive(record.get("command", "")) == line:
+                    kind = seconds.setdefault(part.kind, {"wall": 0.0, "cpu": 0.0})
+                    kind["wall"] += record["seconds"]
+                    kind["cpu"] += record["cpu_seconds"]
         return seconds
+
+
+def _decisive(command: str) -> list[str]:
+    """Return the words of a command without options with which it goes on with the same work."""
+    words = shlex.split(command)
+    places = [place for place, word in enumerate(words) if word in _GOES_ON]
+    return [word for place, word in enumerate(words) if not {place, place - 1} & {*places}]
 
 
 def _read(path: Path, number: int, line: bytes) -> dict[str, Any]:

@@ -199,7 +199,6 @@ class _Work:
         encoding = (
             next(encodings, None) if cell.entry.needs_codes else None
         )  # else it is that of the run it starts from
-        kinds = {(part.job.name, part.identity): part.kind for part in cell.parts if part.kind != "data"}
         about = {
             "label": label,
             "method": cell.entry.method,
@@ -210,7 +209,10 @@ class _Work:
             "settings": plan.grid.settings(label),
             "data": checksums(plan.files, self.data),
         }
-        seconds, right = self.attempts.seconds(kinds), self._latents_right(cell)
+        seconds, right = (
+            self.attempts.seconds(part for part in cell.parts if part.kind != "data"),
+            self._latents_right(cell),
+        )
         result = make_result(about, cell.parts[-1].finished, encoding, seconds, right, cell.run)
         with self.writing:
             self.data = self.data or about["data"]

@@ -41,7 +41,7 @@ def check(path, *options, code=0):
 def test_what_is_whole_says_what_it_is(outputs):
     run, encoded = outputs / "run", outputs / "encoded"
     assert check(run)[0] == [f"{run}: whole (run, method assorted, 7 files as they were written)"]
-    assert check(encoded)[0] == [f"{encoded}: whole (encoded dataset, 2 shards, which lists no checksums)"]
+    assert check(encoded)[0] == [f"{encoded}: whole (encoded dataset, 2 shards, no checksums listed)"]
     assert check(outputs)[0] == [f"{outputs}: whole (1 x encoded dataset, 1 x run)"]
 
 

@@ -33,10 +33,10 @@ def next_places(row: TokenRow, cutting: Cutting) -> tuple[np.ndarray, np.ndarray
     return begins, np.minimum(begins + cutting.chunk_length, following)
 
 
-def longest_context(rows: Sequence[TokenRow], config: ChunkVQVAEConfig) -> int:
-    """Return the most codes that a trace of some rows has, with the longest text that one of them is to predict."""
+def longest_context(rows: Sequence[TokenRow], config: ChunkVQVAEConfig) -> tuple[int, int]:
+    """Return the most codes that a trace of some rows has, and the most tokens that one of them is to predict."""
     codes = max((chunks_of(row, config) for row in rows), default=0)
-    return codes + max(config.chunk_length, SOLUTION_TOKENS)
+    return codes, max(config.chunk_length, SOLUTION_TOKENS)
 
 
 def collate_traces(rows: Sequence[TokenRow], config: ChunkVQVAEConfig) -> dict[str, torch.Tensor]:

@@ -3,8 +3,12 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
+from pathlib import Path
 from typing import Any
 
+import torch
+from safetensors.torch import load_file
+from torch.distributed.tensor import DTensor
 from transformers import PreTrainedModel, Trainer
 
 from vqvae.errors import InputError
@@ -23,6 +27,31 @@ class ExactCheckpoints(Trainer):
         with by_own_names(self.accelerator.unwrap_model(self.model, keep_torch_compile=False)):
             super()._save(*args, **kwargs)
 
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
+        """Load a checkpoint, and an adapter by its weights' own names."""
+        super()._load_from_checkpoint(resume_from_checkpoint, model)
+        self._take_adapter(Path(resume_from_checkpoint))
+
+    def _load_best_model(self) -> None:
+        """Load the best checkpoint, and an adapter by its weights' own names."""
+        super()._load_best_model()
+        self._take_adapter(Path(self.state.best_model_checkpoint))
+
+    @torch.no_grad()
+    def _take_adapter(self, folder: Path) -> None:
+        """Give an adapter its weights of a checkpoint: PEFT renames what it reads as if it were published."""
+        model, file = self.accelerator.unwrap_model(self.model), folder / "adapter_model.safetensors"
+        if isinstance(model, PreTrainedModel) or not file.is_file():
+            return
+        from peft import get_peft_model_state_dict
+
+        held = load_file(file)
+        for name, weight in get_peft_model_state_dict(model, save_embedding_layers=False).items():
+            if name not in held:
+                raise InputError(f"{folder}: lacks {name}; train anew, in another --out")
+            if not isinstance(weight, DTensor):
+                weight.copy_(held[name])
+
     def _issue_warnings_after_load(self, load_result: Any) -> None:
         """Raise an ``InputError`` if a checkpoint lacks a weight that is not one of its others, too."""
         weights = dict(self.accelerator.unwrap_model(self.model).named_parameters(remove_duplicate=False))
@@ -36,7 +65,7 @@ class ExactCheckpoints(Trainer):
 
 @contextmanager
 def by_own_names(model: Any) -> Iterator[None]:
-    """Let a model of transformers be saved by the names that its weights have in it; adapters have no others."""
+    """Let a model of transformers be saved by the names that its weights have in it; PEFT saves adapters so."""
     if not isinstance(model, PreTrainedModel):
         yield
         return

@@ -87,7 +87,8 @@ def known_columns(row: Mapping[str, Any]) -> dict[str, Any]:
         if isinstance(found.get(name), str) and found[name].strip() in _NOTHING:
             del found[name]
     for name, (meant, beside) in _ALIASES.items():
-        if isinstance(found.get(name), str) and not found.keys() & {*RESPONSES, *ANSWERS} and found.keys() & {*beside}:
+        there = [one for one in beside if not is_word(found.get(one))]
+        if isinstance(found.get(name), str) and there and not found.keys() & {*RESPONSES, *ANSWERS}:
             found[meant] = found.pop(name)
     return found
 

@@ -49,7 +49,7 @@ def response_column(columns: Mapping[str, Any], where: str) -> str | None:
     """Return the column that holds the response: of several the one that reasons before a tag, or marks an answer.
 
     Raises:
-        InputError: If several do, or none, and they say different things.
+        InputError: If several do and say different things, or none does where the answer has no column.
     """
     names = [name for name in RESPONSES if name in columns]
     told = [
@@ -60,7 +60,8 @@ def response_column(columns: Mapping[str, Any], where: str) -> str | None:
     thinking = [name for name in told if thought_in(columns[name]) is not None]
     marking = thinking or [name for name in told if marked(columns[name])]
     told = marking or told
-    if len(marking) == 1 or len({" ".join(columns[name].split()) for name in told}) == 1:
+    answered = any(name in columns for name in ANSWERS)  # then none of them need say it
+    if len(marking) == 1 or len({" ".join(columns[name].split()) for name in told}) == 1 or (answered and not marking):
         return told[0]
     raise InputError(
         f"{where}: columns {' and '.join(repr(name) for name in told)} may all be the response, and "

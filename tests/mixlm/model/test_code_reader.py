@@ -142,9 +142,9 @@ def test_what_a_sample_reads_of_its_prompt_does_not_depend_on_another_with_more_
 
 def test_a_context_that_codes_and_a_text_do_not_fit_into_is_refused(tmp_path: Path) -> None:
     AutoModelForCausalLM.from_config(CONFIGS["gpt2"]()).save_pretrained(tmp_path)
-    open_reader(str(tmp_path), None, CODE, longest=61)
+    open_reader(str(tmp_path), None, CODE, longest=(57, 4))
     with pytest.raises(InputError, match="has room for 64 tokens, and codes of a trace with a text take 64; "):
-        open_reader(str(tmp_path), None, CODE, longest=62)
+        open_reader(str(tmp_path), None, CODE, longest=(57, 5))
 
 
 @pytest.mark.parametrize("config", [MistralConfig(**LLAMA, sliding_window=8)])

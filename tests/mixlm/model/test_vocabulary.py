@@ -258,10 +258,10 @@ def test_a_model_with_flags_of_sampling_that_is_given_another_end_can_be_saved(t
     """transformers saves such flags beside greedy decoding only as it read them."""
     shape = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
     LlamaForCausalLM(LlamaConfig(vocab_size=12, **shape)).save_pretrained(tmp_path / "base")
-    told = {"temperature": 0.9, "top_p": 0.6, "eos_token_id": 5}
+    told = {"temperature": 0.9, "top_p": 0.6, "length_penalty": 0.5, "output_scores": True, "eos_token_id": 5}
     (tmp_path / "base" / "generation_config.json").write_text(json.dumps(told))
     model, words = AutoModelForCausalLM.from_pretrained(tmp_path / "base"), tokenizer()
     extend_vocabulary(model, words, ["<latent_0>"])
     model.save_pretrained(tmp_path / "run")
     held = GenerationConfig.from_pretrained(tmp_path / "run")
-    assert held.eos_token_id == [5, words.eos_token_id]
+    assert held.eos_token_id == [5, words.eos_token_id] and (held.temperature, held.length_penalty) == (0.9, 0.5)

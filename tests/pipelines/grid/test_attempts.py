@@ -1,9 +1,12 @@
 import json
+from pathlib import Path
 
 import pytest
 
 from mixlm.errors import InputError
 from pipelines.grid.attempts import Attempts
+from pipelines.grid.plan import Part
+from pipelines.shared.jobs import Job
 
 
 READ = {"rows.jsonl": "4c"}
@@ -18,14 +21,33 @@ def attempt(part, seconds, cpu_seconds, identity="one"):
     return {"part": part, "identity": identity, "command": "x", "seconds": seconds, "cpu_seconds": cpu_seconds}
 
 
+def part(name, identity="one", *options):
+    return Part(Job(name, ("train", *options)), name.split()[0], Path("finished"), identity)
+
+
+def test_seconds_are_those_of_the_same_work(tmp_path):
+    """With another micro-batch a training goes on; with another number of steps it is another one."""
+    tried = [
+        ("one", "--steps 9"),
+        ("two", "--steps 9 --micro-batch-size 4"),
+        ("three", "--steps 5"),
+        ("four", "--steps 9"),
+    ]
+    lines = [
+        {**attempt("train a-0", 1, 2**place, identity), "command": f"mixlm-train {options}"}
+        for place, (identity, options) in enumerate(tried)
+    ]
+    now = part("train a-0", "two", "--steps", "9", "--micro-batch-size", "4")
+    assert write(tmp_path / "parts.jsonl", *lines).seconds([now]) == {"train": {"wall": 3, "cpu": 11}}
+
+
 def test_seconds_are_the_sum_over_attempts_and_parts_of_a_kind(tmp_path):
     parts = [attempt("train cot-0", 3, 2), attempt("train cot-1", 50, 50), attempt("train cot-0", 4, 1)]
     parts += [attempt("train cot-0", 900, 800, "of another number of steps")]
     parts += [attempt("train late-0", 10, 5), attempt("data train", 1, 1), attempt("evaluate late-0", 2, 1.5)]
     attempts = write(tmp_path / "parts.jsonl", *parts)
-    kinds = {"train cot-0": "train", "train late-0": "train", "evaluate late-0": "evaluate", "train no-0": "train"}
-    kinds = {(part, "one"): kind for part, kind in kinds.items()}
-    assert attempts.seconds(kinds) == {"train": {"wall": 17, "cpu": 8}, "evaluate": {"wall": 2, "cpu": 1.5}}
+    names = ("train cot-0", "train late-0", "evaluate late-0", "train no-0")
+    assert attempts.seconds(map(part, names)) == {"train": {"wall": 17, "cpu": 8}, "evaluate": {"wall": 2, "cpu": 1.5}}
 
 
 def test_an_attempt_is_noted_with_its_time_whether_it_ends_well_or_not(tmp_path, monkeypatch):
@@ -42,7 +64,7 @@ def test_an_attempt_is_noted_with_its_time_whether_it_ends_well_or_not(tmp_path,
     }
     assert [line["seconds"] for line in lines] == [0.0, 3.0, 4.5]
     assert attempts.failure("train a-0") == "broken" and attempts.failure("train b-0") is None
-    assert Attempts(tmp_path / "parts.jsonl").seconds({("train a-0", "one"): "train"})["train"]["cpu"] == 1.5
+    assert Attempts(tmp_path / "parts.jsonl").seconds([part("train a-0")])["train"]["cpu"] == 1.5
 
 
 def test_what_was_tried_is_known_even_of_an_attempt_that_never_ended(tmp_path):
