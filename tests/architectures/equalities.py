@@ -2,8 +2,9 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import pytest
 import torch
 from safetensors.torch import load_file
 from torch.nn import functional as F
@@ -26,6 +27,7 @@ from mixlm.model.vocabulary import extend_vocabulary, matrices
 from mixlm.run import Run
 from mixlm.training.options import TrainingOptions
 from mixlm.training.train import train
+from tests.interruption import Interrupted, interrupt_at
 from tests.tiny_runs import write_encoded_for
 from vqvae.training.exact_checkpoints import by_own_names
 
@@ -223,13 +225,30 @@ def reload(model: "PreTrainedModel", folder: Path) -> str:
     return "same"
 
 
-def steps(model: "PreTrainedModel", folder: Path) -> str:
-    """One training step each of text, latents, pauses and thoughts, from the saved model to a finished run."""
+def resumes(model: "PreTrainedModel", folder: Path, **given: Any) -> str:
+    """A training that was interrupted ends as one that was not."""
+    write_base(model, folder, rows=8)
+    options = TrainingOptions("assorted", steps=4, batch_size=4, save_every=2, learning_rate=0.01, **given)
+    whole = train(folder / "encoded", folder / "base", folder / "whole", options)
+    with pytest.raises(Interrupted):
+        train(folder / "encoded", folder / "base", folder / "parts", options, advance=interrupt_at(3))
+    parts = train(folder / "encoded", folder / "base", folder / "parts", options)
+    one, other = (run.load_model().state_dict() for run in (whole, parts))
+    assert all(torch.equal(values, other[name]) for name, values in one.items()), "a resumed run is another"
+    return "same"
+
+
+def write_base(model: "PreTrainedModel", folder: Path, rows: int) -> None:
+    """Write a model with a tokenizer of the class that its type has, and rows that are encoded for it."""
     model.save_pretrained(folder / "base")
     build_tokenizer(["1 + 2 = 3\n### 3", "4 + 5 = 9\n### 9"], vocab_size=280).save_pretrained(folder / "base")
-    tokenizer = open_tokenizer(str(folder / "base"))  # of the class that the type has
-    write_encoded_for(folder / "encoded", tokenizer, 4, 0)
+    write_encoded_for(folder / "encoded", open_tokenizer(str(folder / "base")), rows, 0)
     (folder / "encoded" / "vqvae").mkdir()
+
+
+def steps(model: "PreTrainedModel", folder: Path) -> str:
+    """One training step each of text, latents, pauses and thoughts, from the saved model to a finished run."""
+    write_base(model, folder, rows=4)
     refused = []
     for method in ("cot", "assorted", "pause", "coconut"):
         options = TrainingOptions(method, steps=1, batch_size=4, method_options=_SHORT if method == "coconut" else {})

@@ -47,3 +47,9 @@ def test_new_tokens_adapters_and_saved_models(kind: str, tmp_path: Path) -> None
 def test_every_method_takes_a_step_on_a_hybrid_or_says_why_not(tmp_path: Path) -> None:
     assert equalities.steps(tiny_type("qwen3_5_text"), tmp_path / "hybrid") == "all four"
     assert "coconut: method 'coconut': a model of type" in equalities.steps(tiny_type("gemma4_text"), tmp_path / "ids")
+
+
+def test_an_adapter_goes_on_where_peft_would_rename_its_weights(tmp_path: Path) -> None:
+    """Those of shared experts, as published by another name."""
+    pytest.importorskip("peft")
+    assert equalities.resumes(tiny_type("laguna"), tmp_path, lora_rank=2) == "same"
