@@ -94,7 +94,7 @@ def _commands_of(runs: "Sequence[Run]", given: str | None) -> list[str]:
 
     lines = []
     for run in (run for run in runs if run.arguments):
-        data = stage1_of(run, given).path if run.method.needs_codes else encoded_data(run)
+        data = stage1_of(run, given).path if run.method.needs_codes else next(iter(encoded_data(run)), None)
         if data is not None:
             lines.append(typed("mixlm-encode", encode.main, encode.told(data)))
         lines.append(typed("mixlm-train", train.main, train.told(run.path)))

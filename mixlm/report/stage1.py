@@ -33,11 +33,11 @@ class Stage1:
     missing: str = ""
 
 
-def encoded_data(run: Run, given: str | Path | None = None) -> Path | None:
-    """Return the folder of the encoded dataset that a run learned from, or None; see ``stage1_of``."""
+def encoded_data(run: Run, given: str | Path | None = None) -> list[Path]:
+    """Return the encoded datasets that a run may have learned from, the likeliest first; see ``stage1_of``."""
     told = run.arguments.get("data")
     beside = run.path.absolute().parent / Path(told).name if told else None
-    return next((Path(place) for place in (given, told, beside) if place and is_encoded(place)), None)
+    return [Path(place) for place in (told, beside, given) if place and is_encoded(place)]
 
 
 def stage1_of(run: Run, given: str | Path | None = None) -> Stage1:
@@ -45,13 +45,14 @@ def stage1_of(run: Run, given: str | Path | None = None) -> Stage1:
 
     Args:
         run: A run whose method needs codes.
-        given: Rows that the user gave, which may be that dataset; else it is where it was when the run was trained,
-            or beside the run.
+        given: Rows that the user gave, which may be that dataset where it is neither where it was when the run was
+            trained, nor beside the run.
     """
-    found = encoded_data(run, given)
-    if found is None:
+    places = encoded_data(run, given)
+    if not places:
         told = run.arguments.get("data")
         return Stage1(None, run.vqvae_path, None, f"the encoded data ({told}) are not here; give them by --data")
+    found = next((place for place in places if same_codebook(run, place)), places[0])
     if not same_codebook(run, found):
         return Stage1(None, run.vqvae_path, None, f"{found} was encoded by another codebook than that of {run.path}")
     data = load_encoded(found)

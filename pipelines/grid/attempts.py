@@ -15,8 +15,12 @@ from mixlm.errors import InputError
 if TYPE_CHECKING:
     from pipelines.grid.plan import Part
 
-# options with another value of which a command goes on with the work that it has
-_GOES_ON = {"--micro-batch-size", "--save-every", "--log-every", "--workers", "--report-to"}
+# options with another value of which a command goes on with the work that it has, by the kind of its part
+_GOES_ON = {
+    "encode": {"--save-every", "--workers"},
+    "train": {"--micro-batch-size", "--save-every", "--log-every", "--workers", "--report-to"},
+    "evaluate": {"--batch-size"},
+}
 Seconds = dict[str, dict[str, float]]
 
 
@@ -87,28 +91,30 @@ class Attempts:
         """Return the wall-clock ("wall") and processor ("cpu") seconds of each kind of part, all attempts together.
 
         An attempt whose own process was killed left no seconds behind, and counts nothing; nor do attempts of a
-        command that made something else then.
+        command that made something else then, or of other files.
 
         Args:
             parts: Those that count.
         """
         seconds: Seconds = {}
         for part in parts:
-            line = _decisive(part.job.line())
+            line, now = _decisive(part.job.line(), part.kind), self.inputs(part.job.name)
             for record in (record for record in [*self._records] if record["part"] == part.job.name):
                 known = record.get("identity", part.identity) == part.identity
-                if known or _decisive(record.get("command", "")) == line:
+                other = any(record.get("inputs", {}).get(name, content) != content for name, content in now.items())
+                if not other and (known or _decisive(record.get("command", ""), part.kind) == line):
                     kind = seconds.setdefault(part.kind, {"wall": 0.0, "cpu": 0.0})
                     kind["wall"] += record["seconds"]
                     kind["cpu"] += record["cpu_seconds"]
         return seconds
 
 
-def _decisive(command: str) -> list[str]:
+def _decisive(command: str, kind: str) -> list[str]:
     """Return the words of a command without options with which it goes on with the same work."""
     words = shlex.split(command)
-    places = [place for place, word in enumerate(words) if word in _GOES_ON]
-    return [word for place, word in enumerate(words) if not {place, place - 1} & {*places}]
+    left_out = _GOES_ON.get(kind, set()) - ({"--save-every"} if "--select" in words else set())
+    places = {place for place, word in enumerate(words) if word in left_out}
+    return [word for place, word in enumerate(words) if not {place, place - 1} & places]
 
 
 def _read(path: Path, number: int, line: bytes) -> dict[str, Any]:

@@ -46,27 +46,36 @@ def trace_column(columns: Mapping[str, Any], where: str) -> str | None:
 
 
 def response_column(columns: Mapping[str, Any], where: str) -> str | None:
-    """Return the column that holds the response: of several the one that reasons before a tag, or marks an answer.
+    """Return the column that holds the response: of several the only one that reasons before a tag or says the answer.
 
     Raises:
-        InputError: If several do and say different things, or none does where the answer has no column.
+        InputError: If none or several do, and they say different things.
     """
     names = [name for name in RESPONSES if name in columns]
     told = [
         name for name in names if name != "answer" and isinstance(columns[name], str) and not is_word(columns[name])
     ]
-    if len(told) < 2:
+    if len({" ".join(columns[name].split()) for name in told}) < 2:
         return next(iter(told or names), None)
+    answer = next((str(columns[name]).strip() for name in ANSWERS if name in columns), None)
     thinking = [name for name in told if thought_in(columns[name]) is not None]
-    marking = thinking or [name for name in told if marked(columns[name])]
-    told = marking or told
-    answered = any(name in columns for name in ANSWERS)  # then none of them need say it
-    if len(marking) == 1 or len({" ".join(columns[name].split()) for name in told}) == 1 or (answered and not marking):
-        return told[0]
+    found = thinking if len(thinking) == 1 else [name for name in told if _says(columns[name], answer)]
+    if len(found) == 1:
+        return found[0]
     raise InputError(
-        f"{where}: columns {' and '.join(repr(name) for name in told)} may all be the response, and "
+        f"{where}: columns {' and '.join(repr(name) for name in thinking or told)} may all be the response, and "
         "differ; rename or remove all but one"
     )
+
+
+def _says(text: str, answer: str | None) -> bool:
+    """Tell whether a text marks an answer, that of the row if it is known, or ends with that."""
+    mark = marked(text)
+    if answer is None:
+        return mark is not None
+    if mark is None:
+        return re.search(rf"(?<![\w.]){re.escape(answer)}[\s.]*\Z", text) is not None
+    return mark.answer.split() == answer.split()
 
 
 def response_beside_chat(columns: Mapping[str, Any], where: str) -> str | None:

@@ -311,6 +311,23 @@ def test_two_responses_that_differ_are_refused_where_both_think_or_none():
     assert to_sample({"question": "2 + 2?", "solution": THINKS, "output": "4"}).steps == ("Two and two.",)
 
 
+@pytest.mark.parametrize(
+    ("row", "steps"),
+    [
+        ({"response": "Wrong.\nThe sum is 7.", "solution": "Right.\nThe sum is 8."}, ("Right.", "The sum is 8.")),
+        ({"response": "Wrong: \\boxed{7}", "solution": "Right.\nThe sum is 8."}, ("Right.", "The sum is 8.")),
+        ({"response": "Some words.", "solution": "Other words."}, None),
+    ],
+)
+def test_of_several_responses_the_one_counts_that_says_the_answer(row, steps):
+    row = {"question": "?", "answer": "8", **row}
+    if steps:
+        assert (to_sample(row).steps, to_sample(row).answer) == (steps, "8")
+    else:
+        with pytest.raises(InputError, match="may all be the response, and differ"):
+            to_sample(row)
+
+
 def test_what_a_row_tells_its_chat_template_in_words_needs_one():
     row = {"messages": [ASKED, {"role": "assistant", "content": THINKS}]}
     for told, needed in (({"enable_thinking": False, "tools_of": []}, False), ({"instructions": "In French."}, True)):

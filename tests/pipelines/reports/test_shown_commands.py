@@ -1,6 +1,7 @@
 """Commands that the page of a report shows, to be given again."""
 
 import shlex
+import shutil
 from pathlib import Path
 
 import pytest
@@ -49,10 +50,12 @@ def test_data_of_another_codebook_are_not_shown_as_those_of_a_run(tmp_path, monk
     run.arguments = {"data": "encoded", "model": "base", "method_options": {}}
     run.save()
     monkeypatch.chdir(tmp_path)
-    assert stage1_of(run).path == encoded_data(run) == mine
+    assert [stage1_of(run).path] == encoded_data(run) == [mine]
     shown = report._commands_of([run], None)
     assert [line.split()[0] for line in shown] == ["mixlm-encode", "mixlm-train"]
 
     other = encoded_for(run, tmp_path / "encoded", codebook_size=run.codebook_size + 1)
-    assert encoded_data(run) == other.relative_to(tmp_path) and stage1_of(run).path is None
+    assert encoded_data(run) == [other.relative_to(tmp_path), mine] and stage1_of(run).path == mine
+    shutil.rmtree(mine)
+    assert stage1_of(run).path is None
     assert [line.split()[0] for line in report._commands_of([run], None)] == ["mixlm-train"]
