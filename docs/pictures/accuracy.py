@@ -18,6 +18,8 @@ RESULTS = HERE.parent / "results"
 LINES = (
     ("chain-words-6", "assorted", "free", "assorted", (10, -4)),
     ("chain-words-6-cosine", "cot", "free", "text chain of thought (CoT)", (-10, -16)),
+    ("chain-words-6", "paper", "free", "codes and draw of the paper's kind", (-10, -4)),
+    ("chain-words-6", "reconstruction", "free", "assorted, codes that reconstruct", (10, -4)),
     ("chain-words-6", "random-codes", "free", "assorted, random codes", (10, 4)),
     ("chain-words-6", "matched-pauses", "free", "pauses in place of latents", (0, 18)),
     ("chain-words-6", "sol-only", "free", "no trace", (-14, 30)),
