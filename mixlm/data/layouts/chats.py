@@ -70,13 +70,14 @@ def turns_of(row: Mapping[str, Any], where: str) -> list[Turn]:
         InputError: If a turn cannot be read, or a column beside them may belong to the question.
     """
     turns: list[Turn] = []
-    for place, name in enumerate(chat_columns(row)):
+    chats = chat_columns(row)
+    for place, name in enumerate(chats):
         value = row[name]
         if isinstance(value, str) and name not in CHATS:  # one part of prompt and completion is a plain text
             turns.append({"role": ("user", "assistant")[place], "content": value})
         else:
             turns += _turns(value, f"{where}: column '{name}'")
-    beside = {name: value for name, value in row.items() if name not in chat_columns(row)}
+    beside = {name: value for name, value in row.items() if name not in chats}
     refuse_unread(beside, where, "\n".join(turn["content"] or "" for turn in turns), chat=True)
     _refuse_other_question(row, turns, where)
     system = system_of(row, where)

@@ -26,32 +26,14 @@ CHATS = ("messages", "conversations", "conversation")
 SYSTEMS = ("system", "system_prompt")
 _BEFORE = (
     *("context", "contexts", "passage", "passages", "article", "document", "paragraph", "paragraphs"),
-    *(
-        "background",
-        "situation",
-        "story",
-        "narrative",
-        "body",
-        "facts",
-        "premise",
-        "premises",
-        "hypothesis",
-        "evidence",
-    ),
+    *("background", "situation", "story", "narrative", "body", "facts", "premise", "premises", "hypothesis"),
+    "evidence",
     *("theory", "sql_context", "problem_statement", "pre_text", "post_text"),
 )
 _JOINED = (*SYSTEMS, *_BEFORE, "input", *CHOICES)
 _NO_INPUT = "<noinput>"  # in Alpaca's kin
-_NAMING = (
-    "code",
-    "rules",
-    "scenario",
-    "schema",
-    "support",
-    "knowledge",
-    "text",
-    "answers",
-)  # where a mere word names a kind
+# where a mere word names a kind
+_NAMING = ("code", "rules", "scenario", "schema", "support", "knowledge", "text", "answers")
 _UNREAD = {
     **dict.fromkeys(("image", "images", "picture", "audio", "audios", "video", "videos"), "which is no text"),
     **dict.fromkeys(("hint", "hints", "examples", "table", "documents", "starter_code"), "which is read nowhere"),
@@ -61,10 +43,8 @@ _UNREAD = {
     **dict.fromkeys(_NAMING, "which is read nowhere"),
     "answers": "or be right answers, all of them; name choices 'choices'",
 }
-_ALIASES = {
-    "content": ("response", TRACES),
-    "correct": ("answer", CHOICES),
-}  # beside one of others, where none is there
+# names that mean another beside one of some columns, where no response or answer is there
+_ALIASES = {"content": ("response", TRACES), "correct": ("answer", CHOICES)}
 _NOTHING = ("[]", "{}", "null")
 _EMPTY = (None, "", False, [], {}, ())
 _WORD = re.compile(rf"\s*[^\s{UNPARTED}]*\s*")  # or a path; but for scripts without spaces
@@ -87,7 +67,7 @@ def known_columns(row: Mapping[str, Any]) -> dict[str, Any]:
         if isinstance(found.get(name), str) and found[name].strip() in _NOTHING:
             del found[name]
     for name, (meant, beside) in _ALIASES.items():
-        there = [one for one in beside if not is_word(found.get(one))]
+        there = any(not is_word(found.get(one)) for one in beside)
         if isinstance(found.get(name), str) and there and not found.keys() & {*RESPONSES, *ANSWERS}:
             found[meant] = found.pop(name)
     return found

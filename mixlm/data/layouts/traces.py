@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from mixlm.data.layouts.chats import chat_columns
-from mixlm.data.layouts.columns import ANSWERS, CHAINS, RESPONSES, TRACES, is_word, text_of
+from mixlm.data.layouts.columns import ANSWERS, CHAINS, RESPONSES, TRACES, is_blank, is_word, text_of
 from mixlm.data.texts.marks import before_mark, marked
 from mixlm.data.texts.thoughts import split_thought, thought_in
 from mixlm.errors import InputError
@@ -95,7 +95,7 @@ def is_chain(name: str | None) -> bool:
 def _column(columns: Mapping[str, Any], beside: bool, where: str) -> str | None:
     """Return the column that holds the trace, given whether a chat or a response stands beside it."""
     name = next((one for one in TRACES if one in columns and not (beside and _says_nothing(columns[one]))), None)
-    if name is not None and not (isinstance(columns[name], str) and not columns[name].strip()):
+    if name is not None and not is_blank(columns[name]):
         return name
     return _chain(columns, where) or name or (None if beside else _explanation(columns))
 
