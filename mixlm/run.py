@@ -215,12 +215,13 @@ def _read_info(path: Path, info: Path) -> Run:
     raise InputError(f"{info}: written by a newer mixlm (format {written}); update mixlm")
 
 
-def base_run(model: str, template: Template) -> Run:
+def base_run(model: str, template: Template, begun: str | None = None) -> Run:
     """Describe a model that was not trained here as a run, which nothing is written of.
 
     Args:
         model: Folder, Hub id or ``.gguf`` file.
         template: How it is asked, and how answers are marked.
+        begun: The date that prompts were begun with, if its chat template reads the clock; None: it is now.
 
     Raises:
         InputError: If it is a model from scratch, or its tokenizer cannot be opened.
@@ -234,7 +235,7 @@ def base_run(model: str, template: Template) -> Run:
         )
     tokenizer = open_tokenizer(model)
     fingerprint = tokenizer_fingerprint(tokenizer)
-    template = dated(template, tokenizer)
+    template = dated(template, tokenizer, begun)
     return Run(Path(model), BASE, template, special_ids(tokenizer), fingerprint=fingerprint)
 
 

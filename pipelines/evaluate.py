@@ -1,7 +1,7 @@
 """mixlm evaluate: accuracy and length of a run's answers, with latents decoded freely or in given numbers."""
 
-import os
 from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +26,7 @@ from pipelines.shared.options import (
 from pipelines.shared.progress import progress_bar
 from pipelines.shared.resume import given_values, resume_option
 from pipelines.shared.terminal import echo, notice
+from vqvae.atomic_files import require_apart
 
 
 if TYPE_CHECKING:
@@ -112,7 +113,7 @@ def main(
     from mixlm.processes import Processes
     from pipelines.reports.evaluation import print_evaluation
 
-    engine = _opened(run, template_of(settings), base, device)
+    engine = _opened(run, template_of(settings), base, device, out)
     modes = read_modes([latents], engine.run)
     processes = Processes.current()
     tell = notice if processes.first else lambda line: None
@@ -134,11 +135,13 @@ def main(
 
 def _check_usage(data: str, out: Path | None) -> None:
     """Refuse a file of figures by whose name that of the answers cannot be told, or either that is the data's."""
+    from mixlm.encoding.manifest import is_encoded
+
     if out and out.suffix != ".json":
         raise click.UsageError(f"--out {out}: give a name that ends in .json")
     for file in (out, out.with_suffix(".jsonl")) if out else ():
-        if os.path.realpath(file) == os.path.realpath(data):
-            raise InputError(f"--out {out}: would take the place of the data, {data}; give another")
+        if not is_encoded(data):  # a folder of which it is known what belongs to it
+            require_apart(file, data)
 
 
 def _bar() -> "AbstractContextManager[Advance]":
@@ -146,14 +149,17 @@ def _bar() -> "AbstractContextManager[Advance]":
     return progress_bar("evaluating", shorter=faster("a lower --limit", "fewer --latents"))
 
 
-def _opened(run: str, template: "Template", base: bool, device: str) -> "Engine":
+def _opened(run: str, template: "Template", base: bool, device: str, out: Path | None) -> "Engine":
     """Open the run, or the model that was not trained here, which alone may be asked by a template."""
     from mixlm.data.template import Template
     from mixlm.generation.engine import Engine
+    from mixlm.generation.kept.finished import begun_date
 
     if not base and template != Template():
         raise InputError(f"{run}: a run has the template that it was trained with; leave yours out, or add --base")
-    return Engine.base(run, template, device, loading) if base else Engine.load(run, device, loading)
+    if not base:
+        return Engine.load(run, device, loading)
+    return Engine.base(run, template, device, loading, begun_date(out.with_suffix(".jsonl")) if out else None)
 
 
 def _write(evaluation: "Evaluation", out: Path, about: dict[str, Any]) -> Results:
@@ -164,7 +170,7 @@ def _write(evaluation: "Evaluation", out: Path, about: dict[str, Any]) -> Result
         out: The file of figures.
         about: What figures tell of the command.
     """
-    from mixlm.generation.kept.finished import Finished, is_finished, read_figures, write_figures
+    from mixlm.generation.kept.finished import Finished, disown, is_finished, read_figures, write_figures
     from mixlm.generation.kept.keeping import Keeping, telling
     from mixlm.generation.kept.lines import KeptLines, require_place
     from vqvae.stopping import stop_when_asked
@@ -189,8 +195,8 @@ def _write(evaluation: "Evaluation", out: Path, about: dict[str, Any]) -> Result
             if not kept.complete():  # others are still at work, and the last one writes
                 return None
             figures = about | evaluation.figures(kept)
-        out.unlink(missing_ok=True)  # it says of the answers that it is theirs
-        write_figures(out, figures, Finished(identity, evaluation.count, kept.join(), header["arguments"]))
+        digest = kept.join(partial(disown, answers))
+        write_figures(out, figures, Finished(identity, evaluation.count, digest, header["arguments"]))
         kept.discard()
     results = _shown(figures, out)
     echo(f"wrote {out} and {answers}")

@@ -1,6 +1,5 @@
 """mixlm-generate: answer questions with a trained run."""
 
-import os
 from contextlib import nullcontext
 from itertools import chain
 from pathlib import Path
@@ -15,6 +14,7 @@ from pipelines.shared.options import answerer_of, decoding_options, endpoint_opt
 from pipelines.shared.progress import progress_bar
 from pipelines.shared.resume import given_values, resume_option
 from pipelines.shared.terminal import echo, notice
+from vqvae.atomic_files import require_apart
 
 
 if TYPE_CHECKING:
@@ -152,5 +152,5 @@ def _check_usage(question: str | None, source: str | None, output: str | None) -
         raise click.UsageError("give either a QUESTION or --input FILE")
     if output and not Path(output).name:
         raise click.UsageError(f"--output {output}: is a folder; give the name of a file")
-    if source and output and os.path.realpath(source) == os.path.realpath(output):
-        raise click.UsageError(f"--output {output}: is the file of questions; choose another name")
+    if source and output:
+        require_apart(output, source)

@@ -1,6 +1,5 @@
 """mixlm data sample: traces of a served model for questions that have answers alone."""
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +12,7 @@ from pipelines.shared.options import SEED, Number, concurrency_option, positive
 from pipelines.shared.progress import progress_bar
 from pipelines.shared.resume import given_values, resume_option
 from pipelines.shared.terminal import echo, notice
+from vqvae.atomic_files import require_apart
 
 
 if TYPE_CHECKING:
@@ -108,7 +108,8 @@ def main(
 
     problems = Problems(questions, limit, skip_bad_rows)
     file = TraceFile(Path(out), problems, _asking(problems, check, settings), answer_pattern)
-    _refuse_same(questions, file)
+    for path in (file.path, file.counts_path):
+        require_apart(path, questions)
     server = ModelServer(endpoint, concurrency, 5, notice)
     file.check(notice)
     if told := tell_rules(file.rules, len(file.digests)).partition(";")[0]:
@@ -135,13 +136,6 @@ def _asking(problems: "Problems", check: str | None, settings: dict[str, Any]) -
         check = check_of(problems)
         notice(f"answers are compared by --check {check}, as {problems.source} means it")
     return Asking(check, completions=settings.pop("completions"), options=GenerationOptions(**settings), **texts)
-
-
-def _refuse_same(questions: str, file: "TraceFile") -> None:
-    """Refuse to write where the questions are."""
-    for path in (file.path, file.counts_path):
-        if os.path.realpath(questions) == os.path.realpath(path):
-            raise click.UsageError(f"--out {file.path}: {path} is the file of questions; choose another name")
 
 
 def _sampled(file: "TraceFile", model: str | None) -> int | None:

@@ -2,6 +2,7 @@
 
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
@@ -10,6 +11,7 @@ from types import FrameType
 HANGUP = signal.SIGHUP  # a terminal was closed, or a connection lost
 ENDS = (signal.SIGTERM, HANGUP)  # how the system asks
 SIGNALS = (signal.SIGINT, *ENDS)
+_PASSED_ON = 2.0  # seconds within which a second SIGTERM is the first one, passed on
 Handler = Callable[[int, FrameType | None], None]
 
 
@@ -34,6 +36,7 @@ class Stop:
 
     def __init__(self) -> None:
         self.signum: int | None = None
+        self.taken = 0.0  # when
 
     @property
     def asked(self) -> bool:
@@ -45,10 +48,14 @@ class Stop:
         return Stopped(message, self.signum or signal.SIGINT)
 
     def _take(self, signum: int, frame: FrameType | None) -> None:
-        """Remember the first signal; the second ends at once, unless one of them is a hang-up: nobody is impatient."""
+        """Remember the first signal; the second ends at once, unless nobody is impatient.
+
+        So it is with a hang-up, and with a SIGTERM that a launcher passes on which its group has been sent as well.
+        """
+        again = signum == HANGUP or (signum == signal.SIGTERM and time.monotonic() - self.taken < _PASSED_ON)
         if self.signum in (None, HANGUP):
-            self.signum = signum
-        elif signum != HANGUP:
+            self.signum, self.taken = signum, time.monotonic()
+        elif not again:
             raise Stopped("interrupted at once", signum)
 
 

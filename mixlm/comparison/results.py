@@ -4,6 +4,7 @@ import fcntl
 import json
 import os
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -90,7 +91,8 @@ def append_line(path: Path, record: Mapping[str, Any]) -> None:
     line = json.dumps(sealed(record), ensure_ascii=False) + "\n"
     path.parent.mkdir(parents=True, exist_ok=True)
     with open(path, "ab", buffering=0) as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+        with suppress(OSError):  # where there are no locks
+            fcntl.flock(file, fcntl.LOCK_EX)
         before = path.read_bytes()
         if _is_torn(before):
             file.truncate(before.rfind(b"\n") + 1)

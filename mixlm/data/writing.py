@@ -13,7 +13,7 @@ from mixlm.data.samples import Sample, read_question, try_sample
 from mixlm.data.texts.responses import compile_pattern, count_rules
 from mixlm.data.texts.sentences import split_sentences
 from mixlm.errors import InputError
-from vqvae.atomic_files import whole_file
+from vqvae.atomic_files import require_apart, whole_file
 
 
 def write_rows(path: str | Path, rows: Iterable[Mapping[str, Any]], limit: int | None = None) -> int:
@@ -66,9 +66,9 @@ def convert(source: str, out: str | Path, answer_pattern: str | None = None, ski
         skip_bad_rows: Leave out malformed rows.
 
     Raises:
-        InputError: If a row fits no layout, asks for more than its question holds, or no row is left.
+        InputError: If a row fits no layout, asks for more than its question holds, no row is left, or ``out`` is read.
     """
-    _keep(source, out)
+    require_apart(out, source)
     pattern, skipped, rules = compile_pattern(answer_pattern), 0, []
 
     def plain_rows() -> Iterator[dict[str, Any]]:
@@ -92,12 +92,6 @@ def convert(source: str, out: str | Path, answer_pattern: str | None = None, ski
             )
 
     return Converted(write_rows(out, plain_rows()), skipped, count_rules(rules))
-
-
-def _keep(source: str, out: str | Path) -> None:
-    """Raise an ``InputError`` if a file to write is the one to read, of which not all would be in it."""
-    if Path(source).exists() and os.path.realpath(out) == os.path.realpath(source):
-        raise InputError(f"{out}: is the file that is read, which would be lost; give another")
 
 
 def _trace(sample: Sample) -> dict[str, Any]:
@@ -127,7 +121,7 @@ def split(source: str, train: str | Path, valid: str | Path, share: float = 0.1,
     if os.path.realpath(train) == os.path.realpath(valid):
         raise InputError(f"{valid}: is also the file of the rows kept; give two files")
     for path in (train, valid):
-        _keep(source, path)
+        require_apart(path, source)
     rows = [(read_question(row, where).question, row) for where, row in read_rows(source)]
     questions = sorted({question for question, _ in rows})
     if len(questions) < 2:
@@ -135,7 +129,11 @@ def split(source: str, train: str | Path, valid: str | Path, share: float = 0.1,
     drawn = set(random.Random(seed).sample(questions, min(max(round(share * len(questions)), 1), len(questions) - 1)))
     with whole_file(train) as kept_file, whole_file(valid) as drawn_file:
         kept = _write(kept_file, (row for question, row in rows if question not in drawn))
-        return kept, _write(drawn_file, (row for question, row in rows if question in drawn))
+        counts = kept, _write(drawn_file, (row for question, row in rows if question in drawn))
+        for file in (kept_file, drawn_file):  # before either has its name: a disk that is full shows here
+            file.flush()
+            os.fsync(file.fileno())
+        return counts
 
 
 def _write(file: TextIO, rows: Iterable[Mapping[str, Any]]) -> int:

@@ -19,7 +19,7 @@ from mixlm.encoding.options import AUTO, PRESETS, EncodingOptions, fitting_prese
 from mixlm.errors import InputError
 from mixlm.model.tokenizers import tokenizer_digest, tokenizer_fingerprint
 from vqvae import ChunkVQVAEConfig
-from vqvae.atomic_files import checksum, draft_of, remove_drafts, write_sealed
+from vqvae.atomic_files import checksum, draft_of, remove_drafts, require_apart, write_sealed
 from vqvae.checksums import sums_of, unsealed
 from vqvae.options import PAPERS_CODES, VQVAEModelOptions
 from vqvae.training.checkpoints import CHECKPOINTS
@@ -161,8 +161,10 @@ def earlier_manifest(out: Path, arguments: dict[str, Any]) -> dict[str, Any] | N
     """Return the manifest of an earlier call with the same arguments, or None for a new folder.
 
     Raises:
-        InputError: If the folder holds something else.
+        InputError: If the folder holds something else, or lies among the rows.
     """
+    for rows in filter(None, (arguments["traces"], arguments["valid"])):
+        require_apart(out, str(rows))
     if is_encoded(out):
         manifest = read_manifest(out)
         before = manifest.get("arguments")

@@ -5,14 +5,13 @@ A file's name tells of which content it was made, so that one of other rows is n
 
 import os
 from collections.abc import Sequence
-from contextlib import nullcontext, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mixlm.encoding.shard_files import read_shard
 from mixlm.encoding.tokens.arrow_files import DIGITS, find_rows, write_rows
-from mixlm.encoding.tokens.token_cache import cache_entry
-from mixlm.errors import InputError
+from mixlm.encoding.tokens.token_cache import cache_entry, folder_alone
 from vqvae.checksums import file_sum
 
 
@@ -32,12 +31,11 @@ def map_shards(shards: Sequence[Path]) -> "Dataset | None":
 
     folder = shards[0].parent
     own = (
-        nullcontext(folder / CACHE)
+        folder_alone(folder / CACHE)
         if os.access(folder, os.W_OK)
         else cache_entry({"shards": [file_sum(shard) for shard in shards]})
     )
     with suppress(OSError), own as cache:
-        cache.mkdir(exist_ok=True)
         files = [_file(shard, cache) for shard in shards]
         return concatenate_datasets([Dataset.from_file(str(file)) for file in files])
     return None
@@ -46,11 +44,4 @@ def map_shards(shards: Sequence[Path]) -> "Dataset | None":
 def _file(shard: Path, cache: Path) -> Path:
     """Return the file of a shard, which is made if it is not there as it was written."""
     name = f"{shard.stem}.{file_sum(shard)[:DIGITS]}"
-    if found := find_rows(cache, name):
-        return found
-    try:
-        return write_rows(cache, name, read_shard(shard), _ROWS)
-    except InputError:  # another process writes it all the while; it may have it by now
-        if found := find_rows(cache, name):
-            return found
-        raise
+    return find_rows(cache, name) or write_rows(cache, name, read_shard(shard), _ROWS)

@@ -22,13 +22,14 @@ from mixlm.data.tables import Row
 from mixlm.data.template import Template
 from mixlm.data.texts.thoughts import THOUGHT_END
 from mixlm.data.tokenization import starting_ids
+from mixlm.encoding.manifest import is_encoded
 from mixlm.errors import InputError
 from mixlm.evaluation.measuring.records import gold_answer
 from mixlm.evaluation.measuring.requests import longest_answer
 from mixlm.generation.engine import Engine
 from mixlm.generation.questions import readable_ids
 from mixlm.run import Run
-from vqvae.atomic_files import whole_file
+from vqvae.atomic_files import require_apart, whole_file
 
 
 @dataclass(frozen=True)
@@ -88,8 +89,8 @@ def export_lm_eval(
     out = Path(os.path.realpath(out))
     questions, config = out / f"{name}.jsonl", out / f"{name}.yaml"
     for file in (questions, config):
-        if source is not None and os.path.realpath(file) == os.path.realpath(source):
-            raise InputError(f"{file}: is the data, which would be lost; give another --name or --out")
+        if source is not None and not is_encoded(source):
+            require_apart(file, source)
     out.mkdir(parents=True, exist_ok=True)
     settings = task_config(run, name, questions, engine.tokenizer.eos_token, most)
     _write(questions, "".join(json.dumps(document, ensure_ascii=False) + "\n" for document in documents))

@@ -74,13 +74,20 @@ class Engine(Answerer):
         return cls(load_run(path), device=pick_device(device), loading=loading)
 
     @classmethod
-    def base(cls, model: str, template: Template, device: str = "auto", loading: Loading = nullcontext) -> "Engine":
-        """Open a model that was not trained here, to be asked by ``template``.
+    def base(
+        cls,
+        model: str,
+        template: Template,
+        device: str = "auto",
+        loading: Loading = nullcontext,
+        begun: str | None = None,
+    ) -> "Engine":
+        """Open a model that was not trained here, to be asked by ``template``; ``begun`` as for ``base_run``.
 
         Raises:
             InputError: If there is no such model or device, or it is one from scratch.
         """
-        return cls(base_run(model, template), device=pick_device(device), loading=loading)
+        return cls(base_run(model, template, begun), device=pick_device(device), loading=loading)
 
     @cached_property
     def model(self) -> PreTrainedModel:

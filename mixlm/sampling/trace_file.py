@@ -14,7 +14,7 @@ from mixlm.data.samples import CHECKED_ROWS, CheckName, widest_check
 from mixlm.data.texts.responses import compile_pattern, count_rules
 from mixlm.errors import InputError
 from mixlm.evaluation.checks import require_check, unread_answers
-from mixlm.generation.kept.finished import Finished, read_finished, seal_of, write_seal
+from mixlm.generation.kept.finished import Finished, disown, read_finished, require_no_figures, write_seal
 from mixlm.generation.kept.keeping import Keeping
 from mixlm.generation.kept.lines import KeptLines, require_place
 from mixlm.generation.kept.part_file import Line
@@ -81,6 +81,7 @@ class TraceFile:
         self.pattern, check = compile_pattern(self.answer_pattern), self.asking.check
         require_check(check)
         require_place(self.counts_path)
+        require_no_figures(self.path)
         golds: list[tuple[str, str]] = []
         for problem in self.problems:
             require_check(check, [problem.sample.question])
@@ -153,11 +154,14 @@ class TraceFile:
         return counts
 
     def _write(self, kept: KeptLines, rows: list[int], counts: list[str], whole: bool) -> None:
-        seal_of(self.path).unlink(missing_ok=True)
-        with whole_file(self.counts_path) as file:
-            file.writelines(f"{line}\n" for line in counts)
+        def before() -> None:
+            """Take away what tells of former traces, and tell of these."""
+            disown(self.path)
+            with whole_file(self.counts_path) as file:
+                file.writelines(f"{line}\n" for line in counts)
+
         made = (json.dumps(kept.read(place)["row"], ensure_ascii=False).encode() for place in rows)
-        digest = kept.join(made)
+        digest = kept.join(before, made)
         if whole:
             header = kept.header
             write_seal(self.path, Finished(header["identity"], len(rows), digest, header.get("arguments", {})))

@@ -14,8 +14,8 @@ from mixlm.encoding.manifest import is_encoded, told_changes
 from mixlm.errors import InputError
 from mixlm.processes import Processes
 from mixlm.run import Run, is_finished, load_run
-from mixlm.training.options import TrainingOptions
-from vqvae.atomic_files import remove_drafts, to_disk, whole_file
+from mixlm.training.options import UNDECISIVE, TrainingOptions
+from vqvae.atomic_files import remove_drafts, require_apart, to_disk, whole_file
 from vqvae.options import SaveEvery
 from vqvae.training.checkpoints import CHECKPOINTS, last_checkpoint
 from vqvae.training.curve import CURVE
@@ -23,8 +23,6 @@ from vqvae.training.curve import CURVE
 
 DONE = "{out}: already trained with these arguments; nothing to do"
 _ARGUMENTS, _TEMPLATE, _IDENTITY = "arguments.json", "template.json", "identity.json"
-# arguments that change nothing of what is trained, but for rounding: who has no memory for many samples takes fewer
-_UNDECISIVE = ("save_every", "log_every", "workers", "report_to", "micro_batch_size")
 
 
 class RunFolder:
@@ -174,6 +172,9 @@ def run_folder(
     say: Callable[[str], None] = lambda line: None,
 ) -> RunFolder:
     """Return the folder of a run that is told this; see ``mixlm.training.train.train``."""
+    for rows in filter(None, (source, options.valid)):
+        if not is_encoded(rows):
+            require_apart(out, rows)
     arguments = {"data": str(source), "model": str(model), "valid": options.valid, **options.to_dict()}
     template = None if is_encoded(source) else options.template
     return RunFolder(Path(out), arguments, template, say, Processes.current())
@@ -203,7 +204,7 @@ def begun_run(path: Path) -> tuple[dict[str, Any], Template]:
 def _decisive(arguments: Mapping[str, Any]) -> dict[str, Any]:
     """Return those arguments that decide what is trained."""
     candidates = SaveEvery.read(arguments["save_every"]).steps if arguments["select"] != "last" else 0
-    return {name: value for name, value in arguments.items() if name not in _UNDECISIVE} | {"save_every": candidates}
+    return {name: value for name, value in arguments.items() if name not in UNDECISIVE} | {"save_every": candidates}
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from mixlm.comparison.results import append_line, read_record, whole_lines
 from mixlm.errors import InputError
+from mixlm.training.options import UNDECISIVE
 
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 # options with another value of which a command goes on with the work that it has, by the kind of its part
 _GOES_ON = {
     "encode": {"--save-every", "--workers"},
-    "train": {"--micro-batch-size", "--save-every", "--log-every", "--workers", "--report-to"},
+    "train": {"--" + name.replace("_", "-") for name in UNDECISIVE},
     "evaluate": {"--batch-size"},
 }
 Seconds = dict[str, dict[str, float]]

@@ -10,12 +10,15 @@ from mixlm.data.template import Template
 from mixlm.evaluation.checks import unmarked_answer
 from mixlm.evaluation.measuring.records import find_answer
 from mixlm.generation.engine import Engine
+from mixlm.generation.kept.finished import faults_of, seal_of
 from mixlm.generation.options import DECODING
 from mixlm.run import base_run
 from pipelines.evaluate import main
+from pipelines.generate import main as generate_main
 from tests.calling import call_command, lines_of
+from tests.chat_templates import DATED, chat_tokenizer, set_clock
 from tests.completions_stub import VERSION, Stub, serving
-from tests.tiny_runs import saved_run, write_encoded_for
+from tests.tiny_runs import saved_run, tiny_model, write_encoded_for
 
 
 @pytest.fixture(scope="module")
@@ -129,13 +132,50 @@ def test_a_heading_is_no_marker_of_mathematics(plain, text, answer):
     assert find_answer(text, base_run(str(plain), Template()), "math") == answer
 
 
+def test_a_model_that_was_not_trained_is_asked_on_the_date_that_was_begun(tmp_path, monkeypatch):
+    """Its chat template reads the clock: the same command on the next day has nothing to do, or goes on."""
+    tokenizer, plain = chat_tokenizer(DATED), tmp_path / "plain"
+    tokenizer.save_pretrained(plain)
+    tiny_model("llama", context=256, rows=len(tokenizer)).float().save_pretrained(plain)
+    (tmp_path / "rows.jsonl").write_text(json.dumps({"question": "1?", "steps": [], "answer": "1"}) + "\n")
+    out = tmp_path / "base.json"
+    command = (plain, tmp_path / "rows.jsonl", "--base", "--chat", "--check", "number", "--max-new-tokens", 4)
+    set_clock(monkeypatch, "2024-07-06T23:59:59")
+    call(*command, "--out", out)
+    before = out.read_bytes()
+    assert json.loads(before)["finished"]["identity"]["template"]["date"] == "2024-07-06T23:59:59"
+    set_clock(monkeypatch, "2024-07-07T00:00:01")
+    assert "already evaluated" in call(*command, "--out", out).output and out.read_bytes() == before
+
+
+def test_figures_in_the_folder_of_a_base_model_are_no_part_of_it(plain, tmp_path):
+    (tmp_path / "rows.jsonl").write_text(json.dumps({"question": "1?", "steps": [], "answer": "1"}) + "\n")
+    for _ in range(2):
+        said = call(
+            *(plain, tmp_path / "rows.jsonl", "--base", "--check", "number", "--max-new-tokens", 4),
+            *("--out", plain / "base.json"),
+        ).output
+    assert "already evaluated" in said
+
+
+def test_answers_of_an_evaluation_are_not_replaced_by_others_and_take_the_place_of_others(run, tmp_path):
+    rows, out = tmp_path / "rows.jsonl", tmp_path / "one.json"
+    rows.write_text(json.dumps({"question": "1?", "steps": [], "answer": "1"}) + "\n")
+    generate = ("--input", rows, "--max-new-tokens", 4, "--output", out.with_suffix(".jsonl"))
+    call_command(generate_main, run.path, *generate)
+    call(run.path, rows, "--check", "number", "--max-new-tokens", 4, "--out", out)
+    assert not seal_of(out.with_suffix(".jsonl")).exists() and not faults_of(out.with_suffix(".jsonl"))
+    before = {path: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()}
+    error = call_command(generate_main, run.path, *generate, code=1).stderr
+    assert f"one.jsonl: holds the answers of the evaluation {out}; choose another name" in error
+    assert {path: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()} == before
+
+
 @pytest.mark.parametrize("name", ["rows.jsonl", "rows.json"])
 def test_the_data_are_never_written_over(run, tmp_path, name):
     (tmp_path / name).write_text("the user's own")
     error = call(run.path, tmp_path / name, "--out", tmp_path / "rows.json", code=1).stderr
-    assert error.startswith(
-        f"Error: --out {tmp_path / 'rows.json'}: would take the place of the data, {tmp_path / name};"
-    )
+    assert error.startswith(f"Error: {tmp_path / name}: is what is read, and would be lost; give another place")
     assert (tmp_path / name).read_text() == "the user's own" and len([*tmp_path.iterdir()]) == 1
 
 

@@ -139,8 +139,8 @@ def test_a_text_run_has_nothing_to_explain(tmp_path):
 
 def test_the_questions_are_never_overwritten(run, questions):
     before = questions.read_bytes()
-    result = call(run.path, "--input", questions, "--output", questions, code=2)
-    assert "is the file of questions" in result.output and questions.read_bytes() == before
+    result = call(run.path, "--input", questions, "--output", questions, code=1)
+    assert "is what is read, and would be lost" in result.output and questions.read_bytes() == before
 
 
 SHARED = """

@@ -4,6 +4,7 @@ import threading
 
 import pytest
 
+from vqvae import stopping
 from vqvae.stopping import Stopped, ended_at_once, stop_when_asked
 
 
@@ -11,6 +12,22 @@ HANGUP = signal.SIGHUP
 pytestmark = pytest.mark.usefixtures("hangups_end")
 
 
+@pytest.fixture
+def slow(monkeypatch):
+    """The second of two signals comes late."""
+    monkeypatch.setattr(stopping, "_PASSED_ON", 0.0)
+
+
+def test_a_sigterm_that_is_passed_on_is_no_impatience():
+    """A scheduler sends it to a whole group of processes, of which the first passes it on to the others."""
+    for first in (signal.SIGTERM, signal.SIGINT):
+        with stop_when_asked() as stop:
+            os.kill(os.getpid(), first)
+            os.kill(os.getpid(), signal.SIGTERM)
+            assert stop.error("kept").status == 128 + first
+
+
+@pytest.mark.usefixtures("slow")
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
 def test_the_first_signal_is_remembered_and_the_second_ends_at_once(signum):
     before = signal.getsignal(signum)
@@ -24,6 +41,7 @@ def test_the_first_signal_is_remembered_and_the_second_ends_at_once(signum):
     assert signal.getsignal(signum) == before
 
 
+@pytest.mark.usefixtures("slow")
 def test_a_hang_up_may_come_twice_and_is_no_impatience():
     """A shell sends one, and the system another when the shell has ended; then it may ask to end, too."""
     before = signal.getsignal(HANGUP)

@@ -1,4 +1,4 @@
-"""The curve of a training, as lines of JSON that outlive interruptions."""
+"""How far a training is: its curve, as lines of JSON that outlive interruptions, and what is told of every step."""
 
 import json
 import time
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from transformers import TrainerCallback, TrainerState, TrainingArguments
 
+from vqvae.advance import Advance
 from vqvae.atomic_files import to_disk, whole_file
 
 
@@ -99,3 +100,19 @@ class OpenLine(TrainerCallback):
         """Write down what each process goes on with."""
         line = {"begun": self.trainer._globalstep_last_logged, "sums": sums.tolist()}
         (checkpoint / LINE).write_text(json.dumps(line) + "\n", encoding="utf-8")
+
+
+class AdvanceCallback(TrainerCallback):
+    """Calls a function after every step."""
+
+    def __init__(self, advance: Advance | None) -> None:
+        self.advance, self.figures = advance, {}
+
+    def on_log(self, *rest: Any, logs: dict[str, Any] | None = None, **more: Any) -> None:
+        """Keep the latest figures."""
+        self.figures = {name: value for name, value in (logs or {}).items() if isinstance(value, float)}
+
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, *rest: Any, **more: Any) -> None:
+        """Tell of one step."""
+        if self.advance is not None and state.is_world_process_zero:
+            self.advance(state.global_step, state.max_steps, self.figures)

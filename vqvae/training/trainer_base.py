@@ -2,14 +2,15 @@
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from math import isfinite
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
-from transformers import TrainerCallback, TrainerState, TrainingArguments
+from torch.utils.data import DataLoader
+from transformers import TrainerCallback, TrainingArguments
 from transformers.trainer_callback import PrinterCallback
 
 from vqvae.advance import Advance
@@ -31,8 +32,9 @@ from vqvae.training.checkpoints import (
     seal_checkpoint,
     written,
 )
-from vqvae.training.curve import CURVE, Curve, OpenLine
+from vqvae.training.curve import CURVE, AdvanceCallback, Curve, OpenLine
 from vqvae.training.exact_checkpoints import ExactCheckpoints
+from vqvae.training.workers import undisturbed
 
 
 def base_arguments(
@@ -109,7 +111,7 @@ class QuietTrainer(ExactCheckpoints):
         self.keeping, self.say = CheckpointCallback(pace, say=say), say
         self.folder = Path(settings["args"].output_dir)
         self.curve, self.line = Curve(self.folder.parent / CURVE), OpenLine(self)
-        own = [_AdvanceCallback(advance), self.curve, self.line, self.keeping]
+        own = [AdvanceCallback(advance), self.curve, self.line, self.keeping]
         super().__init__(callbacks=[*callbacks, *own], **settings)
         self.remove_callback(PrinterCallback)
         self.losses: list[torch.Tensor] = []  # of the step that is being made
@@ -144,6 +146,14 @@ class QuietTrainer(ExactCheckpoints):
         sizes = [(weight.numel() * weight.element_size(), weight.requires_grad) for weight in model.parameters()]
         learned = sum(size for size, learns in sizes if learns)
         return 2 * learned + (learned if hasattr(model, "peft_config") else sum(size for size, _ in sizes))
+
+    def get_train_dataloader(self) -> DataLoader:
+        """Return the batches to learn from."""
+        return undisturbed(super().get_train_dataloader())
+
+    def get_eval_dataloader(self, *args: Any, **kwargs: Any) -> DataLoader:
+        """Return the batches to measure on."""
+        return undisturbed(super().get_eval_dataloader(*args, **kwargs))
 
     def get_batch_samples(self, *args: Any, **kwargs: Any) -> tuple[list, torch.Tensor | int | None]:
         """Return the next batches; none after the last step, which a killed training may have kept."""
@@ -207,10 +217,7 @@ class QuietTrainer(ExactCheckpoints):
         started = time.monotonic()
         path = self.folder / f"checkpoint-{self.state.global_step}"
         draft = draft_of(self.folder / "checkpoint")
-        if self.is_world_process_zero():
-            remove(draft)
-        self.accelerator.wait_for_everyone()
-        with self._drafted(), written(path):
+        with self._drafted(draft), written(path):
             super()._save_checkpoint(*args, **kwargs)
             sums = self.accelerator.reduce(self.sums_so_far(), "mean")
             self.accelerator.wait_for_everyone()
@@ -219,7 +226,6 @@ class QuietTrainer(ExactCheckpoints):
                 self.curve.keep()  # a checkpoint that is there has the curve that led to it
                 seal_checkpoint(draft / path.name)
                 settle(draft / path.name, path)
-                remove(draft)
         name_best(self.state, self.folder)
         if self.is_world_process_zero():
             keep_only(self.folder, str(path), self.state.best_model_checkpoint)
@@ -236,13 +242,20 @@ class QuietTrainer(ExactCheckpoints):
         super()._load_best_model()
 
     @contextmanager
-    def _drafted(self) -> Iterator[None]:
-        """Let what is saved go to a draft."""
+    def _drafted(self, draft: Path) -> Iterator[None]:
+        """Let what is saved go to a draft, of which nothing is left if it cannot be finished: the disk may be full."""
+        first = self.is_world_process_zero()
+        if first:
+            remove(draft)
+        self.accelerator.wait_for_everyone()
         self.drafted = True
         try:
             yield
         finally:
             self.drafted = False
+            if first:
+                with suppress(OSError):
+                    remove(draft)
 
     def _get_output_dir(self, *args: Any, **kwargs: Any) -> str:
         """Return the folder in which a checkpoint is written."""
@@ -282,19 +295,3 @@ class QuietTrainer(ExactCheckpoints):
     def rates(self) -> set[float]:
         """Return the learning rates of the step."""
         return {group["lr"] for group in self.optimizer.param_groups}
-
-
-class _AdvanceCallback(TrainerCallback):
-    """Calls a function after every step."""
-
-    def __init__(self, advance: Advance | None) -> None:
-        self.advance, self.figures = advance, {}
-
-    def on_log(self, *rest: Any, logs: dict[str, Any] | None = None, **more: Any) -> None:
-        """Keep the latest figures."""
-        self.figures = {name: value for name, value in (logs or {}).items() if isinstance(value, float)}
-
-    def on_step_end(self, args: TrainingArguments, state: TrainerState, *rest: Any, **more: Any) -> None:
-        """Tell of one step."""
-        if self.advance is not None and state.is_world_process_zero:
-            self.advance(state.global_step, state.max_steps, self.figures)

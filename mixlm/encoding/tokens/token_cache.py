@@ -104,22 +104,26 @@ def cache_entry(identity: dict[str, Any]) -> Iterator[Path]:
         raise FileNotFoundError(2, "there is no home folder")
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     entry = folder / hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:32]
-    with _alone(entry):
+    with folder_alone(entry):
         os.utime(entry)
         yield entry
     remove_old(folder, entry)
 
 
 @contextmanager
-def _alone(entry: Path) -> Iterator[None]:
-    """Make a folder and hold its lock."""
+def folder_alone(folder: Path) -> Iterator[Path]:
+    """Make a folder, and yield it for this process alone: others that want the same wait.
+
+    Raises:
+        OSError: If it cannot be made.
+    """
     while True:
-        entry.mkdir(exist_ok=True)
-        descriptor = os.open(entry, os.O_RDONLY)
+        folder.mkdir(exist_ok=True)
+        descriptor = os.open(folder, os.O_RDONLY)
         try:
             _wait_for(descriptor)
-            if is_at(descriptor, entry):
-                yield
+            if is_at(descriptor, folder):
+                yield folder
                 return
         finally:
             os.close(descriptor)

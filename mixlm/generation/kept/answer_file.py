@@ -12,7 +12,7 @@ from typing import Any
 from mixlm.errors import InputError
 from mixlm.generation.answers import Answer
 from mixlm.generation.explain import LatentReader
-from mixlm.generation.kept.finished import Finished, is_finished, run_mark, seal_of, write_seal
+from mixlm.generation.kept.finished import Finished, disown, is_finished, require_no_figures, run_mark, write_seal
 from mixlm.generation.kept.keeping import Keeping
 from mixlm.generation.kept.lines import KeptLines
 from mixlm.generation.options import GenerationOptions
@@ -66,8 +66,9 @@ class AnswerFile:
         """Look at every question, and keep none of them.
 
         Raises:
-            InputError: As ``Answerer.plan``, and as reading them does.
+            InputError: As ``Answerer.plan``, and as reading them does; or if an evaluation's answers are there.
         """
+        require_no_figures(self.path)
         self.windows, self.asked = [], 0
         for window in self.questions:
             self._plan(window)
@@ -119,8 +120,8 @@ class AnswerFile:
         if len(missing) == self.count:
             kept.discard()
             raise InputError(f"none of {self.count} answers was given: {why['error']}")
-        seal_of(self.path).unlink(missing_ok=True)
-        finished = Finished(self.identity, self.count, kept.join(), kept.header.get("arguments", {}))
+        digest = kept.join(partial(disown, self.path))
+        finished = Finished(self.identity, self.count, digest, kept.header.get("arguments", {}))
         if missing:
             name = self._name(missing[0] // self.options.samples)
             raise InputError(

@@ -57,6 +57,25 @@ def write_figures(out: Path, figures: Mapping[str, Any], finished: Finished) -> 
     write_sealed(out, {**figures, KEY: asdict(finished)})
 
 
+def disown(output: Path) -> None:
+    """Remove what says of an output that it is whole, for another takes its place."""
+    seal_of(output).unlink(missing_ok=True)
+    if figures := figures_of(output):
+        figures.unlink()
+
+
+def figures_of(output: Path) -> Path | None:
+    """Return the figures of an evaluation whose answers an output holds, if it does."""
+    file = output.with_suffix(".json")
+    return file if file != output and output_of(file) == output else None
+
+
+def require_no_figures(output: Path) -> None:
+    """Raise an ``InputError`` if an output holds the answers of an evaluation, whose figures would tell of others."""
+    if figures := figures_of(output):
+        raise InputError(f"{output}: holds the answers of the evaluation {figures}; choose another name")
+
+
 def read_figures(file: Path) -> dict[str, Any]:
     """Read what ``write_figures`` wrote.
 
@@ -102,8 +121,8 @@ def read_finished(output: str | Path) -> Finished | None:
     """
     output = Path(output)
     beside = seal_of(output)
-    file = beside if beside.is_file() else output.with_suffix(".json")
-    if file != beside and output_of(file) != output:
+    file = beside if beside.is_file() else figures_of(output)
+    if file is None:
         return None
     try:
         found = unsealed(file.read_bytes())
@@ -138,12 +157,25 @@ def arguments_of(output: Path) -> Mapping[str, Any]:
     Raises:
         InputError: If nobody has begun to write it, or who has did not note that.
     """
-    header = next((PartFile(part).header() for part in parts_of(output)), None)
-    finished = None if header else read_finished(output)
-    arguments = header.get("arguments") if header else finished.arguments if finished else None
+    arguments = _command_of(output).get("arguments")
     if not arguments:
         raise InputError(f"{output}: no command that can go on has begun to write it; give the whole command")
     return arguments
+
+
+def begun_date(output: Path) -> str | None:
+    """Return the date that the prompts have whose answers an output holds, or will; None if they have none."""
+    try:
+        return _command_of(output)["identity"]["template"]["date"]
+    except (InputError, KeyError, TypeError):
+        return None
+
+
+def _command_of(output: Path) -> Mapping[str, Any]:
+    """Return ``identity`` and ``arguments`` of the command that writes or has written an output, if there is one."""
+    header = next((PartFile(part).header() for part in parts_of(output)), None)
+    finished = None if header else read_finished(output)
+    return header or (asdict(finished) if finished else {})
 
 
 def run_mark(path: Path) -> str:
@@ -152,5 +184,7 @@ def run_mark(path: Path) -> str:
     if listed_sums(info):  # and so its own checksum is that of all
         return file_sum(info)
     if path.is_dir():
-        return json.dumps(folder_sums(path, ("", VQVAE)) | ({info.name: file_sum(info)} if info.is_file() else {}))
+        sums = folder_sums(path, ("", VQVAE))
+        sums = {name: one for name, one in sums.items() if not figures_of((path / name).with_suffix(".jsonl"))}
+        return json.dumps(sums | ({info.name: file_sum(info)} if info.is_file() else {}))
     return file_sum(path) if path.is_file() else str(path)

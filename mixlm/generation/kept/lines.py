@@ -15,7 +15,7 @@ import numpy as np
 from mixlm.errors import InputError
 from mixlm.generation.kept.part_file import Found, Line, PartFile
 from mixlm.processes import Processes
-from vqvae.atomic_files import is_at, lock, whole_path
+from vqvae.atomic_files import is_at, lock, to_disk, whole_path
 
 
 ALONE = Processes()
@@ -220,17 +220,21 @@ class KeptLines:
                 fcntl.flock(self.lock, fcntl.LOCK_EX)  # waits for whoever else is here; the first one joins the parts
         return self.processes.count == 1 or is_at(self.lock, self._part(0))
 
-    def join(self, lines: Iterable[bytes] | None = None) -> str:
+    def join(self, before: Callable[[], None], lines: Iterable[bytes] | None = None) -> str:
         """Write the output, and return its SHA-256 as hexadecimal digits.
 
         Args:
+            before: Called when it is on disk, and takes the place of a former one, of which nothing may be told then.
             lines: What was made of the lines that are kept; None: these, in their order.
         """
-        digest = hashlib.sha256()
-        with whole_path(self.path) as draft, open(draft, "wb") as file:
-            for line in map(self._text, range(self.count)) if lines is None else lines:
-                digest.update(line + b"\n")
-                file.write(line + b"\n")
+        digest, told = hashlib.sha256(), map(self._text, range(self.count)) if lines is None else lines
+        with whole_path(self.path) as draft:
+            with open(draft, "wb") as file:
+                for line in told:
+                    digest.update(line + b"\n")
+                    file.write(line + b"\n")
+            to_disk(draft)
+            before()
         return digest.hexdigest()
 
     def clear(self) -> None:
@@ -255,7 +259,6 @@ class KeptLines:
         return self.path.with_name(f".{self.path.name}.part{f'-{rank}' if rank else ''}")
 
     def _found(self, ending: str = "") -> list[Path]:
-        """Return the parts that are there, the first process's first; with an ending those that were put aside."""
         return parts_of(self.path, ending)
 
 

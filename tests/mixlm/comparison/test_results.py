@@ -1,3 +1,4 @@
+import fcntl
 import hashlib
 import io
 import json
@@ -124,6 +125,17 @@ def test_an_added_line_is_whole_even_between_threads(tmp_path):
         list(pool.map(lambda line: append_line(path, line), lines))
     read = [unsealed(line) for line in path.read_text(encoding="utf-8").splitlines()]
     assert sorted(read, key=lambda line: line["number"]) == lines
+
+
+def test_where_there_are_no_locks_lines_are_added_all_the_same(tmp_path, monkeypatch):
+    def none(*_: object) -> None:
+        raise OSError(38, "Function not implemented")
+
+    monkeypatch.setattr(fcntl, "flock", none)
+    path = tmp_path / "results.jsonl"
+    append_line(path, LEAST)
+    append_line(path, LEAST | {"seed": 1})
+    assert len(path.read_bytes().splitlines()) == 2
 
 
 @pytest.mark.parametrize("cut", [1, 5, -1])

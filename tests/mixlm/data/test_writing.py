@@ -1,4 +1,5 @@
 import json
+import os
 
 import pytest
 
@@ -53,7 +54,7 @@ def test_convert_brings_other_layouts_to_question_steps_answer(tmp_path):
     plain = {"question": "q", "steps": ["one", "two"], "answer": "2"}
     assert read(out) == [{**plain, "check": "number"}] * 2 + [plain]  # a number in a text is one; a column is exact
     before = source.read_bytes()
-    with pytest.raises(InputError, match=r"in\.jsonl: is the file that is read, which would be lost"):
+    with pytest.raises(InputError, match=r"in\.jsonl: is what is read, and would be lost"):
         convert(str(source), source)
     assert source.read_bytes() == before
     assert convert(str(out), source) == (3, 0, {}) and read(source) == read(out)
@@ -85,6 +86,37 @@ def test_split_keeps_order_and_all_rows_and_puts_a_question_in_one_file(source, 
     assert read(again) != drawn
 
 
+def test_nothing_is_written_into_a_folder_that_is_read(tmp_path):
+    """The next time it would be read with the rest: as a split of its own, or rows twice."""
+    folder = tmp_path / "rows"
+    folder.mkdir()
+    write_rows(folder / "data.jsonl", [{"question": f"{n}?", "steps": [], "answer": "1"} for n in range(4)])
+    before = (folder / "data.jsonl").read_bytes()
+    for name in ("data.jsonl", "train.jsonl", "below/train.jsonl"):
+        with pytest.raises(InputError, match="lies in .*rows, and would be read with it the next time"):
+            convert(str(folder), folder / name)
+        with pytest.raises(InputError, match="lies in .*rows, and would be read with it the next time"):
+            split(str(folder), folder / name, tmp_path / "valid.jsonl")
+    assert [*folder.iterdir()] == [folder / "data.jsonl"] and (folder / "data.jsonl").read_bytes() == before
+    assert convert(str(folder), tmp_path / "rows.jsonl").rows == 4
+
+
+def test_a_disk_that_is_full_leaves_both_files_of_a_split_as_they_were(source, tmp_path, monkeypatch):
+    train, valid = tmp_path / "t.jsonl", tmp_path / "v.jsonl"
+    split(str(source), train, valid, seed=1)
+    before, synced = (train.read_bytes(), valid.read_bytes()), []
+
+    def full(descriptor: int) -> None:
+        synced.append(descriptor)
+        if len(synced) == 2:  # a file system over the network tells it here
+            raise OSError(28, os.strerror(28))
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space left"):
+        split(str(source), train, valid, seed=2)
+    assert (train.read_bytes(), valid.read_bytes()) == before
+
+
 @pytest.mark.parametrize(("share", "drawn"), [(0.0, 2), (1.0, 38)])
 def test_split_leaves_neither_file_empty(source, tmp_path, share, drawn):
     assert split(str(source), tmp_path / "t.jsonl", tmp_path / "v.jsonl", share) == (40 - drawn, drawn)
@@ -96,7 +128,7 @@ def test_split_into_one_and_the_same_file_or_of_one_question_is_an_error(source,
         split(str(source), out, tmp_path / "." / "t.jsonl")
     before = source.read_bytes()
     for files in ((source, out), (out, source)):
-        with pytest.raises(InputError, match="is the file that is read"):
+        with pytest.raises(InputError, match="is what is read"):
             split(str(source), *files)
     assert source.read_bytes() == before
     write_rows(source, [{"question": "q", "steps": [], "answer": "1"}])

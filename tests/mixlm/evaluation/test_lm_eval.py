@@ -229,7 +229,7 @@ def test_what_cannot_be_exported_is_refused(run, source, tmp_path):
         export_lm_eval(engine, rows, tmp_path, "a/b")
     with pytest.raises(InputError, match="there are no rows to export"):
         export_lm_eval(engine, [], tmp_path, "a")
-    with pytest.raises(InputError, match=f"{source}: is the data, which would be lost; give another --name or --out"):
+    with pytest.raises(InputError, match=f"{source}: is what is read, and would be lost; give another place"):
         export_lm_eval(engine, rows, source.parent, source.stem, source=source)
     engine = Engine(replace(run, method_name="coconut", method_options={}))
     with pytest.raises(InputError, match="continuous thoughts of method 'coconut'"):

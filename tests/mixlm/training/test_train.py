@@ -1,4 +1,5 @@
 import json
+import multiprocessing
 import os
 import re
 import subprocess
@@ -27,6 +28,7 @@ from tests.interruption import Interrupted, interrupt_at
 from tests.tiny_data import CODEBOOK, RATE, write_encoded, write_raw, write_scratch
 from vqvae import ChunkVQVAE, ChunkVQVAEConfig
 from vqvae.options import PAPERS_CODES
+from vqvae.stopping import Stopped
 from vqvae.training.curve import CURVE, read_curve
 
 
@@ -148,6 +150,25 @@ def test_layout_and_accumulation_do_not_change_what_is_learned(encoded: Path, sc
         assert_same_weights(tmp_path / name, tmp_path / "padded", atol=2e-4, rtol=1e-3)
     train(encoded, scratch, tmp_path / "plain", OPTIONS)
     assert_same_weights(tmp_path / "workers", tmp_path / "plain")
+
+
+def test_workers_that_are_asked_to_end_with_the_training_work_on(encoded: Path, scratch: Path, tmp_path: Path) -> None:
+    """A scheduler ends a group of processes: the training makes its step and keeps it, and its workers serve it."""
+    ended = []
+
+    def end(step: int, *rest: object) -> None:
+        if step == 2:
+            ended.extend(multiprocessing.active_children())
+            for process in [*ended, multiprocessing.current_process()]:  # torch's workers let their parent end them
+                subprocess.run(["kill", "-TERM", str(process.pid)], check=True)
+
+    options = replace(OPTIONS, workers=2, save_every="1")
+    with pytest.raises(Stopped, match="interrupted after step 2 of 6, which is kept"):
+        train(encoded, scratch, tmp_path / "out", options, advance=end)
+    assert len(ended) == 2
+    train(encoded, scratch, tmp_path / "out", options)
+    train(encoded, scratch, tmp_path / "plain", OPTIONS)
+    assert_same_weights(tmp_path / "out", tmp_path / "plain")
 
 
 compiles = pytest.mark.skipif(torch.__version__ < COMPILES, reason=f"--compile needs torch {COMPILES}")

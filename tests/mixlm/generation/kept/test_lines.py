@@ -27,7 +27,7 @@ def line(number: int, **more) -> Line:
 
 def finish(lines: KeptLines) -> None:
     assert lines.complete()
-    lines.join()
+    lines.join(lambda: None)
     lines.discard()
 
 
@@ -58,7 +58,7 @@ def test_a_line_that_is_no_good_is_made_again_and_stands_if_it_cannot_be(tmp_pat
     with kept(path) as lines:
         lines.keep([line(0), line(1), line(2), line(3, good=False)])
         assert lines.complete() and lines.done == 3 and not lines.has(3)
-        lines.join()
+        lines.join(lambda: None)
     assert path.read_text() == WHOLE
     with kept(path) as lines:
         assert lines.done == 3 and not lines.has(3)
@@ -172,7 +172,7 @@ def test_whoever_is_last_joins_the_lines_of_all_processes(tmp_path, count, order
     for lines in every[::order]:
         done.append(lines.complete())
         if done[-1]:
-            lines.join()
+            lines.join(lambda: None)
             lines.discard()
         lines.__exit__()
     assert done == [True] + [False] * (count - 1)
