@@ -149,6 +149,8 @@ class Run:
         from transformers import GenerationConfig
 
         file = self.path / "generation_config.json"
+        if self.untrained and not file.is_file():
+            return self._own_generation_config()
         try:
             config = GenerationConfig.from_pretrained(self.path) if file.is_file() else GenerationConfig()
             ends = config.eos_token_id
@@ -158,6 +160,17 @@ class Run:
         except Exception as error:  # of a file that somebody has edited, transformers raises anything
             reason = " ".join(str(error).split())[:200]
             raise InputError(f"{file}: cannot be read ({reason}); put back a whole copy, or remove it") from None
+
+    def _own_generation_config(self) -> "GenerationConfig":
+        """Open what a model says that was not trained here, of the Hub or by its configuration alone."""
+        from transformers import AutoConfig, GenerationConfig
+
+        from mixlm.model.loading import open_pretrained
+
+        try:
+            return GenerationConfig.from_pretrained(str(self.path))
+        except (OSError, ValueError):  # as transformers does when it opens the model
+            return GenerationConfig.from_model_config(open_pretrained(AutoConfig, str(self.path)))
 
     def save(self) -> None:
         """Write ``mixlm.json``, the mark of a finished run, in one step, with the checksums of all that is there."""

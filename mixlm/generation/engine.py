@@ -22,7 +22,13 @@ from mixlm.generation.grammar import KindFirst, LatentGrammar, span_limits
 from mixlm.generation.options import GenerationOptions
 from mixlm.generation.plan import Answerer, Pending, Wanted, batches, every
 from mixlm.generation.prefill import change_latents, is_thought, prefill, think
-from mixlm.model.abilities import answer_batches, context_length, embeddings_forwarded, own_settings_hidden
+from mixlm.model.abilities import (
+    answer_batches,
+    context_length,
+    embeddings_forwarded,
+    fixed_positions,
+    own_settings_hidden,
+)
 from mixlm.model.loading import open_pretrained
 from mixlm.model.special_tokens import SpecialIds
 from mixlm.model.thoughts.thinking import fill_thoughts
@@ -126,6 +132,9 @@ class Engine(Answerer):
         """Group answers that are to be decoded together."""
         with self._alone, _plain_settings(self.model):
             shared = answer_batches(self.model)
+        longest = max((len(one.given) + one.budget for one in pending), default=0)
+        if shared == "any" and longest > fixed_positions(self.model.config.get_text_config()):
+            shared = "of one length"  # the longest would turn the others' angles
         return batches(pending, options.batch_size, shared)
 
     def _answers(self, batch: Sequence[Pending], options: GenerationOptions) -> list[Answer]:

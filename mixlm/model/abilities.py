@@ -6,6 +6,7 @@ of them says so. Here two short rows go through the model in the layout in quest
 method asks for costs at most six forward passes of 32 tokens.
 """
 
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import wraps
@@ -26,6 +27,7 @@ Finding = TypeVar("Finding")
 AnswerBatches = Literal["any", "of one length", "alone"]  # of prompts
 _WRITTEN = 3  # tokens that are written to try it
 _LONGEST = ("max_position_embeddings", "max_seq_len", "max_target_positions")  # what types call their context
+_GROWING_ROTATIONS = ("dynamic", "longrope")  # whose angles are those of the longest position of a call
 ROW = 12  # tokens of a row that is tried
 FIRST_TOKEN = 10  # those before are often padding, ends and the like, which some models treat by their ids
 ROUNDING = 1e-5  # of a logit, in fp32; what a later token does to an earlier place is more
@@ -114,6 +116,15 @@ def context_length(config: "PreTrainedConfig") -> int | None:
     """Return how many tokens a model can see at once; None if its architecture sets no limit."""
     told = [getattr(config.get_text_config(), name, None) for name in _LONGEST]
     return next((longest for longest in told if longest and longest > 0), None)  # some say -1
+
+
+def fixed_positions(config: "PreTrainedConfig") -> int:
+    """Return up to which position rotary angles do not depend on the longest position of a call."""
+    rope = getattr(config, "rope_parameters", None) or {}
+    kinds = [rope, *(values for values in rope.values() if isinstance(values, dict))]
+    growing = [kind for kind in kinds if kind.get("rope_type") in _GROWING_ROTATIONS]
+    own = context_length(config) or sys.maxsize
+    return min((kind.get("original_max_position_embeddings") or own for kind in growing), default=sys.maxsize)
 
 
 def trial_rows(model: "PreTrainedModel", length: int = ROW) -> torch.Tensor:

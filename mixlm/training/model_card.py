@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+from mixlm.data.tokenization import starting_ids
 from mixlm.run import Run, package_versions
 from mixlm.shown import escaped, redacted
 
@@ -31,8 +32,8 @@ A causal language model fine-tuned with mixlm by the method `{method}` ({source}
 
 ## Use
 
-{use} Give it prompts of this form, tokenised without
-added special tokens (`mixlm-generate RUN --print-prompt` shows the exact ids, with what the method adds):
+{use} Give it prompts of this form, tokenised {added}
+(`mixlm-generate RUN --print-prompt` shows the exact ids, with what the method adds):
 
 {prompt}
 
@@ -49,6 +50,7 @@ The solution follows the text {solution}.{reading}
 </details>
 """
 
+_WITHOUT, _WITH = "without added special tokens", "with the special tokens that its tokenizer puts before a text"
 _PLAIN = "It is a plain checkpoint of transformers: any engine that serves the architecture serves it."
 _THOUGHTS = """It reasons in continuous thoughts: hidden states in place of input embeddings, which engines do not feed
 back. Answer with `mixlm-generate`, which computes them; with `--engine vllm` the text after them is vLLM's. Used as a
@@ -80,6 +82,7 @@ def write_card(run: Run, history: list[dict[str, Any]]) -> None:
         data=_as_cell(Path(str(run.arguments.get("data", ""))).name),
         latents=latents if run.codebook_size and run.method.spans != "none" else "",
         seed=run.seed,
+        added=_WITH if starting_ids(run.tokenizer()) and not run.template.chat else _WITHOUT,
         use=_THOUGHTS if run.method.uses_thoughts else _PLAIN,
         versions=", ".join(f"{name} {number}" for name, number in package_versions().items()),
         prompt=_as_block("the tokenizer's chat template" if run.template.chat else run.template.prompt.rstrip("\n")),

@@ -15,6 +15,7 @@ from transformers import AutoConfig
 
 from mixlm.errors import InputError
 from mixlm.model.loading import open_pretrained
+from mixlm.model.vocabulary import vocabulary_size
 
 
 if TYPE_CHECKING:
@@ -89,7 +90,7 @@ def command_for(run: "Run", engine: str) -> list[str]:
 
 
 _MOST_BIASES = 1024  # tokens with a bias, or that are allowed, which vLLM's newer runner takes on GPUs
-_BESIDE = 64  # tokens that a request names beside latents: delimiters, spare rows of the vocabulary
+_BESIDE = 64  # tokens that a request names beside latents and spare rows of the matrix: delimiters and ends
 
 
 def dtype_of(run: "Run") -> str:
@@ -112,11 +113,17 @@ def environment_for(run: "Run", python: str) -> dict[str, str]:
     without_gpu = {"VLLM_CPU_OMP_THREADS_BIND": "nobind", "VLLM_CPU_KVCACHE_SPACE": str(cache)}
     threads = Path(python).parent.parent / "lib" / "libiomp5.so"
     without_gpu |= {"LD_PRELOAD": str(threads)} if threads.is_file() else {}
-    if run.ids.codebook_size > _MOST_BIASES - _BESIDE:  # its newer runner ends where a request names more tokens
+    if run.ids.codebook_size + _spare_rows(run) > _MOST_BIASES - _BESIDE:  # its newer runner ends where there are more
         without_gpu["VLLM_USE_V2_MODEL_RUNNER"] = "0"
     own = {"VLLM_NO_USAGE_STATS": "1", "PYTHONSAFEPATH": "1"}  # modules of the current folder are none of the engine's
     own |= {"HF_HUB_OFFLINE": "1"} if run.path.exists() else {}
     return without_gpu | os.environ | own
+
+
+def _spare_rows(run: "Run") -> int:
+    """Return how many rows of a model's matrix stand for no token; no answer may hold one."""
+    rows = open_pretrained(AutoConfig, str(run.path)).get_text_config().vocab_size
+    return max(rows - vocabulary_size(run.tokenizer()), 0)
 
 
 def last_words(output: str) -> str:

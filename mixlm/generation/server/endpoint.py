@@ -134,9 +134,12 @@ class Endpoint(Answerer):
 
         Raises:
             NoServer: If it answers nobody.
+            InputError: If it serves a run with other weights.
         """
         if self.form != Form():
             return [None] * len(sequences)
+        if not self.understood:  # all answers were there
+            require_same_weights(self.model, self.run)
         ask = partial(log_probabilities, self.model)
         found = as_they_come(lambda place: ask(sequences[place]), range(len(sequences)), self.concurrency)
         return [logprobs for _, logprobs in sorted(found, key=itemgetter(0))]
@@ -172,13 +175,17 @@ class Endpoint(Answerer):
         except NoIds:
             self.form = Form(returns_ids=False)
         except Refused as refused:
-            if refused.status not in REFUSED:
+            if refused.status not in REFUSED or self.model.missing():
                 raise
             self.form = _TEXT
             try:
                 return self._answer(start, options)
             except Refused as error:  # the richest request says best what is wrong, but for who may ask
                 raise error if error.status in CLOSED else refused from None
+            except UnreadableText:
+                raise
+            except InputError as error:
+                raise InputError(f"{error} (asked with ids it said: {refused.said})") from None
         return self._answer(start, options)
 
     def _ask(self, start: Start, options: GenerationOptions) -> Answer:

@@ -50,6 +50,7 @@ class HeldAnswer:
         bound: Whether every request leaves only what may come; else one does after a token that may not.
         ids: What was written so far.
         refused: The token that may not come and that the server wrote last; None: there is none.
+        asked: Fields of the last request.
     """
 
     rules: Rules
@@ -59,6 +60,7 @@ class HeldAnswer:
     bound: bool
     ids: list[int] = field(default_factory=list)
     refused: int | None = None
+    asked: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Write what leaves no choice."""
@@ -78,7 +80,7 @@ class HeldAnswer:
         """Return the fields of the next request that say what may come, and how much."""
         special, room = self.rules.special, self.budget - len(self.ids)
         ends = [end for end in self.rules.ends if end != special.eos]  # that one every server knows
-        given: dict[str, Any] = {"max_tokens": room, "stop_token_ids": ends}
+        self.asked = given = {"max_tokens": room, "stop_token_ids": ends}
         if self.kind_first:
             given["logprobs"] = 0  # of the tokens that are written
         if not self.bound and self.refused is None:
@@ -91,9 +93,10 @@ class HeldAnswer:
             given |= {"min_tokens": least if closes else 0, "max_tokens": min(room, most)}
         else:
             given["logit_bias"] = {str(token): FORBIDDEN for token in self._forbidden(may)}
-            opens = may.opens[-1] and self.refused != special.bo_latent
-            given["stop_token_ids"] = [*ends, special.bo_latent] if opens else ends
-        if self.refused in (special.bo_latent, special.eo_latent) and self.kind_first:
+            turns = ((special.bo_latent, may.opens), (special.eo_latent, may.closes))  # after which others may come
+            turned = [token for token, come in turns if come[-1] and self.refused != token]
+            given["stop_token_ids"] = [*ends, *turned]
+        if self.refused == special.eo_latent or (self.refused == special.bo_latent and may.text[-1]):
             given["max_tokens"] = 1  # the delimiter may come again after it
         return given
 
@@ -103,7 +106,7 @@ class HeldAnswer:
         kept = {special.bo_latent} if may.opens[-1] else set()
         kept |= {special.eo_latent} if may.closes[-1] else set()
         kept |= {*special.latent_ids} if may.latent[-1] else set()
-        yield from ({*special.present()} - kept) | ({self.refused} - {None})
+        yield from ({*special.present()} - kept) | ({self.refused} & {special.bo_latent, special.eo_latent} - {None})
         yield from () if may.ends[-1] else self.rules.ends
         yield from range(self.rules.tokens, self.rules.rows)
 
@@ -117,16 +120,24 @@ class HeldAnswer:
         Raises:
             InputError: If the server has written again what its request left out, so that it would for ever.
         """
-        before, asked = len(self.ids), self.refused
+        before = len(self.ids)
         kept = self._kept(ids, logprobs)
         self.refused = None if kept == len(ids) else ids[kept]
         self.ids = [*self.ids, *ids[:kept]][: self.budget]
-        if len(self.ids) == before and (self.bound or asked is not None or self.refused is None):
+        if len(self.ids) == before and (self.refused is None or self._left_out(self.refused)):
             raise InputError(
                 "the server does not heed logit_bias and allowed_token_ids, by which latents are held to their "
                 "place; serve the run with an engine that does, such as vLLM"
             )
+        stood = len(self.ids)
         self._write_forced()
+        if len(self.ids) > stood:
+            self.refused = None  # where it was, it could not come; here it may
+
+    def _left_out(self, token: int) -> bool:
+        """Tell whether the last request left a token out."""
+        allowed = self.asked.get("allowed_token_ids", [token])
+        return token not in allowed or str(token) in self.asked.get("logit_bias", {})
 
     def _kept(self, ids: Sequence[int], logprobs: Sequence[float] | None) -> int:
         """Return how many of the tokens may stay."""

@@ -21,8 +21,8 @@ import torch
 from mixlm.model.abilities import (
     agree,
     bare,
-    context_length,
     embeddings_forwarded,
+    fixed_positions,
     found_once,
     own_settings_hidden,
     plain_logits,
@@ -44,7 +44,6 @@ _WINDOWS = (  # lengths beyond which attention leaves something out, by what con
     "local_attention",
     "index_topk",
 )
-_GROWING_ROTATIONS = ("dynamic", "longrope")  # whose angles are those of the longest position of a call
 
 
 def run_passes(
@@ -201,13 +200,5 @@ def _widest(config: "PreTrainedConfig") -> Reach:
     """Return how far passes reach by what a configuration says of windows and positions."""
     windows = [getattr(config, name, None) for name in _WINDOWS]
     window = min((size for size in windows if isinstance(size, int) and size > 0), default=sys.maxsize)
-    columns = _fixed_positions(getattr(config, "rope_parameters", None) or {}, config)
+    columns = fixed_positions(config)
     return Reach(columns, min(window, columns))
-
-
-def _fixed_positions(rope: dict[str, Any], config: "PreTrainedConfig") -> int:
-    """Return up to which position rotary angles do not depend on the longest position."""
-    kinds = [rope, *(values for values in rope.values() if isinstance(values, dict))]
-    growing = [kind for kind in kinds if kind.get("rope_type") in _GROWING_ROTATIONS]
-    own = context_length(config) or sys.maxsize
-    return min((kind.get("original_max_position_embeddings") or own for kind in growing), default=sys.maxsize)

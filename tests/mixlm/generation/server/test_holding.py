@@ -9,8 +9,10 @@ import torch
 
 from mixlm.errors import InputError
 from mixlm.generation.engine import Engine
-from mixlm.generation.options import GenerationOptions
+from mixlm.generation.grammar import span_limits
+from mixlm.generation.options import GenerationOptions, parse_latent_mode
 from mixlm.generation.server.endpoint import Endpoint
+from mixlm.generation.server.holding import HeldAnswer, Rules
 from mixlm.model.thoughts.stop import STOP, add_stop
 from tests.completions_stub import Stub, serving
 from tests.tiny_runs import saved_run
@@ -155,3 +157,54 @@ def test_a_server_that_heeds_no_field_is_refused_in_one_line(engine):
     stub.heedless = True
     with pytest.raises(InputError, match="does not heed logit_bias and allowed_token_ids"):
         both(stub, replace(OPTIONS, latents="exact:2"))
+
+
+def likelier(engine: Engine, ids: list[int], by: float) -> None:
+    """Raise the logits of tokens, so that spans open, are filled, and meet what may not come there."""
+
+    def raised(module: torch.nn.Module, args: tuple, output: torch.Tensor) -> torch.Tensor:
+        output = output.clone()
+        output[..., ids] += by
+        return output
+
+    engine.model.get_output_embeddings().register_forward_hook(raised)
+
+
+@pytest.mark.parametrize("method", ["assorted", "assorted-poisson", "frequent-ngrams"])
+@pytest.mark.parametrize("decoding", ["plain", "kind"])
+def test_answers_full_of_latents_and_delimiters_are_those_of_decoding_here(tmp_path, method, decoding):
+    """A token that may not come is left out where it may not, and at no later place."""
+    run = replace(saved_run(tmp_path / "run", method), method_state={"strings": []})
+    refused = set()
+    for by in (2.0, 4.0):
+        stub = Stub(Engine(run))
+        likelier(stub.engine, [run.ids.bo_latent, run.ids.eo_latent, *run.ids.latent_ids], by)
+        for mode in ("free", "max:1", "max:3", "exact:2", "exact:3"):
+            there, here = both(stub, replace(OPTIONS, latents=mode, decoding=decoding), TEXTS[:6])
+            assert there == here
+        refused |= {len(body.get("logit_bias", {})) > 0 for body in stub.bodies}
+    assert refused == {True, False}
+
+
+def test_a_token_that_was_refused_may_come_after_what_had_to(tmp_path):
+    """In a mixed span that is full, text may not come; after the span's end it may."""
+    run = replace(saved_run(tmp_path / "run", "frequent-ngrams"), method_state={"strings": []})
+    special = run.ids
+    rules = Rules(special, [special.eos], 300, 300)
+    held = HeldAnswer(rules, span_limits([parse_latent_mode("max:1")], "mixed"), 12, kind_first=False, bound=False)
+    held.take([special.bo_latent, special.latent_ids[0], 5, 6], None)
+    assert held.ids == [special.bo_latent, special.latent_ids[0], special.eo_latent]
+    assert "logit_bias" not in held.fields() and held.fields()["max_tokens"] == 9
+    held.take([5, 6, special.eos], None)
+    assert held.ids[3:] == [5, 6, special.eos] and held.done
+
+
+def test_an_end_of_a_span_that_came_too_early_may_come_after_one_latent(tmp_path):
+    run = saved_run(tmp_path / "run")
+    special, rules = run.ids, Rules(run.ids, [run.ids.eos], 300, 300)
+    held = HeldAnswer(rules, span_limits([parse_latent_mode("free")], "prefix"), 12, kind_first=False, bound=False)
+    held.take([special.bo_latent, special.eo_latent, 5], None)
+    told = held.fields()
+    assert (told["allowed_token_ids"], told["max_tokens"]) == ([*special.latent_ids], 1)
+    held.take([special.latent_ids[1]], None)
+    assert "allowed_token_ids" not in held.fields() and held.fields()["max_tokens"] == 10
