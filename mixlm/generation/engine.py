@@ -200,8 +200,9 @@ class Engine(Answerer):
 
     @property
     def _pad_id(self) -> int:
-        pad = self.tokenizer.pad_token_id
-        return self.run.ids.eos if pad is None else pad
+        """What stands where nothing is read: any token that the model has a row for."""
+        pad, rows = self.tokenizer.pad_token_id, len(self.model.get_input_embeddings().weight)
+        return self.run.ids.eos if pad is None or pad >= rows else pad
 
 
 def end_ids(settings: GenerationConfig, special: SpecialIds) -> list[int]:

@@ -6,6 +6,7 @@ of them says so. Here two short rows go through the model in the layout in quest
 method asks for costs at most six forward passes of 32 tokens.
 """
 
+import re
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,6 +17,7 @@ from weakref import WeakKeyDictionary
 
 import torch
 
+from mixlm.errors import InputError, is_out_of_memory
 from vqvae.model.layers import evaluating
 
 
@@ -28,6 +30,7 @@ AnswerBatches = Literal["any", "of one length", "alone"]  # of prompts
 _WRITTEN = 3  # tokens that are written to try it
 _LONGEST = ("max_position_embeddings", "max_seq_len", "max_target_positions")  # what types call their context
 _GROWING_ROTATIONS = ("dynamic", "longrope")  # whose angles are those of the longest position of a call
+_CROSSING = re.compile(r"(?:^|[._])(?:encoder_attn|cross_?attn|cross_?attention)\w*$")  # how types call it
 ROW = 12  # tokens of a row that is tried
 FIRST_TOKEN = 10  # those before are often padding, ends and the like, which some models treat by their ids
 ROUNDING = 1e-5  # of a logit, in fp32; what a later token does to an earlier place is more
@@ -175,6 +178,12 @@ def packs(model: "PreTrainedModel") -> bool:
     return agree(packed.view(*ids.shape, -1), plain_logits(model))
 
 
+def widest_row(model: "PreTrainedModel") -> int:
+    """Return how many columns a row may have: some types hold their causal mask, whatever positions start again."""
+    masks = (buffer.shape for buffer in model.buffers() if buffer.dtype == torch.bool and buffer.dim() > 1)
+    return min((shape[-1] for shape in masks if shape[-1] == shape[-2]), default=sys.maxsize)
+
+
 @found_once
 def fault_in_training(model: "PreTrainedModel") -> str | None:
     """Return why a model cannot be trained, in one line; None: it can."""
@@ -197,10 +206,12 @@ def fault_in_training(model: "PreTrainedModel") -> str | None:
 def idle_weights(model: "PreTrainedModel") -> "list[nn.Parameter]":
     """Return the weights of those parts of a model that text does not pass, such as a tower that sees pictures.
 
-    A part is one directly in the model. It is idle if nothing in it that holds weights is called, and no logit comes
-    from one of them otherwise; of a part that is called all may be needed by longer rows.
+    A part is one directly in the model, or what attends an encoder that is not there. It is idle if nothing in it that
+    holds weights is called, and no logit comes from one of them otherwise; of others that are called all may be needed
+    by longer rows.
     """
     parts = [part for part in (*model.base_model.children(), *model.children()) if part is not model.base_model]
+    parts += [part for name, part in model.named_modules() if _CROSSING.search(name)]
     held = {part: [module for module in part.modules() if module._parameters] for part in parts}
     called: set[nn.Module] = set()
     holders = {module for modules in held.values() for module in modules}
@@ -247,11 +258,21 @@ def answer_batches(model: "PreTrainedModel") -> AnswerBatches:
     """Find out which prompts may share a batch so that each is answered as it is alone.
 
     It is asked as it is in answering, by ``generate`` and with whatever cache it has.
+
+    Raises:
+        InputError: If it cannot be asked so.
     """
     ids = trial_rows(model)[:, :-_WRITTEN]
-    if _answers_as_alone(model, ids, ids.shape[1] // 3):
-        return "any"
-    return "of one length" if _answers_as_alone(model, ids, 0) else "alone"
+    try:
+        if _answers_as_alone(model, ids, ids.shape[1] // 3):
+            return "any"
+        return "of one length" if _answers_as_alone(model, ids, 0) else "alone"
+    except (AttributeError, IndexError, KeyError, NotImplementedError, RuntimeError, TypeError, ValueError) as error:
+        if is_out_of_memory(error):
+            raise
+        reason = " ".join(str(error).split())[:200]
+        kind = model.config.model_type
+        raise InputError(f"a model of type '{kind}' writes no answers with transformers' generate: {reason}") from None
 
 
 def _answers_as_alone(model: "PreTrainedModel", ids: torch.Tensor, start: int) -> bool:

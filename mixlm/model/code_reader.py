@@ -8,6 +8,7 @@ very long to look for them. Prompt and codes of a sample are read once; the text
 copies of the keys and values, each with a mask that hides the codes after its own.
 """
 
+import sys
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -21,7 +22,7 @@ from mixlm.model.abilities import bare, context_length
 from mixlm.model.forward import logits_at
 from mixlm.model.loading import open_model
 from mixlm.model.lora import add_adapter
-from mixlm.model.thoughts.passes import cache_argument, new_cache
+from mixlm.model.thoughts.passes import cache_argument, new_cache, reach
 from vqvae import Reader
 from vqvae.model.chunks import last_tokens
 from vqvae.model.context import place_in_sample
@@ -247,6 +248,8 @@ def reads_rightly(reader: LanguageModelReader) -> bool:
     try:
         if any(type(layer) is not DynamicLayer for layer in new_cache(reader.lm).layers):
             return False  # others forget what is far back, or cannot be looked at place by place
+        if reach(bare(reader.lm)).gaps < sys.maxsize:
+            return False  # a window that counts padding, or angles of the longest text
         lengths, counts = torch.tensor([3, 1], device=device), torch.tensor([2, 1], device=device)
         ids = torch.arange(6, device=device).view(2, 3)
         vectors = torch.eye(2, reader.from_code.in_features, device=device).expand(2, -1, -1)

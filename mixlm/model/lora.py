@@ -12,6 +12,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from mixlm.errors import InputError
+from mixlm.model.vocabulary import per_layer_table
 
 
 if TYPE_CHECKING:
@@ -43,6 +44,8 @@ def add_adapter(
         raise InputError(f"{option} needs PEFT; install it with: pip install peft") from None
 
     names = {_end_of_name(model, model.get_input_embeddings()), _name_of(model, model.get_output_embeddings())}
+    if per_layer := per_layer_table(model):
+        names.add(_end_of_name(model, per_layer))
     layers = [*_linear_layers(model)]
     uses = Counter(id(layer.weight) for _, layer in layers)  # a matrix of several layers would be merged into as often
     without = [

@@ -9,6 +9,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
+from mixlm.errors import InputError
+
 
 if TYPE_CHECKING:
     import torch
@@ -145,6 +147,9 @@ def add_project_tokens(tokenizer: "PreTrainedTokenizerBase", names: Sequence[str
 
     Returns:
         The ids of the tokens that are new.
+
+    Raises:
+        InputError: If they would have ids of others, as the tokenizer counts them.
     """
     special, vocabulary = special_ids(tokenizer), tokenizer.get_vocab()
     held = special.names()
@@ -156,6 +161,11 @@ def add_project_tokens(tokenizer: "PreTrainedTokenizerBase", names: Sequence[str
         free = [f"<mixlm_{name[1:]}" for name in free]
     tokenizer.add_tokens(free, special_tokens=True)
     new = tokenizer.convert_tokens_to_ids(free)
+    if taken := set(new).intersection(vocabulary.values()):
+        raise InputError(
+            "the tokenizer's vocabulary leaves ids out, and new tokens would have those of others, such as "
+            f"{min(taken)}; number its tokens without gaps"
+        )
     mark_tokens(tokenizer, SpecialIds.from_names(special.eos, held | dict(zip(missing, new, strict=True))))
     return new
 

@@ -29,8 +29,8 @@ def extend_vocabulary(
 ) -> list[int]:
     """Add the tokens ``names`` to tokenizer and model, in place.
 
-    Matrices never shrink: a checkpoint may have spare rows, and they are used first. Every new row, in the input and
-    the output matrix, is the mean of the old rows plus normal noise, so that no two are alike. Tokens that are there
+    Matrices never shrink: a checkpoint may have spare rows, and they are used first. Every new row, in all that has
+    one for each token, is the mean of the old rows plus normal noise, so that no two are alike. Tokens that are there
     already keep their rows. Where a base model has tokens of these names itself, those stay its own, and what is added
     has other names.
 
@@ -58,8 +58,9 @@ def extend_vocabulary(
     text_rows = len(tokenizer) - len(special.present())
     new = add_project_tokens(tokenizer, names)
     rows = vocabulary_size(tokenizer)
-    if rows > min(len(matrix) for matrix in matrices(model)):
-        _resize(model, rows)
+    held = [len(table) for table in tables(model)]
+    if rows > min(held):
+        _resize(model, max(rows, *held))
     _start_rows(model, new, text_rows, seed, noise)
     _end_with(model, tokenizer.eos_token_id)
     return new
@@ -118,6 +119,20 @@ def matrices(model: "PreTrainedModel") -> list[torch.nn.Parameter]:
     return found
 
 
+def per_layer_table(model: "PreTrainedModel") -> torch.nn.Module | None:
+    """Return what looks up the vectors that some types add in every layer, by the same ids as the input matrix."""
+    try:
+        return model.get_per_layer_input_embeddings()
+    except AttributeError:  # other types, or a model of such a type without them
+        return None
+
+
+def tables(model: "PreTrainedModel") -> list[torch.nn.Parameter]:
+    """Return all that has a row for each token: the matrices, and a table for all layers if there is one."""
+    per_layer = per_layer_table(model)
+    return [*matrices(model), *([] if per_layer is None else [per_layer.weight])]
+
+
 def biases(model: "PreTrainedModel") -> list[torch.nn.Parameter]:
     """Return the bias of the output matrix (rows,), if it has one."""
     bias = getattr(model.get_output_embeddings(), "bias", None)
@@ -128,7 +143,7 @@ def biases(model: "PreTrainedModel") -> list[torch.nn.Parameter]:
 def _start_rows(model: "PreTrainedModel", new: Sequence[int], text_rows: int, seed: int, noise: float) -> None:
     """Set the rows ``new`` to the mean of the first ``text_rows`` plus ``noise`` deviations; biases to their mean."""
     generator = torch.Generator().manual_seed(seed)
-    for matrix in matrices(model):
+    for matrix in tables(model):
         old = matrix[:text_rows].float()
         sample = torch.randn(len(new), matrix.shape[1], generator=generator).to(matrix.device)
         matrix[list(new)] = (old.mean(0) + noise * sample * old.std(0)).to(matrix.dtype)
@@ -162,7 +177,7 @@ def start_from_text(
         return
     rows, owner, counts = torch.tensor(latents).unique(return_inverse=True, return_counts=True)
     parts = [*zip(owner.split(_AT_ONCE), torch.tensor(tokens).split(_AT_ONCE), strict=True)]
-    for matrix in matrices(model):
+    for matrix in tables(model):
         held = matrix.detach().float().cpu()
         means = torch.zeros(len(rows), held.shape[1])
         for mine, ids in parts:
@@ -192,7 +207,7 @@ def start_from_codes(
     if not codes:
         return
     rows = torch.tensor([special.latent(code) for code in codes])
-    for matrix in matrices(model):
+    for matrix in tables(model):
         turn = torch.empty(vectors.shape[1], matrix.shape[1])
         torch.nn.init.orthogonal_(turn, generator=torch.Generator().manual_seed(seed))
         _spread_rows(matrix, rows, vectors[codes].float().cpu() @ turn, min(new))

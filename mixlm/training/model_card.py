@@ -3,11 +3,15 @@
 import json
 import re
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mixlm.data.tokenization import starting_ids
 from mixlm.run import Run, package_versions
 from mixlm.shown import escaped, redacted
+
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
 
 
 _CARD = """---
@@ -60,11 +64,12 @@ text."""
 _EXPLAINED = """ `mixlm-generate RUN "question" --explain` shows what each latent stands for."""
 
 
-def write_card(run: Run, history: list[dict[str, Any]]) -> None:
+def write_card(run: Run, tokenizer: "PreTrainedTokenizerBase", history: list[dict[str, Any]]) -> None:
     """Write ``README.md`` into the run folder.
 
     Args:
         run: The run.
+        tokenizer: Its tokenizer.
         history: The trainer's log lines; the last of training and of evaluation are shown.
     """
     model = str(run.arguments.get("model", ""))
@@ -82,7 +87,7 @@ def write_card(run: Run, history: list[dict[str, Any]]) -> None:
         data=_as_cell(Path(str(run.arguments.get("data", ""))).name),
         latents=latents if run.codebook_size and run.method.spans != "none" else "",
         seed=run.seed,
-        added=_WITH if starting_ids(run.tokenizer()) and not run.template.chat else _WITHOUT,
+        added=_WITH if starting_ids(tokenizer) and not run.template.chat else _WITHOUT,
         use=_THOUGHTS if run.method.uses_thoughts else _PLAIN,
         versions=", ".join(f"{name} {number}" for name, number in package_versions().items()),
         prompt=_as_block("the tokenizer's chat template" if run.template.chat else run.template.prompt.rstrip("\n")),

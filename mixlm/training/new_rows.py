@@ -8,7 +8,7 @@ from torch import nn
 from torch.distributed.tensor import DTensor, distribute_tensor
 
 from mixlm.model.lora import adapter_rows
-from mixlm.model.vocabulary import biases, matrices
+from mixlm.model.vocabulary import biases, tables
 
 
 class NewRows:
@@ -44,7 +44,7 @@ class NewRows:
         @torch.no_grad()
         def remember(*_: Any) -> None:
             """Keep the rows as they are before the step; sharding has put other matrices in place of the first."""
-            parts = [held_rows(own, self.ids) for own in (*matrices(self.model), *biases(self.model))]
+            parts = [held_rows(own, self.ids) for own in (*tables(self.model), *biases(self.model))]
             before[:] = [(part, index, part[index].clone()) for part, index in parts]
 
         @torch.no_grad()
@@ -59,7 +59,7 @@ class NewRows:
     def values(self) -> list[torch.Tensor]:
         """Return the rows as they are, (new tokens, width) for each distinct matrix; of all processes together."""
         deltas = [_whole(parameter) for parameter in adapter_rows(self.model)]
-        return deltas or [_whole(matrix)[self.ids] for matrix in matrices(self.model)]
+        return deltas or [_whole(table)[self.ids] for table in tables(self.model)]
 
     def distance(self) -> float:
         """Return the mean Euclidean distance of a row from its start."""

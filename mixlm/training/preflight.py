@@ -10,7 +10,7 @@ import torch
 from mixlm.data.template import Template
 from mixlm.errors import InputError
 from mixlm.methods.base import Method
-from mixlm.model.abilities import fault_in_training, packs, pads
+from mixlm.model.abilities import fault_in_training, packs, pads, widest_row
 from mixlm.model.forward import is_sharded
 from mixlm.model.loading import is_scratch
 from mixlm.model.lora import left_out
@@ -111,10 +111,15 @@ def samples_share_rows(
     """Tell whether samples are packed; says a line where they would read each other in the model of this name.
 
     Raises:
-        InputError: If they cannot be padded either.
+        InputError: If they cannot be padded either, or the model has no room for packed rows as long as wanted.
     """
     kind, wanted = lm.config.model_type, options.pack and method.packable
     if wanted and packs(lm):
+        if not options.flash and options.max_row_tokens > widest_row(lm):
+            raise InputError(
+                f"--max-row-tokens {options.max_row_tokens}: a model of type '{kind}' takes rows of {widest_row(lm)} "
+                "tokens; give no more"
+            )
         return True
     if not method.uses_thoughts and not pads(lm):
         raise InputError(f"{name}: a model of type '{kind}' reads the padding behind its samples; choose another")

@@ -277,7 +277,7 @@ class Finetuning:
         run.step = max(last - 1, 0)
         with self.folder.finishing(), written(run.path):
             self._save_files(lm)
-            write_card(run, state.log_history)
+            write_card(run, self.data.tokenizer, state.log_history)
         run.save()
         self.folder.tidy()
 

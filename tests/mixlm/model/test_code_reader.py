@@ -5,7 +5,15 @@ from pathlib import Path
 import pytest
 import torch
 from torch.nn import functional as F
-from transformers import AutoModelForCausalLM, GPT2Config, LlamaConfig, MistralConfig, Qwen2Config, Qwen3Config
+from transformers import (
+    AutoModelForCausalLM,
+    GPT2Config,
+    GPTNeoConfig,
+    LlamaConfig,
+    MistralConfig,
+    Qwen2Config,
+    Qwen3Config,
+)
 
 from mixlm.errors import InputError
 from mixlm.model.code_reader import END, END_ASKED, LanguageModelReader, open_reader, plain_logits
@@ -147,7 +155,11 @@ def test_a_context_that_codes_and_a_text_do_not_fit_into_is_refused(tmp_path: Pa
         open_reader(str(tmp_path), None, CODE, longest=(57, 5))
 
 
-@pytest.mark.parametrize("config", [MistralConfig(**LLAMA, sliding_window=8)])
+WINDOWS = [[["global", "local"], 1]]  # which are no part of its cache, and count padding
+NEO = GPTNeoConfig(vocab_size=60, hidden_size=16, num_layers=2, attention_types=WINDOWS, num_heads=2)
+
+
+@pytest.mark.parametrize("config", [MistralConfig(**LLAMA, sliding_window=8), NEO])
 def test_a_model_whose_cache_is_not_plain_attention_is_refused(config, tmp_path: Path) -> None:
     AutoModelForCausalLM.from_config(config).save_pretrained(tmp_path)
     with pytest.raises(InputError, match=f"models of type '{config.model_type}' cannot read codes") as caught:

@@ -152,10 +152,23 @@ def test_what_text_does_not_pass_is_not_trained() -> None:
     assert any("lora_" in name for name, _ in adapted.named_parameters())
 
 
-@pytest.mark.parametrize("kind", ["llama", "gpt2", "bart", "rwkv", "mamba"])
+@pytest.mark.parametrize("kind", ["llama", "gpt2", "rwkv", "mamba"])
 def test_all_of_a_model_of_text_is_trained(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A pass without gradients tells it: with them a large model would take twice its memory to be opened."""
     model = made(kind)
     monkeypatch.delattr("mixlm.model.abilities._weights_behind")
     freeze_idle(model)
     assert all(weight.requires_grad for weight in model.parameters())
+
+
+@pytest.mark.parametrize("kind", ["bart", "plbart"])
+def test_what_attends_an_encoder_that_is_not_there_is_not_trained(kind: str) -> None:
+    """It is never called: several processes would wait for its gradients, and an adapter would hold it for nothing."""
+    model = made(kind)
+    freeze_idle(model)
+    frozen = {name.rpartition(".layers.")[2] for name, weight in model.named_parameters() if not weight.requires_grad}
+    assert frozen and all("encoder_attn" in name for name in frozen)
+    model(input_ids=torch.arange(10, 16)[None]).logits.sum().backward()
+    assert all(weight.grad is not None for weight in model.parameters() if weight.requires_grad)
+    adapted = [name for name, _ in add_adapter(model, 2, []).named_parameters() if "lora_" in name]
+    assert adapted and not any("encoder_attn" in name for name in adapted)

@@ -19,8 +19,17 @@ from transformers import (
 
 from mixlm.errors import InputError
 from mixlm.model import vocabulary
+from mixlm.model.lora import adapter_rows, add_adapter
 from mixlm.model.special_tokens import latent_span, special_ids
-from mixlm.model.vocabulary import extend_vocabulary, matrices, start_from_codes, start_from_text
+from mixlm.model.vocabulary import (
+    extend_vocabulary,
+    matrices,
+    per_layer_table,
+    start_from_codes,
+    start_from_text,
+    tables,
+)
+from mixlm.training.new_rows import NewRows
 from tests.architectures.tiny_types import tiny_type
 
 
@@ -220,6 +229,28 @@ def test_ids_that_a_tokenizer_leaves_out_count_as_rows() -> None:
     new = extend_vocabulary(lm, words, latent_span(2))
     assert new == words.convert_tokens_to_ids(latent_span(2)) and min(new) > 5
     assert all(len(matrix) == max(9, max(new) + 1) for matrix in matrices(lm))
+
+
+def test_new_tokens_never_have_ids_of_others() -> None:
+    """The library counts tokens, not ids: where words leave some out, it would give new tokens those of words."""
+    ids = {word: index for index, word in enumerate(WORDS)} | {WORDS[-1]: len(WORDS) + 1}
+    words = PreTrainedTokenizerFast(tokenizer_object=Tokenizer(WordLevel(ids, unk_token="a")), eos_token="<eos>")
+    with pytest.raises(InputError, match=f"leaves ids out, .* of others, such as {len(WORDS) + 1}; number its tokens"):
+        extend_vocabulary(model("llama", False, 9), words, latent_span(2))
+
+
+def test_new_rows_of_a_table_for_all_layers_start_as_those_of_the_matrices() -> None:
+    """Gemma 3n and 4 look a vector up for every layer; what transformers fills new ones with is noise alone."""
+    lm, words = tiny_type("gemma4_text", vocab_size=60, vocab_size_per_layer_input=40), tokenizer()
+    table = per_layer_table(lm).weight
+    new = extend_vocabulary(lm, words, latent_span(40), noise=0.0)
+    after = per_layer_table(lm).weight
+    assert max(new) >= 40 and len(after) == len(lm.get_input_embeddings().weight) == 60
+    torch.testing.assert_close(after[new], table[: len(WORDS)].mean(0).expand(len(new), -1))
+    rows = NewRows(lm, new, 1e-3)
+    assert [values.shape[1] for values in rows.values()] == [matrix.shape[1] for matrix in tables(lm)]
+    count = len(tables(lm))
+    assert len(adapter_rows(add_adapter(lm, 2, new))) == count == 2  # the matrices are tied
 
 
 @pytest.mark.parametrize("kind", ["llama", "moshi", "marian"])

@@ -2,10 +2,11 @@
 
 import pytest
 import yaml
+from tokenizers.processors import TemplateProcessing
 
 from mixlm.data.template import Template
 from mixlm.training.model_card import write_card
-from tests.tiny_runs import tiny_run
+from tests.tiny_runs import tiny_run, tiny_tokenizer
 
 
 EVIL = [
@@ -22,12 +23,12 @@ EVIL = [
 ]
 
 
-def card_of(folder, **values) -> str:
+def card_of(folder, tokenizer=None, **values) -> str:
     run = tiny_run(path=folder)
     folder.mkdir(exist_ok=True)
     for name, value in values.items():
         setattr(run, name, value)
-    write_card(run, [])
+    write_card(run, tokenizer or tiny_tokenizer(), [])
     return (folder / "README.md").read_text(encoding="utf-8")
 
 
@@ -98,3 +99,14 @@ def test_a_card_shows_no_key(tmp_path, monkeypatch):
     monkeypatch.setenv("WANDB_API_KEY", "0123456789abc")
     card = card_of(tmp_path / "run", arguments={"data": "0123456789abc", "valid": "http://me:word@host/x"})
     assert "0123456789" not in card and "word@" not in card
+
+
+def test_the_card_tells_how_prompts_of_training_began(tmp_path):
+    """Those of most models begin with a begin of sequence, which whoever left it out would not give."""
+    tokenizer = tiny_tokenizer()
+    assert "without added special tokens" in card_of(tmp_path / "none", tokenizer)
+    pieces = {"single": "<eos> $A", "pair": "<eos> $A $B", "special_tokens": [("<eos>", 0)]}
+    tokenizer.backend_tokenizer.post_processor = TemplateProcessing(**pieces)
+    assert "with the special tokens that its tokenizer puts before a text" in card_of(tmp_path / "one", tokenizer)
+    chat = card_of(tmp_path / "chat", tokenizer, template=Template(chat=True))
+    assert "without added special tokens" in chat

@@ -1,7 +1,7 @@
 from pathlib import Path
 
 import pytest
-from transformers import OpenAIGPTConfig, OpenAIGPTLMHeadModel
+from transformers import GPTNeoConfig, GPTNeoForCausalLM, OpenAIGPTConfig, OpenAIGPTLMHeadModel
 
 from mixlm.data.tables import in_memory, row_table
 from mixlm.data.template import Template
@@ -11,7 +11,7 @@ from mixlm.model.special_tokens import SpecialIds, add_project_tokens, latent_sp
 from mixlm.model.tokenizers import build_tokenizer
 from mixlm.run import Run
 from mixlm.training.options import TrainingOptions
-from mixlm.training.preflight import check_model, check_start, tell_namesakes, warn_of_schedule
+from mixlm.training.preflight import check_model, check_start, samples_share_rows, tell_namesakes, warn_of_schedule
 from mixlm.training.rows.inputs import leave_out_long
 from mixlm.training.train import train
 from tests.coded_rows import fixed
@@ -71,6 +71,18 @@ def test_a_type_without_activation_checkpointing_is_named() -> None:
     check_model(lm, "m", method, TrainingOptions("cot"))
     with pytest.raises(InputError, match=r"m: a model of type 'openai-gpt' does not support --activation-checkpoin"):
         check_model(lm, "m", method, asked)
+
+
+def test_rows_are_no_wider_than_a_mask_that_a_model_holds() -> None:
+    config = GPTNeoConfig(
+        **{"vocab_size": 64, "hidden_size": 8, "num_layers": 1, "num_heads": 2, "max_position_embeddings": 64},
+        attention_types=[[["global"], 1]],
+    )
+    lm, method, said = GPTNeoForCausalLM(config).eval(), build_method("cot", {}), []
+    for tokens in (0, 64):
+        assert samples_share_rows(lm, "m", method, TrainingOptions("cot", max_row_tokens=tokens), said.append)
+    with pytest.raises(InputError, match="--max-row-tokens 65: a model of type 'gpt_neo' takes rows of 64 tokens"):
+        samples_share_rows(lm, "m", method, TrainingOptions("cot", max_row_tokens=65), said.append)
 
 
 def test_thoughts_need_whole_matrices(monkeypatch) -> None:
