@@ -60,8 +60,9 @@ def open_raw(source: str | Path, split: str = "train") -> RawRows:
 
     Args:
         source: A ``.jsonl``, ``.json`` (a list of objects) or ``.parquet`` file, a folder that ``datasets`` can load,
-            or a Hub dataset id, with ``:NAME`` after it for one of its configurations.
-        split: Of a folder or Hub dataset.
+            or a Hub dataset id, with ``:NAME`` after it for one of its configurations; of both with ``@NAME`` after
+            it for one of its splits.
+        split: Of a folder or Hub dataset that names none.
 
     Raises:
         InputError: If there is nothing to read.

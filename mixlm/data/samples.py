@@ -3,7 +3,6 @@
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from decimal import Decimal
 from itertools import islice
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -22,6 +21,7 @@ from mixlm.data.layouts.columns import (
     text_of,
 )
 from mixlm.data.layouts.traces import (
+    given_answer,
     is_chain,
     listed_steps,
     response_beside_chat,
@@ -43,6 +43,7 @@ CHECKED_ROWS = 1000  # of a file are looked at to find out its check
 CHECK_NAMES: tuple[CheckName, ...] = get_args(CheckName)
 _WIDER: tuple[CheckName, ...] = ("exact", "number", "math")  # each also finds right what those before it do
 _LATEX = re.compile(r"\\[a-zA-Z]{2}|^\$[^$]+\$$")
+_EQUATIONS = re.compile(r"\s*(?:<<[^<>]*>>[^\S\n]*){2,}\s*")
 _FIGURE = re.compile(r"[-+−]?\s*\$?\s*\d[\d,]*(?:\.\d*)?(?:\s?/\s?\d+)?\s*%?\.?")
 
 
@@ -208,7 +209,7 @@ def _from_chat(columns: Mapping[str, Any], where: str, pattern: Pattern) -> Samp
     end = f"{where}: column '{chat_columns(columns)[-1]}': the last turn of the chat"
     if not content.strip() and last.get("tool_calls"):
         raise InputError(f"{end} calls a tool and answers nothing; end it with an answer")
-    given = None if {*chat_columns(columns)} & {*ANSWERS} else _given(columns, where)
+    given = None if {*chat_columns(columns)} & {*ANSWERS} else given_answer(columns, where)
     if steps := steps_beside_chat(columns.get("steps")):
         own = thought_in(content) if thought is None else thought
         if own is not None and own.split() != " ".join(steps).split():
@@ -246,21 +247,9 @@ def _response(columns: Mapping[str, Any], where: str, pattern: Pattern) -> Found
             "that 'steps', 'reasoning' or 'response', or give 'steps' as [] if there is none"
         )
     name = response_column(columns, where) or first_of(columns, RESPONSES, where)
-    given = None if name == "answer" else _given(columns, where)
+    given = None if name == "answer" else given_answer(columns, where)
     text = text_of(columns, name, where) if given is not None else filled_text(columns, name, where)
     return _found(text, f"{where}: column '{name}'", pattern, given)
-
-
-def _given(columns: Mapping[str, Any], where: str) -> str | None:
-    """Return the answer that a row has beside a response; None if there is none, or only in a solution of its own."""
-    name = next((name for name in ANSWERS if isinstance(columns.get(name), str | int | float | Decimal)), None)
-    if name is None:
-        return None
-    answer = text_of({name: choice_answer(columns[name], choices_of(columns, where), where)}, name, where).strip()
-    mark = marked(answer)
-    if mark or "\n" in answer:
-        return mark.answer if mark else None
-    return answer or None
 
 
 def _answer_beside(columns: Mapping[str, Any], where: str, pattern: Pattern, in_text: bool = False) -> dict[str, str]:
@@ -273,9 +262,10 @@ def _answer_beside(columns: Mapping[str, Any], where: str, pattern: Pattern, in_
         in_text: Whether the answer is told as in a response, also where its column has the name of one.
     """
     name = next((name for name in ANSWERS if name in columns), None)
-    response = response_column(columns, where) if name is None or in_text else None
+    alone = name is None
+    response = response_column(columns, where, alone, alone) if alone or in_text else None
     if response is not None and (name is None or (in_text and response != "answer")):
-        text, given = text_of(columns, response, where), _given(columns, where)
+        text, given = text_of(columns, response, where), given_answer(columns, where)
         found = _found(text, f"{where}: column '{response}'", pattern, given, "")
         if name is None or found.rule not in (WHOLE, LONG):
             return {"answer": found.answer, "rule": found.rule}
@@ -292,5 +282,8 @@ def _answer_beside(columns: Mapping[str, Any], where: str, pattern: Pattern, in_
 
 
 def _lines(text: str) -> tuple[str, ...]:
+    """Return the lines of a trace that are not blank; of GSM8k-Aug's equations, which are in one, each."""
+    if _EQUATIONS.fullmatch(text):
+        return tuple(re.findall(r"<<[^<>]*>>", text))
     lines = text.strip().replace("\r\n", "\n").split("\n")
     return tuple(line for line in lines if line.strip())

@@ -4,13 +4,14 @@ import json
 import os
 import random
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple, TextIO
 
 from mixlm.data.reading import open_raw, read_rows
 from mixlm.data.samples import Sample, read_question, try_sample
-from mixlm.data.texts.responses import compile_pattern, count_rules
+from mixlm.data.texts.responses import COLUMN, compile_pattern, count_rules
 from mixlm.data.texts.sentences import split_sentences
 from mixlm.errors import InputError
 from vqvae.atomic_files import require_apart, whole_file
@@ -85,7 +86,8 @@ def convert(source: str, out: str | Path, answer_pattern: str | None = None, ski
                 continue
             rules.append(sample.rule)
             plain = {"question": sample.question, **_trace(sample), "answer": sample.answer}
-            yield plain if sample.check == "exact" else {**plain, "check": sample.check}
+            meant = replace(sample, columns={}, rule=COLUMN).check  # where the row does not say
+            yield plain if sample.check == meant == "exact" else {**plain, "check": sample.check}
         if not rules:
             raise InputError(
                 f"{source}: holds no samples" + (f"; all {skipped} rows are malformed" if skipped else "")

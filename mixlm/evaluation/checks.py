@@ -99,7 +99,7 @@ def _equal_text(gold: str, answer: str, question: str = "") -> bool:
 def _equal_number(gold: str, answer: str, question: str = "") -> bool:
     wanted = read_quantity(gold)
     if wanted is None:
-        return compact(plain_text(gold)) == compact(plain_text(answer))
+        return compact(plain_text(gold)).casefold() == compact(plain_text(answer)).casefold()
     given = read_quantity(answer)
     return given is not None and wanted.equals(given)
 

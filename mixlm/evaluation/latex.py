@@ -17,6 +17,7 @@ _MATH = re.compile(
     re.DOTALL,
 )
 _BOLD = re.compile(r"\*\*(.+?)\*\*", re.DOTALL)
+_LONGEST = 4000  # letters of an answer that is looked at
 _AROUND = re.compile(r"(?:[^\W\d_]|[\s,.:;'’*])*")
 _END = re.compile(r"(?<!\\right)(?<!\\left)(?:[\s.,;:]|\\\\)+$")
 _TEXT = r"\\(?:text[a-z]*|mathrm|mbox)\s*"
@@ -44,6 +45,7 @@ _SPELLED = [
     (re.compile(pattern), spelled)
     for pattern, spelled in (
         (r"\\\$", ""),
+        (r"\b([apAP])\.\s?[mM]\b\.?", r"\1m"),  # p.m.
         (r"\$|(?<!\\)\\[()\[\]]", " "),
         (r"(?<=\d)(?:\\,|\{,\}|,\\!)(?=\d{3}(?!\d))", ","),
         (r"\\[!,;:]|\\q?quad(?![a-z])|~", " "),
@@ -72,6 +74,8 @@ def bare_latex(text: str) -> str:
     >>> bare_latex(r"The answer is $\boxed{1 1/2}$.")
     '(1+\\frac{1}{2})'
     """
+    if len(text) > _LONGEST:  # Python refuses to convert integers of more than 4,300 digits
+        return text
     line = _marked_part(_BOLD.sub(r"\1", without_vulgar(text.translate(SIGNS))))
     for pattern, spelled in _SPELLED:
         line = pattern.sub(spelled, line)

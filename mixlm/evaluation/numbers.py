@@ -36,7 +36,7 @@ _UNSIGNED = (
     r"(?:\s?/\s?(?P<divisor>\d+))?)"
 )
 _NUMBER = re.compile(
-    rf"(?P<sign>{_SIGN})(?P<currency>[$€£¥₹¢]\s*-?\s*)?{_UNNAMED}(?<![.,/^]){_UNSIGNED}(?!\d|/\s?\d|\.\d)",
+    rf"(?P<sign>{_SIGN})(?P<currency>(?:\b[A-Z]{{1,2}})?[$¢£¥฿\u20a0-\u20c0]\s*-?\s*)?{_UNNAMED}(?<![.,/^]){_UNSIGNED}(?!\d|/\s?\d|\.\d)",
     re.IGNORECASE,
 )
 _SCALE = (  # what makes of the number before it another one: ten thousand, tenth, more than; but no kilo
@@ -52,10 +52,11 @@ _LOOSE = re.compile(
 )
 _SHORT = re.compile(r"[+-]?\d+(\.\d+)?")
 _MINUS, _GROUPING = str.maketrans("−－", "--"), str.maketrans("", "", ",'")
-_BEFORE = re.compile(r"(?:[^\W\d_]+(?:,?\s+|['’.-]))*(?:[^\W\d_]+\s*:?)?")
+_BEFORE = re.compile(r"(?:[^\W\d_]+(?:,?\s+|['’.-]))*(?:[^\W\d_]+\s*[:,]?)?")
+_TOTAL, _LEFT = re.compile(r"\btotal of$", re.IGNORECASE), re.compile(r"\bleft over\b")  # which change no number
 _VARIABLE = re.compile(rf"[^\W\d_{UNSPACED}]")
 _NAME_MARKS = re.compile(r"_\w+|\(\s*\w+\s*\)")  # of a_1 and f(2)
-_AFTER = re.compile(r"(?:[^\W\d_]|[\s'’.,()/°·$€£¥₹¢-]|\^\s?-?[1-3])*")
+_AFTER = re.compile(r"(?:[^\W\d_]|[\s'’.,()/°·$¢£¥฿\u20a0-\u20c0-]|\^\s?-?[1-3])*")
 _PERCENT = re.compile(r"\s*(?:%|per\s?cent\b|pct\b|percentage\b)", re.IGNORECASE)
 _TIMES = re.compile(r"(?<=[\d)])\s*x\s*(?=[\d(])")
 _ENTIRE_DECIMAL = re.compile(_DECIMAL)
@@ -70,6 +71,7 @@ _DATES = set(  # a number beside them is a day or a year
 )
 _LETTERS = {unit for unit in UNITS if len(unit) == 1 and unit.isalpha()}
 _RATE = re.compile(r"(?:/|\b(?:per|an?|each)\b)\s*([a-z]+)")
+_DIVIDED = re.compile(r"/([a-z]+)")  # by a variable, unless it is a unit or a word
 _MILLION = re.compile(rf"\s*[A-KM-Z](?![a-zA-Z])|m\s+(?i:dollars|usd|euros?|pounds)\b|{_SCALE}")
 _ORDINALS = ("st", "nd", "rd", "th")
 _SHORTEST_WORD = 4
@@ -175,7 +177,8 @@ def _last_quantity(line: str, algebra: bool, text: str) -> Quantity | None:
     rest = rest[percent.end() :] if percent else rest
     if value is None or not _leaves(rest, _SHORTEST_WORD if algebra and not _IN_WORDS.search(text) else 2):
         return None
-    return Quantity(value, bool(percent), read_unit((found["currency"] or "").strip("- ") + rest), name)
+    currency = (found["currency"] or "").strip("- ").removeprefix("US")
+    return Quantity(value, bool(percent), read_unit(currency + rest), name)
 
 
 def last_number(text: str) -> str | None:
@@ -216,6 +219,7 @@ def _is_sum(text: str) -> bool:
 
 def _introduces(before: str) -> bool:
     """Tell whether what stands before a number leaves it as it is."""
+    before = _TOTAL.sub("total", before)
     words = WORD.findall(before.lower())
     if not words:
         return before in ("", "(")
@@ -230,12 +234,14 @@ def _leaves(after: str, shortest: int) -> bool:
         after: The text.
         shortest: Letters of a word at least that is no variable, if it is no unit either.
     """
-    text = after.strip().lower().rstrip("!！")
+    text = _LEFT.sub("left", after.strip().lower().rstrip("!！"))
     words = WORD.findall(text)
     if not _AFTER.fullmatch(text) or text[:1] in ("-", "^", "!") or not plain_words(text):
         return False
     if not words:
-        return after.strip() == text
+        return after.strip() == text != "/"
+    if (divided := _DIVIDED.match(text)) and divided[1] not in UNITS and len(divided[1]) < _SHORTEST_WORD:
+        return False
     first, units = words[0], UNITS.keys() - (_LETTERS if shortest > 2 else set())
     if DEGREES.match(text) and (text not in ("c", "f") or shortest < _SHORTEST_WORD):  # 5c is no 5 degrees in algebra
         return True

@@ -79,6 +79,7 @@ _SHORT_UNITS = {"mph1/": "mi1/h", "kmh1/": "km1/h"}
 _POWERS = {"s": 2, "c": 3, "2": 2, "3": 3}
 DEGREES = re.compile(r"\s*(?:°|degrees?\b)?\s*([cf])(?:elsius|ahrenheit)?\s*$", re.IGNORECASE)
 _MOST_WORDS = 12
+_THOUSANDS = re.compile(r"[1-9]\d{0,2}(?:,\d{3}){2,}")  # or a list, where they stand in brackets
 _OTHER = set(  # words that make a number another one, or leave it open
     "not no never neither nor cannot t without except wrong incorrect unknown undefined or either maybe perhaps "
     "possibly probably than least most under over below above between beyond up about around roughly approximately "
@@ -165,6 +166,7 @@ def _written_fraction(found: re.Match[str]) -> str:
 
 def _unwrapped(text: str) -> str:
     text = text.rstrip(" .,;。，；")
-    if text[:1] == "(" and text[-1:] == ")" and ")" not in text[:-1] and text.count(",") < 2:
-        return text[1:-1].strip()
+    inside = text[1:-1].strip()
+    if text[:1] == "(" and text[-1:] == ")" and ")" not in inside and not _THOUSANDS.fullmatch(inside):
+        return inside
     return text

@@ -9,7 +9,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from mixlm.data.chat.prompts import tools_of
+from mixlm.data.chat.prompts import arguments_of, tools_of
+from mixlm.data.layouts.chats import TEMPLATE_ARGUMENTS, tells_template
 from mixlm.data.samples import CheckName
 from mixlm.errors import InputError
 from mixlm.generation.options import GenerationOptions
@@ -87,11 +88,12 @@ class Asking:
         if not self.completions:
             tools = tools_of(sample) if sample.messages else None
             chat = {"messages": self._messages(problem)} | ({"tools": tools} if tools else {})
+            chat |= {TEMPLATE_ARGUMENTS: told} if sample.messages and (told := arguments_of(sample)) else {}
             return json.loads(json.dumps(chat, default=str))  # Parquet has dates
         if sample.needs_chat:
             raise InputError(
-                f"{problem.name}: a chat of several turns, or with tools, is no text to go on with; leave out "
-                "--completions"
+                f"{problem.name}: a chat of several turns, or that tells its template more, is no text to go on with; "
+                "leave out --completions"
             )
         return {"prompt": self._put(sample.question, _TEXT)}
 
@@ -110,4 +112,4 @@ class Asking:
 
 def _is_lone(turns: Sequence[Mapping[str, Any]], columns: Mapping[str, Any]) -> bool:
     """Tell whether a chat is one question and nothing else, which tells the model nothing of how to answer."""
-    return len(turns) == 1 and not columns.get("tools")
+    return len(turns) == 1 and not tells_template(columns)

@@ -128,7 +128,7 @@ def _answer_alone(columns: Mapping[str, Any], where: str) -> tuple[str, str]:
     """Return the answer of a row without a trace, and the rule that found it."""
     chat = chat_columns(columns)
     name = next((name for name in ANSWERS if name in columns and name not in chat), None)
-    name = name or (None if chat else response_column(columns, where))
+    name = name or response_column({name: value for name, value in columns.items() if name not in chat}, where)
     if name:
         value = choice_answer(columns[name], choices_of(columns, where), where)
         return _bare_answer(filled_text({**columns, name: value}, name, where), f"{where}: column '{name}'")

@@ -156,7 +156,7 @@ class _HeldOut:
             for some in vectors.split(AT_A_TIME)
         ]
         for text in zip(*parts, strict=True):
-            yield from torch.cat(text).unbind(1)
+            yield from (torch.cat(token) for token in zip(*(part.unbind(1) for part in text), strict=True))
 
     def _mean(self, vectors_of: Callable[[torch.Tensor], torch.Tensor]) -> float:
         sums = [(self.model.nats(vectors_of(codes), batch, self.reader), len(codes)) for batch, codes in self.batches]

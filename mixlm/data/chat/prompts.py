@@ -152,7 +152,7 @@ def tools_of(sample: Sample) -> list[dict[str, Any]] | None:
     """
     tools = sample.columns.get("tools")
     try:
-        tools = read_json(tools) if isinstance(tools, str) else without_nulls(tools)
+        tools = read_json(tools.strip() or "[]") if isinstance(tools, str) else without_nulls(tools)
     except ValueError:
         tools = ""
     if tools in (None, [], ()):

@@ -72,20 +72,22 @@ def _stored(feature: Any) -> Any:
 def _load_split(source: str, split: str) -> "Dataset":
     import datasets
 
-    name, _, configuration = (source, "", "") if Path(source).is_dir() else source.partition(":")
-    if not configuration and Path(source).is_dir():
-        if (Path(source) / RUN_RECORD).is_file():
+    told, _, own = (source, "", "") if Path(source).is_dir() else source.partition("@")
+    name, _, configuration = (told, "", "") if Path(told).is_dir() else told.partition(":")
+    if not configuration and Path(name).is_dir():
+        if (Path(name) / RUN_RECORD).is_file():
             raise InputError(f"{source}: is a run of mixlm-train and holds no rows; give the file that holds them")
-        _check_files(Path(source))
+        _check_files(Path(name))
     logger = logging.getLogger("datasets")  # which tells in lines of its own what is raised, too
     before = logger.level
     logger.setLevel(logging.CRITICAL)
     try:
-        return datasets.load_dataset(name, configuration or None, split=split)
+        return datasets.load_dataset(name, configuration or None, split=own or split)
     except Exception as error:  # datasets raises a dozen unrelated classes for "not there"
         reason = " ".join(str(error.__cause__ or error).split())[:200]
         raise InputError(
-            f"{source}: no such file, dataset folder or Hub dataset with a split '{split}': {reason}"
+            f"{source}: no such file, dataset folder or Hub dataset with a split '{own or split}' ({told}@NAME is of "
+            f"another): {reason}"
         ) from None
     finally:
         logger.setLevel(before)

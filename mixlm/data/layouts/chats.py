@@ -3,7 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from mixlm.data.layouts.columns import CHATS, QUESTIONS, RESPONSES, TRACES, refuse_unread, system_of
+from mixlm.data.layouts.choices import refuse_untold_choices
+from mixlm.data.layouts.columns import CHAINS, CHATS, QUESTIONS, RESPONSES, TRACES, is_blank, refuse_unread, system_of
 from mixlm.data.layouts.turns import THOUGHTS, Turn, turn_of, with_analysis, without_nulls
 from mixlm.data.texts.thoughts import thought_in
 from mixlm.data.values import ailments, parse_json, read_json
@@ -21,7 +22,7 @@ def chat_columns(row: Mapping[str, Any]) -> list[str]:
     They are messages, conversations that no question with a response stands beside, or that alone reason, or prompt
     (or input) and completion, one of them in turns.
     """
-    asks = [name for name in (*QUESTIONS, "input") if name in row][:1]
+    asks = [name for name in (*QUESTIONS, "input") if name in row and (name != "input" or not is_blank(row[name]))][:1]
     plain = asks and any(name in row for name in ("steps", *TRACES, *RESPONSES))
     chats = [name for name in CHATS if name in row and (name == "messages" or not plain or _alone_thinks(row, name))]
     if chats or not asks:
@@ -32,7 +33,8 @@ def chat_columns(row: Mapping[str, Any]) -> list[str]:
 
 def _alone_thinks(row: Mapping[str, Any], name: str) -> bool:
     """Tell whether the last turn of a chat reasons before a closing tag, and nothing else of the row is a trace."""
-    if any(other in row for other in ("steps", *TRACES)) or not _in_turns(row[name]):
+    traces = [other for other in ("steps", *TRACES, *CHAINS) if other in row and not is_blank(row[other])]
+    if traces or not _in_turns(row[name]):
         return False
     last = row[name][-1]
     texts = [last.get("content") or last.get("value"), *(row.get(other) for other in RESPONSES)]
@@ -78,7 +80,9 @@ def turns_of(row: Mapping[str, Any], where: str) -> list[Turn]:
         else:
             turns += _turns(value, f"{where}: column '{name}'")
     beside = {name: value for name, value in row.items() if name not in chats}
-    refuse_unread(beside, where, "\n".join(turn["content"] or "" for turn in turns), chat=True)
+    said = "\n".join(turn["content"] or "" for turn in turns)
+    refuse_unread(beside, where, said, chat=True)
+    refuse_untold_choices(beside, where, said)
     _refuse_other_question(row, turns, where)
     system = system_of(row, where)
     if not system or (turns and turns[0] == {"role": "system", "content": system}):

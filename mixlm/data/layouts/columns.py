@@ -27,7 +27,7 @@ SYSTEMS = ("system", "system_prompt")
 _BEFORE = (
     *("context", "contexts", "passage", "passages", "article", "document", "paragraph", "paragraphs"),
     *("background", "situation", "story", "narrative", "body", "facts", "premise", "premises", "hypothesis"),
-    "evidence",
+    *("evidence", "supports", "claim", "conclusion", "statement"),
     *("theory", "sql_context", "problem_statement", "pre_text", "post_text"),
 )
 _JOINED = (*SYSTEMS, *_BEFORE, "input", *CHOICES)
@@ -203,7 +203,7 @@ def refuse_unread(row: Mapping[str, Any], where: str, said: str, chat: bool = Fa
         if (chat and name == "tools") or _says_nothing(name, row.get(name)):
             continue
         text, flat = " ".join(str(row[name]).split()), " ".join(said.split())
-        if name in _NAMING and text in flat or name == "text" and (chat or flat in text):
+        if (chat or name in _NAMING) and text in flat or name == "text" and (chat or flat in text):
             continue  # told already, or all of the row written out
         remedy = "" if ";" in why else f"; put what it says into {'a turn' if chat else repr('context')}"
         raise InputError(

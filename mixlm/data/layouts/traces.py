@@ -2,11 +2,14 @@
 
 import re
 from collections.abc import Mapping
+from decimal import Decimal
 from typing import Any
 
 from mixlm.data.layouts.chats import chat_columns
+from mixlm.data.layouts.choices import choice_answer, choices_of
 from mixlm.data.layouts.columns import ANSWERS, CHAINS, RESPONSES, TRACES, is_blank, is_word, text_of
 from mixlm.data.texts.marks import before_mark, marked
+from mixlm.data.texts.responses import is_same
 from mixlm.data.texts.thoughts import split_thought, thought_in
 from mixlm.errors import InputError
 
@@ -33,7 +36,7 @@ def trace_column(columns: Mapping[str, Any], where: str) -> str | None:
     given = not is_chain(name) and any(one in columns for one in ANSWERS)
     if name is None or chat or given:
         return name
-    beside = response_column(columns, where)
+    beside = response_column(columns, where, decides=not any(one in columns for one in ANSWERS))
     if not isinstance(columns.get(beside), str) or (beside == "answer" and not is_chain(name)):
         return name
     said, own = thought_in(columns[beside]), trace_text(columns, name, where)
@@ -45,27 +48,44 @@ def trace_column(columns: Mapping[str, Any], where: str) -> str | None:
     return name
 
 
-def response_column(columns: Mapping[str, Any], where: str) -> str | None:
+def response_column(columns: Mapping[str, Any], where: str, decides: bool = True, words: bool = False) -> str | None:
     """Return the column that holds the response: of several the only one that reasons before a tag or says the answer.
 
+    Args:
+        columns: The columns.
+        where: What messages call the row.
+        decides: Whether it is the trace or the answer of the row; else of several none may be the one.
+        words: Whether a word is a response, too, where the trace stands elsewhere.
+
     Raises:
-        InputError: If none or several do, and they say different things.
+        InputError: If none or several do, they say different things, and one of them decides.
     """
     names = [name for name in RESPONSES if name in columns]
-    told = [
-        name for name in names if name != "answer" and isinstance(columns[name], str) and not is_word(columns[name])
-    ]
+    texts = [name for name in names if name != "answer" and isinstance(columns[name], str)]
+    told = [name for name in texts if words or not is_word(columns[name])]
     if len({" ".join(columns[name].split()) for name in told}) < 2:
         return next(iter(told or names), None)
-    answer = next((str(columns[name]).strip() for name in ANSWERS if name in columns), None)
+    answer = given_answer(columns, where)
     thinking = [name for name in told if thought_in(columns[name]) is not None]
     found = thinking if len(thinking) == 1 else [name for name in told if _says(columns[name], answer)]
-    if len(found) == 1:
-        return found[0]
+    if len(found) == 1 or not decides:
+        return found[0] if len(found) == 1 else None
     raise InputError(
         f"{where}: columns {' and '.join(repr(name) for name in thinking or told)} may all be the response, and "
         "differ; rename or remove all but one"
     )
+
+
+def given_answer(columns: Mapping[str, Any], where: str) -> str | None:
+    """Return the answer that a row has beside a response; None if there is none, or only in a solution of its own."""
+    name = next((name for name in ANSWERS if isinstance(columns.get(name), str | int | float | Decimal)), None)
+    if name is None:
+        return None
+    answer = text_of({name: choice_answer(columns[name], choices_of(columns, where), where)}, name, where).strip()
+    mark = marked(answer)
+    if mark or "\n" in answer:
+        return mark.answer if mark else None
+    return answer or None
 
 
 def _says(text: str, answer: str | None) -> bool:
@@ -75,7 +95,7 @@ def _says(text: str, answer: str | None) -> bool:
         return mark is not None
     if mark is None:
         return re.search(rf"(?<![\w.]){re.escape(answer)}[\s.]*\Z", text) is not None
-    return mark.answer.split() == answer.split()
+    return is_same(mark.answer, answer)
 
 
 def response_beside_chat(columns: Mapping[str, Any], where: str) -> str | None:

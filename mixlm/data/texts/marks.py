@@ -7,7 +7,7 @@ then the reasoning goes on, nor where it tells how the answer is found.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -124,17 +124,21 @@ def _said(text: str, phrase: re.Pattern[str], last: bool = False) -> Mark | None
         if loose and _HOW.match(text, said.end()):
             continue
         told = statement(text[said.end() :])
+        if told and _is_part(told, text[said.end() :]):
+            continue
         answer, end = _opened(told), text.index(told, said.end()) + len(_first_sentence(told))
-        more = loose and not _RESULT.match(answer) and _more_said(told[len(_first_sentence(told)) :])
+        more = loose and not _RESULT.match(answer) and text[end:].strip() and not _POLITE.match(text, end)
         goes_on = (more or _GOES_ON.search(text, end)) and not (sentence and colon)
         if answer and not goes_on and not (last and text[said.end() :].strip() != told):
             return Mark(said.start(), end, answer, "boxed" if last_box(told) else "said")
     return None
 
 
-def _more_said(rest: str) -> bool:
-    """Tell whether what stands behind an answer on its line goes on reasoning."""
-    return bool(rest.strip()) and not _POLITE.match(rest)
+def _is_part(told: str, rest: str) -> bool:
+    """Tell whether a line is the beginning of code, of a table, or of a list, which goes on with the next one."""
+    before, _, behind = rest.partition(told)
+    fence = told.startswith(("```", "~~~", "|"))
+    return "\n" in before and (fence or bool(_ITEM.match(told) and _ITEM.match(behind.lstrip("\n"))))
 
 
 def statement(rest: str) -> str:
@@ -191,15 +195,20 @@ def _boxed(text: str) -> Mark | None:
     >>> _boxed(r"It is \boxed{1} and \boxed{2}.").answer
     '1, 2'
     """
-    joined: list[Mark] = []
-    for box in _boxes(text):
-        joint = _JOINT.fullmatch(text, box.end, joined[0].start) if joined else None
-        if joined and not (joint and (not joint[1] or _shape(box.answer) == _shape(joined[0].answer))):
+    boxes = [*_boxes(text)]
+    return _joined(text, boxes[::-1]) if boxes else None
+
+
+def _joined(text: str, marks: Sequence[Mark]) -> Mark:
+    """Return the last of several marks, with those before it that hold parts of one answer."""
+    joined = [marks[-1]]
+    for mark in reversed(marks[:-1]):
+        joint = _JOINT.fullmatch(text, mark.end, joined[0].start)
+        if not (joint and (not joint[1] or _shape(mark.answer) == _shape(joined[0].answer))):
             break
-        joined.insert(0, box)
-    if not joined:
-        return None
-    return Mark(joined[0].start, joined[-1].end, ", ".join(dict.fromkeys(box.answer for box in joined)), "boxed")
+        joined.insert(0, mark)
+    answer = ", ".join(dict.fromkeys(mark.answer for mark in joined))
+    return Mark(joined[0].start, joined[-1].end, answer, joined[-1].rule)
 
 
 def _shape(latex: str) -> str:
@@ -254,7 +263,7 @@ def last_bold(text: str) -> Mark | None:
     """
     found = [Mark(*bold.span(), _opened(bold[1]), "bold") for bold in _BOLD.finditer(text) if _may_answer(text, bold)]
     told = found and (_RESULT.match(found[-1].answer) or len({mark.answer for mark in found}) == 1)
-    return found[-1] if told else None
+    return _joined(text, found) if told else None
 
 
 def _may_answer(text: str, bold: re.Match[str]) -> bool:

@@ -72,7 +72,7 @@ def read_response(text: str, pattern: re.Pattern[str] | None = None, given: str 
     tail = tail if pattern or thought is not None else _unwrapped(tail)
     if given is not None and not pattern:
         mark = marked(tail)
-        same = mark is not None and _is_same(mark.answer, given)
+        same = mark is not None and is_same(mark.answer, given)
         before = before_mark(tail, mark) if same else tail
         before = "" if tail.split() == given.split() else before
         return Found(before if thought is None else thought, mark.answer if same else given, COLUMN)
@@ -128,10 +128,11 @@ def read_tail(tail: str, pattern: re.Pattern[str] | None = None) -> tuple[str, s
     return tail, LONG if long else WHOLE
 
 
-def _is_same(marked_answer: str, given: str) -> bool:
+def is_same(marked_answer: str, given: str) -> bool:
     """Tell whether a marked answer is that of a column, of which a table with a gap in it made 72.0 of 72."""
-    whole = re.fullmatch(r"\s*(-?\d+)\.0\s*", given)
-    return marked_answer.split() == given.split() or bool(whole) and marked_answer.replace(",", "").strip() == whole[1]
+    whole = re.fullmatch(r"\s*(-?[\d,]+)(?:\.0)?\s*", given)
+    number = marked_answer.replace(",", "").strip()
+    return marked_answer.split() == given.split() or bool(whole) and number == whole[1].replace(",", "")
 
 
 def _unwrapped(text: str, last: bool = False) -> str:

@@ -8,7 +8,7 @@ from mixlm.data.texts.marks import Mark
 
 # what opens a thought may be missing: some chat templates write it into the prompt
 _NAMED = (
-    r"<{0}(?:(?:\w+[:_])?think(?:ing|_(?!o(?:n|ff)\b)\w+)?|thoughts?|reasoning|scratch_?pad)>"
+    r"<{0}(?:(?:(?!no_)\w+[:_])?think(?:ing|_(?!o(?:n|ff)\b)\w+)?|thoughts?|reasoning|scratch_?pad)>"
     r"|\[{0}think(?:ing)?\]|◁{0}think(?:ing)?▷"
 )
 _TOKENS = {  # with what closes them

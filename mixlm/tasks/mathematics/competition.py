@@ -21,9 +21,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from mixlm.data.reading import RawRow
+from mixlm.data.texts.marks import last_box
 from mixlm.data.values import read_json
 from mixlm.errors import InputError
-from mixlm.tasks.mathematics.answer_marks import last_boxed
 from mixlm.tasks.sources import Source, text_of
 from mixlm.tasks.splits import SPLITS, drawn, require_split
 
@@ -85,13 +85,13 @@ def _problem(path: Path) -> RawRow:
 
 def _row(row: RawRow, where: str) -> RawRow:
     solution = text_of(row, ("solution",), where, "MATH")
-    answer = last_boxed(solution)
-    if answer is None:
+    box = last_box(solution)
+    if box is None:
         raise InputError(rf"{where}: 'solution' has no \boxed{{..}}; give a file of MATH as published")
     return {
         "question": text_of(row, ("problem",), where, "MATH"),
         "steps": [line.strip() for line in solution.split("\n") if line.strip()],
-        "answer": answer,
+        "answer": box.answer,
         "subject": str(row.get("type") or row.get("subject") or ""),
         "level": re.sub(r"^Level ", "", str(row.get("level") or "")),
     }

@@ -106,6 +106,16 @@ def test_a_missing_dataset_is_one_line(tmp_path):
     assert "\n" not in str(caught.value)
 
 
+def test_a_split_other_than_train_has_its_name_behind_the_folders(tmp_path):
+    for split in ("train", "test"):
+        (tmp_path / f"{split}.jsonl").write_text(json.dumps({"a": split}) + "\n")
+    assert [row for _, row in read_rows(f"{tmp_path}@test")] == [{"a": "test"}]
+    assert [row for _, row in read_rows(tmp_path)] == [{"a": "train"}]
+    with pytest.raises(InputError, match=f"with a split 'dev' .{tmp_path}@NAME is of another.") as caught:
+        list(read_rows(f"{tmp_path}@dev"))
+    assert "\n" not in str(caught.value)
+
+
 def test_trying_goes_on_after_a_damaged_line(tmp_path):
     path = tmp_path / "rows.jsonl"
     path.write_text('{"a": 1}\n{"a"\n"text"\n{"a": 4}\n')

@@ -335,7 +335,7 @@ def test_what_a_row_tells_its_chat_template_in_words_needs_one():
 
 
 BOXED = "It is \\boxed{4}."
-ANSWERED = {"role": "assistant", "content": BOXED}
+ANSWERED, THOUGHT = {"role": "assistant", "content": BOXED}, {"role": "assistant", "content": THINKS}
 
 
 @pytest.mark.parametrize(
@@ -347,11 +347,43 @@ ANSWERED = {"role": "assistant", "content": BOXED}
         ({"messages": [ASKED, ANSWERED], "solution": "c d", "output": "e f"}, ("It is",), "4"),
         ({"question": "?", "solution": f"{BOXED}\n", "response": BOXED}, ("It is",), "4"),
         ({"question": "?", "output": "[1, 2, 3]", "response": BOXED}, ("It is",), "4"),
+        ({"question": "?", "cot": "a b", "answer": "4", "solution": "c d", "output": "e f"}, ("a b",), "4"),
+        ({"question": "?", "answer": "4,000", "response": "a \\boxed{4000}", "output": "\\boxed{5}"}, ("a",), "4000"),
+        ({"question": "?", "answer": "2+2=4\n#### 4", "response": "a\n#### 4", "output": "b\n#### 5"}, ("a",), "4"),
+        ({"question": "?", "answer": " ", "response": BOXED, "output": "b c d"}, ("It is",), "4"),
+        ({"question": "?", "reasoning": "a b", "response": "4"}, ("a b",), "4"),
+        ({"question": "?", "response": f"<no_think>{BOXED}"}, ("<no_think>It is",), "4"),
+        ({"messages": [ASKED, ANSWERED], "problem_statement": "2 + 2?", "narrative": ""}, ("It is",), "4"),
+        ({"conversations": [ASKED, ANSWERED], "input": "", "response": BOXED}, ("It is",), "4"),
+        ({"question": "2 + 2?", "thought": "a b", "answer": "4", "conversations": [ASKED, THOUGHT]}, ("a b",), "4"),
     ],
 )
 def test_responses_that_are_not_used_or_say_the_same_are_no_obstacle(row, steps, answer):
     sample = to_sample(row)
     assert (sample.steps, sample.answer) == (steps, answer)
+
+
+def test_a_word_beside_other_responses_is_not_left_out_where_the_trace_has_its_own_column():
+    for beside in ({"output": "e f"}, {"output": "Long words here then."}):
+        with pytest.raises(InputError, match="'solution' and 'output' may all be the response, and differ"):
+            to_sample({"question": "?", "steps": ["a"], "solution": "4", **beside})
+
+
+def test_equations_on_one_line_are_a_step_each():
+    """As GSM8k-Aug has them."""
+    row, two = {"question": "?", "cot": "<<6*3=18>> <<18+6=24>>", "answer": "24"}, ("<<6*3=18>>", "<<18+6=24>>")
+    assert to_sample(row).steps == two
+    assert to_sample({"question": "?", "response": "<<6*3=18>> <<18+6=24>> #### 24"}).steps == two
+    assert to_sample({**row, "cot": "She has <<6*3=18>> 18."}).steps == ("She has <<6*3=18>> 18.",)
+
+
+def test_choices_in_columns_of_their_own_are_said_by_the_chat_or_refused():
+    row = {"option_a": "u v", "option_b": "w z"}
+    said = {"role": "assistant", "content": "<think>x</think>A"}
+    with pytest.raises(InputError, match="the choice 'u v' has a column of its own, and no turn of the chat says it"):
+        to_sample({"messages": [ASKED, said], **row})
+    asked = {"role": "user", "content": "Which?\nA. u v\nB. w z"}
+    assert to_sample({"messages": [asked, said], **row}).answer == "A"
 
 
 @pytest.mark.parametrize("turns", [[ASKED], [ASKED, ANSWERED, {"role": "user", "content": "thanks"}]])

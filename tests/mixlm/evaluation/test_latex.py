@@ -92,3 +92,10 @@ def test_words_are_words_in_any_case_and_letters_are_variables():
 
 def test_degrees_become_parts_of_pi():
     assert in_radians(r"(60^{\circ}, 1)") == r"(60\cdot\frac{\pi}{180}, 1)"
+
+
+@pytest.mark.parametrize("text", ["0.\\overline{%s}", "1 %s/3", "1 1/%s"])
+def test_digits_that_a_model_repeats_without_end_are_no_number(text):
+    """Python refuses to convert integers of more than 4,300 digits."""
+    for digits in ("142857" * 1000, "3" * 4301):
+        assert bare_latex(text % digits) == text % digits

@@ -35,6 +35,10 @@ def test_a_chat_goes_as_it_is_unless_a_prompt_is_given():
         prompted = [*turns[:-1], {"role": "user", "content": "Now user!"}]
         assert asked({"messages": turns}, prompt="Now {question}!") == {"messages": prompted}
     assert asked({"system": "system", "question": "user"}) == {"messages": [SYSTEM, USER]}
+    told = {"chat_template_kwargs": {"instructions": "In French."}}
+    assert asked({"messages": [USER], **told}) == {"messages": [USER], **told}
+    with pytest.raises(InputError, match="that tells its template more, is no text to go on with"):
+        asked({"messages": [USER], **told}, completions=True)
     assert asked({"messages": [USER], "tools": tools}) == {"messages": [USER], "tools": tools}
 
 
@@ -49,7 +53,7 @@ def test_what_cannot_be_asked_is_refused():
         Asking("exact", prompt="Why?")
     with pytest.raises(InputError, match="--stop ''"):
         Asking("exact", stop="")
-    with pytest.raises(InputError, match="a chat of several turns, or with tools, is no text to go on with"):
+    with pytest.raises(InputError, match="a chat of several turns, or that tells its template more, is no text"):
         asked({"messages": [SYSTEM, USER]}, completions=True)
     assert (
         "Question: system\n\nuser\n\n" in asked({"system": "system", "question": "user"}, completions=True)["prompt"]

@@ -27,6 +27,9 @@ LAYOUTS = {
     "a chat that thinks": {"messages": [*ASKED, {**SAID, "content": "<think>2 + 2</think>It is **4**"}]},
     "a chat and an answer": {"messages": ASKED, "answer": 4},
     "a prompt in turns": {"prompt": ASKED, "answer": "4"},
+    "a chat and a solution": {"messages": [*ASKED, {**SAID, "content": "It is four."}], "solution": "4"},
+    "a question in turns and a response": {"messages": ASKED, "response": "4"},
+    "a prompt in turns and a completion": {"prompt": ASKED, "response": "x y", "completion": "So \\boxed{4}"},
     "ShareGPT": {"conversations": [{"from": "human", "value": "2 + 2?"}, {"from": "gpt", "value": "4"}]},
 }
 

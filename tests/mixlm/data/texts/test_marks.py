@@ -1,6 +1,6 @@
 import pytest
 
-from mixlm.data.texts.marks import before_mark, last_bold, marked, statement
+from mixlm.data.texts.marks import before_mark, last_bold, last_box, marked, statement
 
 
 @pytest.mark.parametrize(
@@ -188,3 +188,63 @@ def test_formulas_of_several_lines_stay_whole_whatever_braces_they_show(answer: 
 )
 def test_words_after_the_answer_is_give_way_to_a_box_and_those_in_it_are_no_mark(text: str, answer: str) -> None:
     assert marked(text).answer == answer
+
+
+@pytest.mark.parametrize(
+    "behind",
+    [
+        "\n```sql\nSELECT name FROM users\n```",
+        "\n\n~~~\nprint(1)\n~~~",
+        "\n| x | y |\n|---|---|\n| 1 | 2 |",
+        "\n1. $x=3$\n2. $x=5$",
+        "\n- Bob\n- Eve",
+        "\n(a) 3\n(b) 5",
+    ],
+)
+def test_the_first_line_of_code_a_table_or_a_list_is_no_answer(behind):
+    for label in ("The answer is:", "### Answer", "**Answer:**"):
+        assert marked(f"a\n{label}{behind}") is None
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "The answer is not clear at first.\nBut all cats are mammals.\nSo the best choice is Bob.",
+        "The answer is not immediately obvious.\n\nGiven the clues, Bob is the thief.",
+        "The answer is as follows:\nBob is the thief.",
+    ],
+)
+def test_words_that_reasoning_follows_on_later_lines_are_no_answer(text):
+    assert marked(text) is None
+    assert marked("The answer is Bob.\n\nLet me know if you need more!").answer == "Bob"
+
+
+def test_of_several_bold_results_that_belong_together_all_are_the_answer():
+    assert last_bold("The solutions are **3** and **5**.").answer == "3, 5"
+    assert last_bold("So x = **3** or x = **5**.").answer == "5"
+    assert last_bold("First **3**. Then we add, which gives **5**.").answer == "5"
+
+
+@pytest.mark.parametrize(
+    ("text", "content"),
+    [
+        (r"\boxed{7}", "7"),
+        (r"\boxed{\frac{1}{2}}.", r"\frac{1}{2}"),
+        (r"\fbox{ a b }", "a b"),
+        (r"$\boxed 7$ in all", "7"),
+        (r"\boxed\frac12$", r"\frac12"),
+        (r"\boxed{1} or \boxed{2}", "2"),
+        (r"\boxed{1} or \boxed{2", "1"),
+        (r"\boxed{\{1, 2\}}", r"\{1, 2\}"),
+        (r"\boxed{\left\{ 1, 2 \right.}", r"\left\{ 1, 2 \right."),
+        (r"\boxed{1 \\{2}}", r"1 \\{2}"),
+        (r"\boxed{}", None),
+        (r"\boxed{1} or \boxed{ }", "1"),
+        (r"\boxed", None),
+        ("7", None),
+        ("", None),
+    ],
+)
+def test_last_box_that_is_closed(text, content):
+    box = last_box(text)
+    assert (box.answer if box else None) == content
