@@ -1,6 +1,6 @@
 """Checkpoints that have every weight as it is trained."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -29,32 +29,45 @@ class ExactCheckpoints(Trainer):
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
         """Load a checkpoint, and an adapter by its weights' own names."""
+        held = self._held_by_adapter(Path(resume_from_checkpoint))  # before PEFT fails at what is not there
         super()._load_from_checkpoint(resume_from_checkpoint, model)
-        self._take_adapter(Path(resume_from_checkpoint))
+        self._take_adapter(held)
 
     def _load_best_model(self) -> None:
         """Load the best checkpoint, and an adapter by its weights' own names."""
+        held = self._held_by_adapter(Path(self.state.best_model_checkpoint))
         super()._load_best_model()
-        self._take_adapter(Path(self.state.best_model_checkpoint))
+        self._take_adapter(held)
 
-    @torch.no_grad()
-    def _take_adapter(self, folder: Path) -> None:
-        """Give an adapter its weights of a checkpoint: PEFT renames what it reads as if it were published."""
-        model, file = self.accelerator.unwrap_model(self.model), folder / "adapter_model.safetensors"
-        if isinstance(model, PreTrainedModel) or not file.is_file():
-            return
+    def _adapter(self) -> dict[str, torch.Tensor]:
+        """Return the weights of the adapter that is trained, by their names in a checkpoint; none without one."""
+        model = self.accelerator.unwrap_model(self.model)
+        if isinstance(model, PreTrainedModel):
+            return {}
         from peft import get_peft_model_state_dict
 
+        return get_peft_model_state_dict(model, save_embedding_layers=False)
+
+    def _held_by_adapter(self, folder: Path) -> dict[str, torch.Tensor]:
+        """Return the weights of the adapter in a checkpoint; an ``InputError`` if it lacks one."""
+        file, own = folder / "adapter_model.safetensors", self._adapter()
+        if not own or not file.is_file():
+            return {}
         held = load_file(file)
-        for name, weight in get_peft_model_state_dict(model, save_embedding_layers=False).items():
-            if name not in held:
-                raise InputError(f"{folder}: lacks {name}; train anew, in another --out")
+        if lost := min(own.keys() - held.keys(), default=None):
+            raise InputError(f"{folder}: lacks {lost}; train anew, in another --out")
+        return held
+
+    @torch.no_grad()
+    def _take_adapter(self, held: Mapping[str, torch.Tensor]) -> None:
+        """Give an adapter its weights of a checkpoint: PEFT renames what it reads as if it were published."""
+        for name, weight in self._adapter().items() if held else ():
             if not isinstance(weight, DTensor):
                 weight.copy_(held[name])
 
     def _issue_warnings_after_load(self, load_result: Any) -> None:
-        """Raise an ``InputError`` if a checkpoint lacks a weight that is not one of its others, too."""
-        weights = dict(self.accelerator.unwrap_model(self.model).named_parameters(remove_duplicate=False))
+        """Raise an ``InputError`` if a checkpoint lacks a weight or a state that is not one of its others, too."""
+        weights = self.accelerator.unwrap_model(self.model).state_dict(keep_vars=True)
         missing = {name for name in load_result.missing_keys if name in weights}
         found = {id(weight) for name, weight in weights.items() if name not in missing}
         if lost := sorted(name for name in missing if id(weights[name]) not in found):

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from mixlm.encoding.dataset import load_encoded
+from mixlm.encoding.dataset import load_encoded, open_vqvae
 from mixlm.encoding.manifest import read_manifest, write_manifest
 from mixlm.errors import InputError
 from mixlm.model.collator import Collator
@@ -26,9 +26,11 @@ from mixlm.training.train import train
 from mixlm.training.trainer import trainer_arguments
 from tests.interruption import Interrupted, interrupt_at
 from tests.tiny_data import CODEBOOK, RATE, write_encoded, write_raw, write_scratch
+from tests.tiny_runs import tiny_vqvae
 from vqvae import ChunkVQVAE, ChunkVQVAEConfig
 from vqvae.options import PAPERS_CODES
 from vqvae.stopping import Stopped
+from vqvae.training.checkpoints import seal_checkpoint
 from vqvae.training.curve import CURVE, read_curve
 
 
@@ -366,6 +368,35 @@ def test_a_resumed_lora_run_equals_an_uninterrupted_one(encoded: Path, tmp_path:
     assert not [name for name in held if "base_layer" in name]  # all of the embedding, of which new rows alone learn
     train(encoded, base, tmp_path / "parts", options)
     assert_same_weights(tmp_path / "whole", tmp_path / "parts")
+
+
+@pytest.mark.parametrize("rank", [0, 2])
+def test_a_checkpoint_that_lacks_a_weight_is_refused(rank: int, encoded: Path, scratch: Path, tmp_path: Path) -> None:
+    """transformers and PEFT would go on with that weight as it was at the start."""
+    model = base_model(tmp_path, encoded) if rank else scratch
+    options, out = replace(OPTIONS, lora_rank=rank, save_every=2), tmp_path / "parts"
+    with pytest.raises(Interrupted):
+        train(encoded, model, out, options, advance=interrupt_at(3))
+    checkpoint = out / "checkpoints" / "checkpoint-2"
+    lacking = without_one(checkpoint / ("adapter_model.safetensors" if rank else "model.safetensors"))
+    seal_checkpoint(checkpoint)
+    with pytest.raises(InputError, match=f"lacks {re.escape(lacking)}; .*train anew"):
+        train(encoded, model, out, options)
+
+
+def test_a_vqvae_that_lacks_a_weight_is_refused(tmp_path: Path) -> None:
+    tiny_vqvae([5, 6, 7, 8]).save_pretrained(tmp_path / "alone")
+    lacking = without_one(tmp_path / "alone" / "model.safetensors")
+    with pytest.raises(InputError, match=f"it has no weights for {re.escape(lacking)}"):
+        open_vqvae(tmp_path / "alone")
+
+
+def without_one(file: Path) -> str:
+    """Take a weight out of a file; returns its name."""
+    held = load_file(file)
+    name = min(held)
+    save_file({other: values for other, values in held.items() if other != name}, file, {"format": "pt"})
+    return name
 
 
 @pytest.mark.parametrize("rank", [0, 2])
