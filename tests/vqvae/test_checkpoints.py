@@ -113,6 +113,18 @@ def test_a_training_that_is_asked_to_end_keeps_its_step_and_goes_on_from_there(t
     assert steps == [4, 5, 6]
 
 
+def test_a_disk_that_is_full_has_no_half_checkpoint_left_on_it(tmp_path: Path, monkeypatch) -> None:
+    def full(path: Path) -> None:
+        raise OSError(28, "No space left on device", str(path))
+
+    with monkeypatch.context() as patched:
+        patched.setattr("vqvae.training.trainer_base.seal_checkpoint", full)
+        with pytest.raises(InputError, match="No space left on device"):
+            trained(tmp_path / "out")
+    assert [*(tmp_path / "out" / "checkpoints").iterdir()] == []
+    assert same(trained(tmp_path / "whole"), trained(tmp_path / "out"))
+
+
 def test_a_training_that_goes_on_has_checkpoints_and_figures_as_often_as_is_asked_now(tmp_path: Path) -> None:
     state = TrainerState(max_steps=9, save_steps=500, logging_steps=100, eval_steps=7)
     now = SimpleNamespace(output_dir=str(tmp_path), save_steps=50, logging_steps=10, eval_steps=None)

@@ -202,3 +202,25 @@ def test_lines_in_memory_are_asked_for_as_those_in_files():
     lines.keep([line(0, seconds=0.5), line(1, good=False, seconds=0.25)])
     assert lines.has(0) and not lines.has(1) and not lines.has(2)
     assert lines.read(1) == {"number": 1} and lines.seconds([0, 1]) == 0.75
+
+
+def test_what_told_of_a_former_output_goes_when_the_new_one_is_whole(tmp_path, monkeypatch):
+    """A disk that is full, or a kill, leaves the former output with what tells of it."""
+    path, told = tmp_path / "out.jsonl", []
+    path.write_text("former")
+    with kept(path) as lines:
+        lines.keep([line(number) for number in range(4)])
+        with monkeypatch.context() as full:
+            full.setattr("mixlm.generation.kept.lines.to_disk", raising(OSError(28, "No space left on device")))
+            with pytest.raises(OSError, match="No space left"):
+                lines.join(lambda: told.append("gone"))
+        assert path.read_text() == "former" and not told
+        lines.join(lambda: told.append(path.read_text()))
+    assert told == ["former"] and path.read_text() == WHOLE
+
+
+def raising(error: Exception):
+    def fail(*_: object) -> None:
+        raise error
+
+    return fail
