@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from accelerate import PartialState
 
 
-PATIENCE = timedelta(hours=6)  # of processes that wait for one of them, which may judge codes meanwhile
+PATIENCE = timedelta(hours=6)  # how long processes wait for one that works alone, for example at judging codes
 
 
 def pick_device(name: str = "auto") -> str:

@@ -8,20 +8,10 @@ import mixlm
 from pipelines.shared.command import Group
 
 
-COMMANDS = {
-    "encode": "pipelines.encode",
-    "train": "pipelines.train",
-    "generate": "pipelines.generate",
-    "evaluate": "pipelines.evaluate",
-    "analyze": "pipelines.analyze",
-    "compare": "pipelines.compare",
-    "report": "pipelines.report",
-    "export": "pipelines.export",
-    "check": "pipelines.check",
-    "data": "pipelines.data",
-    "methods": "pipelines.methods",
-    "demo": "pipelines.demo",
-}
+COMMANDS = (
+    *("encode", "train", "generate", "evaluate", "analyze", "compare", "report", "export"),
+    *("check", "data", "methods", "demo"),
+)
 
 
 class LazyGroup(Group):
@@ -33,7 +23,7 @@ class LazyGroup(Group):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Import and return a command; None if there is none of that name."""
-        return import_module(COMMANDS[cmd_name]).main if cmd_name in COMMANDS else None
+        return import_module(f"pipelines.{cmd_name}").main if cmd_name in COMMANDS else None
 
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})

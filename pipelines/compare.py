@@ -46,7 +46,7 @@ def main(
     plan = Plan(read_grid(grid), out or Path(grid.stem), engine)
     if against and against not in plan.grid.entries:
         raise click.UsageError(f"--against {against}: not in {grid}; it has {', '.join(plan.grid.entries)}")
-    if engine is not None and runs:  # of one that is not there each cell would say it after its training
+    if engine is not None and runs:  # else each cell would report a missing engine only after its training
         from pipelines.engines.vllm import interpreter
 
         interpreter(engine)

@@ -7,7 +7,7 @@ from math import inf
 
 MOST_SEEDS = 2**32  # numpy takes no more
 _OUT_OF_MEMORY = ("can't allocate memory", "not enough memory", "out of memory")
-MOST_WORKERS = 257  # below which processes beside one are
+MOST_WORKERS = 257  # exclusive upper bound of worker processes
 MOST_RATE = 1e30  # an optimizer computes multiples of it, which must be numbers
 
 

@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
-from vqvae.errors import MOST_SEEDS, MOST_WORKERS, InputError, require_between, require_rate
+from vqvae.errors import MOST_WORKERS, InputError, require_between, require_rate
 from vqvae.option_types import require_types
 
 
@@ -154,6 +154,5 @@ class VQVAETrainingOptions:
         require_between("workers", self.workers, 0, MOST_WORKERS)
         for name, least in {"steps": 1, "batch_size": 1}.items():
             require_between(name, getattr(self, name), least)
-        require_between("seed", self.seed, 0, MOST_SEEDS)
         require_rate("learning_rate", self.learning_rate)
         SaveEvery.read(self.save_every)

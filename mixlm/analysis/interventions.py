@@ -102,7 +102,7 @@ class Intervener:
 
     def __init__(self, answerer: Answerer, rows: Sequence[Row], options: GenerationOptions, seed: int = 0) -> None:
         run = answerer.run
-        if run.method.spans in ("none", "mixed") and not run.method.uses_thoughts:
+        if not run.method.has_pure_spans() and not run.method.uses_thoughts:
             raise InputError(f"{run.path}: method '{run.method_name}' has no latents or thoughts of its own to change")
         if options.sampling or options.samples > 1:
             raise InputError("interventions compare greedy answers; leave out --temperature, --top-k and --top-p")

@@ -164,7 +164,7 @@ def steering_finding(steering: Steering) -> Finding:
 
 
 def _require_codes(run: Run) -> None:
-    if run.method.spans in ("none", "mixed") or run.method.uses_thoughts:
+    if not run.method.has_pure_spans() or run.method.uses_thoughts:
         raise InputError(f"{run.path}: method '{run.method_name}' writes no latents that could be exchanged")
 
 

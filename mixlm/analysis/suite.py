@@ -279,7 +279,7 @@ def _graphs(case: Case) -> dict[int, ConceptGraph]:
 def _require_chunks(case: Case) -> None:
     """Refuse a run whose latents do not stand for chunks of the rows."""
     _require_codes(case)
-    if case.run.method.spans in ("none", "mixed"):
+    if not case.run.method.has_pure_spans():
         raise InputError(f"{case.run.path}: no latent of method '{case.run.method_name}' stands for a chunk")
 
 

@@ -33,7 +33,7 @@ def counts_to_try(run: Run) -> list[int | str]:
     if method.uses_thoughts:
         most = method.stages * method.thoughts_per_step
         return list(range(most + most // 2 + 1))
-    if method.spans == "none":
+    if not method.writes_latents():
         raise InputError(f"{run.path}: method '{run.method_name}' has no number of latents or thoughts to sweep over")
     return list(SHARES)
 

@@ -9,7 +9,7 @@ from vqvae.options import PAPERS_CODES, VQVAEModelOptions
 LITTLE_CARRIED = 0.1  # nats a code
 POORLY_FORETOLD = 0.5  # share of codes
 ENOUGH_PROBED = 500  # steps; a probe of fewer may have learned too little to call a code hard to foretell
-UNLEARNED = 0.5  # of the share of codes that can be foretold; fewer right latents are not learned
+UNLEARNED = 0.5  # latents count as not learned if fewer than this part of the predictable codes is right
 FEW_CODES = 2.0  # perplexity of codes that are nearly one
 
 

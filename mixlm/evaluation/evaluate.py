@@ -12,7 +12,7 @@ from mixlm.evaluation.measuring.records import Record, score
 from mixlm.evaluation.measuring.requests import read_modes, requests_of, with_length
 from mixlm.generation.answers import Answer, require_answers
 from mixlm.generation.kept.keeping import Keeping
-from mixlm.generation.kept.lines import ALONE, HeldLines
+from mixlm.generation.kept.lines import HeldLines
 from mixlm.generation.options import GenerationOptions, LatentMode
 from mixlm.generation.plan import Answerer, Request
 from mixlm.processes import Processes
@@ -79,9 +79,7 @@ def answer_all(answerer: Answerer, requests: Sequence[Request], options: Generat
     return answers
 
 
-def accuracy(
-    answerer: Answerer, rows: Sequence[Row], check: CheckName = "exact", processes: Processes = ALONE
-) -> float:
+def accuracy(answerer: Answerer, rows: Sequence[Row], check: CheckName, processes: Processes) -> float:
     """Return the share of rows that are answered right, decoded freely and greedily.
 
     Args:

@@ -6,7 +6,7 @@ from fractions import Fraction
 from typing import Literal, get_args
 
 from mixlm.errors import InputError
-from vqvae.errors import MOST_SEEDS, require_between
+from vqvae.errors import require_between
 from vqvae.option_types import require_types, shown
 
 
@@ -111,14 +111,11 @@ class GenerationOptions:
         """
         object.__setattr__(self, "latents", parse_latent_mode(self.latents))
         require_types(self)
-        require_between("seed", self.seed, 0, MOST_SEEDS)
-        least = {"max_new_tokens": 1, "temperature": 0, "top_k": 0, "batch_size": 1, "samples": 1, "thoughts": 0}
-        for name, bound in least.items():
+        bounds = {"max_new_tokens": (1,), "batch_size": (1,)}
+        bounds |= {"samples": (1, MOST_SAMPLES), "thoughts": (0, MOST_THOUGHTS)}
+        for name, bound in bounds.items():
             if getattr(self, name) is not None:
-                require_between(name, getattr(self, name), bound)
-        if self.thoughts is not None:
-            require_between("thoughts", self.thoughts, 0, MOST_THOUGHTS)
-        require_between("samples", self.samples, 1, MOST_SAMPLES)
+                require_between(name, getattr(self, name), *bound)
         if self.temperature and self.temperature < LEAST_TEMPERATURE:
             raise InputError(
                 f"--temperature {self.temperature}: give 0, that is greedy, or {LEAST_TEMPERATURE} and up"

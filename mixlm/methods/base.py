@@ -79,9 +79,19 @@ class Method:
     packable: ClassVar[bool] = True
 
     @classmethod
+    def writes_latents(cls) -> bool:
+        """Tell whether its answers hold latents."""
+        return cls.spans != "none"
+
+    @classmethod
+    def has_pure_spans(cls) -> bool:
+        """Tell whether its spans hold latents alone, so that others can be put in their place."""
+        return cls.spans not in ("none", "mixed")
+
+    @classmethod
     def has_text(cls) -> bool:
         """Tell whether its latents stand for text of the rows."""
-        return cls.needs_codes and cls.spans != "none"
+        return cls.needs_codes and cls.writes_latents()
 
     def __post_init__(self) -> None:
         """Raise an ``InputError`` if an option is not of its type."""

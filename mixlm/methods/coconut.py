@@ -46,10 +46,10 @@ class CoconutNoThought(Method):
         """Check the options."""
         super().__post_init__()
         require(self.stages <= MOST_FILLERS, "stages", self.stages, f"0 to {MOST_FILLERS:,}")
-        require(0 <= self.first_epochs < MANY, "first_epochs", self.first_epochs, f"0 or more, below {MANY:g}")
+        require(self.first_epochs < MANY, "first_epochs", self.first_epochs, f"0 or more, below {MANY:g}")
         each = self.epochs_per_stage
-        require(0 <= each < MANY, "epochs_per_stage", each, f"0 or more, below {MANY:g}")
-        require(0 <= self.mixing_probability <= 1, "mixing_probability", self.mixing_probability, "0 to 1")
+        require(each < MANY, "epochs_per_stage", each, f"0 or more, below {MANY:g}")
+        require(self.mixing_probability <= 1, "mixing_probability", self.mixing_probability, "0 to 1")
 
     @property
     def curriculum(self) -> Curriculum:

@@ -35,7 +35,6 @@ class StepwiseInternalisation(Method):
         super().__post_init__()
         require(self.per_epoch > 0, "per_epoch", self.per_epoch, "a number above 0")
         require(self.smoothing > 0, "smoothing", self.smoothing, "a number above 0, or inf")
-        require(self.remove_all_beyond >= 0, "remove_all_beyond", self.remove_all_beyond, "0 or more")
 
     def fit(self, rows: Sequence[Row], seed: int) -> dict[str, Any]:
         """Find the longest trace: with it all traces are gone."""

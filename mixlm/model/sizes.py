@@ -89,6 +89,11 @@ def check_size(config: "PreTrainedConfig", recipe: Mapping[str, Any], where: str
         return
 
 
+def gib(size: float) -> str:
+    """Return a number of bytes in GiB, as messages about memory show it."""
+    return f"{size / 2**30:.1f} GiB"
+
+
 @contextmanager
 def _measured(most_bytes: int) -> Iterator[None]:
     """End what makes a model as soon as that is too large, with a ``_TooLarge``."""
@@ -100,7 +105,7 @@ def _measured(most_bytes: int) -> Iterator[None]:
         """Count a parameter or a buffer."""
         found["bytes"] += 0 if values is None else values.numel() * _BYTES
         if found["bytes"] > most_bytes:
-            raise _TooLarge(f"more than the {most_bytes / 2**30:.1f} GiB of memory that are free")
+            raise _TooLarge(f"more than the {gib(most_bytes)} of memory that are free")
 
     def add_module(owner: "nn.Module", name: str, part: "nn.Module | None") -> None:
         """Count a module."""

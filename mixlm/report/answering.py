@@ -76,7 +76,7 @@ class Answering:
         """
         rows = rows[: self.limit or LIMIT]
         check = self.check or own_check(self.data, engine.run, self.split, len(rows))[0]
-        modes = read_modes("free,text" if engine.run.method.spans != "none" else "free", engine.run)
+        modes = read_modes("free,text" if engine.run.method.writes_latents() else "free", engine.run)
         evaluation = Evaluation(engine, rows, GenerationOptions(batch_size=self.batch_size), modes, check)
         evaluation.look()
         beside = f"{self.out.stem}-{name.replace(os.sep, '-')}.jsonl"

@@ -110,7 +110,7 @@ class Codebook:
         ``share``, the mean probability among latents; ``taken``: for which other codes it was mistaken, and how often.
         """
         method, limit = self.engine.run.method, self.engine.context
-        if method.spans in ("none", "mixed"):
+        if not method.has_pure_spans():
             return
         chunks = [as_latents(row, method) for row in self.rows if row["codes"]]
         chunks = [one for one in chunks if limit is None or len(one.ids) <= limit]

@@ -67,10 +67,7 @@ class Report:
         self._note_rows(shown, engine, records)
         reader = LatentReader(engine) if run.vqvae_path and run.method.codes_mean_chunks else None
         about = run_figures(run, name, figures, stage1)
-        of_codes = run.method.needs_codes and run.method.spans not in (
-            "none",
-            "mixed",
-        )  # "mixed" are strings of its own
+        of_codes = run.method.needs_codes and run.method.has_pure_spans()  # others have strings of their own
         about["codebook"] = self._codebook(engine, shown or rows, stage1, reader) if of_codes else None
         for mode in dict.fromkeys(one["latents"] for one in records):
             self._add_column(engine, len(self.runs), [one for one in records if one["latents"] == mode], own, reader)

@@ -5,8 +5,6 @@ model, rows and machine alone, and not on what else the machine does.
 """
 
 import json
-import os
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -15,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import psutil
 import torch
 from torch.nn import functional as F
 from transformers import TrainerCallback, TrainerState, TrainingArguments
@@ -25,6 +24,7 @@ from mixlm.methods.mixing import row_generator
 from mixlm.model.abilities import bare
 from mixlm.model.collator import Collator, Feature
 from mixlm.model.forward import is_sharded, scored_batch, scored_labels, scored_places
+from mixlm.model.sizes import gib
 from mixlm.model.thoughts.stop import STOP
 from mixlm.processes import Processes, pick_device
 from mixlm.training.options import TrainingOptions
@@ -42,7 +42,6 @@ SHARE = 0.6  # of the memory, for training; the rest is for what else there is, 
 OF_PROCESS = 2**30  # bytes of a process that has imported everything, on a machine without a GPU
 _STATES = 3  # beside each weight that learns: its gradient, and Adam's two moments
 _LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
-GIB = 2**30
 FILE_NAME = "micro_batch.json"
 
 
@@ -199,19 +198,16 @@ def memory_of(device: torch.device) -> int:
     """Return the bytes of memory of a device that a process may use: all of it, whoever else uses it now."""
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[1]
-    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    total = psutil.virtual_memory().total
     local = launched("LOCAL_WORLD_SIZE", 1, least=1)
     return max(min([total, *_limits()]) // local - OF_PROCESS, 0)
 
 
 def free_on(device: torch.device) -> int:
-    """Return the bytes that are free now; where no system tells, more than there can be."""
+    """Return the bytes that are free now."""
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0]
-    with suppress(OSError, StopIteration, ValueError):
-        lines = Path("/proc/meminfo").read_text().splitlines()
-        return int(next(line for line in lines if line.startswith("MemAvailable:")).split()[1]) * 1024
-    return sys.maxsize
+    return psutil.virtual_memory().available
 
 
 def _limits() -> list[int]:
@@ -230,17 +226,13 @@ def tell_choice(need: Need, samples: int, chosen: int, device: torch.device, say
     if chosen < samples:
         say(
             f"{chosen} of {samples} samples go through the model at once: all would take about "
-            f"{_gib(need.of(samples))} of {_gib(memory)}; --micro-batch-size chooses another number"
+            f"{gib(need.of(samples))} of {gib(memory)}; --micro-batch-size chooses another number"
         )
     if need.of(chosen) > free:
         say(
-            f"warning: training takes about {_gib(need.of(chosen))} of memory, and {_gib(free)} are free; close "
+            f"warning: training takes about {gib(need.of(chosen))} of memory, and {gib(free)} are free; close "
             "other programs, or give --lora-rank, --activation-checkpointing or a lower --max-length"
         )
-
-
-def _gib(size: int) -> str:
-    return f"{size / GIB:.1f} GiB"
 
 
 def _bytes(tensor: torch.Tensor) -> int:

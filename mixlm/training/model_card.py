@@ -85,7 +85,7 @@ def write_card(run: Run, tokenizer: "PreTrainedTokenizerBase", history: list[dic
         source=run.method.source,
         model=_as_cell(model if on_hub else Path(model).name),
         data=_as_cell(Path(str(run.arguments.get("data", ""))).name),
-        latents=latents if run.codebook_size and run.method.spans != "none" else "",
+        latents=latents if run.codebook_size and run.method.writes_latents() else "",
         seed=run.seed,
         added=_WITH if starting_ids(tokenizer) and not run.template.chat else _WITHOUT,
         use=_THOUGHTS if run.method.uses_thoughts else _PLAIN,

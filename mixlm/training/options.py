@@ -19,10 +19,9 @@ from vqvae.options import SAVE_EVERY, SaveEvery
 MOST_EPOCHS = 1e6  # more than anyone trains
 SCRATCH_RATE, LORA_RATE, TUNING_RATE = 1e-3, 1e-4, 1e-5  # the last is that of Token Assorted, appendix A
 ROW_RATE = 1e-3  # least of new rows
-# those that change nothing of what is trained, but for rounding: who has no memory for many samples takes fewer
+# those that change nothing of what is trained but for rounding; fewer samples at once need less memory
 UNDECISIVE = ("save_every", "log_every", "workers", "report_to", "micro_batch_size")
-_COUNTS = ("steps", "micro_batch_size", "warmup_steps", "lora_rank", "max_row_tokens", "max_length", "workers")
-LEAST = {"batch_size": 1, "log_every": 1, **dict.fromkeys((*_COUNTS, "eval_every"), 0)}
+LEAST = {"batch_size": 1, "log_every": 1}
 _RANGES = {name: (least,) for name, least in LEAST.items()} | {
     "adam_beta2": (0, 1),
     "lora_rank": (0, 2**14),

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 _KEEPER = Path(__file__).with_name("keeper.py")
 _PAUSE = 0.2  # seconds between two looks whether it is ready
-_PATIENCE = 15.0  # seconds for one that answers no more to end, longer than the keeper leaves it
+_PATIENCE = 15.0  # seconds to wait for the exit of a server that stopped answering; longer than the keeper's grace
 _LAST = 2**18  # bytes of its output in which the reason of its end is looked for
 
 

@@ -33,7 +33,7 @@ _PLACE = re.compile(r"^(\(\w+ pid=\d+\) )?((INFO|WARNING|ERROR|CRITICAL) \d\d-\d
 _ERROR = re.compile(r"[\w.]*(Error|Exception|Exit|Interrupt): |[\w.-]+: error: ")
 _LEVEL = re.compile(r"^(\(\w+ pid=\d+\) )?ERROR ")
 _DEATH = "died unexpectedly"
-_CONSEQUENCE = "root cause"  # stands in what those say that were told of it
+_CONSEQUENCE = "root cause"  # vLLM's secondary errors hold it: they only point at another process's
 _LONGEST = 300  # letters of what is said of its end
 
 

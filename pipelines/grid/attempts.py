@@ -16,7 +16,7 @@ from mixlm.training.options import UNDECISIVE
 if TYPE_CHECKING:
     from pipelines.grid.plan import Part
 
-# options with another value of which a command goes on with the work that it has, by the kind of its part
+# options that may change without making a command start anew, by the kind of its part
 _GOES_ON = {
     "encode": {"--save-every", "--workers"},
     "train": {"--" + name.replace("_", "-") for name in UNDECISIVE},

@@ -250,7 +250,7 @@ def _latents(path: Path, label: str, method: Method, own: Any, shared: Any) -> s
 
     Those that the grid gives for all entries are for a method without latents only the ones that it has.
     """
-    has_latents = method.spans != "none"
+    has_latents = method.writes_latents()
     if own is None and shared is None:
         return EVERY_LENGTH if has_latents else "free,direct" if method.needs_codes else "free"
     given = shared if own is None else own

@@ -41,7 +41,7 @@ def print_encoding(manifest: dict[str, Any], out: str, model: str) -> None:
         echo("          all that follows is of rows that were learned from; hold some out by --valid for what is new")
     echo(f"loss      {_losses(codes)} nats a token")
     echo(f"accuracy  {_accuracies(codes)}; {codes['exact_chunks']:.1%} of chunks without an error")
-    if "loss_without" in codes:  # codes of before do not tell it
+    if "loss_without" in codes:  # not where codes reconstruct, were not merged, or were given
         echo(_merging(codes))
     for line in _probe_lines(manifest) if "probe_steps" in codes else ():
         echo(line)

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from mixlm.model.sizes import gib
 from mixlm.planning.plan import Plan
 from pipelines.shared.progress import SHORT, time_of
 from pipelines.shared.terminal import echo, notice
@@ -27,7 +28,7 @@ def print_plan(plan: Plan | None, after: str = "") -> Mapping[str, Any]:
         echo(f"sizes     {', '.join(f'{name} {size}' for name, size in plan.sizes.items())}")
     for line in _times(plan, after):
         echo(line)
-    echo(f"memory    about {_gib(plan.memory)} of {_gib(plan.machine)}")
+    echo(f"memory    about {gib(plan.memory)} of {gib(plan.machine)}")
     echo(f"files     {'; '.join(plan.files)}")
     notice("nothing was written")
     return {"finished": False} | vars(plan)
@@ -53,7 +54,3 @@ def _times(plan: Plan, after: str) -> Iterable[str]:
     yield f"{steps}, {rate}: about {' to '.join(times)}{' for the others' * bool(plan.done)}{ending}"
     if left * each[-1] > SHORT:
         yield f"shorter   --steps {max(int(SHORT / each[-1]), 1)} takes about {time_of(SHORT)}"
-
-
-def _gib(size: int) -> str:
-    return f"{size / 2**30:.1f} GiB"

@@ -10,7 +10,7 @@ from vqvae import PARTS
 from vqvae.model.config import ChunkVQVAEConfig
 
 
-CHUNKS = 512  # of a batch without gradients; a training step predicts from as many of 32 samples
+CHUNKS = 512  # most chunks of a batch without gradients, about as many as a training step of 32 samples has
 LOGITS = 2**27  # likewise: numbers that their texts' predictions have, half a gigabyte
 TokenRow = Mapping[str, Sequence[int] | np.ndarray]  # the ids of each part of a sample, and the lengths of its steps
 

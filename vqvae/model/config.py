@@ -72,7 +72,7 @@ class ChunkVQVAEConfig(VQVAEModelOptions, PreTrainedConfig):
             if getattr(self, name) is not None:
                 require_between(name, getattr(self, name), *bounds)
         length, rate = self.chunk_length, self.compression_rate
-        if length is not None and (rate < 1 or length % rate):
+        if length is not None and length % rate:
             raise InputError(
                 f"compression rate {rate} does not divide chunk length {length}; "
                 f"choose a divisor, or --chunk-length {rate}"

@@ -25,7 +25,7 @@ def read_modes(latents: Sequence[LatentMode | str] | str, run: Run) -> list[Late
     if len(set(modes)) < len(modes):
         raise InputError(f"--latents {','.join(map(str, modes))}: a mode is named twice; name each once")
     for mode in modes:
-        if mode.wants_latents and run.method.spans == "none":
+        if mode.wants_latents and not run.method.writes_latents():
             raise InputError(f"--latents {mode}: method '{run.method_name}' writes no latents; choose free or text")
     return modes
 

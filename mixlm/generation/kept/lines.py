@@ -18,9 +18,6 @@ from mixlm.processes import Processes
 from vqvae.atomic_files import is_at, lock, to_disk, whole_path
 
 
-ALONE = Processes()
-
-
 class Lines(Protocol):
     """Where lines go as they come."""
 
@@ -73,7 +70,7 @@ class KeptLines:
         header: What decides the lines, under ``identity``, and whatever else the parts are to tell.
         count: Number of lines of the output, which are numbered from 0.
         notes: Number of further lines, which are kept and stand in no output.
-        processes: Who writes lines together.
+        processes: Who writes lines together; None: this one alone.
         say: Told if another command's part is put aside.
     """
 
@@ -83,10 +80,11 @@ class KeptLines:
         header: Mapping[str, Any],
         count: int,
         notes: int = 0,
-        processes: Processes = ALONE,
+        processes: Processes | None = None,
         say: Callable[[str], None] = lambda line: None,
     ) -> None:
-        self.path, self.header, self.count, self.processes, self.say = Path(path), header, count, processes, say
+        self.path, self.header, self.count, self.say = Path(path), header, count, say
+        self.processes = processes or Processes()
         self.places = np.full((count + notes, 3), -1, np.int64)  # of each line: its part, offset and length there
         self.good, self.spent = np.zeros(count + notes, bool), np.zeros(count + notes)
         self.parts: list[PartFile] = []

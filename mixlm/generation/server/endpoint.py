@@ -225,7 +225,7 @@ class Endpoint(Answerer):
 
     def _unheld(self, start: Start, options: GenerationOptions) -> Answer:
         """Let a server that knows no ids write an answer, freely and plainly."""
-        one, writes = start.pending, self.run.method.spans != "none"
+        one, writes = start.pending, self.run.method.writes_latents()
         if start.embeds is not None or (writes and (one.mode.kind != "free" and one.request.opening is None)):
             what = "needs thoughts" if start.embeds is not None else f"is to have --latents {one.mode}"
             raise InputError(

@@ -35,7 +35,6 @@ from dataclasses import dataclass
 from functools import partial
 
 from mixlm.data.reading import RawRow
-from mixlm.errors import InputError
 from mixlm.tasks.prosqa.skeletons import draw_balanced_graph, require_room
 from mixlm.tasks.prosqa.text import RowOptions, draw_rows
 from mixlm.tasks.splits import SPLITS
@@ -66,8 +65,6 @@ class Options(RowOptions):
         require_types(self)
         require_room(self)
         self.require_names()
-        if self.extra_edges < 0:
-            raise InputError(f"--extra-edges {self.extra_edges}: give 0 or more")
 
 
 def generate(rows: int, split: str = "train", seed: int = 0, options: Options = Options()) -> Iterator[RawRow]:

@@ -6,7 +6,7 @@ from typing import NamedTuple
 from mixlm.training.rows.mixed_dataset import MixedDataset
 
 
-MOST_DRAWN = 2000  # samples; as shares of them are told in whole percents
+MOST_DRAWN = 2000  # samples; enough for shares in whole percents
 
 
 class Mix(NamedTuple):
@@ -37,7 +37,7 @@ def drawn_mix(data: MixedDataset) -> Mix | None:
         The mix; None for a method that writes no latents of codes.
     """
     method, rows = data.method, min(len(data), MOST_DRAWN)
-    if not method.needs_codes or method.spans == "none":
+    if not method.has_text():
         return None
     epochs = 1 if method.schedule_end(data.steps_per_epoch) else MOST_DRAWN // rows
     latent_ids, text, whole, total = method.special.latent_ids, 0, 0, 0

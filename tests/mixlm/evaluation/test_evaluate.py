@@ -138,9 +138,9 @@ def test_accuracy_is_that_of_free_decoding_whoever_shares_the_rows(monkeypatch):
     monkeypatch.setattr("mixlm.evaluation.measuring.records.check_answer", lambda gold, answer, *_: gold == "1")
     expected = evaluate(one, rows)
     told: list[list[bool]] = []
-    assert accuracy(one, rows) == expected["modes"]["free"]["accuracy"] == 0.5
+    assert accuracy(one, rows, "exact", Processes()) == expected["modes"]["free"]["accuracy"] == 0.5
     monkeypatch.setattr("mixlm.evaluation.evaluate.gather_object", lambda right: told.append(right) or [True, False])
-    assert [accuracy(one, rows, processes=Processes(rank, 3)) for rank in range(3)] == [0.5] * 3
+    assert [accuracy(one, rows, "exact", Processes(rank, 3)) for rank in range(3)] == [0.5] * 3
     assert told == [[True], [False], []]
 
 

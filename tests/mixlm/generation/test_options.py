@@ -67,7 +67,7 @@ def test_a_mode_given_as_text_is_read():
         ({"latents": "fuzzy"}, "--latents 'fuzzy': no such mode"),
         ({"max_new_tokens": 0}, "--max-new-tokens 0: give a number from 1 up"),
         ({"batch_size": 0}, "--batch-size 0: give a number from 1 up"),
-        ({"samples": 0}, "--samples 0: give a number from 1 up"),
+        ({"samples": 0}, "--samples 0: give a number from 1 to below 10001"),
         ({"latents": None}, "--latents 'None': no such mode"),
         ({"latents": 5}, "--latents '5': no such mode"),
         ({"temperature": float("nan")}, "--temperature nan: give a number from 0 to below 1e"),
