@@ -156,7 +156,14 @@ def _document(row: Row, engine: Engine) -> dict[str, Any]:
     """Return a row's prompt and answer as text, after finding out that the harness makes of them what we do."""
     tokenizer, ids, start = engine.tokenizer, engine.run.prompt(row["prompt_ids"]), _harness_start(engine)
     prompt = readable_ids(ids[len(start) :], tokenizer)
-    if tokenizer(prompt, add_special_tokens=bool(start))["input_ids"] != ids:
+    read = tokenizer(prompt, add_special_tokens=bool(start))["input_ids"]
+    if read[: len(ids)] == ids and read != ids:
+        raise InputError(
+            f"{engine.run.path}: its tokenizer puts {tokenizer.decode(read[len(ids) :])!r} behind every text, which "
+            "would end the harness's prompts; set add_eos_token to false in its tokenizer_config.json, and call mixlm "
+            "check --accept"
+        )
+    if read != ids:
         raise InputError(
             f"row {row['row']}: no text has the tokens of its prompt, as where a question names a special token; "
             "leave it out"

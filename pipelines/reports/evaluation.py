@@ -35,7 +35,7 @@ def _cut_off_lines(result: dict[str, Any]) -> Iterator[str]:
         if figures["cut_off"]:
             among = figures["finished_accuracy"]
             rest = "none came to its end" if among is None else f"{among:.1%} of those that ended are right"
-            limit = f"{result['max_new_tokens']} tokens"
+            limit = f"{result['max_new_tokens']} tokens, or the end of the model's context"
             yield f"cut off: {mode}: {figures['cut_off']:.1%} of answers reached {limit}; {rest}"
 
 

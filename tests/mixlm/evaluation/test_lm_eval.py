@@ -8,6 +8,7 @@ import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
+from tokenizers.processors import TemplateProcessing
 
 from mixlm.data.template import Template
 from mixlm.errors import InputError
@@ -233,6 +234,18 @@ def test_what_cannot_be_exported_is_refused(run, source, tmp_path):
         export_lm_eval(engine, rows, source.parent, source.stem, source=source)
     engine = Engine(replace(run, method_name="coconut", method_options={}))
     with pytest.raises(InputError, match="continuous thoughts of method 'coconut'"):
+        export_lm_eval(engine, rows, tmp_path, "a")
+
+
+def test_a_tokenizer_that_ends_every_text_is_named(run, source, tmp_path):
+    engine = Engine(run)
+    end = engine.tokenizer.eos_token
+    pieces = {"single": f"{end} $A {end}", "pair": f"{end} $A $B", "special_tokens": [(end, run.ids.eos)]}
+    engine.tokenizer.backend_tokenizer.post_processor = TemplateProcessing(**pieces)
+    rows = open_rows(str(source), engine)
+    with pytest.raises(
+        InputError, match=f"its tokenizer puts '{re.escape(end)}' behind every text, .* add_eos_token to"
+    ):
         export_lm_eval(engine, rows, tmp_path, "a")
 
 
