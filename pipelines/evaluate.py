@@ -26,7 +26,6 @@ from pipelines.shared.options import (
 from pipelines.shared.progress import progress_bar
 from pipelines.shared.resume import given_values, resume_option
 from pipelines.shared.terminal import echo, notice
-from vqvae.atomic_files import require_apart
 
 
 if TYPE_CHECKING:
@@ -135,6 +134,7 @@ def main(
 
 def _check_usage(data: str, out: Path | None) -> None:
     """Refuse a file of figures by whose name that of the answers cannot be told, or either that is the data's."""
+    from mixlm.data.reading import require_apart
     from mixlm.encoding.manifest import is_encoded
 
     if out and out.suffix != ".json":

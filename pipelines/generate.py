@@ -14,7 +14,6 @@ from pipelines.shared.options import answerer_of, decoding_options, endpoint_opt
 from pipelines.shared.progress import progress_bar
 from pipelines.shared.resume import given_values, resume_option
 from pipelines.shared.terminal import echo, notice
-from vqvae.atomic_files import require_apart
 
 
 if TYPE_CHECKING:
@@ -153,4 +152,6 @@ def _check_usage(question: str | None, source: str | None, output: str | None) -
     if output and not Path(output).name:
         raise click.UsageError(f"--output {output}: is a folder; give the name of a file")
     if source and output:
+        from mixlm.data.reading import require_apart
+
         require_apart(output, source)

@@ -12,7 +12,6 @@ from pipelines.shared.options import SEED, Number, concurrency_option, positive
 from pipelines.shared.progress import progress_bar
 from pipelines.shared.resume import given_values, resume_option
 from pipelines.shared.terminal import echo, notice
-from vqvae.atomic_files import require_apart
 
 
 if TYPE_CHECKING:
@@ -100,6 +99,7 @@ def main(
     the right answer are written, equal ones once, in rows that mixlm-encode and mixlm-train read. Answers are kept as
     they come: an interrupted call goes on after them when the same command is given again, or --resume OUT.
     """
+    from mixlm.data.reading import require_apart
     from mixlm.data.texts.responses import tell_rules
     from mixlm.generation.server.model_server import ModelServer
     from mixlm.sampling.answering import AnsweringModel

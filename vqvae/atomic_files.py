@@ -122,20 +122,6 @@ def to_disk(path: Path, deep: bool = True) -> None:
         os.close(descriptor)
 
 
-def require_apart(out: str | Path, source: str | Path) -> None:
-    """Raise an ``InputError`` if what is to be written is what is read, or would be read with the folder it lies in.
-
-    Args:
-        out: A file or folder to write.
-        source: What is read; of what is no file or folder, such as data of the Hub, nothing is asked.
-    """
-    place, read = Path(os.path.realpath(out)), Path(os.path.realpath(source))
-    if read.exists() and place == read:
-        raise InputError(f"{out}: is what is read, and would be lost; give another place")
-    if read.is_dir() and read in place.parents:
-        raise InputError(f"{out}: lies in {source}, and would be read with it the next time; give a place beside it")
-
-
 def remove(path: Path) -> None:
     """Remove a file or folder, if it is there."""
     if path.is_dir() and not path.is_symlink():

@@ -2,6 +2,7 @@
 
 import codecs
 import json
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
@@ -10,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mixlm.data.formats.arrow_rows import check_columns, rows_of
-from mixlm.data.formats.dataset_rows import DatasetRows
+from mixlm.data.formats.dataset_rows import TRAIN, DatasetRows, parts_of
 from mixlm.data.formats.raw_rows import STRIDE, RawRow, RawRows
 from mixlm.data.values import as_row, parse_json
 from mixlm.errors import InputError
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 _PACKED = (".gz", ".zst", ".bz2", ".xz", ".zip")
 
 
-def read_rows(source: str | Path, split: str = "train") -> Iterator[tuple[str, RawRow]]:
+def read_rows(source: str | Path, split: str = TRAIN) -> Iterator[tuple[str, RawRow]]:
     """Yield the rows of ``source``, each with a name for error messages such as ``traces.jsonl:17``.
 
     Args:
@@ -55,7 +56,7 @@ def require_readable(source: str | Path) -> None:
         raise InputError(f"{path}: no such file" + (", but a folder" if path.is_dir() else ""))
 
 
-def open_raw(source: str | Path, split: str = "train") -> RawRows:
+def open_raw(source: str | Path, split: str = TRAIN) -> RawRows:
     """Open ``source``.
 
     Args:
@@ -70,6 +71,27 @@ def open_raw(source: str | Path, split: str = "train") -> RawRows:
     require_readable(source)
     path = Path(source)
     return _KINDS[path.suffix](path) if path.is_file() else DatasetRows(str(source), split)
+
+
+def place_of(source: str | Path) -> Path:
+    """Return the file or folder that a source is read from; of a dataset of the Hub what is there of its name."""
+    return Path(parts_of(str(source))[0])
+
+
+def require_apart(out: str | Path, source: str | Path) -> None:
+    """Raise an ``InputError`` if what is to be written is what is read, or would be read with the folder it lies in.
+
+    Args:
+        out: A file or folder to write.
+        source: See ``open_raw``; of what is not on this machine nothing is asked.
+    """
+    place, read = Path(os.path.realpath(out)), Path(os.path.realpath(place_of(source)))
+    if read.exists() and place == read:
+        raise InputError(f"{out}: is what is read, and would be lost; give another place")
+    if read.is_dir() and read in place.parents:
+        raise InputError(
+            f"{out}: lies in {place_of(source)}, and would be read with it the next time; give a place beside it"
+        )
 
 
 class _LineRows(RawRows):

@@ -9,12 +9,12 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple, TextIO
 
-from mixlm.data.reading import open_raw, read_rows
+from mixlm.data.reading import open_raw, read_rows, require_apart
 from mixlm.data.samples import Sample, read_question, try_sample
 from mixlm.data.texts.responses import COLUMN, compile_pattern, count_rules
 from mixlm.data.texts.sentences import split_sentences
 from mixlm.errors import InputError
-from vqvae.atomic_files import require_apart, whole_file
+from vqvae.atomic_files import whole_file
 
 
 def write_rows(path: str | Path, rows: Iterable[Mapping[str, Any]], limit: int | None = None) -> int:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from mixlm.damage import remedy
 from mixlm.data.chat.rendering import clock_note, dated
-from mixlm.data.reading import open_raw
+from mixlm.data.reading import open_raw, place_of, require_apart
 from mixlm.data.samples import CheckName
 from mixlm.data.template import Template
 from mixlm.encoding import ABOUT, MANIFEST, VQVAE
@@ -19,7 +19,7 @@ from mixlm.encoding.options import AUTO, PRESETS, EncodingOptions, fitting_prese
 from mixlm.errors import InputError
 from mixlm.model.tokenizers import tokenizer_digest, tokenizer_fingerprint
 from vqvae import ChunkVQVAEConfig
-from vqvae.atomic_files import checksum, draft_of, remove_drafts, require_apart, write_sealed
+from vqvae.atomic_files import checksum, draft_of, remove_drafts, write_sealed
 from vqvae.checksums import sums_of, unsealed
 from vqvae.options import PAPERS_CODES, VQVAEModelOptions
 from vqvae.training.checkpoints import CHECKPOINTS
@@ -113,7 +113,7 @@ def describe_arguments(traces: str, model: str, options: EncodingOptions) -> dic
     arguments["training"].pop("save_every"), arguments["training"].pop("workers")
     arguments.pop("skip_bad_rows"), arguments.pop("workers"), arguments.pop("preset")
     arguments["template"].pop("date")  # which nobody gives
-    sums = {name: _content_sum(Path(str(arguments[name]))) for name in ("traces", "valid")}
+    sums = {name: _content_sum(place_of(str(arguments[name]))) for name in ("traces", "valid")}
     weights = {"vqvae": options.vqvae, "model": model if config.objective == "language-model" else None}
     sums |= {name: _weights_sum(Path(folder)) for name, folder in weights.items() if folder}
     sums = {name: one for name, one in sums.items() if one}

@@ -18,6 +18,7 @@ from typing import Any
 import yaml
 
 import mixlm
+from mixlm.data.reading import require_apart
 from mixlm.data.tables import Row
 from mixlm.data.template import Template
 from mixlm.data.texts.thoughts import THOUGHT_END
@@ -29,7 +30,7 @@ from mixlm.evaluation.measuring.requests import longest_answer
 from mixlm.generation.engine import Engine
 from mixlm.generation.questions import readable_ids
 from mixlm.run import Run
-from vqvae.atomic_files import require_apart, whole_file
+from vqvae.atomic_files import whole_file
 
 
 @dataclass(frozen=True)

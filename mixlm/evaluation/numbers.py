@@ -36,7 +36,7 @@ _UNSIGNED = (
     r"(?:\s?/\s?(?P<divisor>\d+))?)"
 )
 _NUMBER = re.compile(
-    rf"(?P<sign>{_SIGN})(?P<currency>(?:\b[A-Z]{{1,2}})?[$¢£¥฿\u20a0-\u20c0]\s*-?\s*)?{_UNNAMED}(?<![.,/^]){_UNSIGNED}(?!\d|/\s?\d|\.\d)",
+    rf"(?P<sign>{_SIGN})(?P<currency>(?:\b(?-i:[A-Z]{{1,2}}))?[$¢£¥฿\u20a0-\u20c0]\s*-?\s*)?{_UNNAMED}(?<![.,/^]){_UNSIGNED}(?!\d|/\s?\d|\.\d)",
     re.IGNORECASE,
 )
 _SCALE = (  # what makes of the number before it another one: ten thousand, tenth, more than; but no kilo
@@ -72,6 +72,7 @@ _DATES = set(  # a number beside them is a day or a year
 _LETTERS = {unit for unit in UNITS if len(unit) == 1 and unit.isalpha()}
 _RATE = re.compile(r"(?:/|\b(?:per|an?|each)\b)\s*([a-z]+)")
 _DIVIDED = re.compile(r"/([a-z]+)")  # by a variable, unless it is a unit or a word
+_COUNTED, _SHORTEST_RATE = {*UNITS, *"ea pc mo wk sq".split()}, 3
 _MILLION = re.compile(rf"\s*[A-KM-Z](?![a-zA-Z])|m\s+(?i:dollars|usd|euros?|pounds)\b|{_SCALE}")
 _ORDINALS = ("st", "nd", "rd", "th")
 _SHORTEST_WORD = 4
@@ -178,7 +179,8 @@ def _last_quantity(line: str, algebra: bool, text: str) -> Quantity | None:
     if value is None or not _leaves(rest, _SHORTEST_WORD if algebra and not _IN_WORDS.search(text) else 2):
         return None
     currency = (found["currency"] or "").strip("- ").removeprefix("US")
-    return Quantity(value, bool(percent), read_unit(currency + rest), name)
+    unit = read_unit(currency + rest) or (f"{currency}1/" if currency else "")
+    return Quantity(value, bool(percent), unit, name)
 
 
 def last_number(text: str) -> str | None:
@@ -240,7 +242,7 @@ def _leaves(after: str, shortest: int) -> bool:
         return False
     if not words:
         return after.strip() == text != "/"
-    if (divided := _DIVIDED.match(text)) and divided[1] not in UNITS and len(divided[1]) < _SHORTEST_WORD:
+    if (divided := _DIVIDED.match(text)) and divided[1] not in _COUNTED and len(divided[1]) < _SHORTEST_RATE:
         return False
     first, units = words[0], UNITS.keys() - (_LETTERS if shortest > 2 else set())
     if DEGREES.match(text) and (text not in ("c", "f") or shortest < _SHORTEST_WORD):  # 5c is no 5 degrees in algebra

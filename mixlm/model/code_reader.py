@@ -8,7 +8,6 @@ very long to look for them. Prompt and codes of a sample are read once; the text
 copies of the keys and values, each with a mask that hides the codes after its own.
 """
 
-import sys
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -231,7 +230,7 @@ def open_reader(
         )
     reader = LanguageModelReader(lm, code_dim, rank, seed)
     reader.longest_text = longest[1]
-    if not reads_rightly(reader):
+    if not reads_rightly(reader, taken):
         raise InputError(
             f"{model}: models of type '{lm.config.model_type}' cannot read codes from a cache of plain attention; "
             "use another --model, or --objective predictive"
@@ -240,15 +239,15 @@ def open_reader(
 
 
 @torch.no_grad()
-def reads_rightly(reader: LanguageModelReader) -> bool:
-    """Tell, by a small probe, whether texts go on from the cache as from the sequence itself."""
+def reads_rightly(reader: LanguageModelReader, longest: int) -> bool:
+    """Tell, by a small probe, whether texts of up to ``longest`` tokens with all before them are read as plainly."""
     from transformers.cache_utils import DynamicLayer
 
     device = reader.delimiters.device
     try:
         if any(type(layer) is not DynamicLayer for layer in new_cache(reader.lm).layers):
             return False  # others forget what is far back, or cannot be looked at place by place
-        if reach(bare(reader.lm)).gaps < sys.maxsize:
+        if reach(bare(reader.lm)).gaps < longest:
             return False  # a window that counts padding, or angles of the longest text
         lengths, counts = torch.tensor([3, 1], device=device), torch.tensor([2, 1], device=device)
         ids = torch.arange(6, device=device).view(2, 3)

@@ -8,6 +8,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+from mixlm.data.reading import require_apart
 from mixlm.data.template import Template
 from mixlm.data.values import read_json
 from mixlm.encoding.manifest import is_encoded, told_changes
@@ -15,7 +16,7 @@ from mixlm.errors import InputError
 from mixlm.processes import Processes
 from mixlm.run import Run, is_finished, load_run
 from mixlm.training.options import UNDECISIVE, TrainingOptions
-from vqvae.atomic_files import remove_drafts, require_apart, to_disk, whole_file
+from vqvae.atomic_files import remove_drafts, to_disk, whole_file
 from vqvae.options import SaveEvery
 from vqvae.training.checkpoints import CHECKPOINTS, last_checkpoint
 from vqvae.training.curve import CURVE

@@ -1,6 +1,7 @@
 """Rows of dataset folders and of datasets of the Hub, as the datasets library reads them."""
 
 import logging
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +17,8 @@ from mixlm.errors import InputError
 if TYPE_CHECKING:
     from datasets import Dataset
 
+TRAIN = "train"  # the split of a source that names none
+_NAME = re.compile(r"[\w.-]+")
 _SAFE = 500  # lists and objects within each other, which every reader of JSON takes
 
 
@@ -46,6 +49,18 @@ class DatasetRows(RawRows):
             return [row for batch in batches for row in rows_of(batch, names)]
 
 
+def parts_of(source: str) -> tuple[str, str, str]:
+    """Return folder, file or Hub id of a source, and the names of its configuration and its split, "" without."""
+    if Path(source).exists():
+        return source, "", ""
+    told, mark, split = source.rpartition("@")
+    told, split = (told, split) if mark and _NAME.fullmatch(split) else (source, "")
+    if Path(told).exists():
+        return told, "", split
+    name, _, configuration = told.partition(":")
+    return name, configuration, split
+
+
 def _undecoded(data: "Dataset") -> "Dataset":
     """Leave pictures and sounds as they are stored: nobody looks at them, and to open them takes other libraries."""
     for name, feature in data.features.items():
@@ -72,8 +87,9 @@ def _stored(feature: Any) -> Any:
 def _load_split(source: str, split: str) -> "Dataset":
     import datasets
 
-    told, _, own = (source, "", "") if Path(source).is_dir() else source.partition("@")
-    name, _, configuration = (told, "", "") if Path(told).is_dir() else told.partition(":")
+    name, configuration, own = parts_of(source)
+    if own and split not in (own, TRAIN):
+        raise InputError(f"{source}: names the split '{own}', and --split '{split}'; give one of them")
     if not configuration and Path(name).is_dir():
         if (Path(name) / RUN_RECORD).is_file():
             raise InputError(f"{source}: is a run of mixlm-train and holds no rows; give the file that holds them")
@@ -86,8 +102,8 @@ def _load_split(source: str, split: str) -> "Dataset":
     except Exception as error:  # datasets raises a dozen unrelated classes for "not there"
         reason = " ".join(str(error.__cause__ or error).split())[:200]
         raise InputError(
-            f"{source}: no such file, dataset folder or Hub dataset with a split '{own or split}' ({told}@NAME is of "
-            f"another): {reason}"
+            f"{source}: no such file, dataset folder or Hub dataset with a split '{own or split}' "
+            f"({source.removesuffix('@' + own)}@NAME has the split NAME): {reason}"
         ) from None
     finally:
         logger.setLevel(before)

@@ -4,7 +4,17 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mixlm.data.layouts.choices import refuse_untold_choices
-from mixlm.data.layouts.columns import CHAINS, CHATS, QUESTIONS, RESPONSES, TRACES, is_blank, refuse_unread, system_of
+from mixlm.data.layouts.columns import (
+    CHAINS,
+    CHATS,
+    QUESTIONS,
+    RESPONSES,
+    TRACES,
+    is_blank,
+    is_word,
+    refuse_unread,
+    system_of,
+)
 from mixlm.data.layouts.turns import THOUGHTS, Turn, turn_of, with_analysis, without_nulls
 from mixlm.data.texts.thoughts import thought_in
 from mixlm.data.values import ailments, parse_json, read_json
@@ -33,8 +43,8 @@ def chat_columns(row: Mapping[str, Any]) -> list[str]:
 
 def _alone_thinks(row: Mapping[str, Any], name: str) -> bool:
     """Tell whether the last turn of a chat reasons before a closing tag, and nothing else of the row is a trace."""
-    traces = [other for other in ("steps", *TRACES, *CHAINS) if other in row and not is_blank(row[other])]
-    if traces or not _in_turns(row[name]):
+    traced = any(other in row for other in ("steps", *TRACES)) or not all(is_word(row.get(other)) for other in CHAINS)
+    if traced or not _in_turns(row[name]):
         return False
     last = row[name][-1]
     texts = [last.get("content") or last.get("value"), *(row.get(other) for other in RESPONSES)]

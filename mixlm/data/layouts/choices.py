@@ -10,7 +10,7 @@ from typing import Any
 from mixlm.errors import InputError
 
 
-CHOICES = ("choices", "options", "answer_choices", "endings", "choice", "option", "candidates")
+CHOICES = ("choices", "options", "answer_choices", "endings")
 _COLUMN = re.compile(  # of one choice; an S would make a plural
     r"([A-Z])|(opt(?:ion)?[_ ]?|choice[_ ]?|ending[_ ]?|ans(?:wer)?[_ ]?|op(?=[a-e]$))([A-RT-Z]|[0-9]{1,2})",
     re.IGNORECASE,
@@ -47,7 +47,8 @@ def choices_of(row: Mapping[str, Any], where: str) -> Choices:
 
 def refuse_untold_choices(row: Mapping[str, Any], where: str, said: str) -> None:
     """Raise an ``InputError`` if a row has choices in columns of their own that its chat does not say."""
-    untold = [text for _, text in choices_of(row, where) if text.strip() not in said]
+    flat = " ".join(said.split())
+    untold = [text for _, text in choices_of(row, where) if " ".join(text.split()) not in flat]
     if untold:
         raise InputError(
             f"{where}: the choice {untold[0][:30]!r} has a column of its own, and no turn of the chat says it; put "

@@ -27,7 +27,7 @@ SYSTEMS = ("system", "system_prompt")
 _BEFORE = (
     *("context", "contexts", "passage", "passages", "article", "document", "paragraph", "paragraphs"),
     *("background", "situation", "story", "narrative", "body", "facts", "premise", "premises", "hypothesis"),
-    *("evidence", "supports", "claim", "conclusion", "statement"),
+    *("evidence", "supports"),
     *("theory", "sql_context", "problem_statement", "pre_text", "post_text"),
 )
 _JOINED = (*SYSTEMS, *_BEFORE, "input", *CHOICES)
@@ -45,6 +45,7 @@ _UNREAD = {
 }
 # names that mean another beside one of some columns, where no response or answer is there
 _ALIASES = {"content": ("response", TRACES), "correct": ("answer", CHOICES)}
+_CHOICES = ("candidates", "choice", "option")  # which choices are called where the answer is one of them
 _NOTHING = ("[]", "{}", "null")
 _EMPTY = (None, "", False, [], {}, ())
 _WORD = re.compile(rf"\s*[^\s{UNPARTED}]*\s*")  # or a path; but for scripts without spaces
@@ -66,11 +67,20 @@ def known_columns(row: Mapping[str, Any]) -> dict[str, Any]:
     for name in _UNREAD:  # an empty list that is written as JSON in a text
         if isinstance(found.get(name), str) and found[name].strip() in _NOTHING:
             del found[name]
+    for name in _CHOICES:
+        if not found.keys() & {*CHOICES, *CHATS} and _is_among(found.get(name), found):
+            found["choices"] = found.pop(name)
     for name, (meant, beside) in _ALIASES.items():
         there = any(not is_word(found.get(one)) for one in beside)
         if isinstance(found.get(name), str) and there and not found.keys() & {*RESPONSES, *ANSWERS}:
             found[meant] = found.pop(name)
     return found
+
+
+def _is_among(choices: Any, row: Mapping[str, Any]) -> bool:
+    """Tell whether a row's answer is one of a list of texts."""
+    texts = {text.strip() for text in choices if isinstance(text, str)} if isinstance(choices, list | tuple) else ()
+    return any(str(row[name]).strip() in texts for name in ANSWERS if name in row)
 
 
 def first_of(row: Mapping[str, Any], names: Sequence[str], where: str) -> str:

@@ -62,7 +62,7 @@ def response_column(columns: Mapping[str, Any], where: str, decides: bool = True
     """
     names = [name for name in RESPONSES if name in columns]
     texts = [name for name in names if name != "answer" and isinstance(columns[name], str)]
-    told = [name for name in texts if words or not is_word(columns[name])]
+    told = [name for name in texts if not is_blank(columns[name]) and (words or not is_word(columns[name]))]
     if len({" ".join(columns[name].split()) for name in told}) < 2:
         return next(iter(told or names), None)
     answer = given_answer(columns, where)

@@ -137,8 +137,10 @@ def _said(text: str, phrase: re.Pattern[str], last: bool = False) -> Mark | None
 def _is_part(told: str, rest: str) -> bool:
     """Tell whether a line is the beginning of code, of a table, or of a list, which goes on with the next one."""
     before, _, behind = rest.partition(told)
-    fence = told.startswith(("```", "~~~", "|"))
-    return "\n" in before and (fence or bool(_ITEM.match(told) and _ITEM.match(behind.lstrip("\n"))))
+    after = behind.lstrip("\n")
+    table = told.startswith("|") and after.startswith("|")
+    listed = bool(_ITEM.match(told) and _ITEM.match(after))
+    return "\n" in before and (told.startswith(("```", "~~~")) or table or listed)
 
 
 def statement(rest: str) -> str:

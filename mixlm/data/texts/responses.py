@@ -130,9 +130,12 @@ def read_tail(tail: str, pattern: re.Pattern[str] | None = None) -> tuple[str, s
 
 def is_same(marked_answer: str, given: str) -> bool:
     """Tell whether a marked answer is that of a column, of which a table with a gap in it made 72.0 of 72."""
-    whole = re.fullmatch(r"\s*(-?[\d,]+)(?:\.0)?\s*", given)
-    number = marked_answer.replace(",", "").strip()
-    return marked_answer.split() == given.split() or bool(whole) and number == whole[1].replace(",", "")
+    number, whole = _WHOLE.fullmatch(marked_answer.strip()), _WHOLE.fullmatch(given.strip().removesuffix(".0"))
+    same = number and whole and number[0].replace(",", "") == whole[0].replace(",", "")
+    return bool(same) or marked_answer.split() == given.split()
+
+
+_WHOLE = re.compile(r"-?(?:\d{1,3}(?:,\d{3})+|\d+)")
 
 
 def _unwrapped(text: str, last: bool = False) -> str:

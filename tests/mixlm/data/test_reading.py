@@ -7,7 +7,7 @@ import pyarrow
 import pytest
 from pyarrow import parquet
 
-from mixlm.data.formats.dataset_rows import _stored
+from mixlm.data.formats.dataset_rows import _stored, parts_of
 from mixlm.data.reading import STRIDE, open_raw, read_rows
 from mixlm.errors import InputError
 
@@ -111,9 +111,16 @@ def test_a_split_other_than_train_has_its_name_behind_the_folders(tmp_path):
         (tmp_path / f"{split}.jsonl").write_text(json.dumps({"a": split}) + "\n")
     assert [row for _, row in read_rows(f"{tmp_path}@test")] == [{"a": "test"}]
     assert [row for _, row in read_rows(tmp_path)] == [{"a": "train"}]
-    with pytest.raises(InputError, match=f"with a split 'dev' .{tmp_path}@NAME is of another.") as caught:
+    with pytest.raises(InputError, match=f"with a split 'dev' .{tmp_path}@NAME has the split NAME.") as caught:
         list(read_rows(f"{tmp_path}@dev"))
     assert "\n" not in str(caught.value)
+    with pytest.raises(InputError, match="names the split 'test', and --split 'valid'; give one of them"):
+        list(read_rows(f"{tmp_path}@test", "valid"))
+    (at := tmp_path / "me@home").mkdir()
+    (at / "test.jsonl").write_text('{"a": 1}\n')
+    assert [row for _, row in read_rows(f"{at}@test")] == [{"a": 1}]
+    assert parts_of("you/rows:main@test") == ("you/rows", "main", "test")
+    assert parts_of("no@w/r:m") == ("no@w/r", "m", "")
 
 
 def test_trying_goes_on_after_a_damaged_line(tmp_path):

@@ -352,6 +352,9 @@ ANSWERED, THOUGHT = {"role": "assistant", "content": BOXED}, {"role": "assistant
         ({"question": "?", "answer": "2+2=4\n#### 4", "response": "a\n#### 4", "output": "b\n#### 5"}, ("a",), "4"),
         ({"question": "?", "answer": " ", "response": BOXED, "output": "b c d"}, ("It is",), "4"),
         ({"question": "?", "reasoning": "a b", "response": "4"}, ("a b",), "4"),
+        ({"question": "?", "reasoning": "a b", "response": "Four of them", "output": " "}, ("a b",), "Four of them"),
+        ({"question": "?", "answer": "1,2", "response": "a \\boxed{12}"}, ("a \\boxed{12}",), "1,2"),
+        ({"question": "?", "output": "4", "thoughts": [], "cot": "no", "conversations": [ASKED, THOUGHT]}, None, "4"),
         ({"question": "?", "response": f"<no_think>{BOXED}"}, ("<no_think>It is",), "4"),
         ({"messages": [ASKED, ANSWERED], "problem_statement": "2 + 2?", "narrative": ""}, ("It is",), "4"),
         ({"conversations": [ASKED, ANSWERED], "input": "", "response": BOXED}, ("It is",), "4"),
@@ -360,13 +363,24 @@ ANSWERED, THOUGHT = {"role": "assistant", "content": BOXED}, {"role": "assistant
 )
 def test_responses_that_are_not_used_or_say_the_same_are_no_obstacle(row, steps, answer):
     sample = to_sample(row)
-    assert (sample.steps, sample.answer) == (steps, answer)
+    assert (sample.steps, sample.answer) == (steps or ("Two and two.",), answer)
 
 
 def test_a_word_beside_other_responses_is_not_left_out_where_the_trace_has_its_own_column():
     for beside in ({"output": "e f"}, {"output": "Long words here then."}):
         with pytest.raises(InputError, match="'solution' and 'output' may all be the response, and differ"):
             to_sample({"question": "?", "steps": ["a"], "solution": "4", **beside})
+
+
+def test_choices_go_by_other_names_where_the_answer_is_one_of_them():
+    row = {"question": "Which?", "steps": ["s"], "answer": "u"}
+    assert to_sample({**row, "candidates": ["u", "v"]}).question == "Which?\n\nA. u\nB. v"
+    for beside in ({"candidates": ["w", "v"]}, {"choice": "B"}, {"choice": 1}, {"option": "u v"}):
+        assert to_sample({**row, **beside}).question == "Which?"
+    lettered = {**row, "A": "x", "B": "y", "answer": "B", "choice": "B"}
+    assert to_sample(lettered).question == "Which?\n\nA. x\nB. y"
+    said = {"messages": [ASKED, ANSWERED], "candidates": ["It is \\boxed{4}.", "five"], "answer": "It is \\boxed{4}."}
+    assert to_sample(said).answer == "4"
 
 
 def test_equations_on_one_line_are_a_step_each():

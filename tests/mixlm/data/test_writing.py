@@ -96,7 +96,7 @@ def test_nothing_is_written_into_a_folder_that_is_read(tmp_path):
         with pytest.raises(InputError, match="lies in .*rows, and would be read with it the next time"):
             convert(str(folder), folder / name)
         with pytest.raises(InputError, match="lies in .*rows, and would be read with it the next time"):
-            split(str(folder), folder / name, tmp_path / "valid.jsonl")
+            split(f"{folder}@train", folder / name, tmp_path / "valid.jsonl")
     assert [*folder.iterdir()] == [folder / "data.jsonl"] and (folder / "data.jsonl").read_bytes() == before
     assert convert(str(folder), tmp_path / "rows.jsonl").rows == 4
 

@@ -156,7 +156,7 @@ def test_a_context_that_codes_and_a_text_do_not_fit_into_is_refused(tmp_path: Pa
 
 
 WINDOWS = [[["global", "local"], 1]]  # which are no part of its cache, and count padding
-NEO = GPTNeoConfig(vocab_size=60, hidden_size=16, num_layers=2, attention_types=WINDOWS, num_heads=2)
+NEO = GPTNeoConfig(vocab_size=60, hidden_size=16, num_layers=2, attention_types=WINDOWS, num_heads=2, window_size=2)
 
 
 @pytest.mark.parametrize("config", [MistralConfig(**LLAMA, sliding_window=8), NEO])

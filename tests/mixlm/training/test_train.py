@@ -3,6 +3,7 @@ import multiprocessing
 import os
 import re
 import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -171,6 +172,23 @@ def test_workers_that_are_asked_to_end_with_the_training_work_on(encoded: Path, 
     train(encoded, scratch, tmp_path / "out", options)
     train(encoded, scratch, tmp_path / "plain", OPTIONS)
     assert_same_weights(tmp_path / "out", tmp_path / "plain")
+
+
+def test_an_error_amid_training_leaves_no_workers_and_no_process(encoded: Path, scratch: Path, tmp_path: Path) -> None:
+    """Python would ask workers to end, which they leave to the training, and wait for them."""
+    source = f"""
+import sys
+from dataclasses import replace
+from mixlm.training.train import train
+from tests.mixlm.training.test_train import OPTIONS
+
+def fail(*rest):
+    raise RuntimeError("of a kernel")
+
+train({str(encoded)!r}, {str(scratch)!r}, {str(tmp_path / "out")!r}, replace(OPTIONS, workers=2), advance=fail)
+"""
+    ended = subprocess.run([sys.executable, "-c", source], capture_output=True, text=True, timeout=120, check=False)
+    assert ended.returncode == 1 and ended.stderr.rstrip().endswith("RuntimeError: of a kernel")
 
 
 compiles = pytest.mark.skipif(torch.__version__ < COMPILES, reason=f"--compile needs torch {COMPILES}")

@@ -219,6 +219,10 @@ def test_words_that_reasoning_follows_on_later_lines_are_no_answer(text):
     assert marked("The answer is Bob.\n\nLet me know if you need more!").answer == "Bob"
 
 
+def test_bars_around_a_letter_are_no_table():
+    assert marked("a\nAnswer:\n|x| = 5").answer == "|x| = 5" and marked("a\n### Answer\n|AB| = 5").answer == "|AB| = 5"
+
+
 def test_of_several_bold_results_that_belong_together_all_are_the_answer():
     assert last_bold("The solutions are **3** and **5**.").answer == "3, 5"
     assert last_bold("So x = **3** or x = **5**.").answer == "5"

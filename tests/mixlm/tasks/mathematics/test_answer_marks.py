@@ -36,6 +36,11 @@ from mixlm.tasks.mathematics.answer_marks import marked_answer
         ("so <answer>7</answer>", "7"),
         ("So \\boxed{3} and \\boxed{5}.", "3, 5"),
         ("### Step 1\nWe add\n### Step two\nand are done", None),
+        ("The answer is 4.\n\nExample 2: Compute 3+5.", "4"),
+        ("So the answer is x=4.\nCheck: 4*2 = 8.", "x=4"),
+        ("The answer is (B).\n\nNote that 3+3=6", "(B)"),
+        ("\nQuestion: What is x?\nAnswer: \\boxed{4}", "4"),
+        ("Let me restate.\nProblem: find x.\nIt is \\boxed{4}", "4"),
         ("At first sight the answer is 4.\nBut checking all cases gives $\\boxed{6}$.", "6"),
     ],
 )
