@@ -148,6 +148,21 @@ def test_a_model_that_was_not_trained_is_asked_on_the_date_that_was_begun(tmp_pa
     assert "already evaluated" in call(*command, "--out", out).output and out.read_bytes() == before
 
 
+def test_a_model_that_was_not_trained_stops_where_its_configuration_says(plain):
+    """A folder without generation_config.json, or a model of the Hub, as transformers opens them."""
+    told = json.loads((plain / "config.json").read_text()) | {"eos_token_id": [0, 7]}
+    before = (plain / "generation_config.json").read_bytes()
+    (plain / "config.json").write_text(json.dumps(told))
+    run = base_run(str(plain), Template())
+    assert run.generation_config().eos_token_id == json.loads(before)["eos_token_id"]
+    (plain / "generation_config.json").unlink()
+    try:
+        assert run.generation_config().eos_token_id == [0, 7]
+        assert Engine.base(str(plain), Template()).model.generation_config.eos_token_id == [0, 7]
+    finally:
+        (plain / "generation_config.json").write_bytes(before)
+
+
 def test_figures_in_the_folder_of_a_base_model_are_no_part_of_it(plain, tmp_path):
     (tmp_path / "rows.jsonl").write_text(json.dumps({"question": "1?", "steps": [], "answer": "1"}) + "\n")
     for _ in range(2):

@@ -6,7 +6,7 @@ import pytest
 import torch
 from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
-from transformers import GenerationConfig, PreTrainedTokenizerFast
+from transformers import GenerationConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from mixlm.data.template import Template
 from mixlm.errors import InputError
@@ -88,6 +88,38 @@ def test_padding_is_told_by_place_not_by_id(family):
         other.pad_token = pad
         options = GenerationOptions(max_new_tokens=12, batch_size=2, decoding="plain")
         assert together == Engine(RUN, model, other).answer(asked(prompts), options)
+
+
+def test_a_padding_token_that_the_model_has_no_row_for_is_never_given_to_it():
+    model, other = tiny_model("llama", rows=len(TOKENIZER)), tiny_tokenizer()
+    other.add_special_tokens({"pad_token": "<pad>"})
+    assert other.pad_token_id >= len(model.get_input_embeddings().weight)
+    options = GenerationOptions(max_new_tokens=12, decoding="plain")
+    assert Engine(RUN, model, other).answer(asked(), options) == answer_all(model)
+
+
+def test_prompts_share_a_batch_where_the_longest_turns_no_others_angles():
+    config = tiny_model("llama").config
+    rope = {"rope_type": "dynamic", "factor": 2.0, "rope_theta": 10000.0, "original_max_position_embeddings": 16}
+    config.rope_parameters = rope
+    torch.manual_seed(0)
+    model = LlamaForCausalLM(config).double().eval()
+    engine = Engine(RUN, model, TOKENIZER)
+    for budget, batches in ((9, 1), (10, 5)):  # the longest prompt has 7 tokens, two have one length
+        pending = engine.plan(asked(), GenerationOptions(max_new_tokens=budget))
+        assert len([*engine.batches(pending, GenerationOptions())]) == batches
+    alone = [decode_by_hand(model, prompt, "free", 12) for prompt in PROMPTS]
+    assert [answer.ids for answer in answer_all(model)] == alone
+
+
+def test_a_model_that_cannot_generate_is_named(monkeypatch):
+    def fail(*_: object, **__: object) -> None:
+        raise AttributeError("'BltConfig' object has no attribute 'num_hidden_layers'")
+
+    model = tiny_model("llama")
+    monkeypatch.setattr(model, "generate", fail)
+    with pytest.raises(InputError, match="type 'llama' writes no answers with transformers' generate: 'BltConfig'"):
+        answer_all(model)
 
 
 @pytest.mark.parametrize("sampling", [{}, {"temperature": 2.0}, {"top_k": 3}, {"top_p": 0.7, "temperature": 1.5}])

@@ -239,6 +239,8 @@ def test_a_server_of_a_run_with_other_weights_is_refused_unless_its_model_is_nam
         InputError, match="other, which has other weights than .*run; .* say by --served-model that it"
     ):
         ask(stub, questions)
+    with serving(stub) as url, pytest.raises(InputError, match="which has other weights than"):
+        Endpoint(url, stub.engine).scored([[5, 6]])  # of answers that were all kept before
     assert not stub.bodies
     assert [answer.text for answer in ask(stub, questions, name="served")] == expected
     stub.source = f"/{other.path}"  # may be another host's

@@ -124,6 +124,14 @@ def test_a_server_of_text_is_not_asked_for_a_number_of_latents(engine, takes, me
         both(stub, replace(OPTIONS, decoding="kind"))
 
 
+def test_what_a_server_refused_first_is_told_with_what_it_cannot_do_either(engine):
+    """It takes ids, and refuses a question for another reason."""
+    stub = Stub(engine)
+    stub.refused = "1 + 4"
+    with pytest.raises(InputError, match="to have --latents exact:2; .*asked with ids it said: .*prompt is too"):
+        both(stub, replace(OPTIONS, latents="exact:2"))
+
+
 def test_a_server_that_tells_no_probabilities_decodes_plainly(engine):
     stub = Stub(engine)
     complete = stub.complete
