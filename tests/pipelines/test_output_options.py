@@ -184,7 +184,7 @@ SAID: dict[str, Callable[[dict], list[str]]] = {
 
 def test_every_command_has_a_case(made) -> None:
     own = {words for words in LEAVES if words.removeprefix("data ") not in TASKS}
-    assert own == SAID.keys() | {"data convert"} and {words.split()[0] for words in LEAVES} == COMMANDS.keys()
+    assert own == SAID.keys() | {"data convert"} and {words.split()[0] for words in LEAVES} == {*COMMANDS}
 
 
 @pytest.mark.parametrize("words", LEAVES)
