@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mixlm.data.formats.arrow_rows import check_columns, rows_of
-from mixlm.data.formats.dataset_rows import TRAIN, DatasetRows, parts_of
+from mixlm.data.formats.dataset_rows import DatasetRows, parts_of
 from mixlm.data.formats.raw_rows import STRIDE, RawRow, RawRows
 from mixlm.data.values import as_row, parse_json
 from mixlm.errors import InputError
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 _PACKED = (".gz", ".zst", ".bz2", ".xz", ".zip")
 
 
-def read_rows(source: str | Path, split: str = TRAIN) -> Iterator[tuple[str, RawRow]]:
+def read_rows(source: str | Path, split: str | None = None) -> Iterator[tuple[str, RawRow]]:
     """Yield the rows of ``source``, each with a name for error messages such as ``traces.jsonl:17``.
 
     Args:
@@ -56,14 +56,14 @@ def require_readable(source: str | Path) -> None:
         raise InputError(f"{path}: no such file" + (", but a folder" if path.is_dir() else ""))
 
 
-def open_raw(source: str | Path, split: str = TRAIN) -> RawRows:
+def open_raw(source: str | Path, split: str | None = None) -> RawRows:
     """Open ``source``.
 
     Args:
         source: A ``.jsonl``, ``.json`` (a list of objects) or ``.parquet`` file, a folder that ``datasets`` can load,
             or a Hub dataset id, with ``:NAME`` after it for one of its configurations; of both with ``@NAME`` after
             it for one of its splits.
-        split: Of a folder or Hub dataset that names none.
+        split: Of a folder or Hub dataset that names none; None: "train".
 
     Raises:
         InputError: If there is nothing to read.

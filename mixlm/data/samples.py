@@ -141,7 +141,7 @@ def read_question(row: Mapping[str, Any], where: str = "row") -> Sample:
     return _asked(turns[:-1] if turns[-1]["role"] == "assistant" else turns, columns, where)
 
 
-def read_samples(source: str | Path, split: str = "train", pattern: Pattern = None) -> Iterator[Sample]:
+def read_samples(source: str | Path, split: str | None = None, pattern: Pattern = None) -> Iterator[Sample]:
     """Yield the samples of ``source``.
 
     Args:

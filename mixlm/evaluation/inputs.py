@@ -57,7 +57,7 @@ def open_rows(
     else:
         if split not in (None, "train") and Path(source).is_file():
             raise InputError(f"--split {split}: the file {source} has no parts; leave --split out")
-        samples = [*islice(read_samples(source, split or "train", compile_pattern(pattern)), limit)]
+        samples = [*islice(read_samples(source, split, compile_pattern(pattern)), limit)]
         rows = tokenize_samples(answerer.tokenizer, answerer.run.template, samples)
     if not rows:
         raise InputError(f"{source}: holds no rows to evaluate")
@@ -88,7 +88,7 @@ def own_check(
         check = load_encoded(source).check
     else:
         pattern = compile_pattern(answer_pattern or run.answer_pattern)
-        check = widest_check(islice(read_samples(source, split or "train", pattern), limit))
+        check = widest_check(islice(read_samples(source, split, pattern), limit))
     if check == "exact" and run.check in ("number", "math"):
         return run.check, f"as {run.path} learned to answer"
     return check, f"as {source} means it"

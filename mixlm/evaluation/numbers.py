@@ -176,9 +176,10 @@ def _last_quantity(line: str, algebra: bool, text: str) -> Quantity | None:
     value, rest = _value(found), stated[found.end() :]
     percent = _PERCENT.match(rest)
     rest = rest[percent.end() :] if percent else rest
-    if value is None or not _leaves(rest, _SHORTEST_WORD if algebra and not _IN_WORDS.search(text) else 2):
+    shortest = _SHORTEST_WORD if algebra and not _IN_WORDS.search(text) else 2
+    if value is None or not _leaves(rest, shortest, money=bool(found["currency"])):
         return None
-    currency = (found["currency"] or "").strip("- ").removeprefix("US")
+    currency = re.sub(r"^(?!R\$)[A-Z]+(?=\$)", "", (found["currency"] or "").strip("- "), flags=re.IGNORECASE)
     unit = read_unit(currency + rest) or (f"{currency}1/" if currency else "")
     return Quantity(value, bool(percent), unit, name)
 
@@ -229,12 +230,13 @@ def _introduces(before: str) -> bool:
     return bool(_BEFORE.fullmatch(before)) and bound and plain_words(before)
 
 
-def _leaves(after: str, shortest: int) -> bool:
+def _leaves(after: str, shortest: int, money: bool = False) -> bool:
     """Tell whether what stands after a number leaves it as it is.
 
     Args:
         after: The text.
         shortest: Letters of a word at least that is no variable, if it is no unit either.
+        money: Whether the number is one of money, which is a price a thing, and divided by no variable.
     """
     text = _LEFT.sub("left", after.strip().lower().rstrip("!！"))
     words = WORD.findall(text)
@@ -242,7 +244,8 @@ def _leaves(after: str, shortest: int) -> bool:
         return False
     if not words:
         return after.strip() == text != "/"
-    if (divided := _DIVIDED.match(text)) and divided[1] not in _COUNTED and len(divided[1]) < _SHORTEST_RATE:
+    divided = None if money else _DIVIDED.match(text)
+    if divided and divided[1] not in _COUNTED and len(divided[1]) < _SHORTEST_RATE:
         return False
     first, units = words[0], UNITS.keys() - (_LETTERS if shortest > 2 else set())
     if DEGREES.match(text) and (text not in ("c", "f") or shortest < _SHORTEST_WORD):  # 5c is no 5 degrees in algebra

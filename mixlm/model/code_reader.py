@@ -206,7 +206,7 @@ def open_reader(
     code_dim: int,
     rank: int = 0,
     seed: int = 0,
-    longest: tuple[int, int] = (0, 0),
+    longest: tuple[int, int, int] = (0, 0, 0),
 ) -> LanguageModelReader:
     """Open ``model`` as the reader of codes.
 
@@ -216,13 +216,13 @@ def open_reader(
         code_dim: Width of code vectors.
         rank: Of a LoRA adapter; 0: the model is frozen.
         seed: Of what is learned.
-        longest: Most codes of a trace, and tokens of a text that follows one.
+        longest: Most codes of a trace, tokens of a text that follows one, and tokens of a prompt.
 
     Raises:
         InputError: If such a trace is longer than its context, or it cannot read codes as described.
     """
     lm = open_model(model, tokenizer, seed)
-    context, taken = context_length(lm.config), sum(longest) + DELIMITERS
+    context, taken = context_length(lm.config), sum(longest[:2]) + DELIMITERS
     if context is not None and taken >= context:
         raise InputError(
             f"{model}: has room for {context} tokens, and codes of a trace with a text take {taken}; "
@@ -230,7 +230,7 @@ def open_reader(
         )
     reader = LanguageModelReader(lm, code_dim, rank, seed)
     reader.longest_text = longest[1]
-    if not reads_rightly(reader, taken):
+    if not reads_rightly(reader, taken + longest[2]):
         raise InputError(
             f"{model}: models of type '{lm.config.model_type}' cannot read codes from a cache of plain attention; "
             "use another --model, or --objective predictive"

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from mixlm.data.reading import RawRow, read_rows
+from mixlm.data.reading import RawRow, parts_of, read_rows
 from mixlm.errors import InputError
 
 
@@ -84,7 +84,7 @@ class Source:
             yield from self._from_hub(place)
             return
         splits = dict.fromkeys(split for _, split in self.hub) or {"train": None}
-        for split in ["train"] if Path(place).is_file() else splits:
+        for split in [None] if Path(place).is_file() or parts_of(str(place))[2] else splits:
             yield from read_rows(place, split)
 
     def _from_hub(self, not_here: InputError) -> Iterator[tuple[str, RawRow]]:

@@ -33,10 +33,11 @@ def next_places(row: TokenRow, cutting: Cutting) -> tuple[np.ndarray, np.ndarray
     return begins, np.minimum(begins + cutting.chunk_length, following)
 
 
-def longest_context(rows: Sequence[TokenRow], config: ChunkVQVAEConfig) -> tuple[int, int]:
-    """Return the most codes that a trace of some rows has, and the most tokens that one of them is to predict."""
-    codes = max((chunks_of(row, config) for row in rows), default=0)
-    return codes, max(config.chunk_length, SOLUTION_TOKENS)
+def longest_context(rows: Sequence[TokenRow], config: ChunkVQVAEConfig) -> tuple[int, int, int]:
+    """Return the most codes that a trace of some rows has, the most tokens that one is to predict, and of a prompt."""
+    sizes = [(chunks_of(row, config), len(row["prompt_ids"])) for row in rows]
+    codes, prompt = (max(column, default=0) for column in zip(*sizes, strict=True)) if sizes else (0, 0)
+    return codes, max(config.chunk_length, SOLUTION_TOKENS), min(prompt, config.prompt_length)
 
 
 def collate_traces(rows: Sequence[TokenRow], config: ChunkVQVAEConfig) -> dict[str, torch.Tensor]:

@@ -25,7 +25,7 @@ _SAFE = 500  # lists and objects within each other, which every reader of JSON t
 class DatasetRows(RawRows):
     """Rows of a dataset folder or a dataset of the Hub."""
 
-    def __init__(self, source: str, split: str) -> None:
+    def __init__(self, source: str, split: str | None) -> None:
         self.source, self.data = source, _undecoded(_load_split(source, split))
         check_columns(self.data.features.arrow_schema, source)
 
@@ -84,11 +84,11 @@ def _stored(feature: Any) -> Any:
     return type(feature)(decode=False) if media else feature
 
 
-def _load_split(source: str, split: str) -> "Dataset":
+def _load_split(source: str, split: str | None) -> "Dataset":
     import datasets
 
     name, configuration, own = parts_of(source)
-    if own and split not in (own, TRAIN):
+    if own and split not in (own, None):
         raise InputError(f"{source}: names the split '{own}', and --split '{split}'; give one of them")
     if not configuration and Path(name).is_dir():
         if (Path(name) / RUN_RECORD).is_file():
@@ -98,11 +98,11 @@ def _load_split(source: str, split: str) -> "Dataset":
     before = logger.level
     logger.setLevel(logging.CRITICAL)
     try:
-        return datasets.load_dataset(name, configuration or None, split=own or split)
+        return datasets.load_dataset(name, configuration or None, split=own or split or TRAIN)
     except Exception as error:  # datasets raises a dozen unrelated classes for "not there"
         reason = " ".join(str(error.__cause__ or error).split())[:200]
         raise InputError(
-            f"{source}: no such file, dataset folder or Hub dataset with a split '{own or split}' "
+            f"{source}: no such file, dataset folder or Hub dataset with a split '{own or split or TRAIN}' "
             f"({source.removesuffix('@' + own)}@NAME has the split NAME): {reason}"
         ) from None
     finally:

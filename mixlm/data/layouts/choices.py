@@ -45,6 +45,11 @@ def choices_of(row: Mapping[str, Any], where: str) -> Choices:
     return found
 
 
+def is_choice(name: str) -> bool:
+    """Tell whether a column has the name of one choice, such as A or option_a."""
+    return _COLUMN.fullmatch(name) is not None
+
+
 def refuse_untold_choices(row: Mapping[str, Any], where: str, said: str) -> None:
     """Raise an ``InputError`` if a row has choices in columns of their own that its chat does not say."""
     flat = " ".join(said.split())

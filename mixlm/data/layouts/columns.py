@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
-from mixlm.data.layouts.choices import CHOICES, choice_lines
+from mixlm.data.layouts.choices import CHOICES, choice_lines, is_choice
 from mixlm.data.texts.sentences import UNPARTED
 from mixlm.data.values import is_missing
 from mixlm.errors import InputError
@@ -62,13 +62,13 @@ def known_columns(row: Mapping[str, Any]) -> dict[str, Any]:
     found = {name: value for name, value in row.items() if not is_missing(value)}
     for name in [*found]:
         lower = name.lower()
-        if lower not in found and (lower in KNOWN or lower in _UNREAD or lower in _ALIASES):
+        if lower not in found and (lower in KNOWN or lower in _UNREAD or lower in _ALIASES or lower in _CHOICES):
             found[lower] = found.pop(name)
     for name in _UNREAD:  # an empty list that is written as JSON in a text
         if isinstance(found.get(name), str) and found[name].strip() in _NOTHING:
             del found[name]
     for name in _CHOICES:
-        if not found.keys() & {*CHOICES, *CHATS} and _is_among(found.get(name), found):
+        if not found.keys() & {*CHOICES, *CHATS} and _are_choices(found.get(name), found):
             found["choices"] = found.pop(name)
     for name, (meant, beside) in _ALIASES.items():
         there = any(not is_word(found.get(one)) for one in beside)
@@ -77,10 +77,15 @@ def known_columns(row: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
-def _is_among(choices: Any, row: Mapping[str, Any]) -> bool:
-    """Tell whether a row's answer is one of a list of texts."""
-    texts = {text.strip() for text in choices if isinstance(text, str)} if isinstance(choices, list | tuple) else ()
-    return any(str(row[name]).strip() in texts for name in ANSWERS if name in row)
+def _are_choices(value: Any, row: Mapping[str, Any]) -> bool:
+    """Tell whether a list is of texts to choose from, of which a row's answer is one, and no other is in the row."""
+    if not isinstance(value, list | tuple) or not all(isinstance(text, str) and text.strip() for text in value):
+        return False
+    texts = {text.strip() for text in value}
+    differ = len(texts) == len(value) > 1 and max(map(len, texts)) > 1  # as neither drawn answers nor labels do
+    asked = any(isinstance(row.get(name), str) for name in (*QUESTIONS, "input"))
+    others = sum(map(is_choice, row)) > 1
+    return differ and asked and not others and any(str(row[name]).strip() in texts for name in ANSWERS if name in row)
 
 
 def first_of(row: Mapping[str, Any], names: Sequence[str], where: str) -> str:

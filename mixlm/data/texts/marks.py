@@ -8,7 +8,7 @@ then the reasoning goes on, nor where it tells how the answer is found.
 
 import re
 from collections.abc import Iterator, Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import NamedTuple
 
 from mixlm.data.texts.sentences import split_sentences
@@ -127,7 +127,7 @@ def _said(text: str, phrase: re.Pattern[str], last: bool = False) -> Mark | None
         if told and _is_part(told, text[said.end() :]):
             continue
         answer, end = _opened(told), text.index(told, said.end()) + len(_first_sentence(told))
-        more = loose and not _RESULT.match(answer) and text[end:].strip() and not _POLITE.match(text, end)
+        more = loose and not _RESULT.match(answer) and re.search(r"\w", text[end:]) and not _POLITE.match(text, end)
         goes_on = (more or _GOES_ON.search(text, end)) and not (sentence and colon)
         if answer and not goes_on and not (last and text[said.end() :].strip() != told):
             return Mark(said.start(), end, answer, "boxed" if last_box(told) else "said")
@@ -138,9 +138,8 @@ def _is_part(told: str, rest: str) -> bool:
     """Tell whether a line is the beginning of code, of a table, or of a list, which goes on with the next one."""
     before, _, behind = rest.partition(told)
     after = behind.lstrip("\n")
-    table = told.startswith("|") and after.startswith("|")
-    listed = bool(_ITEM.match(told) and _ITEM.match(after))
-    return "\n" in before and (told.startswith(("```", "~~~")) or table or listed)
+    listed = bool(_ITEM.match(told) and _ITEM.match(after)) and not re.match(r"\(?[A-Z][.)]", told)  # a choice
+    return "\n" in before and (told.startswith(("```", "~~~")) or told[0] == after[:1] == "|" or listed)
 
 
 def statement(rest: str) -> str:
@@ -206,7 +205,8 @@ def _joined(text: str, marks: Sequence[Mark]) -> Mark:
     joined = [marks[-1]]
     for mark in reversed(marks[:-1]):
         joint = _JOINT.fullmatch(text, mark.end, joined[0].start)
-        if not (joint and (not joint[1] or _shape(mark.answer) == _shape(joined[0].answer))):
+        shape = _shape if mark.rule == "boxed" else partial(re.sub, r"\d+", "0")  # 5 hours or 300 minutes is one
+        if not (joint and (not joint[1] or shape(mark.answer) == shape(joined[0].answer))):
             break
         joined.insert(0, mark)
     answer = ", ".join(dict.fromkeys(mark.answer for mark in joined))

@@ -374,11 +374,16 @@ def test_a_word_beside_other_responses_is_not_left_out_where_the_trace_has_its_o
 
 def test_choices_go_by_other_names_where_the_answer_is_one_of_them():
     row = {"question": "Which?", "steps": ["s"], "answer": "u"}
-    assert to_sample({**row, "candidates": ["u", "v"]}).question == "Which?\n\nA. u\nB. v"
-    for beside in ({"candidates": ["w", "v"]}, {"choice": "B"}, {"choice": 1}, {"option": "u v"}):
+    assert to_sample({**row, "candidates": ["u", "vw"]}).question == "Which?\n\nA. u\nB. vw"
+    assert to_sample({**row, "Candidates": ["u", "vw"]}).question == "Which?\n\nA. u\nB. vw"
+    drawn = ({"candidates": ["u", "u", "vw"]}, {"candidates": ["u", ""]}, {"candidates": ["u", "v"]})
+    for beside in ({"candidates": ["w", "v"]}, {"choice": "B"}, {"choice": 1}, {"option": "u v"}, *drawn):
         assert to_sample({**row, **beside}).question == "Which?"
-    lettered = {**row, "A": "x", "B": "y", "answer": "B", "choice": "B"}
-    assert to_sample(lettered).question == "Which?\n\nA. x\nB. y"
+    lettered = {**row, "A": "x", "B": "y", "answer": "B"}
+    for beside in ({"choice": "B"}, {"candidates": ["A", "B"]}):
+        assert to_sample({**lettered, **beside}).question == "Which?\n\nA. x\nB. y"
+    trl = {"prompt": [ASKED], "completion": [ANSWERED], "answer": "4", "candidates": ["4", "five"]}
+    assert to_sample(trl).answer == "4"
     said = {"messages": [ASKED, ANSWERED], "candidates": ["It is \\boxed{4}.", "five"], "answer": "It is \\boxed{4}."}
     assert to_sample(said).answer == "4"
 

@@ -219,6 +219,13 @@ def test_words_that_reasoning_follows_on_later_lines_are_no_answer(text):
     assert marked("The answer is Bob.\n\nLet me know if you need more!").answer == "Bob"
 
 
+def test_a_choice_is_no_list_and_signs_are_no_reasoning():
+    for behind in ("(B) Paris\n\n(A) is wrong.", "B) Paris\n\nA) was too small."):
+        assert marked(f"a\nThe answer is:\n{behind}").answer == behind.partition("\n")[0]
+    for behind in ("\n---", "\n```", "\n\n***", "\n\n∎"):
+        assert marked(f"a\nThe answer is Paris.{behind}").answer == "Paris"
+
+
 def test_bars_around_a_letter_are_no_table():
     assert marked("a\nAnswer:\n|x| = 5").answer == "|x| = 5" and marked("a\n### Answer\n|AB| = 5").answer == "|AB| = 5"
 
@@ -226,6 +233,7 @@ def test_bars_around_a_letter_are_no_table():
 def test_of_several_bold_results_that_belong_together_all_are_the_answer():
     assert last_bold("The solutions are **3** and **5**.").answer == "3, 5"
     assert last_bold("So x = **3** or x = **5**.").answer == "5"
+    assert last_bold("It takes **5 hours** or **300 minutes**.").answer == "300 minutes"
     assert last_bold("First **3**. Then we add, which gives **5**.").answer == "5"
 
 

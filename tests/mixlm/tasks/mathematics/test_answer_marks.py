@@ -5,6 +5,9 @@ import pytest
 from mixlm.tasks.mathematics.answer_marks import marked_answer
 
 
+NEXT = ("## Problem 2", "**Problem 2:**", "Example 2:", "# Question", "Question: find y.", "Problem 2.")
+
+
 @pytest.mark.parametrize(
     ("text", "answer"),
     [
@@ -40,6 +43,9 @@ from mixlm.tasks.mathematics.answer_marks import marked_answer
         ("So the answer is x=4.\nCheck: 4*2 = 8.", "x=4"),
         ("The answer is (B).\n\nNote that 3+3=6", "(B)"),
         ("\nQuestion: What is x?\nAnswer: \\boxed{4}", "4"),
+        *((f"The answer is 5.\n\n{next_one}\nFind y. \\boxed{{9}}", "5") for next_one in NEXT),
+        ("### Step 1: Understand\nProblem: find x\nThe answer is 7", "7"),
+        ("The answer is Tuesday.\n\nExplanation: foo", "Tuesday"),
         ("Let me restate.\nProblem: find x.\nIt is \\boxed{4}", "4"),
         ("At first sight the answer is 4.\nBut checking all cases gives $\\boxed{6}$.", "6"),
     ],
