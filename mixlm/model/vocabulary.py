@@ -58,9 +58,8 @@ def extend_vocabulary(
     text_rows = len(tokenizer) - len(special.present())
     new = add_project_tokens(tokenizer, names)
     rows = vocabulary_size(tokenizer)
-    held = [len(table) for table in tables(model)]
-    if rows > min(held):
-        _resize(model, max(rows, *held))
+    if rows > min(len(table) for table in tables(model)):
+        _resize(model, max(rows, getattr(model.config.get_text_config(), "vocab_size", 0)))
     _start_rows(model, new, text_rows, seed, noise)
     _end_with(model, tokenizer.eos_token_id)
     return new

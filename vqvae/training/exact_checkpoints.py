@@ -50,11 +50,11 @@ class ExactCheckpoints(Trainer):
 
     def _held_by_adapter(self, folder: Path) -> dict[str, torch.Tensor]:
         """Return the weights of the adapter in a checkpoint; an ``InputError`` if it lacks one."""
-        file, own = folder / "adapter_model.safetensors", self._adapter()
-        if not own or not file.is_file():
+        file = folder / "adapter_model.safetensors"
+        if not file.is_file():
             return {}
         held = load_file(file)
-        if lost := min(own.keys() - held.keys(), default=None):
+        if lost := min(self._adapter().keys() - held.keys(), default=None):
             raise InputError(f"{folder}: lacks {lost}; train anew, in another --out")
         return held
 
