@@ -135,13 +135,11 @@ def main(
 def _check_usage(data: str, out: Path | None) -> None:
     """Refuse a file of figures by whose name that of the answers cannot be told, or either that is the data's."""
     from mixlm.data.reading import require_apart
-    from mixlm.encoding import MANIFEST
 
     if out and out.suffix != ".json":
         raise click.UsageError(f"--out {out}: give a name that ends in .json")
     for file in (out, out.with_suffix(".jsonl")) if out else ():
-        if not (Path(data) / MANIFEST).is_file():  # of an encoded dataset it is known what belongs to it
-            require_apart(file, data)
+        require_apart(file, data)
 
 
 def _bar() -> "AbstractContextManager[Advance]":

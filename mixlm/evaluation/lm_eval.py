@@ -23,7 +23,6 @@ from mixlm.data.tables import Row
 from mixlm.data.template import Template
 from mixlm.data.texts.thoughts import THOUGHT_END
 from mixlm.data.tokenization import starting_ids
-from mixlm.encoding.manifest import is_encoded
 from mixlm.errors import InputError
 from mixlm.evaluation.measuring.records import gold_answer
 from mixlm.evaluation.measuring.requests import longest_answer
@@ -90,7 +89,7 @@ def export_lm_eval(
     out = Path(os.path.realpath(out))
     questions, config = out / f"{name}.jsonl", out / f"{name}.yaml"
     for file in (questions, config):
-        if source is not None and not is_encoded(source):
+        if source is not None:
             require_apart(file, source)
     out.mkdir(parents=True, exist_ok=True)
     settings = task_config(run, name, questions, engine.tokenizer.eos_token, most)

@@ -174,8 +174,7 @@ def run_folder(
 ) -> RunFolder:
     """Return the folder of a run that is told this; see ``mixlm.training.train.train``."""
     for rows in filter(None, (source, options.valid)):
-        if not is_encoded(rows):
-            require_apart(out, rows)
+        require_apart(out, rows)
     arguments = {"data": str(source), "model": str(model), "valid": options.valid, **options.to_dict()}
     template = None if is_encoded(source) else options.template
     return RunFolder(Path(out), arguments, template, say, Processes.current())
