@@ -185,7 +185,7 @@ def run_mark(path: Path) -> str:
         return file_sum(info)
     if path.is_dir():
         sums = folder_sums(path, ("", VQVAE))
-        answers = {name: (path / name).with_suffix(".jsonl") for name in sums}  # few have any, and to read all takes long
+        answers = {name: (path / name).with_suffix(".jsonl") for name in sums}  # few have any
         sums = {name: one for name, one in sums.items() if not (answers[name].is_file() and figures_of(answers[name]))}
         return json.dumps(sums | ({info.name: file_sum(info)} if info.is_file() else {}))
     return file_sum(path) if path.is_file() else str(path)
