@@ -56,7 +56,7 @@ def told(path: Path) -> dict[str, Any]:
     if not is_encoded(path):
         raise InputError(f"{path}: no encoding has begun there; give the whole command")
     manifest = read_manifest(path)
-    told = {**manifest["arguments"], "out": str(path), "skip_bad_rows": manifest.get("skip_bad_rows")}
+    told = {**manifest["arguments"], "out": str(path), "skip_bad_rows": manifest["skip_bad_rows"]}
     shape, training, template = told.pop("shape"), told.pop("training"), told.pop("template")
     if told["vqvae"]:  # which nothing is trained for; the seed draws the rows held out
         told.pop("reader_lora_rank", None)

@@ -186,8 +186,7 @@ def _next(run: Path, data: str, valid: str | None) -> str:
     from mixlm.encoding.manifest import is_encoded, read_manifest
 
     ask = f'next: mixlm-generate {shlex.quote(str(run))} "a question"'
-    counts = read_manifest(data).get("counts", {}) if is_encoded(data) else {}
-    held_out = data if counts.get("valid", {}).get("samples") else valid
+    held_out = data if is_encoded(data) and read_manifest(data)["counts"]["valid"]["samples"] else valid
     if held_out is None:
         return f"{ask}   or   mixlm evaluate {shlex.quote(str(run))} FILE, of questions that it has not learned from"
     return f"{ask}   or   mixlm evaluate {shlex.quote(str(run))} {shlex.quote(held_out)}"

@@ -54,9 +54,10 @@ def write_data(out: Path, arguments: list[str]) -> None:
 
 def write_encoding(out: Path, arguments: list[str]) -> None:
     """Write a manifest."""
+    from manifests import whole_manifest  # beside this script
+
     out.mkdir(exist_ok=True)
-    manifest = {"format_version": 1, "complete": True, "codebook": {"codes_used": 3}}
-    write(out / "manifest.json", json.dumps(manifest))
+    write(out / "manifest.json", json.dumps(whole_manifest(codebook={"codes_used": 3})))
 
 
 def write_run(out: Path, arguments: list[str]) -> None:

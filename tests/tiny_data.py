@@ -11,9 +11,10 @@ from mixlm.data.samples import to_sample
 from mixlm.data.tables import row_table
 from mixlm.data.template import Template
 from mixlm.data.tokenization import tokenize_samples
-from mixlm.encoding.manifest import MANIFEST_VERSION, write_manifest
+from mixlm.encoding.manifest import write_manifest
 from mixlm.encoding.shard_files import write_shard
 from mixlm.model.tokenizers import build_tokenizer, tokenizer_fingerprint
+from tests.manifests import whole_manifest
 from vqvae import Cutting
 
 
@@ -69,15 +70,12 @@ def write_encoded(folder: Path, count: int = 40, valid: int = 8, cutting: Cuttin
     shards = {"train": tokenized[:count], "valid": tokenized[count:]}
     for split, part in shards.items():
         write_shard(path / f"{split}-00000.parquet", row_table(part, list(tokenized[0])))
-    manifest = {
-        "format_version": MANIFEST_VERSION,
-        "complete": True,
-        "fingerprint": tokenizer_fingerprint(tokenizer),
-        "model": "model.yaml",
-        "template": template.to_dict(),
+    manifest = whole_manifest(
+        fingerprint=tokenizer_fingerprint(tokenizer),
+        template=template.to_dict(),
         **asdict(cutting),
-        "codebook_size": CODEBOOK,
-        "shards": {split: [f"{split}-00000.parquet"] for split in shards},
-    }
+        codebook_size=CODEBOOK,
+        shards={split: [f"{split}-00000.parquet"] for split in shards},
+    )
     write_manifest(path, manifest)
     return path

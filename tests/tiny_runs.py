@@ -12,13 +12,14 @@ from mixlm.data.samples import Sample
 from mixlm.data.tables import row_table
 from mixlm.data.template import Template
 from mixlm.data.tokenization import tokenize_samples
-from mixlm.encoding.manifest import MANIFEST_VERSION, write_manifest
+from mixlm.encoding.manifest import write_manifest
 from mixlm.encoding.shard_files import write_shard
 from mixlm.methods import METHODS
 from mixlm.model.special_tokens import PAUSE, SpecialIds, add_project_tokens, latent_span, special_ids
 from mixlm.model.tokenizers import build_tokenizer, tokenizer_fingerprint
 from mixlm.run import Run
 from tests.coded_rows import coded
+from tests.manifests import whole_manifest
 from vqvae import ChunkVQVAE, ChunkVQVAEConfig
 from vqvae.options import PAPERS_CODES
 
@@ -124,6 +125,5 @@ def write_encoded_for(path: Path, tokenizer: PreTrainedTokenizerFast, train: int
         if rows:
             write_shard(path / shards[split][0], row_table(rows, list(rows[0])))
     shape = {"chunk_length": 2, "compression_rate": 2, "codebook_size": CODES}
-    fixed = {"format_version": MANIFEST_VERSION, "complete": True, "fingerprint": tokenizer_fingerprint(tokenizer)}
-    write_manifest(path, {**fixed, **shape, "template": Template().to_dict(), "shards": shards})
+    write_manifest(path, whole_manifest(fingerprint=tokenizer_fingerprint(tokenizer), **shape, shards=shards))
     return path

@@ -8,7 +8,7 @@ from vqvae.errors import MOST_WORKERS, InputError, require_between, require_rate
 from vqvae.option_types import require_types
 
 
-# The kind of codes that the paper has, and that all files have which do not say it: once there was no other.
+# The kind of codes that the paper has.
 PAPERS_CODES = {"objective": "reconstruction", "align": "fixed"}
 
 

@@ -68,12 +68,12 @@ class EncodedData:
     @property
     def answer_pattern(self) -> str | None:
         """What found the answers in responses; None: the marks that are known."""
-        return self.manifest.get("arguments", {}).get("answer_pattern")
+        return self.manifest["arguments"]["answer_pattern"]
 
     @property
     def check(self) -> CheckName:
-        """How answers are compared; what was encoded before manifests told it means "exact"."""
-        return self.manifest.get("check", "exact")
+        """How answers are compared."""
+        return self.manifest["check"]
 
     @property
     def align(self) -> str:

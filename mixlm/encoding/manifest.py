@@ -21,7 +21,7 @@ from mixlm.model.tokenizers import tokenizer_digest, tokenizer_fingerprint
 from vqvae import ChunkVQVAEConfig
 from vqvae.atomic_files import checksum, draft_of, remove_drafts, write_sealed
 from vqvae.checksums import sums_of, unsealed
-from vqvae.options import PAPERS_CODES, VQVAEModelOptions
+from vqvae.options import VQVAEModelOptions
 from vqvae.training.checkpoints import CHECKPOINTS
 
 
@@ -29,11 +29,15 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
 MANIFEST_VERSION = 1
-_KINDS = {  # of values that are there
-    **dict.fromkeys(("template", "arguments", "codebook", "counts", "shards"), dict),
-    **dict.fromkeys(("chunk_length", "compression_rate", "codebook_size"), int),
-    **dict.fromkeys(("fingerprint", "model", "align", "objective", "check"), str),
+_BEGUN = {  # kinds of what every manifest tells
+    **dict.fromkeys(("template", "arguments"), dict),
+    **dict.fromkeys(("fingerprint", "tokenizer", "model", "check"), str),
     "complete": bool,
+}
+_WHOLE = {  # of what one tells besides, once all is encoded
+    **dict.fromkeys(("codebook", "counts", "shards"), dict),
+    **dict.fromkeys(("chunk_length", "compression_rate", "codebook_size"), int),
+    **dict.fromkeys(("align", "objective"), str),
 }
 _SHORT = 60  # characters of a value in a message
 TOKENS = ".mixlm-tokens"  # folder of what is tokenised already, until the end
@@ -50,16 +54,21 @@ def read_manifest(path: str | Path) -> dict[str, Any]:
     try:
         manifest = unsealed(file.read_bytes())
         version = int(manifest["format_version"])
-        for name, kind in _KINDS.items():
-            if not isinstance(manifest.get(name, kind()), kind):
-                raise ValueError(f"{name} is no {kind.__name__}")
-        if "template" in manifest:
-            Template.from_dict(manifest["template"])
+        if version <= MANIFEST_VERSION:
+            _require_all(manifest)
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise InputError(f"{file}: damaged ({error}); {remedy(Path(path))}") from None
     if version > MANIFEST_VERSION:
         raise InputError(f"{file}: written by a newer mixlm (format {version}); update mixlm")
-    return PAPERS_CODES | manifest
+    return manifest
+
+
+def _require_all(manifest: dict[str, Any]) -> None:
+    """Raise a ``ValueError`` or a ``KeyError`` if a manifest lacks what all of its kind tell."""
+    for name, kind in (_BEGUN | _WHOLE if manifest.get("complete") else _BEGUN).items():
+        if not isinstance(manifest.get(name), kind):
+            raise ValueError(f"{name} is no {kind.__name__}")
+    Template.from_dict(manifest["template"])
 
 
 def write_manifest(path: Path, manifest: dict[str, Any]) -> None:
@@ -80,9 +89,9 @@ def sized_options(
         say: Told the preset, where the machine or the rows have decided.
     """
     name, sizes = options.preset, PRESETS.get(options.preset, {})
-    before = read_manifest(out).get("arguments", {}).get("shape", {}) if is_encoded(out) else None
-    if name == AUTO and before is not None:
-        sizes = {size: before.get(size, own) for size, own in PRESETS["paper"].items()}
+    if name == AUTO and is_encoded(out):
+        before = read_manifest(out)["arguments"]["shape"]
+        sizes = {size: before[size] for size in PRESETS["paper"]}
     elif name == AUTO:
         name, sizes = fitting_preset(len(open_raw(traces)))
         if not options.vqvae and (chosen := _in_words(sizes, options)):
@@ -167,10 +176,7 @@ def earlier_manifest(out: Path, arguments: dict[str, Any]) -> dict[str, Any] | N
         require_apart(out, str(rows))
     if is_encoded(out):
         manifest = read_manifest(out)
-        before = manifest.get("arguments")
-        if not isinstance(before, dict) or not before:
-            raise InputError(f"{out}: its manifest does not tell how it was encoded; choose another --out")
-        before, arguments = _with_defaults(before), _with_defaults(arguments)
+        before = manifest["arguments"]
         for name in {"vqvae", "model"} - arguments["checksums"].keys():  # which may be gone when its work is done
             before["checksums"].pop(name, None)
         changed = changed_arguments(before, arguments)
@@ -181,7 +187,7 @@ def earlier_manifest(out: Path, arguments: dict[str, Any]) -> dict[str, Any] | N
             file = arguments[changed_arguments(before, now)[0]]
             raise InputError(f"{file}: has changed since {out} was made of it; put it back, or choose another --out")
         if changed:
-            told = told_changes(before, {**arguments, "checksums": before.get("checksums")})
+            told = told_changes(before, {**arguments, "checksums": before["checksums"]})
             raise InputError(f"{out}: encoded with another {told}; give the same arguments, or another --out")
         return manifest
     begun = {TOKENS, draft_of(out / MANIFEST).name}  # what a process leaves that is killed as it begins
@@ -190,22 +196,15 @@ def earlier_manifest(out: Path, arguments: dict[str, Any]) -> dict[str, Any] | N
     return None
 
 
-def _with_defaults(arguments: dict[str, Any]) -> dict[str, Any]:
-    """Return arguments with all of the model's shape, of which a call names what it chooses."""
-    config = ChunkVQVAEConfig(**PAPERS_CODES | arguments.get("shape", {})).for_training(arguments["training"]["steps"])
-    shape = {field.name: getattr(config, field.name) for field in fields(VQVAEModelOptions)}
-    return {**arguments, "shape": shape}
-
-
 def _has_work(out: Path, arguments: dict[str, Any]) -> bool:
     """Tell whether a folder holds more than the copy of a model that was given: a model in training, or codes."""
-    return not arguments.get("vqvae") or any(out.glob("*.parquet"))
+    return not arguments["vqvae"] or any(out.glob("*.parquet"))
 
 
 def rows_identity(manifest: dict[str, Any], options: EncodingOptions, held_out: list[int]) -> dict[str, Any]:
     """Return what decides the ids of all rows and the shards they are in, as JSON values."""
     told = {name: manifest["arguments"][name] for name in ("traces", "model", "valid", "checksums", "shard_rows")}
-    made = {name: manifest[name] for name in ("template", "fingerprint", "tokenizer") if name in manifest}
+    made = {name: manifest[name] for name in ("template", "fingerprint", "tokenizer")}
     return {**told, **made, "skip": options.skip_bad_rows, "held_out": held_out, "pattern": options.answer_pattern}
 
 
@@ -272,7 +271,7 @@ def manifest_to_fill(
             "skip_bad_rows": options.skip_bad_rows,
             "arguments": arguments,
         }
-    if earlier["fingerprint"] != fingerprint or earlier.get("tokenizer", digest) != digest:
+    if earlier["fingerprint"] != fingerprint or earlier["tokenizer"] != digest:
         raise InputError(
             f"{earlier['model']}: its tokenizer has changed since encoding was interrupted; encode into another --out"
         )

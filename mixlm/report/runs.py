@@ -25,8 +25,6 @@ def run_figures(run: Run, name: str, figures: Mapping[str, Any] | None, stage1: 
         stage1: What is there of its stage 1; None: its method needs no codes.
     """
     manifest = stage1.manifest if stage1 else None
-    judged = [one._asdict() for one in judge(manifest)] if manifest and manifest.get("codebook") else None
-    missing = stage1.missing or "the encoded data tell no figures of their codebook" if stage1 and not judged else ""
     return {
         "name": name,
         "path": redacted(str(run.path)),
@@ -37,9 +35,9 @@ def run_figures(run: Run, name: str, figures: Mapping[str, Any] | None, stage1: 
         "modes": modes_of(figures) if figures else {},
         "check": figures["check"] if figures else run.check,
         "curve": curve_of(run),
-        "stage1": judged,
-        "measured_on": manifest["codebook"].get("measured_on") if judged else None,
-        "stage1_missing": missing,
+        "stage1": [one._asdict() for one in judge(manifest)] if manifest else None,
+        "measured_on": manifest["codebook"]["measured_on"] if manifest else None,
+        "stage1_missing": stage1.missing if stage1 else "",
         "settings": settings_of(run),
     }
 

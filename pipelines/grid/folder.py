@@ -10,7 +10,6 @@ from vqvae.one_writer import one_writer
 
 RESULTS, ATTEMPTS, MODEL = "results.jsonl", "parts.jsonl", "model.yaml"
 FOLDERS = ("data", "encoded", "runs", "answers")
-_EARLIER_LOCK = ".lock"  # a file that showed whose the folder is; now ``ATTEMPTS`` does, from the beginning
 
 
 @contextmanager
@@ -23,7 +22,7 @@ def claimed(out: Path) -> Iterator[int]:
     Raises:
         InputError: If another process works there, or the folder holds what is not from a comparison.
     """
-    ours = [out / name for name in (ATTEMPTS, RESULTS, _EARLIER_LOCK)]
+    ours = [out / name for name in (ATTEMPTS, RESULTS)]
     others = [path.name for path in out.iterdir() if path.name in FOLDERS] if out.is_dir() else []
     if others and not any(path.exists() for path in ours):
         raise InputError(f"{out}: has a folder '{others[0]}' that is not from mixlm compare; choose another --out")

@@ -39,7 +39,7 @@ class Part:
         """Tell whether the part need not be run; an encoding says so itself in its manifest."""
         if self.kind != "encode" or not self.finished.is_file():
             return self.finished.is_file()
-        return bool(read_manifest(self.finished.parent).get("complete"))
+        return read_manifest(self.finished.parent)["complete"]
 
 
 @dataclass(frozen=True)

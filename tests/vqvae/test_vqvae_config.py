@@ -3,7 +3,6 @@ from dataclasses import fields
 from pathlib import Path
 
 import pytest
-from transformers import AutoConfig
 
 from tests.vqvae_rows import random_rows, tiny_config
 from vqvae import ChunkVQVAE, ChunkVQVAEConfig, VQVAETrainingOptions, train_vqvae
@@ -84,20 +83,6 @@ def test_training_leaves_the_config_that_it_was_given(tmp_path: Path) -> None:
     model = train_vqvae(random_rows(20), config, tmp_path, VQVAETrainingOptions(steps=6, batch_size=4))
     assert config.to_dict() == before
     assert model.config.compact_size == 9 and model.config.dead_code_threshold > 0
-
-
-def test_a_config_of_before_loads_as_it_was_saved(tmp_path: Path) -> None:
-    """Written when k-means and warm-up did not yet follow the quantiser, and the range of weights could be chosen.
-
-    Codes were those of the paper then, whatever they are by default now.
-    """
-    saved = {"model_type": "chunk-vqvae", "quantizer": "gradient", "kmeans": True, "warmup_steps": 200}
-    saved |= {"chunk_length": 8, "compression_rate": 4, "hidden_size": 64, "initializer_range": 0.02}
-    (tmp_path / "config.json").write_text(json.dumps(saved))
-    for opened in (ChunkVQVAEConfig, AutoConfig):
-        config = opened.from_pretrained(tmp_path)
-        assert all(getattr(config, name) == value for name, value in saved.items())
-        assert (config.objective, config.align) == ("reconstruction", "fixed")
 
 
 @pytest.mark.parametrize("changes", [{}, {"objective": "reconstruction"}, {"objective": "predictive"}])

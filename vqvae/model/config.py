@@ -58,11 +58,6 @@ class ChunkVQVAEConfig(VQVAEModelOptions, PreTrainedConfig):
         self.initializer_range = 0.5 * self.hidden_size**-0.5
         super().__post_init__(**kwargs)
 
-    @classmethod
-    def from_dict(cls, config_dict: dict[str, Any], **kwargs: Any) -> "ChunkVQVAEConfig":
-        """Return the configuration of a file; see ``PAPERS_CODES``."""
-        return super().from_dict(PAPERS_CODES | config_dict, **kwargs)
-
     def check(self) -> None:
         """Raise an ``InputError`` if a part of the shape is no such thing, or the parts do not fit each other."""
         if found := misfit(self, VQVAEModelOptions):

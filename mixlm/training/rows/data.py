@@ -53,7 +53,7 @@ class TrainingData:
         """Return how often stage 1's codes are foretold, if the data tells it and they are the method's latents."""
         if not method.codes_mean_chunks:
             return None
-        return self.encoded.manifest.get("codebook", {}).get("prior_top1")
+        return self.encoded.manifest["codebook"].get("prior_top1")
 
     def identity(self, model: str) -> dict[str, str]:
         """Return hashes of what ``model`` is trained on: its tokenizer, if it brings one, and the rows.

@@ -78,7 +78,7 @@ def _open_encoded(source: str, model: str, say: Callable[[str], None]) -> Traini
     tokenizer = open_tokenizer(str(data.tokenizer_path) if is_scratch(model) else model)
     if tokenizer_fingerprint(tokenizer) != data.fingerprint:
         raise InputError(
-            f"{data.path}: encoded with another tokenizer ({data.manifest.get('model', 'unknown')}) "
+            f"{data.path}: encoded with another tokenizer ({data.manifest['model']}) "
             f"than that of {model}; encode again with --model {model}"
         )
     if not is_scratch(model) and (other := data.told_otherwise(tokenizer)):  # else it is the dataset's own

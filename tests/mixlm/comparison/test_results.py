@@ -18,6 +18,7 @@ from mixlm.comparison.results import (
     shares_right,
 )
 from mixlm.errors import InputError
+from tests.manifests import whole_manifest
 from vqvae.checksums import sealed, unsealed
 
 
@@ -223,7 +224,7 @@ def test_answers_of_another_run_or_changed_ones_are_no_result(tmp_path, measured
 def test_a_result_joins_cell_figures_answers_stage_1_and_seconds(tmp_path, measured):
     measured()
     codebook = {"codebook_size": 4, "codes_used": 3, "code_gap": 0.987654321, "unigram_accuracy": 0.1}
-    (tmp_path / "manifest.json").write_text(json.dumps({"format_version": 1, "codebook": codebook}))
+    (tmp_path / "manifest.json").write_text(json.dumps(whole_manifest(codebook=codebook)))
     seconds = {"train": {"wall": 3.0, "cpu": 2.0}}
     result = make_result({"label": "x", "seed": 1}, tmp_path / "a.json", tmp_path / "manifest.json", seconds)
     assert (result["label"], result["seed"], result["seconds"]) == ("x", 1, seconds)
@@ -235,10 +236,10 @@ def test_a_result_joins_cell_figures_answers_stage_1_and_seconds(tmp_path, measu
     assert result["loss"] == {"m=0": {"loss": 1.23457, "tokens": 9}}
     assert result["alerts"] == [] and result["latents_right"] is None
     assert result["stage1"] == {"codebook_size": 4, "codes_used": 3, "code_gap": 0.987654}
-    assert (result["objective"], result["align"]) == ("reconstruction", "fixed")  # of a manifest that does not say it
+    assert (result["objective"], result["align"]) == ("reconstruction", "fixed")
     json.dumps(result)
     told = {"objective": "predictive", "align": "step", "codebook": {"prior_top1": 0.5, "other": 1}}
-    (tmp_path / "manifest.json").write_text(json.dumps({"format_version": 1, **told}))
+    (tmp_path / "manifest.json").write_text(json.dumps(whole_manifest(**told)))
     result = make_result({}, tmp_path / "a.json", tmp_path / "manifest.json", seconds, 0.123456789)
     assert result["latents_right"] == 0.123457
     assert [alert.split(":")[0] for alert in result["alerts"]] == ["latents not learned"]

@@ -88,7 +88,7 @@ def test_data_that_somebody_else_owns_is_read_and_left_as_it_is(encoded, tmp_pat
         (lambda path: (path / "manifest.json").unlink(), "no manifest.json, so no encoded dataset; make one with"),
         (lambda path: (path / "manifest.json").write_text("{"), "manifest.json: damaged (Expecting"),
         (lambda path: (path / "manifest.json").write_text('{"name": "a web page"}'), "damaged"),
-        (lambda path: change(path, format_version=MANIFEST_VERSION + 1), "written by a newer mixlm"),
+        (lambda path: change(path, format_version=MANIFEST_VERSION + 1), "manifest.json: written by a newer mixlm"),
         (lambda path: change(path, complete=False), "encoding has not finished; run the mixlm-encode command"),
         (lambda path: (path / "valid-00000.parquet").unlink(), "valid-00000.parquet: listed in manifest.json and not"),
     ],

@@ -7,6 +7,7 @@ import torch
 from mixlm.encoding.manifest import describe_arguments, earlier_manifest, sized_options, write_manifest
 from mixlm.encoding.options import PRESETS, ROWS_OF_PAPER, EncodingOptions, fitting_preset
 from mixlm.errors import InputError
+from tests.manifests import whole_manifest
 from tests.tiny_data import write_raw
 from vqvae.options import VQVAEModelOptions
 
@@ -60,16 +61,13 @@ def test_the_machine_decides_where_nobody_does_and_it_is_said(tmp_path: Path, mo
     assert len(said) == 1  # nothing was left to decide
 
 
-@pytest.mark.parametrize("before", ["small", "few", "unknown"])
+@pytest.mark.parametrize("before", ["small", "few"])
 def test_what_has_begun_goes_on_with_its_sizes_on_another_machine(tmp_path: Path, monkeypatch, before: str) -> None:
-    """Also what was begun when there were no presets, by the library, which gave no sizes: they were the model's."""
     out, traces = tmp_path / "out", str(write_raw(tmp_path, 8))
-    sizes = {"small": PRESETS["small"], "few": {**PRESETS["small"], "codebook_size": 4}, "unknown": PRESETS["paper"]}
+    sizes = {"small": PRESETS["small"], "few": {**PRESETS["small"], "codebook_size": 4}}
     arguments = describe_arguments(traces, "m", EncodingOptions(shape=dict(sizes[before])))
-    if before == "unknown":
-        arguments["shape"] = {"objective": "predictive", "align": "step"}
     out.mkdir()
-    write_manifest(out, {"format_version": 1, "complete": True, "arguments": arguments})
+    write_manifest(out, whole_manifest(arguments=arguments))
     (out / "train-00000.parquet").touch()
     monkeypatch.setattr(torch.accelerator, "is_available", lambda: True)
     monkeypatch.setattr("mixlm.encoding.options.ROWS_OF_PAPER", 1)

@@ -9,6 +9,7 @@ from mixlm.errors import InputError
 from pipelines.grid.commands import check_command
 from pipelines.grid.parse import read_grid
 from pipelines.grid.plan import Plan
+from tests.manifests import whole_manifest
 
 
 RESULTS = Path(__file__).parents[3] / "docs" / "results"
@@ -218,8 +219,8 @@ def test_an_encoding_is_done_when_its_manifest_says_so(plan):
     part = next(part for part in plan().cell("assorted", 0).parts if part.kind == "encode")
     assert not part.done()
     part.finished.parent.mkdir(parents=True)
-    for manifest, done in (({"complete": False}, False), ({}, False), ({"complete": True}, True)):
-        part.finished.write_text(json.dumps({"format_version": 1, **manifest}))
+    for done in (False, True):
+        part.finished.write_text(json.dumps(whole_manifest(complete=done)))
         assert part.done() is done
 
 
