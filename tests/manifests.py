@@ -1,4 +1,4 @@
-"""What a manifest of an encoded dataset tells, for tests that need no dataset. Imports nothing: scripts take it, too."""
+"""What a manifest of an encoded dataset tells, for tests that need no dataset; scripts read it, so it imports nothing."""
 
 from typing import Any
 
