@@ -18,6 +18,7 @@ from pipelines.shared.terminal import echo, notice
 
 if TYPE_CHECKING:
     from mixlm.generation.engine import Engine
+    from mixlm.generation.explain import LatentReader
     from mixlm.generation.kept.answer_file import AnswerFile
     from mixlm.generation.questions import Question
 
@@ -79,7 +80,6 @@ def main(
     from mixlm.errors import InputError
     from mixlm.generation.answers import require_answers
     from mixlm.generation.engine import Engine
-    from mixlm.generation.explain import LatentReader
     from mixlm.generation.kept.answer_file import AnswerFile
     from mixlm.generation.options import GenerationOptions
     from mixlm.generation.questions import Questions, answer_questions, single_question
@@ -92,7 +92,7 @@ def main(
         return _prompts([*chain.from_iterable(windows)], engine, settings["thoughts"])
     answerer = answerer_of(engine, settings)
     options = GenerationOptions(latents=latents, **settings)
-    reader = LatentReader(engine) if explain else None
+    reader = _reader(engine) if explain else None
     processes = Processes.current()
     if processes.count > 1 and not (source and output):
         raise InputError("several processes answer a file together; give --input FILE and --output FILE")
@@ -104,6 +104,20 @@ def main(
     print_answers(answered)
     require_answers([one.answer for one in answered], [one.question.name for one in answered])
     return {"answers": [one.record(options.latents, engine.run.template) for one in answered]}
+
+
+def _reader(engine: "Engine") -> "LatentReader":
+    """Return what reads latents of the run's answers back."""
+    from mixlm.errors import InputError
+    from mixlm.generation.explain import LatentReader
+
+    reader = LatentReader(engine)
+    if not reader.in_place:
+        raise InputError(
+            f"--explain: latents of method '{engine.run.method_name}' stand anywhere in an answer, and stage 1 reads "
+            "each with all before it; leave it out (mixlm analyze --only codes tells what codes stand for)"
+        )
+    return reader
 
 
 def _prompts(questions: "list[Question]", engine: "Engine", thoughts: int | None) -> Results:

@@ -12,4 +12,5 @@ def result(label, seed, samples=1, seconds=None, stage1=None, **modes):
     modes = {name.replace("_", ":") + ("%" if "_" in name else ""): one for name, one in modes.items()}
     shaped = {mode: one if isinstance(one, dict) else figures(one) for mode, one in modes.items()}
     own = {"modes": shaped, "seconds": seconds or {}, "stage1": stage1}
-    return {"label": label, "method": f"method of {label}", "seed": seed, "samples": samples, **own}
+    asked = {"samples": samples, "rows": 4, "check": "exact"}
+    return {"label": label, "method": f"method of {label}", "seed": seed, **asked, **own}

@@ -1,4 +1,4 @@
-"""What a manifest of an encoded dataset tells, for tests that need no dataset; scripts read it, so it imports nothing."""
+"""What a manifest of an encoded dataset tells, for tests that need no dataset. Imports nothing, for scripts."""
 
 from typing import Any
 

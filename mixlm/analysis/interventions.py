@@ -93,20 +93,19 @@ class Intervener:
     Args:
         answerer: The run; a server has the interventions that do not need the model itself.
         rows: Tokenized rows.
-        options: How to decode; greedy.
-        seed: Seed of noise, orders and the choice of other samples.
+        options: How to decode; greedy. Noise, orders and the choice of other samples are the same in every call.
 
     Raises:
         InputError: If the run's method has neither latents nor thoughts, or decoding is not greedy.
     """
 
-    def __init__(self, answerer: Answerer, rows: Sequence[Row], options: GenerationOptions, seed: int = 0) -> None:
+    def __init__(self, answerer: Answerer, rows: Sequence[Row], options: GenerationOptions) -> None:
         run = answerer.run
         if not run.method.has_pure_spans() and not run.method.uses_thoughts:
             raise InputError(f"{run.path}: method '{run.method_name}' has no latents or thoughts of its own to change")
         if options.sampling or options.samples > 1:
             raise InputError("interventions compare greedy answers; leave out --temperature, --top-k and --top-p")
-        self.answerer, self.rows, self.options, self.seed = answerer, list(rows), options, seed
+        self.answerer, self.rows, self.options = answerer, list(rows), options
 
     def _answer(self, options: GenerationOptions | None = None, **fields: Sequence[Any]) -> list[Answer]:
         """Answer every row; ``fields`` are those of the requests, a value for each row."""
@@ -153,11 +152,19 @@ class Intervener:
         changes = [lambda own, other=other: other for other in self._changed_vectors(kind)]
         return self._answer(opening=self._openings(kind), change=changes)
 
+    def altered(self, kind: str, answers: Sequence[Answer]) -> float:
+        """Return in which share of the samples an intervention gave other latents or thoughts than their own."""
+        own, ids = self.untouched, self.answerer.run.ids
+        if needs_model(kind, self.answerer.run):
+            return float(np.mean([count > (kind == "shuffled") for count in own.counts]))
+        pairs = zip(answers, own.openings, strict=True)
+        return float(np.mean([opening_of(answer.ids, ids) != opening for answer, opening in pairs]))
+
     def _openings(self, kind: str) -> list[list[int]]:
         """Return the tokens that stand where the changed latents or thoughts are."""
         own = self.untouched.openings
         if kind == "other":
-            return [own[donor] for donor in self._donors()]
+            return [own[donor] for donor in self.donors()]
         return [self._reordered(place, opening) for place, opening in enumerate(own)] if kind == "shuffled" else own
 
     def _reordered(self, place: int, opening: list[int]) -> list[int]:
@@ -168,7 +175,7 @@ class Intervener:
     def _changed_vectors(self, kind: str) -> list[torch.Tensor]:
         """Return other vectors for those of all samples."""
         if kind == "other":
-            return [self.vectors[donor] for donor in self._donors()]
+            return [self.vectors[donor] for donor in self.donors()]
         return [self._changed(kind, place, own) for place, own in enumerate(self.vectors)]
 
     def _changed(self, kind: str, place: int, own: torch.Tensor) -> torch.Tensor:
@@ -187,14 +194,17 @@ class Intervener:
         return order if order != own else [*own[1:], *own[:1]]
 
     def _random(self, place: int) -> torch.Generator:
-        return torch.Generator().manual_seed(hash((self.seed, place)) % 2**63)
+        return torch.Generator().manual_seed(hash((0, place)) % 2**63)
 
-    def _donors(self) -> list[int]:
+    def donors(self) -> list[int]:
         """Return for each sample another one that has latents, of which there must be two; one without has itself."""
         having = [place for place, count in enumerate(self.untouched.counts) if count]
         if len(having) < 2:
-            raise InputError("intervention 'other' needs two samples with latents; take more rows or leave it out")
-        order = np.random.default_rng(self.seed).permutation(having).tolist()
+            raise InputError(
+                f"intervention 'other' needs two samples with latents, of {len(self.rows)} there are {len(having)}; "
+                "take more rows, train further, or leave it out"
+            )
+        order = np.random.default_rng(0).permutation(having).tolist()
         donors = dict(zip(order, [*order[1:], *order[:1]], strict=True))
         return [donors.get(place, place) for place in range(len(self.rows))]
 
@@ -238,14 +248,13 @@ def openings_of(answers: Sequence[Answer], run: Run) -> list[list[int]]:
     return [opening_of(answer.ids, run.ids) for answer in answers]
 
 
-def intervention_finding(
-    intervener: Intervener, kinds: Sequence[str] = DEFAULT, check: CheckName = "exact"
-) -> Finding:
+def intervention_finding(intervener: Intervener, kinds: Sequence[str], check: CheckName) -> Finding:
     """Compare every intervention with the untouched answers.
 
     Columns: ``intervention``; ``accuracy`` with its 95 % Wilson interval ``low`` .. ``high``; ``difference`` to the
-    untouched run with its paired bootstrap interval; ``p``, McNemar's exact test; ``changed``, the share of samples
-    whose answer became another; ``latents``, the mean number of latents or thoughts; ``tokens``, the mean length.
+    untouched run with its paired bootstrap interval; ``p``, McNemar's exact test; ``altered``, the share of samples
+    whose latents or thoughts became others; ``changed``, of those whose answer did; ``latents``, their mean number;
+    ``tokens``, the mean length.
 
     Args:
         intervener: The untouched run.
@@ -260,21 +269,13 @@ def intervention_finding(
         first = (right, found) if first is None else first
         accuracy = wilson_interval(right.sum(), len(right))
         difference = paired_bootstrap_difference(right, first[0])
-        rows.append(
-            {
-                "intervention": kind,
-                "accuracy": accuracy.estimate,
-                "low": accuracy.low,
-                "high": accuracy.high,
-                "difference": difference.estimate,
-                "difference_low": difference.low,
-                "difference_high": difference.high,
-                "p": mcnemar(right, first[0]).p_value,
-                "changed": float(np.mean([_differ(*two, check) for two in zip(found, first[1], strict=True)])),
-                "latents": float(np.mean([answer.counts.latent + answer.counts.thought for answer in answers])),
-                "tokens": float(np.mean([answer.counts.total for answer in answers])),
-            }
-        )
+        told = {"intervention": kind, "accuracy": accuracy.estimate, "low": accuracy.low, "high": accuracy.high}
+        told |= {"difference": difference.estimate, "difference_low": difference.low}
+        told |= {"difference_high": difference.high, "p": mcnemar(right, first[0]).p_value}
+        told |= {"altered": intervener.altered(kind, answers)}
+        told |= {"changed": float(np.mean([_differ(*two, check) for two in zip(found, first[1], strict=True)]))}
+        told |= {"latents": float(np.mean([answer.counts.latent + answer.counts.thought for answer in answers]))}
+        rows.append(told | {"tokens": float(np.mean([answer.counts.total for answer in answers]))})
     title = f"{intervener.answerer.run.method_name}: accuracy with changed latents, {len(intervener.rows)} samples"
     if intervener.left_out:
         title += f" ({intervener.left_out} more were cut off within their latents)"

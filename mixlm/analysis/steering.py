@@ -59,7 +59,6 @@ class Steering:
         rows: Tokenized rows.
         options: How to decode, but for the latents; greedy.
         check: How answers are compared, with the right ones and with each other.
-        seed: Seed of who gets whose latents.
 
     Raises:
         InputError: If the run's method writes no latents that could be exchanged, or decoding is not greedy.
@@ -70,31 +69,36 @@ class Steering:
         answerer: Answerer,
         rows: Sequence[Row],
         options: GenerationOptions,
-        check: CheckName = "exact",
-        seed: int = 0,
+        check: CheckName,
     ) -> None:
         _require_codes(answerer.run)
         if options.sampling or options.samples > 1:
             raise InputError("greedy answers are compared; leave out --temperature, --top-k and --top-p")
-        self.answerer, self.rows, self.options, self.check, self.seed = answerer, rows, options, check, seed
+        self.answerer, self.rows, self.options, self.check = answerer, rows, options, check
 
     def table(self, mode: LatentMode) -> list[dict[str, Any]]:
         """Return what happens to the answers in one mode of decoding; nothing where no two rows make a pair.
 
         Columns: ``latents``, the mode; ``given``, whose latents; ``answer``, what the answer then is; ``share`` of the
         ``of`` answers with its 95 % Wilson interval ``low`` .. ``high``. With their own latents: how many answers are
-        right, and how many are the other question's anyway, which is chance. With the other question's, where
-        that is not so: how many become the other's, stay their own or become a third.
+        right, how many are the other question's anyway, which is chance, and how many have the very latents of the
+        other. Where neither is so, with the other question's: how many become the other's, stay their own or become a
+        third.
         """
         written = self._write(mode)
-        drawn = exchange([len(opening) for opening in written.openings], self.seed)
+        drawn = exchange([len(opening) for opening in written.openings])
         told = [pair for pair in drawn if None not in (written.answers[pair[0]], written.answers[pair[1]])]
         alike = [self._same(written.answers[taker], written.answers[giver]) for taker, giver in told]
-        pairs = [pair for pair, same in zip(told, alike, strict=True) if not same]
+        equal = [written.openings[taker] == written.openings[giver] for taker, giver in told]
+        pairs = [pair for pair, *same in zip(told, alike, equal, strict=True) if not any(same)]
         if not pairs:
             return []
         outcomes = self._exchanged(written, pairs)
-        shares = [("own", "right", written.right), ("own", "the other's", alike)]
+        shares = [
+            ("own", "right", written.right),
+            ("own", "the other's", alike),
+            ("own", "the other's latents", equal),
+        ]
         shares += [("the other's", name, [found == name for found in outcomes]) for name in _OUTCOMES]
         return [_share(str(mode), *share) for share in shares]
 
@@ -157,7 +161,10 @@ def steering_finding(steering: Steering) -> Finding:
     """
     rows = [row for mode in MODES for row in steering.table(mode)]
     if not rows:
-        raise InputError("no two questions have equally many latents and different answers; take more rows")
+        raise InputError(
+            "no two questions have equally many latents, not the same ones, and different answers; take more rows, "
+            "unless the model writes the same latents to all"
+        )
     method = steering.answerer.run.method_name
     title = f"{method}: answers with another question's latents, {len(steering.rows)} questions"
     return Finding("steer", title, rows, lambda axes: _draw(axes, rows))

@@ -132,10 +132,10 @@ def read_names(text: str) -> list[str]:
 def interventions(case: Case) -> list[Finding]:
     """Change latents or thoughts and compare the answers."""
     intervener = Intervener(case.answerer, case.rows, case.options)
-    return [intervention_finding(intervener, _kinds(case), case.check)]
+    return [intervention_finding(intervener, _kinds(case, intervener), case.check)]
 
 
-def _kinds(case: Case) -> Sequence[str]:
+def _kinds(case: Case, intervener: Intervener) -> Sequence[str]:
     """Return the interventions that are asked for, or of those that nobody named the ones that can be had."""
     asked = DEFAULT if case.kinds is None else case.kinds
     here = isinstance(case.answerer, Engine)
@@ -144,6 +144,14 @@ def _kinds(case: Case) -> Sequence[str]:
         raise InputError(f"{lacking[0]} {NEEDS_MODEL}")
     if lacking:
         case.say(f"left out of interventions {', '.join(lacking)}: {NEEDS_MODEL}")
+    try:
+        if "other" in asked:  # known before the others are decoded
+            intervener.donors()
+    except InputError as error:
+        if case.kinds is not None:
+            raise
+        case.say(f"left out of interventions other: {error}")
+        lacking.append("other")
     return [kind for kind in asked if kind not in lacking]
 
 

@@ -10,8 +10,9 @@ from mixlm.errors import InputError
 from mixlm.evaluation.checks import CheckName
 from mixlm.evaluation.evaluate import answer_rows
 from mixlm.evaluation.measuring.records import Record
+from mixlm.evaluation.measuring.requests import require_codes
 from mixlm.evaluation.statistics import wilson_interval
-from mixlm.generation.options import GenerationOptions
+from mixlm.generation.options import GenerationOptions, parse_latent_modes
 from mixlm.generation.plan import Answerer
 from mixlm.run import Run
 
@@ -60,10 +61,14 @@ def sweep_rows(
         95 % Wilson interval over rows (several answers to a row count by their mean); ``tokens``, the mean length.
 
     Raises:
-        InputError: If the method has no number to sweep over.
+        InputError: If the method has no number to sweep over, or shares are taken and no row has a code.
     """
     run, table = answerer.run, []
-    for count in counts_to_try(run) if counts is None else counts:
+    counts = counts_to_try(run) if counts is None else counts
+    require_codes(
+        (mode for count in counts if isinstance(count, str) for mode in parse_latent_modes(count)), rows, run
+    )
+    for count in counts:
         asked = replace(options, **({"thoughts": count} if isinstance(count, int) else {"latents": count}))
         told = {"run": str(run.path), "unit": _unit(run), "per_step": _per_step(run), "asked": count}
         table.append(told | _figures(answer_rows(answerer, rows, asked, check), len(rows)))

@@ -37,6 +37,11 @@ class Reading:
 class LatentReader:
     """Reads the latents of a run's answers back.
 
+    Attributes:
+        in_place: Whether latents of an answer are read as they were trained: stage 1's decoder, where codes predict,
+            reads one with all that stand before it in the trace, of which an answer that holds latents anywhere lacks
+            those that it has as text.
+
     Args:
         answerer: The run.
 
@@ -53,6 +58,7 @@ class LatentReader:
         self.tokenizer = answerer.tokenizer
         self.vqvae = open_vqvae(run.vqvae_path)
         self.usage = read_usage(run.vqvae_path / USAGE)
+        self.in_place = run.method.spans == "prefix" or self.vqvae.config.objective == "reconstruction"
 
     def read(self, codes: Sequence[int], prompt_ids: Sequence[int]) -> list[Reading]:
         """Return the reading of each of ``codes``, which stand at the start of one answer to ``prompt_ids``.

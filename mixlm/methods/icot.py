@@ -16,7 +16,8 @@ class StepwiseInternalisation(Method):
     """The first s trace tokens are removed, s growing through training, until the model answers without any trace.
 
     Attributes:
-        per_epoch: Tokens that one epoch removes, Delta; s grows by 1 every round(steps per epoch / Delta) steps.
+        per_epoch: Tokens that one epoch removes, Delta; s grows by 1 every round(steps per epoch / Delta) steps, and
+            at most by 1 a step: an epoch of fewer steps removes no more than it has.
         smoothing: Lambda: a sample removes s + o tokens, with P(o) proportional to exp(-lambda o); inf: o = 0.
         remove_all_beyond: Once s has reached this, the whole trace is removed; 0: never at once.
         reset_optimizer: Start the optimizer anew at every increment of s, while some trace remains.

@@ -26,13 +26,13 @@ def chips_of(
         reader: Reads latents back; None: they mean no text.
 
     Returns:
-        Of each answer ``codes``; with a reader ``texts`` and how ``sure`` it is of each; where latents come before
-        all text ``shares``, the probability of each among all latents with those before it given, and
+        Of each answer ``codes``; with a reader that can ``texts`` and how ``sure`` it is of each; where latents come
+        before all text ``shares``, the probability of each among all latents with those before it given, and
         ``alternatives``, the likeliest latents there with theirs.
     """
     found: list[Chips | None] = [{"codes": one["codes"]} if one["codes"] else None for one in records]
     chosen = [place for place, one in enumerate(found) if one]
-    if reader is not None:
+    if reader is not None and reader.in_place:
         for place in chosen:
             readings = reader.read(records[place]["codes"], rows[place]["prompt_ids"])
             found[place]["texts"] = [reading.text for reading in readings]

@@ -289,11 +289,12 @@ def _check_base(path: Path, entries: Mapping[str, Entry], model: str | Mapping[s
 
 
 def _check_patterns(path: Path, entries: Mapping[str, Entry]) -> None:
-    """Refuse methods that would find other answers in the same rows."""
-    name, trained = "answer-pattern", [entry for entry in entries.values() if not entry.untrained]
-    read = [(entry.encode if entry.needs_codes else entry.train).get(name) for entry in trained]
-    for entry, pattern in zip(trained, read, strict=True):
-        if pattern != read[0] or entry.train.get(name) not in (None, pattern):
-            raise InputError(
-                f"{path}: '{entry.label}' would find answers by another '{name}'; give encode and train the same"
-            )
+    """Refuse methods that would find other answers in the same rows, to learn from or to be tested on."""
+    name, patterns = "answer-pattern", set()
+    for entry in entries.values():
+        learned = (entry.encode if entry.needs_codes else entry.train).get(name)
+        patterns |= {entry.evaluate.get(name, learned)}
+        patterns |= set() if entry.untrained else {learned, entry.train.get(name, learned)}
+        if len(patterns) > 1:
+            told = f"'{entry.label}' would find other answers in the same rows"
+            raise InputError(f"{path}: {told}; give one '{name}' to encode, train and evaluate")

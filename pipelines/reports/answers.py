@@ -61,7 +61,9 @@ def readings_table(readings: Sequence[Reading]) -> Table:
     for reading in readings:
         stood = "\n".join(f"{_one_line(text)} ({share:.0%})" for text, share in reading.chunks[:3])
         decoded = _one_line(reading.text)
-        table.add_row(latent_name(reading.code), decoded, f"{reading.probability:.0%}", stood or "never used")
+        table.add_row(
+            latent_name(reading.code), decoded, f"{reading.probability:.0%}", stood or "nothing that was counted"
+        )
     return table
 
 

@@ -49,7 +49,7 @@ def print_results(plan: Plan, against: str | None = None) -> dict[str, Any]:
     print_differences(console, pairs, against or summaries[0].label)
     if against and against not in (one.label for one in summaries):
         echo(f"--against {against}: none of its cells is finished yet")
-    alerts = [*failures_of(plan, results), *alerts_of(known), *_different_checks(known)]
+    alerts = [*failures_of(plan, results), *alerts_of(known), *_different_tests(known)]
     for alert in alerts:
         echo(f"alert: {alert}")
     _write_tables(plan.out, title, table, known, alerts)
@@ -83,14 +83,15 @@ def alerts_of(results: Sequence[Result]) -> list[str]:
     return [f"{', '.join(names)}: {alert}" for alert, names in cells.items()]
 
 
-def _different_checks(results: Sequence[Result]) -> list[str]:
-    """Return a line if answers were not all compared in the same way, as where rows do not say how."""
+def _different_tests(results: Sequence[Result]) -> list[str]:
+    """Return a line if not all cells answered as many rows, or answers were not all compared in the same way."""
     cells: dict[str, list[str]] = {}
-    for result in (one for one in results if "check" in one):
-        cells.setdefault(result["check"], []).append(f"{result['label']}-{result['seed']}")
-    told = "; ".join(f"{', '.join(names)} by {check}" for check, names in cells.items())
-    remedy = "no comparison of the methods: give 'check' under 'evaluate' of the grid, and another --out"
-    return [f"answers were compared in different ways, {told}, which is {remedy}"] if len(cells) > 1 else []
+    for result in results:
+        told = f"{result['rows']} rows by {result['check']}"
+        cells.setdefault(told, []).append(f"{result['label']}-{result['seed']}")
+    told = "; ".join(f"{', '.join(names)}: {test}" for test, names in cells.items())
+    remedy = "no comparison of the methods: give 'check' and 'limit' under 'evaluate' of the grid, and another --out"
+    return [f"cells were tested in different ways ({told}), which is {remedy}"] if len(cells) > 1 else []
 
 
 def basis_of(results: Sequence[Result]) -> list[str]:

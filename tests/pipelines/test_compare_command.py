@@ -123,9 +123,7 @@ def told(tmp_path, monkeypatch):
     def tell(results, *options):
         Path("grid").mkdir(exist_ok=True)
         known = grid["methods"]
-        lines = [
-            {**one, "identity": identity(one["label"]) if one["label"] in known else "", "rows": 4} for one in results
-        ]
+        lines = [{**one, "identity": identity(one["label"]) if one["label"] in known else ""} for one in results]
         Path("grid", RESULTS).write_text("".join(json.dumps(line) + "\n" for line in lines))
         return compare("grid.yaml", "--no-run", *options)
 
@@ -217,15 +215,18 @@ def test_the_model_itself_counts_once_whatever_seeds_the_grid_had(told):
     assert lines[0] == "grid: 4 test rows, 1 of 7 cells" and cells(lines[4])[:2] == ["base", "1"]
 
 
-def test_answers_that_were_compared_in_different_ways_are_told(told):
-    cells_of = (("cot", 0, "number"), ("assorted", 0, "exact"), ("assorted", 1, "exact"))
-    lines = [result(label, seed, free="0001") | {"check": check} for label, seed, check in cells_of]
+def test_cells_that_were_tested_in_different_ways_are_told(told):
+    cells_of = (("cot", 0, "number", "0001"), ("assorted", 0, "exact", "0001"), ("assorted", 1, "exact", "0001"))
+    lines = [result(label, seed, free=free) | {"check": check} for label, seed, check, free in cells_of]
     done = told(lines)
     assert (
-        "alert: answers were compared in different ways, cot-0 by number; assorted-0, assorted-1 by exact, which is "
-        "no comparison of the methods: give 'check' under 'evaluate' of the grid, and another --out"
+        "alert: cells were tested in different ways (cot-0: 4 rows by number; assorted-0, assorted-1: 4 rows by "
+        "exact), which is no comparison of the methods: give 'check' and 'limit' under 'evaluate' of the grid, and "
+        "another --out"
     ) in done.stdout
-    assert "alert: answers were compared" not in told(lines[1:]).stdout
+    assert "alert: cells were tested" not in told(lines[1:]).stdout
+    fewer = told([lines[1] | {"rows": 2}, lines[2]]).stdout
+    assert "(assorted-0: 2 rows by exact; assorted-1: 4 rows by exact)" in fewer
 
 
 def test_what_failed_once_and_is_done_by_now_is_no_alert(told):

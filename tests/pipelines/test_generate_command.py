@@ -3,6 +3,7 @@ from functools import partial
 
 import pytest
 
+from mixlm.generation.explain import LatentReader
 from pipelines.generate import main
 from tests.calling import call_command, lines_of
 from tests.launching import launch
@@ -35,7 +36,16 @@ def test_explain_shows_a_row_for_each_latent(run):
     output = call(run.path, "1 + 2?", "--latents", "exact:2", "--max-new-tokens", 6, "--explain").stdout
     assert "stood for in training" in output and output.count('"[bold] 1\\n" (75%)') == 2
     usage.unlink()
-    assert "never used" in call(run.path, "1?", "--latents", "exact:1", "--max-new-tokens", 4, "--explain").stdout
+    result = call(run.path, "1?", "--latents", "exact:1", "--max-new-tokens", 4, "--explain")
+    assert "nothing that was counted" in result.stdout
+
+
+def test_latents_are_not_explained_by_what_does_not_read_them_as_they_were_trained(run, monkeypatch):
+    monkeypatch.setattr(LatentReader, "__init__", lambda self, answerer: setattr(self, "in_place", False))
+    assert call(run.path, "1?", "--explain", code=1).stderr.splitlines()[-1] == (
+        "Error: --explain: latents of method 'assorted' stand anywhere in an answer, and stage 1 reads each with all "
+        "before it; leave it out (mixlm analyze --only codes tells what codes stand for)"
+    )
 
 
 def test_a_file_is_answered_in_its_order(run, questions, tmp_path):
@@ -144,6 +154,7 @@ def test_the_questions_are_never_overwritten(run, questions):
 
 
 SHARED = """
+from mixlm.generation.explain import LatentReader
 from pipelines.generate import main
 main()
 """

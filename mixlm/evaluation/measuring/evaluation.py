@@ -12,7 +12,7 @@ from mixlm.errors import InputError
 from mixlm.evaluation.checks import CheckName, require_check
 from mixlm.evaluation.losses import LossSum, added_losses, batches_of, loss_of, reference_sequences, served_loss
 from mixlm.evaluation.measuring.records import record_of, summarize
-from mixlm.evaluation.measuring.requests import requests_of, with_length
+from mixlm.evaluation.measuring.requests import requests_of, require_codes, with_length
 from mixlm.generation.answers import Answer
 from mixlm.generation.kept.answer_file import identity_of
 from mixlm.generation.kept.keeping import Keeping
@@ -65,8 +65,9 @@ class Evaluation:
         """Look at every row in every mode, and keep none: nothing is lost to a mistake that shows in the last mode.
 
         Raises:
-            InputError: As ``Answerer.plan``.
+            InputError: As ``Answerer.plan``, or if shares of latents are asked for where no row has a code.
         """
+        require_codes(self.modes, (row for _, rows in self._windows() for row in rows), self.answerer.run)
         digest, self.references, self.batches = hashlib.sha256(), 0, 0
         for first, rows in self._windows():
             for mode in self.modes:

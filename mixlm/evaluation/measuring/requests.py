@@ -1,6 +1,6 @@
 """What rows are asked for: modes of decoding, lengths, requests."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from mixlm.data.chat.prompts import closing_ids
@@ -57,6 +57,16 @@ def requests_of(answerer: Answerer, rows: Sequence[Row], mode: LatentMode) -> li
         )
         for row, opening in zip(rows, openings, strict=True)
     ]
+
+
+def require_codes(modes: Iterable[LatentMode], rows: Iterable[Row], run: Run) -> None:
+    """Raise an ``InputError`` if a share of latents is asked for and no row has a code: all shares would be none."""
+    shares = [mode for mode in modes if mode.share]
+    if shares and not any(own_codes(row, run) for row in rows):
+        raise InputError(
+            f"--latents {shares[0]}: no row has a trace to take a share of; choose free, text or exact:N, or give "
+            "rows with traces"
+        )
 
 
 def direct_openings(answerer: Answerer, rows: Sequence[Row]) -> list[list[int]]:

@@ -7,6 +7,7 @@ import torch
 from mixlm.analysis.interventions import (
     DEFAULT,
     Intervener,
+    Untouched,
     intervention_finding,
     new_count,
     parse_interventions,
@@ -105,7 +106,7 @@ def test_answers_that_are_cut_off_within_their_latents_are_left_out(monkeypatch)
         return [replace(one, ids=one.ids[:3]) if place in cut else one for place, one in enumerate(answers)]
 
     monkeypatch.setattr(Intervener, "_answer", some_cut)
-    finding = intervention_finding(intervener, ["zeros", "none"])
+    finding = intervention_finding(intervener, ["zeros", "none"], "exact")
     assert [row["row"] for row in intervener.rows] == [0, 2, 4] and len(intervener.answers("zeros")) == 3
     assert finding.title.endswith("3 samples (2 more were cut off within their latents)")
     cut[:] = range(5)
@@ -128,7 +129,7 @@ def test_vectors_after_an_intervention(intervener) -> None:
 
 
 def test_another_samples_latents_are_never_ones_own(intervener) -> None:
-    donors = intervener._donors()
+    donors = intervener.donors()
     assert sorted(donors) == list(range(len(ROWS))) and all(donor != own for own, donor in enumerate(donors))
     before = intervener.untouched
     for now, donor in zip(intervener.answers("other"), donors, strict=True):
@@ -158,6 +159,17 @@ def test_codes_that_are_exchanged_are_as_their_vectors_in_place_of_the_own(kind:
         assert now.ids[len(opening) :] == other.ids[len(opening) :]
         assert kind == "other" or sorted(now.codes) == sorted(other.codes)
     assert [now.codes for now in answers] != [other.codes for other in by_vectors]
+
+
+def test_exchanges_between_samples_with_the_same_latents_alter_nothing() -> None:
+    """As with pauses: every answer begins with the same span, so that its place has nothing to do with it."""
+    intervener = Intervener(Engine(tiny_run(ids=IDS), model(), TOKENIZER), ROWS, CODE_OPTIONS)
+    span = [IDS.bo_latent, IDS.latent(1), IDS.latent(1), IDS.eo_latent]
+    intervener.untouched = Untouched(intervener._answer(opening=[span] * len(ROWS)), [span] * len(ROWS))
+    intervener.left_out = 0
+    found = {row["intervention"]: row["altered"] for row in intervention_finding(intervener, DEFAULT, "exact").rows}
+    wanted = {"untouched": 0, "shuffled": 0, "other": 0} | dict.fromkeys(("fewer", "more", "none"), 1)
+    assert found == wanted | dict.fromkeys(("noise:1x", "noise:100", "zeros"), 1)
 
 
 @pytest.mark.parametrize(("kind", "latents"), [("fewer", 1), ("more", 4), ("none", 0)])
@@ -196,10 +208,11 @@ def test_the_opening_is_a_span_at_the_start() -> None:
 
 
 def test_the_table_and_its_plot(intervener, tmp_path) -> None:
-    finding = intervention_finding(intervener, DEFAULT)
+    finding = intervention_finding(intervener, DEFAULT, "exact")
     assert [row["intervention"] for row in finding.rows] == ["untouched", *DEFAULT]
     first, none = finding.rows[0], finding.rows[-1]
-    assert (first["difference"], first["changed"], first["p"]) == (0, 0, 1)
+    assert (first["difference"], first["changed"], first["p"], first["altered"]) == (0, 0, 1, 0)
+    assert none["altered"] == 1 and all(0 <= row["altered"] <= 1 for row in finding.rows)
     assert first["latents"] == (3 if intervener.answerer.run.method_name == "assorted" else 4) and none["latents"] == 0
     for row in finding.rows:
         assert row["low"] <= row["accuracy"] <= row["high"]

@@ -41,10 +41,13 @@ class Writer(Answerer):
     def decode(self, pending, options, advance=None):
         return [read_answer(self._ids(one), TOKENIZER, IDS) for one in pending]
 
+    @staticmethod
+    def _written(asked: int) -> list[int]:
+        return [IDS.bo_latent, *[IDS.latent(asked % 5)] * (1 if asked == 5 else 2), IDS.eo_latent]
+
     def _ids(self, one) -> list[int]:
         asked = one.request.prompt_ids[0] - digit(0)
-        written = [IDS.bo_latent, *[IDS.latent(asked % 5)] * (1 if asked == 5 else 2), IDS.eo_latent]
-        opening = written if one.request.opening is None else list(one.request.opening)
+        opening = self._written(asked) if one.request.opening is None else list(one.request.opening)
         self.given += [] if one.request.opening is None else [(asked, opening)]
         found = self.rule(asked, [IDS.code(token) for token in opening if IDS.is_latent(token)])
         return [*opening, *([1] if found is None else [WORDS.index("###"), digit(found)]), 0]
@@ -59,7 +62,7 @@ def ignore(asked: int, codes: Sequence[int]) -> int:
 
 
 def table(rule: Rule, rows: Sequence[dict], mode=FREE, run: Run | None = None) -> dict[tuple[str, str], tuple]:
-    found = Steering(Writer(rule, run), rows, OPTIONS).table(mode)
+    found = Steering(Writer(rule, run), rows, OPTIONS, "exact").table(mode)
     return {(one["given"], one["answer"]): (one["share"], one["of"]) for one in found}
 
 
@@ -95,6 +98,20 @@ def test_pairs_that_tell_nothing_are_left_out_and_counted_as_chance() -> None:
     assert found[CHANCE] == (alike / 5, 5) and found[THE_OTHERS] == (1, 5 - alike) and found[RIGHT] == (1, 5)
 
 
+def test_pairs_with_the_same_latents_exchange_nothing_and_are_told() -> None:
+    """As with pauses: a writer whose latents are the same for each question, whatever it answers."""
+    writer = Writer(ignore)
+    writer._written = lambda asked: [IDS.bo_latent, IDS.latent(1), IDS.latent(1), IDS.eo_latent]
+    assert Steering(writer, DIGITS, OPTIONS, "exact").table(FREE) == [] and writer.given == []
+    writer._written = lambda asked: Writer._written(max(asked, 2))  # 0, 1 and 2 have the same
+    table = Steering(writer, DIGITS, OPTIONS, "exact").table(FREE)
+    drawn = exchange([4] * 5)
+    same = sum(max(taker, 2) == max(giver, 2) for taker, giver in drawn)
+    found = {(one["given"], one["answer"]): (one["share"], one["of"]) for one in table}
+    assert 0 < same < 5
+    assert found["own", "the other's latents"] == (same / 5, 5) and found[ITS_OWN] == (1, 5 - same)
+
+
 def test_answers_that_cannot_be_read_are_in_no_pair_or_neither() -> None:
     found = table(lambda asked, codes: None if asked == 3 else asked, DIGITS)
     assert found[RIGHT] == (0.8, 5) and found[ITS_OWN][1] == 3
@@ -105,7 +122,7 @@ def test_answers_that_cannot_be_read_are_in_no_pair_or_neither() -> None:
 def test_latents_are_given_whole_to_questions_with_as_many_of_their_own() -> None:
     writer = Writer(follow)
     rows = [*DIGITS, row(5, 5), row(6, 5, answer=0)]  # two more with a span of one latent, whose answers are alike
-    Steering(writer, rows, OPTIONS).table(FREE)
+    Steering(writer, rows, OPTIONS, "exact").table(FREE)
     spans = {n: [IDS.bo_latent, IDS.latent(n), IDS.latent(n), IDS.eo_latent] for n in range(5)}
     assert sorted(asked for asked, _ in writer.given) == [0, 1, 2, 3, 4]
     assert sorted(opening for _, opening in writer.given) == sorted(spans.values())
@@ -128,7 +145,7 @@ def test_a_model_answers_after_the_others_latents_as_after_any_that_are_given() 
     engine = Engine(tiny_run(ids=IDS), tiny_model("llama"), TOKENIZER)
     engine.run.template = Template(solution="{answer}")  # any text is an answer
     rows, options = [row(number, number) for number in range(6)], replace(OPTIONS, max_new_tokens=5)  # one is text
-    steering = Steering(engine, rows, options)
+    steering = Steering(engine, rows, options, "exact")
     written = steering._write(ALL)
     assert [len(opening) for opening in written.openings] == [4] * 6  # two codes a trace, and the delimiters
     pairs = exchange([4] * 6)
@@ -146,14 +163,14 @@ def test_further_spans_decide_no_answer() -> None:
     """A method that writes several: its own answer, too, is the one after the first span."""
     run = replace(tiny_run(ids=IDS), method_name="assorted-poisson")
     writer = Writer(follow, run)
-    Steering(writer, DIGITS, OPTIONS).table(FREE)
+    Steering(writer, DIGITS, OPTIONS, "exact").table(FREE)
     own = [IDS.bo_latent, IDS.latent(2), IDS.latent(2), IDS.eo_latent]
     assert writer.given.count((2, own)) == 1 and len(writer.given) == 10
 
 
 def test_the_finding_has_both_modes_with_intervals_and_a_plot(tmp_path) -> None:
-    finding = steering_finding(Steering(Writer(follow), DIGITS, OPTIONS))
-    assert [one["latents"] for one in finding.rows] == ["free"] * 5 + ["exact:100%"] * 5
+    finding = steering_finding(Steering(Writer(follow), DIGITS, OPTIONS, "exact"))
+    assert [one["latents"] for one in finding.rows] == ["free"] * 6 + ["exact:100%"] * 6
     for one in finding.rows:
         assert (one["share"], one["low"], one["high"]) == wilson_interval(one["share"] * one["of"], one["of"])
     assert finding.title == "assorted: answers with another question's latents, 5 questions"
@@ -164,9 +181,9 @@ def test_the_finding_has_both_modes_with_intervals_and_a_plot(tmp_path) -> None:
 def test_what_cannot_be_exchanged_is_refused() -> None:
     for name in ("cot", "coconut"):
         with pytest.raises(InputError, match=f"run: method '{name}' writes no latents that could be exchanged"):
-            Steering(Writer(ignore, tiny_run(name, ids=IDS)), DIGITS, OPTIONS)
+            Steering(Writer(ignore, tiny_run(name, ids=IDS)), DIGITS, OPTIONS, "exact")
     with pytest.raises(InputError, match="greedy answers are compared"):
-        Steering(Writer(ignore), DIGITS, replace(OPTIONS, temperature=1.0))
+        Steering(Writer(ignore), DIGITS, replace(OPTIONS, temperature=1.0), "exact")
     for rows in (DIGITS[:1], [row(n, n, answer=0) for n in range(2)]):
-        with pytest.raises(InputError, match="no two questions have equally many latents and different answers"):
-            steering_finding(Steering(Writer(lambda asked, codes: 0), rows, OPTIONS))
+        with pytest.raises(InputError, match="no two questions have equally many latents, not the same ones"):
+            steering_finding(Steering(Writer(lambda asked, codes: 0), rows, OPTIONS, "exact"))

@@ -184,7 +184,7 @@ NEEDED = "needs the model itself; leave out --endpoint and --engine"
 
 def graph_rows(path):
     """A file of rows with a graph."""
-    rows = [{"question": f"{n}?", "steps": ["1"], "answer": "1", **GRAPH, **ENDS} for n in range(4)]
+    rows = [{"question": f"{n}?", "steps": ["1 a b 2"], "answer": "1", **GRAPH, **ENDS} for n in range(4)]
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     return path
 
@@ -306,8 +306,12 @@ def test_attention_is_that_of_the_ids_where_embeddings_do_not_hold_all(monkeypat
 
 def test_another_samples_latents_need_another_sample() -> None:
     case = Case(engine(tiny_run(ids=IDS)), ROWS[:1], OPTIONS, kinds=["other"])
-    with pytest.raises(InputError, match="needs two samples with latents"):
+    with pytest.raises(InputError, match="'other' needs two samples with latents, of 1 there are 1; take more rows"):
         analyze(case, ["interventions"])
+    said: list[str] = []
+    (finding,) = analyze(replace(case, kinds=None, say=said.append), ["interventions"])  # which nobody named
+    assert [row["intervention"] for row in finding.rows] == ["untouched", *(one for one in DEFAULT if one != "other")]
+    assert said[1].startswith("left out of interventions other: intervention 'other' needs two samples")
 
 
 def test_rows_that_the_model_has_no_room_for_are_left_out_and_told(monkeypatch) -> None:

@@ -10,6 +10,7 @@ from mixlm.generation.engine import Engine
 from mixlm.generation.explain import LatentReader
 from mixlm.model.special_tokens import latent_name
 from tests.tiny_runs import WORDS, saved_run, tiny_run, tiny_tokenizer, tiny_vqvae
+from vqvae import ChunkVQVAEConfig, PredictiveVQVAE
 from vqvae.model.vocabulary import ENDED, UNKNOWN
 
 
@@ -24,6 +25,22 @@ def make_reader(tmp_path, codes_per_chunk: int = 1, usage: dict | None = None) -
     if usage:
         (tmp_path / "vqvae" / "usage.json").write_text(json.dumps(usage))
     return LatentReader(Engine(run, tokenizer=TOKENIZER))
+
+
+@pytest.mark.parametrize(
+    ("method", "objective", "in_place"),
+    [
+        ("assorted", "predictive", True),
+        ("assorted-poisson", "reconstruction", True),
+        ("assorted-poisson", "predictive", False),
+    ],
+)
+def test_latents_anywhere_are_read_as_trained_where_a_code_tells_its_own_chunk(tmp_path, method, objective, in_place):
+    vqvae = tiny_vqvae(KNOWN)
+    if objective == "predictive":
+        vqvae = PredictiveVQVAE(ChunkVQVAEConfig(**{**vqvae.config.to_dict(), "objective": objective}), KNOWN)
+    vqvae.save_pretrained(tmp_path / "vqvae")
+    assert LatentReader(Engine(tiny_run(method, path=tmp_path), tokenizer=TOKENIZER)).in_place == in_place
 
 
 def test_text_and_probability_are_the_decoders(tmp_path):

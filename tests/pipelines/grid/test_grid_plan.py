@@ -113,11 +113,26 @@ def test_a_pattern_of_answers_is_of_what_reads_text_alone(plan):
     assert ["--answer-pattern" in line for line in lines(found.cell("assorted", 0))[3:]] == [True, False, False]
 
 
-@pytest.mark.parametrize("sections", [("train",), ("encode",)])
+@pytest.mark.parametrize("sections", [("train",), ("encode",), ("evaluate",), ("train", "evaluate")])
 def test_a_pattern_of_answers_for_some_methods_alone_is_refused(plan, sections):
     given = {"answer-pattern": "= (.*)"}
-    with pytest.raises(InputError, match="would find answers by another 'answer-pattern'; give encode and train the"):
+    with pytest.raises(
+        InputError, match="would find other answers in the same rows; give one 'answer-pattern' to enc"
+    ):
         plan(**{name: {**GRID[name], **given} for name in sections})
+
+
+def test_test_rows_are_read_by_one_pattern(plan):
+    """An entry's own would find other right answers; the model before training is told it as it is evaluated."""
+    one, other = {"answer-pattern": "= (.*)"}, {"answer-pattern": "is (.*)"}
+    refused = "give one 'answer-pattern' to encode, train and evaluate"
+    learned = {"encode": {**GRID["encode"], **one}, "train": {**GRID["train"], **one}}
+    with pytest.raises(InputError, match=f"'late' would find other answers in the same rows; {refused}"):
+        plan(**learned, methods={"cot": None, "late": {"method": "cot", "evaluate": other}})
+    with pytest.raises(InputError, match=f"'base' would find other answers in the same rows; {refused}"):
+        plan(**learned, model="gpt2", methods={"cot": None, "base": None})
+    found = plan(**learned, model="gpt2", methods={"cot": None, "base": {"evaluate": one}})
+    assert "--answer-pattern" in lines(found.cell("base", found.grid.seeds_of("base")[0]))[-1]
 
 
 def test_files_and_a_named_model_are_taken_as_they_are(plan):
