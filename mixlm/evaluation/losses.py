@@ -12,6 +12,7 @@ from mixlm.data.tables import Row, tokens_of
 from mixlm.generation.server.endpoint import Endpoint
 from mixlm.methods.base import Method, Progress, Trainable
 from mixlm.methods.mixing import row_generator
+from mixlm.model.abilities import fixed_positions
 from mixlm.model.collator import pad
 from mixlm.model.forward import scored_batch, scored_labels, scored_places
 from mixlm.model.special_tokens import IGNORED
@@ -76,9 +77,14 @@ def batches_of(sequences: Sequence[Trainable], batch_size: int = 8) -> Iterator[
 
 
 def loss_of(model: PreTrainedModel, name: str, batch: Sequence[Trainable]) -> LossSum:
-    """Measure the loss of a causal LM on reference answers of one form, in one forward pass."""
+    """Measure the loss of a causal LM on reference answers of one form.
+
+    They go through it together, but for where a longer one changes the others.
+    """
     labels = sum(label != IGNORED for sequence in batch for label in sequence.labels)
-    return LossSum(name, summed_loss(model, batch) if batch else 0.0, labels, len(batch))
+    alike = all(len(sequence.ids) <= fixed_positions(model.config.get_text_config()) for sequence in batch)
+    parts = [batch] if alike else [[sequence] for sequence in batch]
+    return LossSum(name, sum(summed_loss(model, part) for part in parts if part), labels, len(batch))
 
 
 def served_loss(endpoint: Endpoint, name: str, batch: Sequence[Trainable]) -> LossSum:

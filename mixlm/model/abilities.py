@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Literal, TypeVar
 from weakref import WeakKeyDictionary
 
 import torch
+from torch.autograd.graph import saved_tensors_hooks
 
 from mixlm.errors import InputError, is_out_of_memory
 from vqvae.model.layers import evaluating
@@ -178,12 +179,6 @@ def packs(model: "PreTrainedModel") -> bool:
     return agree(packed.view(*ids.shape, -1), plain_logits(model))
 
 
-def widest_row(model: "PreTrainedModel") -> int:
-    """Return how many columns a row may have: some types hold their causal mask, whatever positions start again."""
-    masks = (buffer.shape for buffer in model.buffers() if buffer.dtype == torch.bool and buffer.dim() > 1)
-    return min((shape[-1] for shape in masks if shape[-1] == shape[-2]), default=sys.maxsize)
-
-
 @found_once
 def fault_in_training(model: "PreTrainedModel") -> str | None:
     """Return why a model cannot be trained, in one line; None: it can."""
@@ -208,24 +203,28 @@ def idle_weights(model: "PreTrainedModel") -> "list[nn.Parameter]":
 
     A part is one directly in the model, or what attends an encoder that is not there. It is idle if nothing in it that
     holds weights is called, and no logit comes from one of them otherwise; of others that are called all may be needed
-    by longer rows.
+    by longer rows. What is called without gradients alone, as what chooses places to attend, is never trained either.
     """
     parts = [part for part in (*model.base_model.children(), *model.children()) if part is not model.base_model]
     parts += [part for name, part in model.named_modules() if _CROSSING.search(name)]
     held = {part: [module for module in part.modules() if module._parameters] for part in parts}
-    called: set[nn.Module] = set()
+    learning: dict[nn.Module, bool] = {}  # of those that are called, whether any call has gradients
+
+    def note(module: "nn.Module", *_: object) -> None:
+        """Note a call."""
+        learning[module] = learning.get(module, False) or torch.is_grad_enabled()
+
     holders = {module for modules in held.values() for module in modules}
-    hooks = [module.register_forward_hook(lambda module, *_: called.add(module)) for module in holders]
+    hooks = [module.register_forward_hook(note) for module in holders]
     try:
-        model(input_ids=trial_rows(model), use_cache=False)
+        with torch.enable_grad(), saved_tensors_hooks(lambda _: None, lambda _: None):  # a graph that keeps nothing
+            logits = model(input_ids=trial_rows(model), use_cache=False).logits
     finally:
         for hook in hooks:
             hook.remove()
-    idle = [part for part, modules in held.items() if modules and called.isdisjoint(modules)]
-    if not idle:
-        return []
-    with torch.enable_grad():
-        used = _weights_behind(model(input_ids=trial_rows(model), use_cache=False).logits)
+    idle = [part for part, modules in held.items() if modules and learning.keys().isdisjoint(modules)]
+    idle += [module for module, learns in learning.items() if not learns]
+    used = _weights_behind(logits) if idle else ()
     weights = {weight: None for part in idle for weight in part.parameters() if weight.requires_grad}
     return [weight for weight in weights if id(weight) not in used]
 

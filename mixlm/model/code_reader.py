@@ -8,6 +8,7 @@ very long to look for them. Prompt and codes of a sample are read once; the text
 copies of the keys and values, each with a mask that hides the codes after its own.
 """
 
+import sys
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -230,7 +231,7 @@ def open_reader(
         )
     reader = LanguageModelReader(lm, code_dim, rank, seed)
     reader.longest_text = longest[1]
-    if not reads_rightly(reader, taken + longest[2]):
+    if not reads_rightly(reader, min(taken + longest[2], context or sys.maxsize)):
         raise InputError(
             f"{model}: models of type '{lm.config.model_type}' cannot read codes from a cache of plain attention; "
             "use another --model, or --objective predictive"

@@ -1,5 +1,6 @@
 """Growing a language model's vocabulary by a method's tokens."""
 
+import sys
 from array import array
 from collections.abc import Iterable, Sequence
 from copy import deepcopy
@@ -10,6 +11,7 @@ import torch
 
 from mixlm.errors import InputError
 from mixlm.model.special_tokens import SpecialIds, add_project_tokens, special_ids
+from vqvae.model.layers import evaluating
 
 
 if TYPE_CHECKING:
@@ -57,9 +59,13 @@ def extend_vocabulary(
         )
     text_rows = len(tokenizer) - len(special.present())
     new = add_project_tokens(tokenizer, names)
-    rows = vocabulary_size(tokenizer)
-    if rows > min(len(table) for table in tables(model)):
+    rows, last, per_layer = vocabulary_size(tokenizer), max(new, default=-1), per_layer_table(model)
+    held = sys.maxsize if per_layer is None else len(per_layer.weight)  # fewer than there are tokens, in some
+    if rows > min(map(len, matrices(model))) or last >= held:
         _resize(model, max(rows, getattr(model.config.get_text_config(), "vocab_size", 0)))
+        if per_layer is not None:
+            grown = per_layer_table(model).weight.detach()
+            grown[held:] = grown[0]  # which such a model reads for ids beyond the table
     _start_rows(model, new, text_rows, seed, noise)
     _end_with(model, tokenizer.eos_token_id)
     return new
@@ -130,6 +136,23 @@ def tables(model: "PreTrainedModel") -> list[torch.nn.Parameter]:
     """Return all that has a row for each token: the matrices, and a table for all layers if there is one."""
     per_layer = per_layer_table(model)
     return [*matrices(model), *([] if per_layer is None else [per_layer.weight])]
+
+
+@torch.no_grad()
+def reads_rows(model: "PreTrainedModel", ids: Sequence[int]) -> bool:
+    """Tell whether a model looks up the tokens ``ids`` in its input matrix; some have the last ones from elsewhere."""
+    matrix, old, tried = model.get_input_embeddings().weight, min(ids), [min(ids), max(ids)]
+    own, given = matrix[tried].clone(), torch.tensor(tried, device=model.device)[:, None]
+    with evaluating(model):
+        try:
+            before = model(input_ids=given, use_cache=False).logits[..., :old]  # a tied head moves the others
+            matrix[tried] += matrix[:old].std() * torch.linspace(-1, 1, matrix.shape[1]).to(matrix)
+            after = model(input_ids=given, use_cache=False).logits[..., :old]
+        except IndexError:
+            return False
+        finally:
+            matrix[tried] = own
+    return not any(map(torch.equal, before, after))
 
 
 def biases(model: "PreTrainedModel") -> list[torch.nn.Parameter]:

@@ -1,5 +1,6 @@
 """What is checked before a training run: the model that it starts from, the length of its schedule."""
 
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -10,12 +11,13 @@ import torch
 from mixlm.data.template import Template
 from mixlm.errors import InputError
 from mixlm.methods.base import Method
-from mixlm.model.abilities import fault_in_training, packs, pads, widest_row
+from mixlm.model.abilities import answer_batches, fault_in_training, packs, pads
 from mixlm.model.forward import is_sharded
 from mixlm.model.loading import is_scratch
 from mixlm.model.lora import left_out
 from mixlm.model.special_tokens import namesakes
 from mixlm.model.thoughts.passes import obstacle
+from mixlm.model.vocabulary import reads_rows
 from mixlm.run import is_finished, load_run
 from mixlm.training.options import TrainingOptions
 
@@ -86,7 +88,9 @@ def tell_rate(model: str, options: TrainingOptions, say: Callable[[str], None]) 
     say(f"learning rate {options.learning_rate:g}, as for {what}; --learning-rate chooses another")
 
 
-def check_model(lm: "PreTrainedModel", name: str, method: Method, options: TrainingOptions) -> None:
+def check_model(
+    lm: "PreTrainedModel", name: str, method: Method, options: TrainingOptions, new_ids: Sequence[int]
+) -> None:
     """Try whether a model, called ``name`` by the user, computes what method and options need of it.
 
     Raises:
@@ -98,6 +102,16 @@ def check_model(lm: "PreTrainedModel", name: str, method: Method, options: Train
         raise InputError(f"method '{method.name}': a model of type '{kind}' cannot think: {reason}; choose another")
     if fault_in_training(lm):
         raise InputError(f"{name}: a model of type '{kind}' cannot be trained: {fault_in_training(lm)}")
+    if new_ids and not reads_rows(lm, new_ids):
+        raise InputError(
+            f"{name}: a model of type '{kind}' does not look its last tokens up in its input matrix, so that new ones "
+            "would never be learned; choose another model"
+        )
+    if options.select == "accuracy":
+        try:
+            answer_batches(lm)
+        except InputError as error:
+            raise InputError(f"--select accuracy: {name}: {error}; choose another model, or --select loss") from None
     if options.activation_checkpointing and not lm.supports_gradient_checkpointing:
         raise InputError(
             f"{name}: a model of type '{kind}' does not support --activation-checkpointing; leave it out, and give a "
@@ -115,17 +129,30 @@ def samples_share_rows(
     """
     kind, wanted = lm.config.model_type, options.pack and method.packable
     if wanted and packs(lm):
-        if not options.flash and options.max_row_tokens > widest_row(lm):
-            raise InputError(
-                f"--max-row-tokens {options.max_row_tokens}: a model of type '{kind}' takes rows of {widest_row(lm)} "
-                "tokens; give no more"
-            )
+        if not options.flash and options.max_row_tokens > (width := _widest_row(lm)):
+            told = f"a model of type '{kind}' takes rows of {width} tokens"
+            raise InputError(f"--max-row-tokens {options.max_row_tokens}: {told}; give no more")
         return True
     if not method.uses_thoughts and not pads(lm):
         raise InputError(f"{name}: a model of type '{kind}' reads the padding behind its samples; choose another")
     if wanted:
         say(f"note: samples are padded, not packed: a model of type '{kind}' would read across them")
     return False
+
+
+@torch.no_grad()
+def _widest_row(lm: "PreTrainedModel") -> int:
+    """Return how many columns a row may have: some types read a mask that they hold, whatever the positions."""
+    masks = (buffer.shape for buffer in lm.buffers() if buffer.dtype == torch.bool and buffer.dim() > 1)
+    width = min((shape[-1] for shape in masks if shape[-1] == shape[-2]), default=sys.maxsize)
+    if width == sys.maxsize:
+        return width
+    positions = torch.arange(width + 1, device=lm.device)[None] % width
+    try:  # others hold one that nothing reads
+        lm.base_model(input_ids=torch.zeros_like(positions), position_ids=positions, use_cache=False)
+    except Exception:  # whatever does not fit
+        return width
+    return sys.maxsize
 
 
 def _lacks(method: Method, start: str | None) -> str:

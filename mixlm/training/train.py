@@ -135,7 +135,7 @@ class Finetuning:
         lm, self.new_ids = self._open_model()
         check_reopening(self.data.tokenizer, lm.config)
         preflight.tell_namesakes(self.data.tokenizer, self.new_ids, self.say)
-        preflight.check_model(lm, self.model, self.method, options)
+        preflight.check_model(lm, self.model, self.method, options, self.new_ids)
         shared = preflight.samples_share_rows(lm, self.model, self.method, options, self.say)
         self.run = self._describe()
         training = self._prepare_rows(context_length(lm.config))

@@ -96,6 +96,9 @@ class HeldAnswer:
             turns = ((special.bo_latent, may.opens), (special.eo_latent, may.closes))  # after which others may come
             turned = [token for token, come in turns if come[-1] and self.refused != token]
             given["stop_token_ids"] = [*ends, *turned]
+            again = self.limits.spans == "anywhere" and count < int(self.limits.most)  # a span right after a span
+            if self.ids[-1:] == [special.bo_latent] or (self.ids[-1:] == [special.eo_latent] and again):
+                given["max_tokens"] = 1  # a delimiter that cannot come right after another may come after this token
         if self.refused == special.eo_latent or (self.refused == special.bo_latent and may.text[-1]):
             given["max_tokens"] = 1  # the delimiter may come again after it
         return given

@@ -12,6 +12,7 @@ from mixlm.model.abilities import is_causal
 from mixlm.model.loading import open_model, open_pretrained
 from mixlm.model.lora import add_adapter
 from mixlm.model.soundness import cast, freeze_idle, require_sound
+from tests.architectures.tiny_types import tiny_type
 from tests.tiny_thoughts import random_lm
 
 
@@ -154,11 +155,22 @@ def test_what_text_does_not_pass_is_not_trained() -> None:
 
 @pytest.mark.parametrize("kind", ["llama", "gpt2", "rwkv", "mamba"])
 def test_all_of_a_model_of_text_is_trained(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A pass without gradients tells it: with them a large model would take twice its memory to be opened."""
+    """One pass tells it, of which no graph is looked through, and none keeps what it would need for gradients."""
     model = made(kind)
     monkeypatch.delattr("mixlm.model.abilities._weights_behind")
     freeze_idle(model)
     assert all(weight.requires_grad for weight in model.parameters())
+
+
+def test_what_runs_without_gradients_alone_is_not_trained() -> None:
+    """An indexer chooses which places are attended, and no choice has a gradient."""
+    model = tiny_type("deepseek_v32")
+    freeze_idle(model)
+    frozen = {name for name, weight in model.named_parameters() if not weight.requires_grad}
+    assert frozen and all("indexer" in name for name in frozen)
+    model(input_ids=torch.arange(10, 16)[None]).logits.sum().backward()
+    learned = {name for name, weight in model.named_parameters() if weight.grad is not None}
+    assert not frozen & learned
 
 
 @pytest.mark.parametrize("kind", ["bart", "plbart"])

@@ -253,6 +253,20 @@ def test_new_rows_of_a_table_for_all_layers_start_as_those_of_the_matrices() -> 
     assert len(adapter_rows(add_adapter(lm, 2, new))) == count == 2  # the matrices are tied
 
 
+def test_a_table_for_all_layers_grows_for_new_tokens_alone_and_old_ones_beyond_it_stay() -> None:
+    """Ids beyond such a table read its first row."""
+    words = tokenizer()
+    words.add_tokens([f"<{number}>" for number in range(40)])  # 46
+    lm = tiny_type("gemma4_text", vocab_size=60, vocab_size_per_layer_input=40)
+    assert extend_vocabulary(lm, words, []) == [] and len(per_layer_table(lm).weight) == 40
+    first = per_layer_table(lm).weight[0].clone()
+    new = extend_vocabulary(lm, words, latent_span(2))
+    after = per_layer_table(lm).weight
+    assert len(after) == 60 and min(new) == 46
+    torch.testing.assert_close(after[40:46], first.expand(6, -1))
+    assert not torch.equal(after[new[0]], first)
+
+
 @pytest.mark.parametrize("kind", ["llama", "moshi", "marian"])
 @pytest.mark.parametrize("new", [1, 3])
 def test_a_model_that_grew_opens_again(kind: str, new: int, tmp_path) -> None:

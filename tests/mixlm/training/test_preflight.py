@@ -1,7 +1,15 @@
 from pathlib import Path
 
 import pytest
-from transformers import GPTNeoConfig, GPTNeoForCausalLM, OpenAIGPTConfig, OpenAIGPTLMHeadModel
+import torch
+from transformers import (
+    GPTBigCodeConfig,
+    GPTBigCodeForCausalLM,
+    GPTNeoConfig,
+    GPTNeoForCausalLM,
+    OpenAIGPTConfig,
+    OpenAIGPTLMHeadModel,
+)
 
 from mixlm.data.tables import in_memory, row_table
 from mixlm.data.template import Template
@@ -16,6 +24,7 @@ from mixlm.training.rows.inputs import leave_out_long
 from mixlm.training.train import train
 from tests.coded_rows import fixed
 from tests.tiny_data import write_raw, write_scratch
+from tests.tiny_runs import tiny_model
 
 
 ALL_IDS = SpecialIds(eos=0, pause=1, bo_thought=2, thought=3, eo_thought=4)
@@ -68,9 +77,30 @@ def test_thoughts_need_the_cache_that_recomputation_drops(method: str) -> None:
 def test_a_type_without_activation_checkpointing_is_named() -> None:
     lm = OpenAIGPTLMHeadModel(OpenAIGPTConfig(vocab_size=64, n_embd=8, n_layer=1, n_head=2))
     method, asked = build_method("cot", {}), TrainingOptions("cot", activation_checkpointing=True)
-    check_model(lm, "m", method, TrainingOptions("cot"))
+    check_model(lm, "m", method, TrainingOptions("cot"), [])
     with pytest.raises(InputError, match=r"m: a model of type 'openai-gpt' does not support --activation-checkpoin"):
-        check_model(lm, "m", method, asked)
+        check_model(lm, "m", method, asked, [])
+
+
+def test_a_model_that_looks_new_tokens_up_elsewhere_is_refused() -> None:
+    """As models do whose last ids are of pictures: their rows of the input matrix would never be learned."""
+    lm, method, asked = tiny_model("llama", rows=20), build_method("cot", {}), TrainingOptions("cot")
+    before = lm.get_input_embeddings().weight.clone()
+    check_model(lm, "m", method, asked, [16, 19])
+    assert torch.equal(lm.get_input_embeddings().weight, before)
+    embedding = lm.get_input_embeddings()
+    embedding.register_forward_pre_hook(lambda _, inputs: (inputs[0].where(inputs[0] < 18, 0),))
+    check_model(lm, "m", method, asked, [16, 17])
+    with pytest.raises(InputError, match="m: a model of type 'llama' does not look its last tokens up"):
+        check_model(lm, "m", method, asked, [16, 19])
+
+
+def test_a_model_that_writes_no_answers_is_not_chosen_by_them(monkeypatch) -> None:
+    lm, method = tiny_model("llama"), build_method("cot", {})
+    monkeypatch.setattr(lm, "generate", lambda **_: [][0])
+    check_model(lm, "m", method, TrainingOptions("cot"), [])
+    with pytest.raises(InputError, match="--select accuracy: m: a model of .* choose another model, or --select loss"):
+        check_model(lm, "m", method, TrainingOptions("cot", select="accuracy", eval_every=1), [])
 
 
 def test_rows_are_no_wider_than_a_mask_that_a_model_holds() -> None:
@@ -81,8 +111,11 @@ def test_rows_are_no_wider_than_a_mask_that_a_model_holds() -> None:
     lm, method, said = GPTNeoForCausalLM(config).eval(), build_method("cot", {}), []
     for tokens in (0, 64):
         assert samples_share_rows(lm, "m", method, TrainingOptions("cot", max_row_tokens=tokens), said.append)
+    asked = TrainingOptions("cot", max_row_tokens=65)
     with pytest.raises(InputError, match="--max-row-tokens 65: a model of type 'gpt_neo' takes rows of 64 tokens"):
-        samples_share_rows(lm, "m", method, TrainingOptions("cot", max_row_tokens=65), said.append)
+        samples_share_rows(lm, "m", method, asked, said.append)
+    config = GPTBigCodeConfig(vocab_size=64, n_embd=8, n_layer=1, n_head=2, n_positions=64)
+    assert samples_share_rows(GPTBigCodeForCausalLM(config).eval(), "m", method, asked, said.append)  # reads none
 
 
 def test_thoughts_need_whole_matrices(monkeypatch) -> None:

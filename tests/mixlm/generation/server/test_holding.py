@@ -207,6 +207,23 @@ def test_a_token_that_was_refused_may_come_after_what_had_to(tmp_path):
     assert held.ids[3:] == [5, 6, special.eos] and held.done
 
 
+@pytest.mark.parametrize(("method", "spans"), [("assorted-poisson", "anywhere"), ("frequent-ngrams", "mixed")])
+def test_a_delimiter_that_cannot_come_right_after_another_may_come_a_token_later(tmp_path, method, spans):
+    special = saved_run(tmp_path / "run", method).ids
+    rules = Rules(special, [special.eos], 300, 300)
+    held = HeldAnswer(rules, span_limits([parse_latent_mode("free")], spans), 12, kind_first=False, bound=False)
+    if spans == "anywhere":  # a latent outside of a span, where none may open
+        held.take([special.bo_latent, special.latent_ids[0], special.eo_latent, special.latent_ids[0]], None)
+        refused = special.bo_latent
+    else:  # an end of the answer within a span, which may not close
+        held.take([special.bo_latent, special.eos], None)
+        refused = special.eo_latent
+    told = held.fields()
+    assert str(refused) in told["logit_bias"] and told["max_tokens"] == 1
+    held.take([5], None)
+    assert "logit_bias" not in held.fields() and held.fields()["max_tokens"] > 1
+
+
 def test_an_end_of_a_span_that_came_too_early_may_come_after_one_latent(tmp_path):
     run = saved_run(tmp_path / "run")
     special, rules = run.ids, Rules(run.ids, [run.ids.eos], 300, 300)
