@@ -98,6 +98,11 @@ def test_nothing_is_written_into_a_folder_that_is_read(tmp_path):
         with pytest.raises(InputError, match="lies in .*rows, and would be read with it the next time"):
             split(f"{folder}@train", folder / name, tmp_path / "valid.jsonl")
     assert [*folder.iterdir()] == [folder / "data.jsonl"] and (folder / "data.jsonl").read_bytes() == before
+    for foreign in ('{"version": 1}', "[1]", "no JSON"):
+        (folder / "manifest.json").write_text(foreign)
+        with pytest.raises(InputError, match="lies in .*rows, and would be read with it the next time"):
+            split(str(folder), folder / "data.jsonl", tmp_path / "valid.jsonl")
+    (folder / "manifest.json").unlink()
     assert convert(str(folder), tmp_path / "rows.jsonl").rows == 4
 
 
