@@ -49,7 +49,9 @@ def _raised(named: tuple[str, RawRow | InputError]) -> tuple[str, RawRow]:
 
 def require_readable(source: str | Path) -> None:
     """Raise an ``InputError`` if ``source`` is named like a file of rows and is not there, or is a file of others."""
-    path = Path(source)
+    path, (place, _, split) = Path(source), parts_of(str(source))
+    if split and not Path(place).is_dir() and (Path(place).is_file() or Path(place).suffix in _KINDS):
+        raise InputError(f"{source}: a file has no splits; leave @{split} out")
     if path.is_file() and path.suffix not in _KINDS:
         unpacked = "unpack it, and " if path.suffix in _PACKED else ""
         raise InputError(f"{path}: cannot read '{path.suffix}' files; {unpacked}give .jsonl, .json or .parquet")
