@@ -42,7 +42,8 @@ def main() -> None:
 def convert_rows(source: str, out: str, answer_pattern: str | None, skip_bad_rows: bool) -> Results:
     """Write a file in the plain layout.
 
-    SOURCE is a file or dataset of any accepted layout; the rows written have question, steps and answer.
+    SOURCE is a file or dataset of any accepted layout; the rows written have question, steps and answer, those
+    of chats with earlier turns, a system turn or tools messages.
     docs/FORMATS.md lists the layouts, and how answers are found.
     """
     from mixlm.data.texts.responses import tell_rules
