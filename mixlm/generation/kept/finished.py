@@ -81,7 +81,7 @@ def require_no_figures(output: Path) -> None:
 
 def require_unsealed(output: Path) -> None:
     """Raise an ``InputError`` if an output holds what another command finished, which would be lost."""
-    if (seal := seal_of(output)).is_file():
+    if output.is_file() and (seal := seal_of(output)).is_file():
         raise InputError(f"{output}: holds the answers of another command, as {seal} says; choose another name")
 
 
