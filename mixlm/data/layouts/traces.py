@@ -51,6 +51,8 @@ def trace_column(columns: Mapping[str, Any], where: str) -> str | None:
 def response_column(columns: Mapping[str, Any], where: str, decides: bool = True, words: bool = False) -> str | None:
     """Return the column that holds the response: of several the only one that reasons before a tag or says the answer.
 
+    Where none says it, that is the only one that marks one which may be the same, as ``\\frac12`` is 1/2.
+
     Args:
         columns: The columns.
         where: What messages call the row.
