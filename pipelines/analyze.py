@@ -84,12 +84,11 @@ def main(
     from mixlm.generation.engine import Engine
     from mixlm.generation.options import GenerationOptions
     from mixlm.run import load_run
-    from vqvae.one_writer import require_writable
 
     require_matplotlib()
     names = None if only is None else read_names(only)
     kinds = None if interventions is None else parse_interventions(interventions)
-    require_writable(out)
+    _require_place(out, data)
     engine, others = Engine.load(run, device, loading), [load_run(other) for other in also]
     rows = open_rows(data, engine, split, limit)
     for other in others:
@@ -104,6 +103,15 @@ def main(
     with progress_bar("analysing", shorter="a lower --limit, or --only") as advance:
         analyze(case, names, advance, lambda finding: told.append(_shown(finding, out)))
     return {"findings": told}
+
+
+def _require_place(out: Path, data: str) -> None:
+    """Raise an ``InputError`` if nothing can be written into a folder, or it would be read with the rows."""
+    from mixlm.data.reading import require_apart
+    from vqvae.one_writer import require_writable
+
+    require_apart(out, data)
+    require_writable(out)
 
 
 def _shown(finding: "Finding", out: Path) -> dict[str, Any]:

@@ -42,7 +42,8 @@ def main() -> None:
 def convert_rows(source: str, out: str, answer_pattern: str | None, skip_bad_rows: bool) -> Results:
     """Write a file in the plain layout.
 
-    SOURCE is a file or dataset of any accepted layout; the rows written have question, steps and answer.
+    SOURCE is a file or dataset of any accepted layout; the rows written have question, steps and answer, those
+    of chats with earlier turns, a system turn or tools messages.
     docs/FORMATS.md lists the layouts, and how answers are found.
     """
     from mixlm.data.texts.responses import tell_rules
@@ -100,11 +101,15 @@ def task_command(name: str) -> click.Command:
         out: str, rows: int | None, split: str, seed: int = 0, official: bool = False, **options: Any
     ) -> Results:
         """Write rows."""
+        from mixlm.data.reading import require_apart
         from mixlm.data.writing import write_rows
 
         loads = load is not None and (official or choices is None)
         _refuse_other(choices if loads else load, load if loads else choices)
-        options = {key: options[key] for key in own_parameters(load if loads else choices)}
+        taken = own_parameters(load if loads else choices)
+        options = {key: options[key] for key in taken}
+        for key in (key for key, parameter in taken.items() if _is_path(parameter.annotation) and options[key]):
+            require_apart(out, options[key])
         if not loads and rows is None:
             raise click.UsageError("Missing option '--rows': how many to generate.")
         drawn = load(split, **options) if loads else task.generate(rows, split, seed, choices(**options))
@@ -185,8 +190,12 @@ def _option(name: str, parameter: Parameter, note: str) -> click.Option:
 def _type(wanted: Any) -> Any:
     if isinstance(wanted, UnionType):
         kinds = [kind for kind in get_args(wanted) if kind is not type(None)]
-        return click.Path() if Path in kinds else _type(kinds[0])
+        return click.Path() if _is_path(wanted) else _type(kinds[0])
     return click.Choice(get_args(wanted)) if get_origin(wanted) is Literal else {float: Number()}.get(wanted, wanted)
+
+
+def _is_path(wanted: Any) -> bool:
+    return Path in get_args(wanted)
 
 
 def _refuse_other(unused: Callable[..., Any] | None, used: Callable[..., Any] | None) -> None:

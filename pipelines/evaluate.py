@@ -24,7 +24,7 @@ from pipelines.shared.options import (
     template_options,
 )
 from pipelines.shared.progress import progress_bar
-from pipelines.shared.resume import given_values, resume_option
+from pipelines.shared.resume import given_values, resume_option, told_values
 from pipelines.shared.terminal import echo, notice
 
 
@@ -133,13 +133,16 @@ def main(
 
 
 def _check_usage(data: str, out: Path | None) -> None:
-    """Refuse a file of figures by whose name that of the answers cannot be told, or either that is the data's."""
+    """Refuse a file of figures whose name leaves that of the answers open, or either that would be lost."""
     from mixlm.data.reading import require_apart
+    from mixlm.generation.kept.finished import require_unsealed
 
     if out and out.suffix != ".json":
         raise click.UsageError(f"--out {out}: give a name that ends in .json")
     for file in (out, out.with_suffix(".jsonl")) if out else ():
         require_apart(file, data)
+    if out:
+        require_unsealed(out.with_suffix(".jsonl"))
 
 
 def _bar() -> "AbstractContextManager[Advance]":
@@ -157,7 +160,8 @@ def _opened(run: str, template: "Template", base: bool, device: str, out: Path |
         raise InputError(f"{run}: a run has the template that it was trained with; leave yours out, or add --base")
     if not base:
         return Engine.load(run, device, loading)
-    return Engine.base(run, template, device, loading, begun_date(out.with_suffix(".jsonl")) if out else None)
+    begun = begun_date(out.with_suffix(".jsonl"), Path(run), told_values()) if out else None
+    return Engine.base(run, template, device, loading, begun)
 
 
 def _write(evaluation: "Evaluation", out: Path, about: dict[str, Any]) -> Results:

@@ -60,6 +60,7 @@ def main(
     as text, and the page shows every answer with its latents, how well each code is written, and accuracy against
     tokens. An interrupted call goes on after the answers that it has when the same command is given again.
     """
+    from mixlm.data.reading import require_apart
     from mixlm.generation.engine import Engine
     from mixlm.processes import pick_device
     from mixlm.report.answering import Answering, read_evaluations
@@ -68,6 +69,8 @@ def main(
     from mixlm.run import load_run
     from vqvae.atomic_files import whole_file
 
+    for read in (*filter(None, [data]), *evaluations, *(figures.with_suffix(".jsonl") for figures in evaluations)):
+        require_apart(out, read)
     opened = [load_run(run) for run in runs]
     answering = Answering(
         out, data, split, limit, check, batch_size, partial(progress_bar, shorter="a lower --limit"), notice

@@ -10,7 +10,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mixlm.damage import RECORDS
+from mixlm.damage import RECORDS, listed_sums
 from mixlm.data.formats.arrow_rows import check_columns, rows_of
 from mixlm.data.formats.dataset_rows import DatasetRows, parts_of
 from mixlm.data.formats.raw_rows import STRIDE, RawRow, RawRows
@@ -49,7 +49,9 @@ def _raised(named: tuple[str, RawRow | InputError]) -> tuple[str, RawRow]:
 
 def require_readable(source: str | Path) -> None:
     """Raise an ``InputError`` if ``source`` is named like a file of rows and is not there, or is a file of others."""
-    path = Path(source)
+    path, (place, _, split) = Path(source), parts_of(str(source))
+    if split and not Path(place).is_dir() and (Path(place).is_file() or Path(place).suffix in _KINDS):
+        raise InputError(f"{source}: a file has no splits; leave @{split} out")
     if path.is_file() and path.suffix not in _KINDS:
         unpacked = "unpack it, and " if path.suffix in _PACKED else ""
         raise InputError(f"{path}: cannot read '{path.suffix}' files; {unpacked}give .jsonl, .json or .parquet")
@@ -87,7 +89,7 @@ def require_apart(out: str | Path, source: str | Path) -> None:
         source: See ``open_raw``; nothing is asked of what is not on this machine, or is a folder that lists its files.
     """
     place, read = Path(os.path.realpath(out)), Path(os.path.realpath(place_of(source)))
-    if any((read / record).is_file() for record in RECORDS):
+    if any(listed_sums(read / record) for record in RECORDS):
         return
     if read.exists() and place == read:
         raise InputError(f"{out}: is what is read, and would be lost; give another place")

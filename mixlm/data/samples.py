@@ -12,6 +12,7 @@ from mixlm.data.layouts.choices import choice_answer, choices_of
 from mixlm.data.layouts.columns import (
     ANSWERS,
     CHATS,
+    FIGURE,
     RESPONSES,
     filled_text,
     first_of,
@@ -44,7 +45,6 @@ CHECK_NAMES: tuple[CheckName, ...] = get_args(CheckName)
 _WIDER: tuple[CheckName, ...] = ("exact", "number", "math")  # each also finds right what those before it do
 _LATEX = re.compile(r"\\[a-zA-Z]{2}|^\$[^$]+\$$")
 _EQUATIONS = re.compile(r"\s*(?:<<[^<>]*>>[^\S\n]*){2,}\s*")
-_FIGURE = re.compile(r"[-+−]?\s*\$?\s*\d[\d,]*(?:\.\d*)?(?:\s?/\s?\d+)?\s*%?\.?")
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ class Sample:
             return told
         if self.rule == "boxed" or _LATEX.search(self.answer):
             return "math"
-        if not _FIGURE.fullmatch(self.answer):
+        if not FIGURE.fullmatch(self.answer):
             return "exact"
         in_text = self.rule != COLUMN or any("<<" in step for step in self.steps) or self._in_response
         return "number" if in_text else "exact"

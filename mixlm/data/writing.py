@@ -9,6 +9,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple, TextIO
 
+from mixlm.data.layouts.chats import TEMPLATE_ARGUMENTS
 from mixlm.data.reading import open_raw, read_rows, require_apart
 from mixlm.data.samples import Sample, read_question, try_sample
 from mixlm.data.texts.responses import COLUMN, compile_pattern, count_rules
@@ -35,10 +36,7 @@ def write_rows(path: str | Path, rows: Iterable[Mapping[str, Any]], limit: int |
         return _write(file, islice(rows, limit))
 
 
-_MORE_THAN_PLAIN = (
-    "a chat with turns before its question, tools or chat_template_kwargs, which plain rows do not hold; use the file "
-    "as it is, with --chat"
-)
+_OF_CHATS = ("question", "steps", "answer", "messages", "needs_chat")
 
 
 class Converted(NamedTuple):
@@ -58,7 +56,9 @@ class Converted(NamedTuple):
 def convert(source: str, out: str | Path, answer_pattern: str | None = None, skip_bad_rows: bool = False) -> Converted:
     """Write the rows of any accepted layout as question, steps and answer; how to compare it, if not exactly.
 
-    A trace of one line, of which the sentences are the steps, is written as ``reasoning``.
+    A trace of one line, of which the sentences are the steps, is written as ``reasoning``. A chat that only a chat
+    template renders stays one: its turns, with the trace as ``reasoning_content`` of the last, tools and what the
+    template is told.
 
     Args:
         source: See ``mixlm.data.reading.open_raw``.
@@ -67,7 +67,7 @@ def convert(source: str, out: str | Path, answer_pattern: str | None = None, ski
         skip_bad_rows: Leave out malformed rows.
 
     Raises:
-        InputError: If a row fits no layout, asks for more than its question holds, no row is left, or ``out`` is read.
+        InputError: If a row fits no layout, a chat would be read as another one, no row is left, or ``out`` is read.
     """
     require_apart(out, source)
     pattern, skipped, rules = compile_pattern(answer_pattern), 0, []
@@ -77,23 +77,42 @@ def convert(source: str, out: str | Path, answer_pattern: str | None = None, ski
         nonlocal skipped
         for where, row in open_raw(source):
             sample = try_sample(row, where, skip_bad_rows, pattern)
-            if isinstance(sample, Sample) and sample.needs_chat:
-                sample = InputError(f"{where}: {_MORE_THAN_PLAIN}")
-            if isinstance(sample, InputError):
+            made = sample if isinstance(sample, InputError) else _chat(sample) if sample.needs_chat else _plain(sample)
+            if isinstance(made, InputError):
                 if not skip_bad_rows:
-                    raise sample
+                    raise made
                 skipped += 1
                 continue
             rules.append(sample.rule)
-            plain = {"question": sample.question, **_trace(sample), "answer": sample.answer}
-            meant = replace(sample, columns={}, rule=COLUMN).check  # where the row does not say
-            yield plain if sample.check == meant == "exact" else {**plain, "check": sample.check}
+            yield made
         if not rules:
             raise InputError(
                 f"{source}: holds no samples" + (f"; all {skipped} rows are malformed" if skipped else "")
             )
 
     return Converted(write_rows(out, plain_rows()), skipped, count_rules(rules))
+
+
+def _plain(sample: Sample) -> dict[str, Any]:
+    """Return a sample as question, trace and answer."""
+    plain = {"question": sample.question, **_trace(sample), "answer": sample.answer}
+    meant = replace(sample, columns={}, rule=COLUMN).check  # where the row does not say
+    return plain if sample.check == meant == "exact" else {**plain, "check": sample.check}
+
+
+def _chat(sample: Sample) -> dict[str, Any] | InputError:
+    """Return a sample as a chat, or what is wrong if that would be read as another sample."""
+    thought = {"reasoning_content": "\n".join(sample.steps)} if sample.from_text and sample.steps else {}
+    turns = [*sample.messages, {"role": "assistant", "content": sample.answer, **thought}]
+    steps = {} if sample.from_text else {"steps": list(sample.steps)}
+    told = {name: sample.columns[name] for name in ("tools", TEMPLATE_ARGUMENTS) if name in sample.columns}
+    row = {"messages": turns, **steps, "answer": sample.answer, **told}
+    read = try_sample(row, sample.where, skip_bad_rows=True)
+    if isinstance(read, InputError) or any(getattr(read, name) != getattr(sample, name) for name in _OF_CHATS):
+        return InputError(
+            f"{sample.where}: a chat that would be read otherwise as a row of its own; use the file as it is"
+        )
+    return row if read.check == sample.check else {**row, "check": sample.check}
 
 
 def _trace(sample: Sample) -> dict[str, Any]:

@@ -35,8 +35,10 @@ _UNSIGNED = (
     rf"|10\^(?P<ten>-?\d{{1,3}})|(?P<number>{_DECIMAL}(?:e[+-]?\d{{1,3}}\b)?)(?:\s*[*×x·]\s*10\^(?P<power>-?\d{{1,3}}))?"
     r"(?:\s?/\s?(?P<divisor>\d+))?)"
 )
+_MONEY = r"$¢£¥฿\u20a0-\u20c0"
+_CURRENCY = rf"(?:\b(?-i:[A-Z]{{1,2}}))?\\?[{_MONEY}]\s*"  # also US$ and R$
 _NUMBER = re.compile(
-    rf"(?P<sign>{_SIGN})(?P<currency>(?:\b(?-i:[A-Z]{{1,2}}))?[$¢£¥฿\u20a0-\u20c0]\s*-?\s*)?{_UNNAMED}(?<![.,/^]){_UNSIGNED}(?!\d|/\s?\d|\.\d)",
+    rf"(?P<sign>{_SIGN})(?P<currency>{_CURRENCY}-?\s*)?{_UNNAMED}(?<![.,/^]){_UNSIGNED}(?!\d|/\s?\d|\.\d)",
     re.IGNORECASE,
 )
 _SCALE = (  # what makes of the number before it another one: ten thousand, tenth, more than; but no kilo
@@ -47,7 +49,7 @@ _ON = (  # how figures go on to be one number, or may: 3,5 12:30 1 234 3万5 2�
     rf"(?:[.．,:：/^'’]-?|{_SCALE}|\s?(?:分[之の]|분의)\s?|(?<!\d{{4}})[，{SPACES}](?=\d{{3}}(?!\d)))\d"
 )
 _LOOSE = re.compile(
-    rf"(?:{_UNNAMED}(?<![.)])[+-](?:\s*|\\?[$€£¥₹¢]))?{_UNNAMED}(?<![.．^])(?<!\d[,:：/'’])(?:{_UNSIGNED}(?!\d|{_ON})|\d+(?:{_ON}\d*)*)(?:{_SCALE})?",
+    rf"(?:{_UNNAMED}(?<![.)])[+-](?:\s*|{_CURRENCY}))?{_UNNAMED}(?<![.．^])(?<!\d[,:：/'’])(?:{_UNSIGNED}(?!\d|{_ON})|\d+(?:{_ON}\d*)*)(?:{_SCALE})?",
     re.IGNORECASE,
 )
 _SHORT = re.compile(r"[+-]?\d+(\.\d+)?")
@@ -56,7 +58,7 @@ _BEFORE = re.compile(r"(?:[^\W\d_]+(?:,?\s+|['’.-]))*(?:[^\W\d_]+\s*[:,]?)?")
 _TOTAL, _LEFT = re.compile(r"\btotal of$", re.IGNORECASE), re.compile(r"\bleft over\b")  # which change no number
 _VARIABLE = re.compile(rf"[^\W\d_{UNSPACED}]")
 _NAME_MARKS = re.compile(r"_\w+|\(\s*\w+\s*\)")  # of a_1 and f(2)
-_AFTER = re.compile(r"(?:[^\W\d_]|[\s'’.,()/°·$¢£¥฿\u20a0-\u20c0-]|\^\s?-?[1-3])*")
+_AFTER = re.compile(rf"(?:[^\W\d_]|[\s'’.,()/°·{_MONEY}-]|\^\s?-?[1-3])*")
 _PERCENT = re.compile(r"\s*(?:%|per\s?cent\b|pct\b|percentage\b)", re.IGNORECASE)
 _TIMES = re.compile(r"(?<=[\d)])\s*x\s*(?=[\d(])")
 _ENTIRE_DECIMAL = re.compile(_DECIMAL)
@@ -71,7 +73,7 @@ _DATES = set(  # a number beside them is a day or a year
 )
 _LETTERS = {unit for unit in UNITS if len(unit) == 1 and unit.isalpha()}
 _RATE = re.compile(r"(?:/|\b(?:per|an?|each)\b)\s*([a-z]+)")
-_DIVIDED = re.compile(r"/([a-z]+)")  # by a variable, unless it is a unit or a word
+_DIVIDED = re.compile(r"/\s*([a-z]+)")  # by a variable, unless it is a unit or a word
 _COUNTED, _SHORTEST_RATE = {*UNITS, *"ea pc mo wk sq".split()}, 3
 _MILLION = re.compile(rf"\s*[A-KM-Z](?![a-zA-Z])|m\s+(?i:dollars|usd|euros?|pounds)\b|{_SCALE}")
 _ORDINALS = ("st", "nd", "rd", "th")

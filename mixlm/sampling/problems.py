@@ -8,7 +8,7 @@ from typing import Any
 
 from mixlm.data.layouts.chats import chat_columns, turns_of
 from mixlm.data.layouts.choices import choice_answer, choices_of
-from mixlm.data.layouts.columns import ANSWERS, KNOWN, filled_text, known_columns
+from mixlm.data.layouts.columns import ANSWERS, KNOWN, RESPONSES, filled_text, is_blank, known_columns
 from mixlm.data.layouts.traces import response_column
 from mixlm.data.reading import RawRow, open_raw
 from mixlm.data.samples import CheckName, Sample, read_question, to_sample
@@ -128,15 +128,21 @@ def _answer_alone(columns: Mapping[str, Any], where: str) -> tuple[str, str]:
     """Return the answer of a row without a trace, and the rule that found it."""
     chat = chat_columns(columns)
     name = next((name for name in ANSWERS if name in columns and name not in chat), None)
-    name = name or response_column({name: value for name, value in columns.items() if name not in chat}, where)
+    last = turns_of(columns, where)[-1] if chat else {}
+    if name is None and last.get("role") == "assistant" and (last["content"] or "").strip():
+        return _bare_answer(last["content"], f"{where}: column '{chat[-1]}': the last turn of the chat")
+    if name is None:  # beside a chat that is answered a response may be any model's
+        none = {one for one in RESPONSES if one in chat or (chat and _says_nothing(columns.get(one)))}
+        name = response_column({one: value for one, value in columns.items() if one not in none}, where)
     if name:
         value = choice_answer(columns[name], choices_of(columns, where), where)
         return _bare_answer(filled_text({**columns, name: value}, name, where), f"{where}: column '{name}'")
-    last = turns_of(columns, where)[-1] if chat else {}
-    if last.get("role") == "assistant" and (last["content"] or "").strip():
-        return _bare_answer(last["content"], f"{where}: column '{chat[-1]}': the last turn of the chat")
     has = ", ".join(columns)
     raise InputError(f"{where}: has no answer that a trace could be checked by (it has {has}); give it as 'answer'")
+
+
+def _says_nothing(value: Any) -> bool:
+    return is_blank(value) or isinstance(value, list | tuple | Mapping)
 
 
 def _bare_answer(text: str, where: str) -> tuple[str, str]:

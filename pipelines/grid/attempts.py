@@ -113,9 +113,18 @@ class Attempts:
 def _decisive(command: str, kind: str) -> list[str]:
     """Return the words of a command without options with which it goes on with the same work."""
     words = shlex.split(command)
-    left_out = _GOES_ON.get(kind, set()) - ({"--save-every"} if "--select" in words else set())
+    left_out = set(_GOES_ON.get(kind, ()))
+    if _value(words, "--select") not in (None, "last"):  # among whose checkpoints the best one is chosen
+        left_out -= {"--save-every"}
+    if _value(words, "--temperature") not in (None, "0", "0.0"):  # samples depend on their batch
+        left_out -= {"--batch-size"}
     places = {place for place, word in enumerate(words) if word in left_out}
     return [word for place, word in enumerate(words) if not {place, place - 1} & places]
+
+
+def _value(words: list[str], option: str) -> str | None:
+    """Return the value of an option; None if it is not given."""
+    return words[words.index(option) + 1] if option in words[:-1] else None
 
 
 def _read(path: Path, number: int, line: bytes) -> dict[str, Any]:

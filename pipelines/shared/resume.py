@@ -15,14 +15,19 @@ if TYPE_CHECKING:
     from mixlm.generation.server.model_server import ModelServer
 
 
+def told_values() -> dict[str, Any]:
+    """Return the values of the running command's parameters that are JSON values, by their names."""
+    values = click.get_current_context().params
+    return {name: value for name, value in values.items() if isinstance(value, str | int | float | bool)}
+
+
 def given_values(answerer: "Answerer | ModelServer") -> dict[str, Any]:
-    """Return the values of the running command's parameters that are JSON values, by their names.
+    """Return what ``told_values`` does, to be written.
 
     Args:
         answerer: Who answers: of a server's address there may be a name and a password, which are left out.
     """
-    values = click.get_current_context().params
-    told = {name: value for name, value in values.items() if isinstance(value, str | int | float | bool)}
+    told = told_values()
     return told | ({"endpoint": answerer.url} if "endpoint" in told else {})
 
 

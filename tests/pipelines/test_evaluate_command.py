@@ -10,7 +10,8 @@ from mixlm.data.template import Template
 from mixlm.evaluation.checks import unmarked_answer
 from mixlm.evaluation.measuring.records import find_answer
 from mixlm.generation.engine import Engine
-from mixlm.generation.kept.finished import faults_of, seal_of
+from mixlm.generation.kept.finished import begun_date, faults_of, run_mark, seal_of
+from mixlm.generation.kept.part_file import PartFile
 from mixlm.generation.options import DECODING
 from mixlm.run import base_run
 from pipelines.evaluate import main
@@ -146,6 +147,20 @@ def test_a_model_that_was_not_trained_is_asked_on_the_date_that_was_begun(tmp_pa
     assert json.loads(before)["finished"]["identity"]["template"]["date"] == "2024-07-06T23:59:59"
     set_clock(monkeypatch, "2024-07-07T00:00:01")
     assert "already evaluated" in call(*command, "--out", out).output and out.read_bytes() == before
+    call(*command, "--limit", 1, "--out", out)  # which asks no less, but is another command
+    assert json.loads(out.read_bytes())["finished"]["identity"]["template"]["date"] == "2024-07-07T00:00:01"
+
+
+def test_a_date_is_that_of_the_same_command_whose_answers_may_have_been_put_aside(tmp_path):
+    output, told = tmp_path / "base[1].jsonl", {"data": "rows.jsonl", "limit": 2}
+    for date, arguments, mark in (("monday", {**told, "batch_size": 8}, ".0a"), ("tuesday", {"data": "x"}, "")):
+        identity = {"run": run_mark(tmp_path / "m"), "template": {"date": date}}
+        part = tmp_path / f".{output.name}.part{mark}"
+        PartFile(part, {"identity": identity, "arguments": arguments}).close()
+    PartFile(tmp_path / f".{output.name}.part.0b", {"identity": {"run": "m"}}).close()  # of another kind
+    assert begun_date(output, tmp_path / "m", {**told, "run": "m", "batch_size": 1}) == "monday"
+    assert begun_date(output, tmp_path / "m", {"data": "x"}) == "tuesday"
+    assert begun_date(output, tmp_path / "m", {"data": "y"}) is begun_date(output, tmp_path / "n", told) is None
 
 
 def test_a_model_that_was_not_trained_stops_where_its_configuration_says(plain):
@@ -173,13 +188,20 @@ def test_figures_in_the_folder_of_a_base_model_are_no_part_of_it(plain, tmp_path
     assert "already evaluated" in said
 
 
-def test_answers_of_an_evaluation_are_not_replaced_by_others_and_take_the_place_of_others(run, tmp_path):
+def test_answers_of_an_evaluation_are_not_replaced_by_others_and_replace_none(run, tmp_path):
     rows, out = tmp_path / "rows.jsonl", tmp_path / "one.json"
     rows.write_text(json.dumps({"question": "1?", "steps": [], "answer": "1"}) + "\n")
     generate = ("--input", rows, "--max-new-tokens", 4, "--output", out.with_suffix(".jsonl"))
     call_command(generate_main, run.path, *generate)
-    call(run.path, rows, "--check", "number", "--max-new-tokens", 4, "--out", out)
-    assert not seal_of(out.with_suffix(".jsonl")).exists() and not faults_of(out.with_suffix(".jsonl"))
+    before = {path: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()}
+    evaluate = ("--check", "number", "--max-new-tokens", 4, "--out", out)
+    error, seal = call(run.path, rows, *evaluate, code=1).stderr, seal_of(out.with_suffix(".jsonl"))
+    assert f"one.jsonl: holds the answers of another command, as {seal} says; choose another name" in error
+    assert {path: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()} == before
+    for path in (seal, out.with_suffix(".jsonl")):
+        path.unlink()
+    call(run.path, rows, *evaluate)
+    assert not faults_of(out.with_suffix(".jsonl"))
     before = {path: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()}
     error = call_command(generate_main, run.path, *generate, code=1).stderr
     assert f"one.jsonl: holds the answers of the evaluation {out}; choose another name" in error

@@ -163,6 +163,13 @@ def test_mistakes_are_one_line_and_nothing_is_written(run, tmp_path, arguments, 
     assert [path.name for path in tmp_path.iterdir()] == ["empty.json"]
 
 
+def test_the_page_takes_the_place_of_nothing_that_it_reads(run, tmp_path):
+    for name, option in (("rows.jsonl", "--data"), ("figures.json", "--evaluation")):
+        (tmp_path / name).write_text("{}\n")
+        result = call(run.path, option, tmp_path / name, "--out", tmp_path / name, code=1)
+        assert "is what is read, and would be lost" in result.stderr and (tmp_path / name).read_text() == "{}\n"
+
+
 def test_encoded_data_that_were_moved_with_the_run_are_found_beside_it(run, encoded, tmp_path):
     moved = tmp_path / "elsewhere"
     shutil.copytree(run.path, moved / "run")

@@ -133,6 +133,15 @@ def test_published_rows_are_all_or_the_first(run):
     assert run("--seed", "1", *OUT, load=load)[0].exit_code == 2
 
 
+def test_published_rows_are_not_written_over_nor_into_their_folder(run):
+    Path("out.jsonl").write_text("{}")
+    Path("set").mkdir()
+    for options in (("--source", "out.jsonl", *OUT), ("--source", "set@test", "--out", "set/test-2.jsonl")):
+        done, rows = run("--rows", "2", *options, load=load)
+        assert done.exit_code == 1 and "give" in str(done.exception) + done.stderr and rows == [{}]
+    assert not [*Path("set").iterdir()]
+
+
 def test_a_task_with_both_generates_unless_told(run):
     both = GENERATED | {"load": load}
     _, rows = run("--rows", "1", "--hops", "2", *OUT, **both)

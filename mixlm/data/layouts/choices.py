@@ -15,6 +15,7 @@ _COLUMN = re.compile(  # of one choice; an S would make a plural
     r"([A-Z])|(opt(?:ion)?[_ ]?|choice[_ ]?|ending[_ ]?|ans(?:wer)?[_ ]?|op(?=[a-e]$))([A-RT-Z]|[0-9]{1,2})",
     re.IGNORECASE,
 )
+_NONE = (None, "", False, [], {}, ())
 Choices = Sequence[tuple[str, str]]  # label and text of each
 _FIRST = {"A", "0", "1"}
 _LETTERED = re.compile(r"\(?([A-Za-z])[).:]\s*\S")
@@ -29,7 +30,7 @@ def choices_of(row: Mapping[str, Any], where: str) -> Choices:
     Raises:
         InputError: If they are something else.
     """
-    name = next((name for name in CHOICES if row.get(name) not in (None, "", [], {})), None)
+    name = next((name for name in CHOICES if row.get(name) not in _NONE), None)
     if name is not None and isinstance(row[name], str):
         return ()
     columns = _in_columns(row, where) if name is None else {}
@@ -50,10 +51,23 @@ def is_choice(name: str) -> bool:
     return _COLUMN.fullmatch(name) is not None
 
 
+def is_said(text: str, said: str) -> bool:
+    """Tell whether a text stands in another one, and in no longer word of Latin letters."""
+    flat = re.escape(" ".join(text.split()))
+    return re.search(rf"(?<!\w){flat}(?!\w)", " ".join(said.split()), re.ASCII) is not None
+
+
 def refuse_untold_choices(row: Mapping[str, Any], where: str, said: str) -> None:
-    """Raise an ``InputError`` if a row has choices in columns of their own that its chat does not say."""
-    flat = " ".join(said.split())
-    untold = [text for _, text in choices_of(row, where) if " ".join(text.split()) not in flat]
+    """Raise an ``InputError`` if a row has choices, in one column or in several, that its chat does not say."""
+    for name in (name for name in CHOICES if row.get(name) not in _NONE):
+        one, alone = row[name], {name: row[name]}
+        texts = [one] if isinstance(one, str) else [text for _, text in choices_of(alone, where)]
+        if not all(is_said(text, said) for text in texts):
+            raise InputError(
+                f"{where}: column '{name}' may belong to the question, which no turn of the chat holds; put it into "
+                "one, or rename or remove the column"
+            )
+    untold = [text for _, text in choices_of(row, where) if not is_said(text, said)]
     if untold:
         raise InputError(
             f"{where}: the choice {untold[0][:30]!r} has a column of its own, and no turn of the chat says it; put "

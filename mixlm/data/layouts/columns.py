@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
-from mixlm.data.layouts.choices import CHOICES, choice_lines, is_choice
+from mixlm.data.layouts.choices import CHOICES, choice_lines, is_choice, is_said
 from mixlm.data.texts.sentences import UNPARTED
 from mixlm.data.values import is_missing
 from mixlm.errors import InputError
@@ -46,6 +46,8 @@ _UNREAD = {
 # names that mean another beside one of some columns, where no response or answer is there
 _ALIASES = {"content": ("response", TRACES), "correct": ("answer", CHOICES)}
 _CHOICES = ("candidates", "choice", "option")  # which choices are called where the answer is one of them
+FIGURE = re.compile(r"[-+−]?\s*\$?\s*\d[\d,]*(?:\.\d*)?(?:\s?/\s?\d+)?\s*%?\.?")
+"""An answer that is a number and nothing else."""
 _NOTHING = ("[]", "{}", "null")
 _EMPTY = (None, "", False, [], {}, ())
 _WORD = re.compile(rf"\s*[^\s{UNPARTED}]*\s*")  # or a path; but for scripts without spaces
@@ -68,11 +70,14 @@ def known_columns(row: Mapping[str, Any]) -> dict[str, Any]:
         if isinstance(found.get(name), str) and found[name].strip() in _NOTHING:
             del found[name]
     for name in _CHOICES:
-        if not found.keys() & {*CHOICES, *CHATS} and _are_choices(found.get(name), found):
+        value = found.get(name)
+        if not found.keys() & {*CHOICES, *CHATS} and _are_choices(value, found) and not _are_figures(value):
             found["choices"] = found.pop(name)
     for name, (meant, beside) in _ALIASES.items():
         there = any(not is_word(found.get(one)) for one in beside)
-        if isinstance(found.get(name), str) and there and not found.keys() & {*RESPONSES, *ANSWERS}:
+        value = found.get(name)
+        place = meant == "answer" and isinstance(value, int | float | Decimal) and not isinstance(value, bool)
+        if (isinstance(value, str) or place) and there and not found.keys() & {*RESPONSES, *ANSWERS}:
             found[meant] = found.pop(name)
     return found
 
@@ -88,12 +93,19 @@ def _are_choices(value: Any, row: Mapping[str, Any]) -> bool:
     return differ and asked and not others and any(str(row[name]).strip() in texts for name in ANSWERS if name in row)
 
 
+def _are_figures(texts: Sequence[str]) -> bool:
+    """Tell whether all texts are numbers, as answers are that were drawn several times, but choices may be, too."""
+    return all(FIGURE.fullmatch(text.strip()) for text in texts)
+
+
 def first_of(row: Mapping[str, Any], names: Sequence[str], where: str) -> str:
     """Return the first of ``names`` that a row has; an ``InputError`` if it has none."""
     found = next((name for name in names if name in row), None)
     if found is None:
         has = ", ".join(row) or "none"
-        raise InputError(f"{where}: no column {' or '.join(names)} (it has {has}); accepted: {LAYOUTS}")
+        raise InputError(
+            f"{where}: no column {' or '.join(names)} (it has {has}); accepted: {LAYOUTS}; rename yours to such ones"
+        )
     return found
 
 
@@ -138,12 +150,23 @@ def question_of(row: Mapping[str, Any], where: str) -> tuple[str, str]:
     name = _question_column(row, where)
     question = filled_text(row, name, where)
     refuse_unread(row, where, question)
+    _refuse_drawn(row, where)
     before = [text for column in _BEFORE if (text := _untold(_material(row, column, where), question))]
     if name != "instruction" and "instruction" in row:
         before.insert(0, _untold(text_of(row, "instruction", where), question))
     after = [_untold(_material(row, "input", where), question)] if name != "input" else []
     after.append(choice_lines(row, question, where))
     return joined([*before, question, *after]), system_of(row, where)
+
+
+def _refuse_drawn(row: Mapping[str, Any], where: str) -> None:
+    """Raise an ``InputError`` if a column holds figures of which nobody can tell whether they are choices."""
+    name = next((name for name in _CHOICES if not row.keys() & {*CHOICES} and _are_choices(row.get(name), row)), None)
+    if name is not None:
+        raise InputError(
+            f"{where}: column '{name}' may be choices or answers that were drawn; name choices 'choices', and rename "
+            "or remove answers"
+        )
 
 
 def _untold(part: str, question: str) -> str:
@@ -213,12 +236,14 @@ def refuse_unread(row: Mapping[str, Any], where: str, said: str, chat: bool = Fa
         chat: Whether those turns are all of the question. Then columns that would be joined to one are such, too, and
             tools are read.
     """
-    joined = dict.fromkeys((*_BEFORE, "input", *CHOICES), "which no turn of the chat holds; put it into one")
+    joined = dict.fromkeys((*_BEFORE, "input"), "which no turn of the chat holds; put it into one")
     for name, why in {**_UNREAD, **(joined if chat else {})}.items():
         if (chat and name == "tools") or _says_nothing(name, row.get(name)):
             continue
-        text, flat = " ".join(str(row[name]).split()), " ".join(said.split())
-        if (chat or name in _NAMING) and text in flat or name == "text" and (chat or flat in text):
+        value, flat = row[name], " ".join(said.split())
+        text, listed = " ".join(str(value).split()), chat and isinstance(value, list | tuple)
+        told = text in flat or (listed and all(is_said(str(one), said) for one in value))
+        if (chat or name in _NAMING) and told or name == "text" and (chat or flat in text):
             continue  # told already, or all of the row written out
         remedy = "" if ";" in why else f"; put what it says into {'a turn' if chat else repr('context')}"
         raise InputError(

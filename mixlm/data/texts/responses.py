@@ -75,7 +75,8 @@ def read_response(text: str, pattern: re.Pattern[str] | None = None, given: str 
         same = mark is not None and is_same(mark.answer, given)
         before = before_mark(tail, mark) if same else tail
         before = "" if tail.split() == given.split() else before
-        return Found(before if thought is None else thought, mark.answer if same else given, COLUMN)
+        answer = given.removesuffix(".0") if same and "." not in mark.answer else given  # the spelling is the column's
+        return Found(before if thought is None else thought, answer, COLUMN)
     if thought is not None:
         answer, rule = read_tail(tail, pattern)
         return Found(thought, answer, rule)
@@ -133,6 +134,11 @@ def is_same(marked_answer: str, given: str) -> bool:
     number, whole = _WHOLE.fullmatch(marked_answer.strip()), _WHOLE.fullmatch(given.strip().removesuffix(".0"))
     same = number and whole and number[0].replace(",", "") == whole[0].replace(",", "")
     return bool(same) or marked_answer.split() == given.split()
+
+
+def is_whole(text: str) -> bool:
+    """Tell whether a text is a whole number."""
+    return _WHOLE.fullmatch(text.strip()) is not None
 
 
 _WHOLE = re.compile(r"-?(?:\d{1,3}(?:,\d{3})+|\d+)")

@@ -2,7 +2,9 @@
 
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
+from glob import escape
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ from vqvae.checksums import file_sum, unsealed
 
 
 ENDING = ".mixlm"  # of the file beside an output that says it is whole
+_UNDECISIVE = ("batch_size", "device", "endpoint", "engine", "concurrency")  # by whom and how fast answers are given
 KEY = "finished"  # in the figures of an evaluation, of its answers
 
 
@@ -74,6 +77,12 @@ def require_no_figures(output: Path) -> None:
     """Raise an ``InputError`` if an output holds the answers of an evaluation, whose figures would tell of others."""
     if figures := figures_of(output):
         raise InputError(f"{output}: holds the answers of the evaluation {figures}; choose another name")
+
+
+def require_unsealed(output: Path) -> None:
+    """Raise an ``InputError`` if an output holds what another command finished, which would be lost."""
+    if output.is_file() and (seal := seal_of(output)).is_file():
+        raise InputError(f"{output}: holds the answers of another command, as {seal} says; choose another name")
 
 
 def read_figures(file: Path) -> dict[str, Any]:
@@ -163,12 +172,36 @@ def arguments_of(output: Path) -> Mapping[str, Any]:
     return arguments
 
 
-def begun_date(output: Path) -> str | None:
-    """Return the date that the prompts have whose answers an output holds, or will; None if they have none."""
-    try:
-        return _command_of(output)["identity"]["template"]["date"]
-    except (InputError, KeyError, TypeError):
-        return None
+def begun_date(output: Path, run: Path, arguments: Mapping[str, Any]) -> str | None:
+    """Return the date of the prompts with which the same command has begun to write an output.
+
+    Its answers may be the output, lie beside it, or have been put aside for those of other commands.
+
+    Args:
+        output: The output.
+        run: The model.
+        arguments: What the command is told.
+
+    Returns:
+        None if there was no such command, or its prompts have no date.
+    """
+    commands = [PartFile(part).header() for part in sorted(output.parent.glob(f".{escape(output.name)}.part*"))]
+    with suppress(InputError):  # of what is damaged the date cannot be known
+        commands.insert(0, asdict(read_finished(output) or Finished({}, 0, "")))
+    for command in commands:
+        try:
+            date = command["identity"]["template"]["date"]
+            same = _decisive(command["arguments"]) == _decisive(arguments)
+            if date and same and command["identity"]["run"] == run_mark(run):
+                return date
+        except (KeyError, TypeError):  # of another kind of command
+            continue
+    return None
+
+
+def _decisive(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Return those arguments by which one command is another than the next; the model is known by its content."""
+    return {name: value for name, value in arguments.items() if name not in ("run", *_UNDECISIVE)}
 
 
 def _command_of(output: Path) -> Mapping[str, Any]:

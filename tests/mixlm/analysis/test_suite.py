@@ -170,6 +170,15 @@ def test_no_folder_is_made_where_nothing_is_found(tmp_path, arguments, message) 
     assert result.exit_code == 1 and message in result.output and not out.exists()
 
 
+def test_findings_are_not_written_into_the_folder_of_the_rows(tmp_path) -> None:
+    """There they would be read in place of the rows."""
+    folder = tmp_path / "rows"
+    folder.mkdir()
+    for out in (folder, folder / "findings"):
+        result = CliRunner().invoke(main, ["no run", str(folder), "--out", str(out)])
+        assert result.exit_code == 1 and f"Error: {out}: " in result.output and not [*folder.iterdir()]
+
+
 def test_a_place_that_cannot_be_written_is_told_before_anything_is_opened(tmp_path) -> None:
     (tmp_path / "file").touch()
     result = CliRunner().invoke(main, ["no run", "no data", "--out", str(tmp_path / "file" / "findings")])

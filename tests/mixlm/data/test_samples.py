@@ -348,7 +348,7 @@ ANSWERED, THOUGHT = {"role": "assistant", "content": BOXED}, {"role": "assistant
         ({"question": "?", "solution": f"{BOXED}\n", "response": BOXED}, ("It is",), "4"),
         ({"question": "?", "output": "[1, 2, 3]", "response": BOXED}, ("It is",), "4"),
         ({"question": "?", "cot": "a b", "answer": "4", "solution": "c d", "output": "e f"}, ("a b",), "4"),
-        ({"question": "?", "answer": "4,000", "response": "a \\boxed{4000}", "output": "\\boxed{5}"}, ("a",), "4000"),
+        ({"question": "?", "answer": "4,000", "response": "a \\boxed{4000}", "output": "\\boxed{5}"}, ("a",), "4,000"),
         ({"question": "?", "answer": "2+2=4\n#### 4", "response": "a\n#### 4", "output": "b\n#### 5"}, ("a",), "4"),
         ({"question": "?", "answer": " ", "response": BOXED, "output": "b c d"}, ("It is",), "4"),
         ({"question": "?", "reasoning": "a b", "response": "4"}, ("a b",), "4"),
@@ -386,6 +386,43 @@ def test_choices_go_by_other_names_where_the_answer_is_one_of_them():
     assert to_sample(trl).answer == "4"
     said = {"messages": [ASKED, ANSWERED], "candidates": ["It is \\boxed{4}.", "five"], "answer": "It is \\boxed{4}."}
     assert to_sample(said).answer == "4"
+
+
+def test_figures_that_may_be_choices_or_drawn_answers_are_refused():
+    row = {"question": "How many?", "steps": ["s"]}
+    for candidates, answer in ((["72", "71", "70"], "72"), (["12", "1"], 1), (["$1,000", "-3.5 %"], "$1,000")):
+        with pytest.raises(InputError, match="^row: column 'candidates' may be choices or answers that were"):
+            to_sample({**row, "candidates": candidates, "answer": answer})
+    lettered = to_sample({**row, "choices": ["72", "71"], "candidates": ["72", "71"], "answer": "A"})
+    assert lettered.question == "How many?\n\nA. 72\nB. 71"
+
+
+def test_the_place_of_a_choice_may_be_called_correct():
+    row = {"question": "Q", "choices": ["u", "v"], "reasoning": "x."}
+    for correct, label in ((1, "B"), (0, "A"), (1.0, "B"), ("A", "A")):
+        assert to_sample({**row, "correct": correct}).answer == label
+    with pytest.raises(InputError, match="'answer' is missing"):
+        to_sample({**row, "correct": True})
+
+
+@pytest.mark.parametrize(
+    ("said", "answer"), [("\\frac12", "\\frac{1}{2}"), ("0.5", "1/2"), ("12 \\text{ apples}", "12")]
+)
+def test_of_several_responses_the_only_one_that_marks_an_answer_counts_however_it_is_spelled(said, answer):
+    row = {"question": "?", "solution": f"It is \\boxed{{{said}}}", "output": "No word of it.", "answer": answer}
+    assert to_sample(row).answer == answer
+    with pytest.raises(InputError, match="may all be the response"):  # then neither is the right one's
+        to_sample({**row, "solution": "It is \\boxed{5}", "answer": "4"})
+
+
+def test_a_list_beside_a_chat_is_said_text_by_text():
+    said = {"role": "assistant", "content": "<think>x</think>cat"}
+    asked = {"role": "user", "content": "Fact one. Fact two. Pick: cat or dog"}
+    for beside in ({"choices": ["cat", "dog"]}, {"context": ["Fact one.", "Fact two."]}, {"options": "cat or dog"}):
+        assert to_sample({"messages": [asked, said], **beside}).answer == "cat"
+    for beside in ({"choices": ["cat", "do"]}, {"context": ["Fact one.", "Fact three."]}, {"options": "cat, dog"}):
+        with pytest.raises(InputError, match=f"column '{[*beside][0]}' may belong to the question, which no turn"):
+            to_sample({"messages": [asked, said], **beside})
 
 
 def test_equations_on_one_line_are_a_step_each():

@@ -72,6 +72,34 @@ def test_what_convert_writes_has_the_steps_of_what_it_read(tmp_path):
     assert lengths[0] == lengths[1] and len(lengths[0][0]) == 3
 
 
+def test_convert_leaves_chats_that_only_a_template_renders_chats(tmp_path):
+    source, out, again = (tmp_path / f"{name}.jsonl" for name in ("in", "out", "again"))
+    user, first = (
+        {"role": "user", "content": "2 + 2?"},
+        {"role": "assistant", "content": "5", "reasoning_content": "a"},
+    )
+    done = {"role": "assistant", "content": "<think>\ntwo\nand two\n</think>\nIt is \\boxed{4}."}
+    call = {"type": "function", "function": {"name": "add", "arguments": {"a": 2}}}
+    called = [{"role": "assistant", "content": None, "tool_calls": [call]}, {"role": "tool", "content": "4"}]
+    rows = [
+        {"messages": [{"role": "system", "content": "s"}, user, first, {"role": "user", "content": "Sure?"}, done]},
+        {"messages": [user, *called, done], "tools": [{"type": "function", "function": {"name": "add"}}]},
+        {"messages": [user, done], "chat_template_kwargs": {"instructions": "In French."}, "id": 7},
+        {"messages": [user, first, user, {"role": "assistant", "content": "4"}], "steps": ["a\nb", "c"]},
+        {"messages": [user, first, user, {"role": "assistant", "content": "#### 4"}]},
+    ]
+    write_rows(source, rows)
+    assert convert(str(source), out).rows == len(rows)
+    for asked, made in zip(read_samples(str(source)), read_samples(str(out)), strict=True):
+        for name in ("question", "messages", "steps", "answer", "check", "needs_chat"):
+            assert getattr(made, name) == getattr(asked, name)
+        for name in ("tools", "chat_template_kwargs"):
+            assert made.columns.get(name) == asked.columns.get(name)
+    last = {"role": "assistant", "content": "4", "reasoning_content": "two\nand two"}
+    assert read(out)[0] == {"messages": [*rows[0]["messages"][:-1], last], "answer": "4", "check": "math"}
+    assert convert(str(out), again).rows == len(rows) and again.read_bytes() == out.read_bytes()
+
+
 def test_split_keeps_order_and_all_rows_and_puts_a_question_in_one_file(source, tmp_path):
     train, valid = tmp_path / "train.jsonl", tmp_path / "valid.jsonl"
     assert split(str(source), train, valid, share=0.25, seed=1) == (30, 10)
@@ -98,6 +126,11 @@ def test_nothing_is_written_into_a_folder_that_is_read(tmp_path):
         with pytest.raises(InputError, match="lies in .*rows, and would be read with it the next time"):
             split(f"{folder}@train", folder / name, tmp_path / "valid.jsonl")
     assert [*folder.iterdir()] == [folder / "data.jsonl"] and (folder / "data.jsonl").read_bytes() == before
+    for foreign in ('{"version": 1}', "[1]", "no JSON"):
+        (folder / "manifest.json").write_text(foreign)
+        with pytest.raises(InputError, match="lies in .*rows, and would be read with it the next time"):
+            split(str(folder), folder / "data.jsonl", tmp_path / "valid.jsonl")
+    (folder / "manifest.json").unlink()
     assert convert(str(folder), tmp_path / "rows.jsonl").rows == 4
 
 

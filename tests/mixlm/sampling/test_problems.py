@@ -27,9 +27,14 @@ LAYOUTS = {
     "a chat that thinks": {"messages": [*ASKED, {**SAID, "content": "<think>2 + 2</think>It is **4**"}]},
     "a chat and an answer": {"messages": ASKED, "answer": 4},
     "a prompt in turns": {"prompt": ASKED, "answer": "4"},
-    "a chat and a solution": {"messages": [*ASKED, {**SAID, "content": "It is four."}], "solution": "4"},
+    "a chat that ends in nothing": {"messages": [*ASKED, {**SAID, "content": ""}], "solution": "4"},
     "a question in turns and a response": {"messages": ASKED, "response": "4"},
-    "a prompt in turns and a completion": {"prompt": ASKED, "response": "x y", "completion": "So \\boxed{4}"},
+    "a prompt in turns and two responses": {"prompt": [*ASKED, SAID, *ASKED], "output": ["5"], "response": "4"},
+    "an answered chat and a model's text": {"messages": [*ASKED, SAID], "response": "I think it is 13"},
+    "an answered chat and a model's answer": {"messages": [*ASKED, SAID], "output": "13", "solution": "12"},
+    "an answered chat and an empty output": {"messages": [*ASKED, SAID], "output": ""},
+    "an answered chat and turns": {"messages": [*ASKED, SAID], "completion": [{**SAID, "content": "13"}]},
+    "a chat, an answer and turns": {"messages": ASKED, "solution": "4", "completion": [{**SAID, "content": "13"}]},
     "ShareGPT": {"conversations": [{"from": "human", "value": "2 + 2?"}, {"from": "gpt", "value": "4"}]},
 }
 

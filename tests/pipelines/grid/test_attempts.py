@@ -41,6 +41,22 @@ def test_seconds_are_those_of_the_same_work(tmp_path):
     assert write(tmp_path / "parts.jsonl", *lines).seconds([now]) == {"train": {"wall": 3, "cpu": 11}}
 
 
+@pytest.mark.parametrize(
+    ("kind", "now", "before", "same"),
+    [
+        ("evaluate", "--batch-size 4", "--batch-size 8", True),
+        ("evaluate", "--batch-size 4 --temperature 0", "--temperature 0", True),
+        ("evaluate", "--batch-size 4 --temperature 0.7", "--batch-size 8 --temperature 0.7", False),
+        ("train", "--select last --save-every 5", "--select last --save-every 9", True),
+        ("train", "--select loss --save-every 5", "--select loss --save-every 9", False),
+    ],
+)
+def test_an_option_counts_where_it_makes_the_command_start_anew(tmp_path, kind, now, before, same):
+    line = {**attempt(f"{kind} a-0", 1, 2, "before"), "command": f"{Job('x', (kind,)).line()} {before}"}
+    one = Part(Job(f"{kind} a-0", (kind, *now.split())), kind, Path("finished"), "now")
+    assert write(tmp_path / "parts.jsonl", line).seconds([one]) == ({kind: {"wall": 1, "cpu": 2}} if same else {})
+
+
 def test_seconds_are_the_sum_over_attempts_and_parts_of_a_kind(tmp_path):
     parts = [attempt("train cot-0", 3, 2), attempt("train cot-1", 50, 50), attempt("train cot-0", 4, 1)]
     parts += [attempt("train cot-0", 900, 800, "of another number of steps")]

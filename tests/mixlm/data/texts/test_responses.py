@@ -179,6 +179,17 @@ def test_an_answer_that_a_table_made_a_fraction_is_the_one_that_is_marked(given)
     assert read_response("The answer is: 5.0", given="5")[:2] == ("The answer is: 5.0", "5")
 
 
+@pytest.mark.parametrize(("said", "given"), [("1,234", "1234"), ("1234", "1,234"), ("1234", "1,234.0")])
+def test_an_answer_that_is_given_keeps_its_spelling(said, given):
+    for text in (
+        f"We add.\nThe answer is: {said}",
+        f"We add.\n#### {said}",
+        f"<think>We add.</think>\\boxed{{{said}}}",
+    ):
+        found = read_response(text, given=given)
+        assert (found.trace.strip(), found.answer) == ("We add.", given.removesuffix(".0"))
+
+
 @pytest.mark.parametrize(
     ("text", "answer"), [("a\n#### 4", "4"), ("a. The answer is 4.", "4"), (r"a. \boxed{4}", "4")]
 )
