@@ -4,16 +4,18 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from transformers import Phi3Config, Phi3ForCausalLM
 
 from mixlm.errors import InputError
 from mixlm.evaluation.evaluate import accuracy, evaluate
-from mixlm.evaluation.losses import added_losses, batches_of, loss_of, reference_sequences
+from mixlm.evaluation.losses import added_losses, batches_of, loss_of, reference_sequences, summed_loss
 from mixlm.evaluation.measuring.records import gold_answer, own_codes, score, summarize
 from mixlm.evaluation.measuring.requests import read_modes
 from mixlm.evaluation.statistics import wilson_interval
 from mixlm.generation.answers import read_answer
 from mixlm.generation.engine import Engine
 from mixlm.generation.options import GenerationOptions
+from mixlm.methods.base import Trainable
 from mixlm.model.abilities import context_length
 from mixlm.model.collator import pad
 from mixlm.processes import Processes
@@ -167,6 +169,22 @@ def losses_of(model, run, rows, batch_size: int = 8) -> dict:
 def loss_by_hand(model, prompt: list[int], answer: list[int]) -> float:
     logits = model(torch.tensor([[*prompt, *answer]])).logits[0].float().log_softmax(-1)
     return -sum(logits[len(prompt) + i - 1, token].item() for i, token in enumerate(answer))
+
+
+def test_an_answer_is_measured_as_it_is_alone_where_a_longer_one_changes_its_angles():
+    """As with LongRoPE, whose factors are the long ones for all of a pass that reaches beyond the first context."""
+    shape = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}
+    rope = {"rope_type": "longrope", "rope_theta": 100.0, "short_factor": [1.0] * 4, "long_factor": [9.0] * 4}
+    rope |= {"original_max_position_embeddings": 8}
+    torch.manual_seed(0)
+    config = Phi3Config(vocab_size=64, **shape, max_position_embeddings=64, rope_parameters=rope, pad_token_id=0)
+    model = Phi3ForCausalLM(config).eval()
+    answers = [
+        Trainable([*range(10, 10 + length)], [*range(10, 10 + length)], [False] * length) for length in (7, 8, 9, 11)
+    ]
+    together, alone = loss_of(model, "own", answers), [loss_of(model, "own", [answer]) for answer in answers]
+    assert together.nats == pytest.approx(sum(one.nats for one in alone), rel=1e-5)
+    assert summed_loss(model, answers) != pytest.approx(together.nats, rel=1e-4)
 
 
 @pytest.mark.parametrize("family", ["llama", "gpt2"])
