@@ -75,6 +75,10 @@ class Processes:
         """Return those of ``things`` that this process sees to; together the shares are all of them."""
         return things[self.rank :: self.count]
 
+    def owns(self, number: int) -> bool:
+        """Tell whether this process sees to the thing of a number, as ``share`` gives them out."""
+        return number % self.count == self.rank
+
     def wait(self) -> None:
         """Wait for all others to come here."""
         if self.count > 1:

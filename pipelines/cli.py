@@ -6,6 +6,7 @@ import click
 
 import mixlm
 from pipelines.shared.command import Group
+from pipelines.shared.help import SHOWN
 
 
 COMMANDS = (
@@ -26,7 +27,7 @@ class LazyGroup(Group):
         return import_module(f"pipelines.{cmd_name}").main if cmd_name in COMMANDS else None
 
 
-@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
+@click.group(cls=LazyGroup, context_settings=SHOWN)
 @click.version_option(mixlm.__version__, prog_name="mixlm")
 def main() -> None:
     """Language models that reason in a mix of learned latent tokens and text."""

@@ -12,6 +12,7 @@ from mixlm.tasks import TASKS, Task, open_task
 from pipelines.sample import main as sample_traces
 from pipelines.shared.command import Group, Results, command
 from pipelines.shared.docstrings import notes_of
+from pipelines.shared.help import SHOWN
 from pipelines.shared.options import SEED, Number, answer_pattern_option, positive
 from pipelines.shared.terminal import echo
 
@@ -28,7 +29,7 @@ class TaskGroup(Group):
         return task_command(cmd_name) if cmd_name in TASKS else super().get_command(ctx, cmd_name)
 
 
-@click.group("data", cls=TaskGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
+@click.group("data", cls=TaskGroup, context_settings=SHOWN)
 def main() -> None:
     """Write the rows of a task, convert or split a file, or ask a served model for traces."""
 

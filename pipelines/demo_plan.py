@@ -106,12 +106,12 @@ def plan_demo(recipe: Mapping[str, Mapping[str, Any]], out: Path, seed: int) -> 
     train = as_typed("train", recipe["train"], seeded)
     task = as_typed(TASK, recipe["data"], seeded)
     paths = ("--valid", files["valid"], *model, "--out", encoded)
-    mixed, questions = ("-o", "mix=weighted", "-o", "weights=1,2,1"), str(out / QUESTIONS)
+    questions = str(out / QUESTIONS)
     return DemoPlan(
         data=tuple(_generation(split, rows, files[split], task) for split, rows in recipe["rows"].items()),
         text=_training("cot", files["train"], out, (*model, *template), train),
         first=Job("encode", ("encode", files["train"], *paths, *template, *encode)),
-        second=tuple(_training(name, encoded, out, (*model, *mixed), train) for name in ("assorted", "random")),
+        second=tuple(_training(name, encoded, out, model, train) for name in ("assorted", "random")),
         evaluation=tuple(_evaluation(name, files["test"], out, recipe["evaluate"]) for name in MODELS),
         questions=shlex.join(["head", "-n", str(WORKED_ANSWERS), files["test"]]) + f" > {shlex.quote(questions)}",
         answers=Job("answers", ("generate", str(out / "assorted"), "--input", questions, "--explain")),

@@ -5,11 +5,12 @@ from dataclasses import asdict
 import click
 
 from pipelines.shared.command import Group, Results, command
+from pipelines.shared.help import SHOWN
 from pipelines.shared.options import rows_options
 from pipelines.shared.terminal import echo, notice
 
 
-@click.group("export", cls=Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
+@click.group("export", cls=Group, context_settings=SHOWN)
 def main() -> None:
     """Write what another program needs to run a model."""
 

@@ -73,7 +73,7 @@ def write_answers(out: Path, arguments: list[str]) -> None:
     tokens = {"total": 9.0, "paper_tokens": 9.0, "latent": 0.0}
     figures = {m: {"accuracy": RIGHT[m].count("1") / 4, "tokens": tokens, "seconds": 0.1} for m in modes}
     write(out.with_suffix(".jsonl"), "".join(json.dumps(answer) + "\n" for answer in answers))
-    settings = {"check": "exact", "samples": 1, "rows": 4, "loss": {}}
+    settings = {"check": "exact", "samples": 1, "rows": 4, "loss": {}, "decoding": "plain"}
     settings |= {"engine": "vllm 1.0" if "--engine" in arguments else None}
     finished = {"identity": {"run": content_of(Path(arguments[1]))}, "lines": len(answers)}
     finished |= {"sha256": sha256(out.with_suffix(".jsonl"))}

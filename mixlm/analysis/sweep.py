@@ -43,7 +43,7 @@ def sweep_rows(
     answerer: Answerer,
     rows: Sequence[Row],
     options: GenerationOptions,
-    check: CheckName = "exact",
+    check: CheckName,
     counts: Sequence[int | str] | None = None,
 ) -> list[dict[str, Any]]:
     """Answer all rows with each number of latents or thoughts.

@@ -141,8 +141,7 @@ def make_result(
     }
     codes, stage_1 = _of_codes(manifest) if manifest else ({}, {})
     settings = {"check": measured["check"], "samples": measured["samples"], "rows": measured["rows"]}
-    settings |= {"decoding": measured.get("decoding", "plain")}  # all that there was while evaluations did not say it
-    settings |= {"engine": measured.get("engine")}
+    settings |= {name: measured[name] for name in ("decoding", "engine")}
     figures = {"modes": modes, "loss": _rounded(measured["loss"]), "stage1": stage_1 or None}
     figures |= {"latents_right": _rounded(latents_right)}
     told = {"alerts": alerts_of(modes, measured["loss"], stage_1, latents_right)}

@@ -12,7 +12,7 @@ from mixlm.tasks.mathematics.answer_marks import marked_answer
 from mixlm.tasks.maze.plan import verify
 
 
-def check_answer(gold: str, answer: str | None, check: CheckName = "exact", question: str = "") -> bool:
+def check_answer(gold: str, answer: str | None, check: CheckName, question: str = "") -> bool:
     """Tell whether ``answer`` is right.
 
     Args:
@@ -32,7 +32,7 @@ def check_answer(gold: str, answer: str | None, check: CheckName = "exact", ques
     return answer is not None and CHECKS[check](gold, answer, question)
 
 
-def same_answer(first: str, second: str, check: CheckName = "exact") -> bool:
+def same_answer(first: str, second: str, check: CheckName) -> bool:
     """Tell whether two answers say the same, be they right or wrong; two plans of a maze do if they are one plan.
 
     Args:

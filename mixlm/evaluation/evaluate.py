@@ -55,9 +55,7 @@ def evaluate(
     return evaluation.figures(lines) | {"records": [lines.read(number) for number in range(evaluation.count)]}
 
 
-def answer_rows(
-    answerer: Answerer, rows: Sequence[Row], options: GenerationOptions, check: CheckName = "exact"
-) -> list[Record]:
+def answer_rows(answerer: Answerer, rows: Sequence[Row], options: GenerationOptions, check: CheckName) -> list[Record]:
     """Answer tokenized rows in one mode and return the records of ``score``.
 
     Raises:

@@ -164,7 +164,7 @@ class TraceFile:
         digest = kept.join(before, made)
         if whole:
             header = kept.header
-            write_seal(self.path, Finished(header["identity"], len(rows), digest, header.get("arguments", {})))
+            write_seal(self.path, Finished(header["identity"], len(rows), digest, header["arguments"]))
             kept.discard()
 
     def _wanted(self, keeping: Keeping) -> Iterator[Wanted]:

@@ -17,7 +17,7 @@ from mixlm.data.values import is_text
 from mixlm.errors import InputError, is_out_of_memory
 from mixlm.processes import Processes
 from pipelines.shared.config_file import CONFIG, config_option
-from pipelines.shared.help import OUTPUT, HelpCommand, help_all_option, renamed
+from pipelines.shared.help import OUTPUT, SHOWN, HelpCommand, help_all_option, renamed
 from pipelines.shared.loading import imports_told
 from pipelines.shared.progress import AS_JSON
 from pipelines.shared.terminal import (
@@ -223,8 +223,9 @@ def command(name: str, **settings: Any) -> Callable[[Callable[..., Any]], Comman
 
     def decorate(function: Callable[..., Any]) -> Command:
         """Make the command."""
-        settings.setdefault("context_settings", {"help_option_names": ["-h", "--help"], "max_content_width": 120})
-        made = click.command(name, cls=Command, **settings)(help_all_option(config_option(function)))
+        made = click.command(name, cls=Command, context_settings=SHOWN, **settings)(
+            help_all_option(config_option(function))
+        )
         made.params += _output_options(any(getattr(param, "group", None) for param in made.params))
         return made
 

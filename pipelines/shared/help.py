@@ -13,6 +13,7 @@ from pipelines.shared.terminal import echo
 _TITLES = ("Model", "Data", "Method", "Optimiser", "Decoding", "Memory and speed", "Server", "Output", "Other options")
 GROUPS = tuple(map(cloup.OptionGroup, _TITLES))
 MODEL, DATA, METHOD, OPTIMISER, DECODE, MEMORY, SERVER, OUTPUT, _OTHER = GROUPS
+SHOWN = {"help_option_names": ["-h", "--help"], "max_content_width": 120}  # how click shows the help of every command
 _ALL = "mixlm.help-all"  # where a command notes that all options are asked for
 
 Option = Callable[[Callable[..., Any]], Callable[..., Any]]  # what click.option returns

@@ -73,7 +73,7 @@ class Evaluation:
             for mode in self.modes:
                 self._plan(rows, mode, first)
             for _, batch in self._references(rows, first):
-                self.references += len(batch) if self._own(self.batches) else 0
+                self.references += len(batch) if self.processes.owns(self.batches) else 0
                 self.batches += 1
             digest.update(json.dumps(rows, default=str).encode())
         self.digest = digest.hexdigest()
@@ -117,7 +117,9 @@ class Evaluation:
                 record = partial(self._record, rows, str(mode), first)
                 before = number * self.answers
                 pending = [
-                    one for one in self._plan(rows, mode, first) if self._own(one.place // self.options.samples)
+                    one
+                    for one in self._plan(rows, mode, first)
+                    if self.processes.owns(one.place // self.options.samples)
                 ]
                 keeping.decode(self.answerer, pending, asked, record, before)
         if served:
@@ -148,7 +150,7 @@ class Evaluation:
     def _measure_losses(self, keeping: Keeping) -> None:
         batches = (found for first, rows in self._windows() for found in self._references(rows, first))
         for number, (name, batch) in enumerate(batches):
-            if self._own(number):
+            if self.processes.owns(number):
                 keeping.look()
                 if keeping.lines.has(self.count + number):
                     keeping.done += len(batch)
@@ -174,10 +176,6 @@ class Evaluation:
                 f"{len(missing)} of {self.count} answers are missing, the first for row {row['row']}: "
                 f"{lines.read(missing[0])['error']}"
             )
-
-    def _own(self, number: int) -> bool:
-        """Tell whether a row, or a batch of reference answers, is this process's."""
-        return number % self.processes.count == self.processes.rank
 
     def _windows(self) -> Iterator[tuple[int, list[Row]]]:
         """Yield the rows, some at a time, with the number of the first answer to them in a mode."""

@@ -121,7 +121,7 @@ class AnswerFile:
             kept.discard()
             raise InputError(f"none of {self.count} answers was given: {why['error']}")
         digest = kept.join(partial(disown, self.path))
-        finished = Finished(self.identity, self.count, digest, kept.header.get("arguments", {}))
+        finished = Finished(self.identity, self.count, digest, kept.header["arguments"])
         if missing:
             name = self._name(missing[0] // self.options.samples)
             raise InputError(
@@ -142,8 +142,7 @@ class AnswerFile:
 
     def _share(self, window: list[Question]) -> list[Pending]:
         """Return the answers that this process sees to."""
-        who, samples = self.processes, self.options.samples
-        return [one for one in self._plan(window) if one.place // samples % who.count == who.rank]
+        return [one for one in self._plan(window) if self.processes.owns(one.place // self.options.samples)]
 
     def _line(self, window: list[Question], one: Pending, answer: Answer) -> str:
         """Return the line of an answer to one of a window of questions, without its end."""

@@ -82,7 +82,7 @@ def test_what_was_asked_for_and_cannot_be_had_is_an_error() -> None:
 
 def test_a_sweep_over_thoughts_goes_past_those_of_training() -> None:
     assert counts_to_try(thought_run()) == [0, 1, 2, 3, 4, 5, 6]
-    table = sweep_rows(engine(thought_run()), ROWS, OPTIONS)
+    table = sweep_rows(engine(thought_run()), ROWS, OPTIONS, "exact")
     assert [row["latents"] for row in table] == [0, 1, 2, 3, 4, 5, 6]
     assert {row["per_step"] for row in table} == {2}
     assert all(row["low"] <= row["accuracy"] <= row["high"] for row in table)
@@ -90,7 +90,7 @@ def test_a_sweep_over_thoughts_goes_past_those_of_training() -> None:
 
 def test_a_sweep_over_codes_takes_shares_of_each_samples_own() -> None:
     assert counts_to_try(tiny_run(ids=IDS)) == list(SHARES)
-    table = sweep_rows(engine(tiny_run(ids=IDS)), CODED_ROWS, GenerationOptions(max_new_tokens=12))
+    table = sweep_rows(engine(tiny_run(ids=IDS)), CODED_ROWS, GenerationOptions(max_new_tokens=12), "exact")
     assert [row["latents"] for row in table] == [0, 1, 1, 2, 2]  # of 2 codes each, halves rounded up
 
 
@@ -273,7 +273,7 @@ def test_an_engine_is_started_for_answers_and_for_nothing_else(tmp_path) -> None
 def test_several_answers_to_a_row_count_by_their_mean() -> None:
     """As in an evaluation: answers to one question are not independent."""
     options = replace(OPTIONS, samples=4, temperature=2.0)
-    (row,) = sweep_rows(engine(tiny_run(ids=IDS)), CODED_ROWS, options, counts=["exact:1"])
+    (row,) = sweep_rows(engine(tiny_run(ids=IDS)), CODED_ROWS, options, "exact", ["exact:1"])
     once = wilson_interval(row["accuracy"] * len(CODED_ROWS), len(CODED_ROWS))
     assert (row["low"], row["high"]) == (once.low, once.high)
 

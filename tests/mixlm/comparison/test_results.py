@@ -172,6 +172,8 @@ def test_a_broken_line_is_named_by_its_number(tmp_path, broken):
 
 MEASURED = {
     "check": "exact",
+    "decoding": "plain",
+    "engine": None,
     "samples": 2,
     "rows": 3,
     "loss": {"m=0": {"loss": 1.23456789, "tokens": 9}},
@@ -229,7 +231,7 @@ def test_a_result_joins_cell_figures_answers_stage_1_and_seconds(tmp_path, measu
     result = make_result({"label": "x", "seed": 1}, tmp_path / "a.json", tmp_path / "manifest.json", seconds)
     assert (result["label"], result["seed"], result["seconds"]) == ("x", 1, seconds)
     assert (result["check"], result["samples"], result["rows"]) == ("exact", 2, 3)
-    assert result["decoding"] == "plain"  # of an evaluation that does not say it
+    assert result["decoding"] == "plain"
     free = result["modes"]["free"]
     assert free["right"] == "201" and free["solved"] == 0.666667 and free["interval"] == [0.111111, 0.9]
     assert free["tokens"] == MEASURED["modes"]["free"]["tokens"] and "answers" not in free
