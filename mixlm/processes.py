@@ -71,6 +71,11 @@ class Processes:
         """Whether this process does what is to be done once."""
         return self.rank == 0
 
+    def require_one(self, what: str, remedy: str = "start it without a launcher") -> None:
+        """Raise an ``InputError`` if there are several, each of which would do all of ``what``."""
+        if self.count > 1:
+            raise InputError(f"{what}: {self.count} processes (WORLD_SIZE) would each do all of it; {remedy}")
+
     def share(self, things: Sequence[Any]) -> Sequence[Any]:
         """Return those of ``things`` that this process sees to; together the shares are all of them."""
         return things[self.rank :: self.count]

@@ -79,7 +79,7 @@ def main(
     from mixlm.analysis.interventions import parse_interventions
     from mixlm.analysis.suite import Case, analyze, read_names
     from mixlm.analysis.sweep import check_comparable
-    from mixlm.evaluation.inputs import open_rows, own_check
+    from mixlm.evaluation.inputs import open_rows
     from mixlm.evaluation.measuring.requests import with_length
     from mixlm.generation.engine import Engine
     from mixlm.generation.options import GenerationOptions
@@ -94,8 +94,8 @@ def main(
     for other in others:
         check_comparable(engine.run, other, rows)
     if check is None:
-        check, why = own_check(data, engine.run, split, limit)
-        notice(f"answers are compared by --check {check}, {why}")
+        check = rows.check
+        notice(f"answers are compared by --check {check}, {rows.why}")
     answerer = answerer_of(engine, settings)
     options = with_length(GenerationOptions(**settings), rows)
     case = Case(answerer, rows, options, check, kinds, others, say=notice)

@@ -64,7 +64,7 @@ def told(path: Path) -> dict[str, Any]:
     return told | template_values(template) | shape | training
 
 
-@command("encode", first=_FIRST)
+@command("encode", shares=True, first=_FIRST)
 @click.argument("traces")
 @group(
     MODEL,

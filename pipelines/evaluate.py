@@ -9,6 +9,7 @@ import click
 
 from mixlm.data.samples import CheckName
 from mixlm.errors import InputError
+from mixlm.processes import Processes
 from pipelines.shared.command import Results, command, say
 from pipelines.shared.help import DECODE, MODEL, OUTPUT, group
 from pipelines.shared.loading import loading, look_first
@@ -48,7 +49,7 @@ def _told(path: Path) -> dict[str, Any]:
     return {**arguments_of(path.with_suffix(".jsonl")), "out": str(path)}
 
 
-@command("evaluate", first=_FIRST)
+@command("evaluate", shares=True, first=_FIRST)
 @click.argument("run", type=click.Path())
 @click.argument("data", type=click.Path())
 @group(
@@ -105,21 +106,21 @@ def main(
     _check_usage(data, out)
     look_first(None if base else run, data)
     from mixlm.evaluation.evaluate import evaluate
-    from mixlm.evaluation.inputs import open_rows, own_check, tell_unread
+    from mixlm.evaluation.inputs import open_rows, tell_unread
     from mixlm.evaluation.measuring.evaluation import Evaluation
     from mixlm.evaluation.measuring.requests import read_modes
     from mixlm.generation.options import GenerationOptions
-    from mixlm.processes import Processes
     from pipelines.reports.evaluation import print_evaluation
 
     engine = _opened(run, template_of(settings), base, device, out)
     modes = read_modes([latents], engine.run)
     processes = Processes.current()
     tell = notice if processes.first else lambda line: None
-    rows = open_rows(data, engine, split, limit, answer_pattern, tell)
+    opened = open_rows(data, engine, split, limit, answer_pattern, tell)
+    rows = opened.rows
     if check is None:
-        check, why = own_check(data, engine.run, split, limit, answer_pattern)
-        tell(f"answers are compared by --check {check}, {why}")
+        check = opened.check
+        tell(f"answers are compared by --check {check}, {opened.why}")
     tell_unread(rows, engine, check, tell)
     answerer = answerer_of(engine, settings)
     options = GenerationOptions(**settings)
@@ -139,6 +140,8 @@ def _check_usage(data: str, out: Path | None) -> None:
 
     if out and out.suffix != ".json":
         raise click.UsageError(f"--out {out}: give a name that ends in .json")
+    if not out:
+        Processes.current().require_one("mixlm evaluate", "give --out FILE.json, for which they share the work")
     for file in (out, out.with_suffix(".jsonl")) if out else ():
         require_apart(file, data)
     if out:

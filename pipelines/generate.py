@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from mixlm.processes import Processes
 from pipelines.shared.command import Results, command, say
 from pipelines.shared.help import DATA, DECODE, OUTPUT, group
 from pipelines.shared.loading import loading, look_first
@@ -36,7 +37,7 @@ def _told(path: Path) -> dict[str, Any]:
     return {**arguments_of(path), "output": str(path)}
 
 
-@command("generate", first=_FIRST)
+@command("generate", shares=True, first=_FIRST)
 @click.argument("run", type=click.Path())
 @click.argument("question", required=False)
 @group(
@@ -77,13 +78,11 @@ def main(
     """
     _check_usage(question, source, output)
     look_first(run, source)
-    from mixlm.errors import InputError
     from mixlm.generation.answers import require_answers
     from mixlm.generation.engine import Engine
     from mixlm.generation.kept.answer_file import AnswerFile
     from mixlm.generation.options import GenerationOptions
     from mixlm.generation.questions import Questions, answer_questions, single_question
-    from mixlm.processes import Processes
     from pipelines.reports.answers import print_answers
 
     engine = Engine.load(run, device, loading)
@@ -93,11 +92,8 @@ def main(
     answerer = answerer_of(engine, settings)
     options = GenerationOptions(latents=latents, **settings)
     reader = _reader(engine) if explain else None
-    processes = Processes.current()
-    if processes.count > 1 and not (source and output):
-        raise InputError("several processes answer a file together; give --input FILE and --output FILE")
     if output:
-        return _write(AnswerFile(Path(output), windows, answerer, options, reader, processes))
+        return _write(AnswerFile(Path(output), windows, answerer, options, reader, Processes.current()))
     questions = [*chain.from_iterable(windows)]
     with progress_bar("answering", shorter=faster()) if source else nullcontext() as advance:
         answered = answer_questions(answerer, questions, options, reader, advance)
@@ -165,6 +161,8 @@ def _check_usage(question: str | None, source: str | None, output: str | None) -
         raise click.UsageError("give either a QUESTION or --input FILE")
     if output and not Path(output).name:
         raise click.UsageError(f"--output {output}: is a folder; give the name of a file")
+    if not (source and output):
+        Processes.current().require_one("mixlm generate", "give --input FILE and --output FILE, which they share")
     if source and output:
         from mixlm.data.reading import require_apart
 

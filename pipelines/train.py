@@ -58,7 +58,7 @@ def told(path: Path) -> dict[str, Any]:
     return {"out": str(path), "method_option": assigned} | values | template_values(template)
 
 
-@command("train", first=_FIRST)
+@command("train", shares=True, first=_FIRST)
 @click.argument("data")
 @group(
     MODEL,

@@ -7,6 +7,7 @@ from accelerate.utils import gather_object
 
 from mixlm.data.tables import Row
 from mixlm.evaluation.checks import CheckName
+from mixlm.evaluation.inputs import OpenedRows
 from mixlm.evaluation.measuring.evaluation import Evaluation
 from mixlm.evaluation.measuring.records import Record, score
 from mixlm.evaluation.measuring.requests import read_modes, requests_of, with_length
@@ -35,7 +36,8 @@ def evaluate(
         rows: Tokenized rows; with ``codes``, or without them for a raw file.
         options: How to decode, but for the latents. By default ``max_new_tokens`` is ``longest_answer``.
         latents: Modes of decoding; a share such as ``exact:50%`` is of the row's own number of codes.
-        check: How an answer is compared with the right one; None: as with the rows that the run learned from.
+        check: How an answer is compared with the right one; None: as rows of ``open_rows`` mean it, and with others
+            as with the rows that the run learned from.
         advance: Called with (done, total) after every batch; all modes and the loss count.
 
     Returns:
@@ -47,7 +49,10 @@ def evaluate(
     Raises:
         InputError: If there is no row, a prompt does not fit, or a mode or check cannot be had.
     """
-    modes, check = read_modes(latents, answerer.run), check or answerer.run.check
+    modes = read_modes(latents, answerer.run)
+    if isinstance(rows, OpenedRows):
+        rows, check = rows.rows, check or rows.check
+    check = check or answerer.run.check
     evaluation = Evaluation(answerer, rows, options or GenerationOptions(), modes, check)
     evaluation.look()
     lines = HeldLines()

@@ -1,8 +1,8 @@
 """The rows that an evaluation reads: a split of an encoded dataset, or a raw file."""
 
 import textwrap
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,34 @@ from mixlm.generation.plan import Answerer
 from mixlm.run import Run
 
 
+@dataclass(frozen=True)
+class OpenedRows(Sequence[Row]):
+    """Rows for a run to answer, and how its answers to them are compared.
+
+    Attributes:
+        rows: Tokenized rows, a list or a ``datasets.Dataset``.
+        check: How, if nobody says otherwise: the rows decide; where they mean no more than "exact", the rows do that
+            the run learned from.
+        why: In words whence that is known.
+    """
+
+    rows: Sequence[Row]
+    check: CheckName
+    why: str
+
+    def __len__(self) -> int:
+        """Return how many there are."""
+        return len(self.rows)
+
+    def __getitem__(self, place: int | slice) -> Any:
+        """Return what ``rows`` has there."""
+        return self.rows[place]
+
+    def __iter__(self) -> Iterator[Row]:
+        """Yield them."""
+        return iter(self.rows)
+
+
 def open_rows(
     source: str | Path,
     answerer: Answerer,
@@ -30,7 +58,7 @@ def open_rows(
     limit: int | None = None,
     answer_pattern: str | None = None,
     say: Callable[[str], None] = lambda line: None,
-) -> Sequence[Row]:
+) -> OpenedRows:
     """Open ``source`` for evaluating a run; rows of an encoded dataset stay where they are until they are looked at.
 
     Args:
@@ -51,47 +79,23 @@ def open_rows(
     if is_encoded(source):
         if answer_pattern:
             raise InputError(f"--answer-pattern: {source} is encoded, and its answers are found; leave it out")
-        rows = _encoded_split(load_encoded(source), answerer, split or "valid")
+        data = load_encoded(source)
+        rows, check = _encoded_split(data, answerer, split or "valid"), data.check
         rows = rows.select(range(min(limit or len(rows), len(rows))))
         samples = bare_samples(rows)
     else:
         if split not in (None, "train") and Path(source).is_file():
             raise InputError(f"--split {split}: the file {source} has no parts; leave --split out")
         samples = [*islice(read_samples(source, split, compile_pattern(pattern)), limit)]
-        rows = tokenize_samples(answerer.tokenizer, answerer.run.template, samples)
+        rows, check = tokenize_samples(answerer.tokenizer, answerer.run.template, samples), widest_check(samples)
     if not rows:
         raise InputError(f"{source}: holds no rows to evaluate")
     remedy = "give" if answerer.run.untrained else "train it again with"
     check_survival(answerer.tokenizer, answerer.run.template, samples, say, remedy)
-    return rows
-
-
-def own_check(
-    source: str | Path,
-    run: Run,
-    split: str | None = None,
-    limit: int | None = None,
-    answer_pattern: str | None = None,
-) -> tuple[CheckName, str]:
-    """Return how answers to rows are compared if nobody says otherwise, and in words whence that is known.
-
-    The rows decide; where they mean no more than "exact", the rows do that the run learned from.
-
-    Args:
-        source: As for ``open_rows``.
-        run: The run.
-        split: As for ``open_rows``.
-        limit: As for ``open_rows``; rows after them are not looked at.
-        answer_pattern: As for ``open_rows``.
-    """
-    if is_encoded(source):
-        check = load_encoded(source).check
-    else:
-        pattern = compile_pattern(answer_pattern or run.answer_pattern)
-        check = widest_check(islice(read_samples(source, split, pattern), limit))
+    run = answerer.run
     if check == "exact" and run.check in ("number", "math"):
-        return run.check, f"as {run.path} learned to answer"
-    return check, f"as {source} means it"
+        return OpenedRows(rows, run.check, f"as {run.path} learned to answer")
+    return OpenedRows(rows, check, f"as {source} means it")
 
 
 def tell_unread(rows: Sequence[Row], answerer: Answerer, check: CheckName, say: Callable[[str], None]) -> None:

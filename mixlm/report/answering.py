@@ -3,15 +3,14 @@
 import os
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from mixlm.data.reading import read_rows
 from mixlm.data.samples import CheckName
-from mixlm.data.tables import Row
 from mixlm.errors import InputError
-from mixlm.evaluation.inputs import open_rows, own_check
+from mixlm.evaluation.inputs import OpenedRows, open_rows
 from mixlm.evaluation.measuring.evaluation import Evaluation
 from mixlm.evaluation.measuring.records import Record
 from mixlm.evaluation.measuring.requests import read_modes
@@ -54,7 +53,7 @@ class Answering:
     say: Callable[[str], None]
     kept: list[KeptLines] = field(default_factory=list)
 
-    def rows(self, engine: Engine, evaluated: bool) -> Sequence[Row] | None:
+    def rows(self, engine: Engine, evaluated: bool) -> OpenedRows | None:
         """Open the rows for a run; None if there are none.
 
         Args:
@@ -65,17 +64,16 @@ class Answering:
             return None
         limit = self.limit or (None if evaluated else LIMIT)
         rows = open_rows(self.data, engine, self.split, limit, say=self.say)
-        return list(rows)
+        return replace(rows, rows=list(rows))
 
-    def answers(self, engine: Engine, name: str, rows: Sequence[Row]) -> Answers:
+    def answers(self, engine: Engine, name: str, rows: OpenedRows) -> Answers:
         """Let a run answer the rows, freely and, where it writes latents, as text; what was answered before is kept.
 
         Raises:
             InputError: If a prompt does not fit, or a check cannot be had.
             Stopped: If an end was asked for.
         """
-        rows = rows[: self.limit or LIMIT]
-        check = self.check or own_check(self.data, engine.run, self.split, len(rows))[0]
+        rows, check = rows[: self.limit or LIMIT], self.check or rows.check
         modes = read_modes("free,text" if engine.run.method.writes_latents() else "free", engine.run)
         evaluation = Evaluation(engine, rows, GenerationOptions(batch_size=self.batch_size), modes, check)
         evaluation.look()

@@ -176,7 +176,8 @@ def run_folder(
     for rows in filter(None, (source, options.valid)):
         require_apart(out, rows)
     arguments = {"data": str(source), "model": str(model), "valid": options.valid, **options.to_dict()}
-    template = None if is_encoded(source) else options.template
+    told = is_encoded(source) and options.template == Template()  # the dataset's own
+    template = None if told else options.template
     return RunFolder(Path(out), arguments, template, say, Processes.current())
 
 

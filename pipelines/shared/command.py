@@ -38,7 +38,6 @@ _QUIET, _AS_JSON, _VERBOSE = "mixlm.quiet", "mixlm.json", "mixlm.verbose"  # whe
 _LESS_MEMORY = ("micro_batch_size", "batch_size")  # the first that a command has
 INTERRUPTED = 130  # the exit status that a shell gives to Ctrl-C
 
-
 _SILENT = {
     "DATASETS_VERBOSITY": "error",
     "HF_DATASETS_DISABLE_PROGRESS_BARS": "1",
@@ -111,7 +110,10 @@ class Command(HelpCommand):
     """A command whose options can come from a YAML file and whose errors are one line.
 
     It returns its results, by names that stay; with ``--json`` they are printed, and what it prints of them is not.
+    Several processes of a launch are refused, unless they share its work (``shares``).
     """
+
+    shares = False
 
     def main(self, *args: Any, **settings: Any) -> Any:
         """Be a program."""
@@ -164,10 +166,11 @@ class Command(HelpCommand):
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command, with libraries quiet and errors turned into one line."""
-        own = [parameter.name for parameter in self.params]
-        told = printed_in(_manner_of(ctx))
+        told, own = printed_in(_manner_of(ctx)), [parameter.name for parameter in self.params]
         with told, quiet_libraries(), shown_errors(), one_line_errors(own), taken_by(_end, ENDS), imports_told():
             try:
+                if not self.shares:
+                    Processes.current().require_one(f"mixlm {ctx.info_name}")
                 results = super().invoke(ctx)
             except Failure as failure:
                 _give(failure.results)
@@ -208,7 +211,7 @@ def _output_options(grouped: bool) -> list[click.Option]:
     ]
 
 
-def command(name: str, **settings: Any) -> Callable[[Callable[..., Any]], Command]:
+def command(name: str, shares: bool = False, **settings: Any) -> Callable[[Callable[..., Any]], Command]:
     """Return a decorator that makes a function a command of this project.
 
     The command takes ``--config FILE.yaml``, ``--quiet``, ``--json`` and ``--verbose`` besides its own options,
@@ -217,6 +220,7 @@ def command(name: str, **settings: Any) -> Callable[[Callable[..., Any]], Comman
 
     Args:
         name: Name of the command.
+        shares: Whether the processes of a launch share its work.
         **settings: Further arguments of ``click.command``, and ``first``, names of the parameters that ``--help``
             shows.
     """
@@ -226,6 +230,7 @@ def command(name: str, **settings: Any) -> Callable[[Callable[..., Any]], Comman
         made = click.command(name, cls=Command, context_settings=SHOWN, **settings)(
             help_all_option(config_option(function))
         )
+        made.shares = shares
         made.params += _output_options(any(getattr(param, "group", None) for param in made.params))
         return made
 

@@ -2,6 +2,7 @@
 
 from array import array
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -9,8 +10,9 @@ import numpy as np
 from mixlm.data.chat.rendering import clock_note
 from mixlm.data.mapped import Mapped
 from mixlm.data.tables import PARTS, ROWS_AT_ONCE, Row, flat_lists, lists_of
+from mixlm.data.template import Template
 from mixlm.encoding.dataset import load_encoded
-from mixlm.encoding.manifest import is_encoded
+from mixlm.encoding.manifest import is_encoded, told_changes
 from mixlm.encoding.options import EncodingOptions
 from mixlm.encoding.survival import bare_samples, check_survival
 from mixlm.errors import InputError
@@ -42,7 +44,8 @@ def open_data(
 
     Raises:
         InputError: If codes or validation rows are needed and there are none, an encoded dataset is to be measured on
-            other rows than its own, the tokenizer is not the one that encoded, or no answer survives it.
+            other rows than its own or to have another template, the tokenizer is not the one that encoded, or no
+            answer survives it.
     """
     encoded, valid = is_encoded(source), options.valid
     if encoded and valid:
@@ -52,11 +55,23 @@ def open_data(
     if encoded and options.answer_pattern:
         raise InputError(f"--answer-pattern: {source} is encoded, and its answers are found; give it to mixlm-encode")
     data = _open_encoded(source, model, say) if encoded else _open_file(source, model, method, options, say)
+    if encoded:
+        _check_template(data.template, options.template, source)
     if options.eval_every and data.valid is None:
         raise InputError("--eval-every needs validation rows; give --valid FILE, or encode with --valid-fraction")
     if note := clock_note(data.template):
         say(note)
     return data
+
+
+def _check_template(own: Template, told: Template, source: str) -> None:
+    """Raise an ``InputError`` if encoded rows are to be rendered otherwise than they are; dates are not told."""
+    own = replace(own, date=None)
+    if told not in (Template(), own):
+        raise InputError(
+            f"{source}: encoded with another {told_changes(asdict(own), asdict(told))}; leave the options of the "
+            "template out, or give them to mixlm-encode"
+        )
 
 
 def _open_file(

@@ -8,6 +8,7 @@ from transformers import Phi3Config, Phi3ForCausalLM
 
 from mixlm.errors import InputError
 from mixlm.evaluation.evaluate import accuracy, evaluate
+from mixlm.evaluation.inputs import OpenedRows
 from mixlm.evaluation.losses import added_losses, batches_of, loss_of, reference_sequences, summed_loss
 from mixlm.evaluation.measuring.records import gold_answer, own_codes, score, summarize
 from mixlm.evaluation.measuring.requests import read_modes
@@ -50,6 +51,15 @@ RAW_ROWS = [{name: value for name, value in row.items() if not name.startswith("
 
 def engine(model, run=RUN) -> Engine:
     return Engine(run, model, TOKENIZER)
+
+
+def test_answers_are_compared_as_the_rows_mean_it_unless_it_is_said():
+    rows = OpenedRows(ROWS, "number", "as they mean it")
+    assert len(rows) == len([*rows]) == 3 and rows[:2] == ROWS[:2]
+    asked = engine(tiny_model("llama")), rows, GenerationOptions(max_new_tokens=2)
+    assert evaluate(*asked)["check"] == "number"
+    assert evaluate(*asked, check="math")["check"] == "math"
+    assert evaluate(asked[0], ROWS, asked[2])["check"] == RUN.check == "exact"
 
 
 def test_right_answers_are_read_from_the_solutions():

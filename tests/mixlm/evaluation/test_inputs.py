@@ -6,7 +6,7 @@ import pytest
 from mixlm.data.template import Template
 from mixlm.encoding.manifest import read_manifest, write_manifest
 from mixlm.errors import InputError
-from mixlm.evaluation.inputs import open_rows, own_check, tell_unread
+from mixlm.evaluation.inputs import open_rows, tell_unread
 from mixlm.generation.engine import Engine
 from mixlm.model.special_tokens import special_ids
 from mixlm.model.tokenizers import tokenizer_fingerprint
@@ -112,6 +112,11 @@ def test_rows_tell_the_check_and_else_the_run_does(tmp_path):
     plain, marked = raw_file(tmp_path / "plain.jsonl"), tmp_path / "marked.jsonl"
     marked.write_text(json.dumps({"question": "1 + 1?", "answer": "1 + 1 = 2\n#### 2"}) + "\n")
     run = make_run()
+
+    def own_check(source, run, limit=None):
+        rows = open_rows(str(source), opened(run), limit=limit)
+        return rows.check, rows.why
+
     assert own_check(plain, run) == ("exact", f"as {plain} means it")
     assert own_check(marked, run) == ("number", f"as {marked} means it")
     assert own_check(plain, make_run(check="math")) == ("math", "as run learned to answer")

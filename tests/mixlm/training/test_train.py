@@ -523,6 +523,17 @@ def test_an_encoded_dataset_has_validation_rows_of_its_own(encoded: Path, scratc
     assert not (tmp_path / "run").exists()
 
 
+def test_an_encoded_dataset_has_a_template_of_its_own(encoded: Path, scratch: Path, tmp_path: Path) -> None:
+    own, run = load_encoded(encoded).template, tmp_path / "run"
+    asked = replace(OPTIONS, steps=1, template=replace(own, chat=True, solution=" = {answer}"))
+    with pytest.raises(InputError, match=r"another chat \(false then, true now\), solution .*; leave the options"):
+        train(encoded, scratch, run, asked)
+    assert not run.exists()
+    train(encoded, scratch, run, replace(asked, template=own))  # as --resume tells it
+    with pytest.raises(InputError, match="already a finished run with another chat"):
+        train(encoded, scratch, run, asked)
+
+
 def test_evaluation_without_validation_rows_is_refused(scratch: Path, tmp_path: Path) -> None:
     options = replace(OPTIONS, method="cot", method_options={}, eval_every=2)
     with pytest.raises(InputError, match="--eval-every needs validation rows"):

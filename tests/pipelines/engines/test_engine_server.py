@@ -162,9 +162,12 @@ def test_what_is_typed_stands_in_place_of_what_a_file_says(run, stub, tmp_path):
     assert "127.0.0.1:1/v1: no server answers" in error and len(stub.starts()) == 1
 
 
-def test_several_processes_start_none(run, stub, monkeypatch):
+def test_several_processes_start_none(run, stub, monkeypatch, tmp_path):
     monkeypatch.setenv("WORLD_SIZE", "2")
-    error = call(run.path, "1?", "--engine", stub.python, code=1).stderr
+    questions = tmp_path / "questions.jsonl"
+    questions.write_text('{"question": "1?"}\n')
+    given = "--input", questions, "--output", tmp_path / "answers.jsonl"
+    error = call(run.path, *given, "--engine", stub.python, code=1).stderr
     assert "Error: --engine: one engine answers for one process; leave out accelerate launch" in error
 
 

@@ -9,6 +9,7 @@ from click.testing import CliRunner
 from mixlm.data.template import Template
 from mixlm.errors import InputError
 from mixlm.training.options import TrainingOptions
+from pipelines.cli import main as mixlm
 from pipelines.shared.command import Failure, command, one_line_errors
 from pipelines.shared.options import template_of, template_options
 
@@ -26,6 +27,29 @@ def work(**values):
     """Print what arrives."""
     template = template_of(values)
     click.echo(repr((values, template)))
+
+
+@pytest.mark.parametrize(
+    "line", ["report run", "analyze run rows --out found", "check .", "data maze --rows 2 --out rows.jsonl"]
+)
+def test_several_processes_are_refused_where_each_would_do_all(line, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    result = CliRunner().invoke(mixlm, line.split())
+    assert result.exit_code == 1 and not [*tmp_path.iterdir()]
+    assert "2 processes (WORLD_SIZE) would each do all of it; start it without a launcher" in result.stderr
+
+
+def test_those_that_share_their_work_are_known():
+    commands = {name: mixlm.get_command(click.Context(mixlm), name) for name in mixlm.list_commands(None)}
+    sharing = {name for name, made in commands.items() if getattr(made, "shares", False)}
+    assert sharing == {"encode", "train", "generate", "evaluate"}
+
+
+def test_several_processes_measure_into_a_file(monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    result = CliRunner().invoke(mixlm, ["evaluate", "run", "rows"])
+    assert "would each do all of it; give --out FILE.json, for which they share the work" in result.stderr
 
 
 @pytest.fixture
