@@ -230,7 +230,7 @@ def test_where_nothing_is_learned_texts_of_a_long_trace_are_written_some_at_a_ti
     monkeypatch.setattr(ContextDecoder, "write", told)
     whole = found()
     assert written == [9, 10] + [10] * 4
-    for bound, most in (("CHUNKS", 4), ("NUMBERS", 4 * 13 * 16)):  # 13 places of 16 numbers
+    for bound, most in (("CHUNKS", 4), ("NUMBERS", 4 * 4 * 13 * 16)):  # 13 places of 16 numbers
         with monkeypatch.context() as patch:
             patch.setattr(f"vqvae.model.chunks.{bound}", most)
             parts = found()

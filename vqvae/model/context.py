@@ -67,7 +67,8 @@ class Texts(NamedTuple):
         """
         (_, places), width = context.seen.shape, context.states.shape[-1]
         count = len(self.sample)
-        most = count if torch.is_grad_enabled() else at_once(max(self.targets.shape[1] * rows, places * width))
+        copied = 4 * places * width  # keys and values, and both once more beside those of the text
+        most = count if torch.is_grad_enabled() else at_once(max(self.targets.shape[1] * rows, copied))
         for start in range(0, max(count, 1), max(most, 1)):
             yield Texts(*(field[start : start + most] for field in self))
 
