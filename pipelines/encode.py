@@ -1,6 +1,6 @@
 """mixlm-encode: compress reasoning traces into codes."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -47,6 +47,23 @@ _FIRST = (
 )
 _TRAINED = ("steps", "batch_size", "learning_rate", "save_every", "bf16")  # what decides nothing but a training
 _TRAINING = (*_TRAINED, "seed", "workers")
+_IDLE: tuple[
+    tuple[tuple[str, ...], Callable[[Mapping[str, Any]], bool], str], ...
+] = (  # what does nothing where, and why
+    (
+        ("preset", *_SHAPE, *_TRAINED, "reader_lora_rank"),
+        lambda given: bool(given["vqvae"]),
+        "with --vqvae: that model is trained already",
+    ),
+    (("valid_fraction",), lambda given: bool(given["valid"]), "with --valid, which holds rows out already"),
+    (("max_length",), lambda given: given["context"] != "trace", "without --context trace"),
+    (("merge",), lambda given: given["objective"] == "reconstruction", "with --objective reconstruction"),
+    (
+        ("preset",),
+        lambda given: all(given[size] for size in PRESETS["paper"]),
+        "with --codebook-size, --hidden-size and --num-layers: it chooses them",
+    ),
+)
 
 
 def told(path: Path) -> dict[str, Any]:
@@ -58,9 +75,6 @@ def told(path: Path) -> dict[str, Any]:
     manifest = read_manifest(path)
     told = {**manifest["arguments"], "out": str(path), "skip_bad_rows": manifest["skip_bad_rows"]}
     shape, training, template = told.pop("shape"), told.pop("training"), told.pop("template")
-    if told["vqvae"]:  # which nothing is trained for; the seed draws the rows held out
-        told.pop("reader_lora_rank", None)
-        shape, training = {}, {"seed": training["seed"]}
     return told | template_values(template) | shape | training
 
 
@@ -178,8 +192,7 @@ def main(traces: str, model: str, out: str, dry_run: bool, **values: Any) -> Res
     TRACES is a .jsonl, .json or .parquet file, a dataset folder or a Hub dataset id. An interrupted call (a kill,
     Ctrl-C) goes on where it stopped when the same command is given again, or --resume OUT.
     """
-    if values["vqvae"]:
-        _refuse_shape()
+    _refuse_idle(values)
     look_first(None, traces, values["valid"])
     context = click.get_current_context()
     left = {name for name in values if context.get_parameter_source(name) is ParameterSource.DEFAULT}
@@ -217,10 +230,12 @@ def _bars() -> Iterator[Callable[[str], "Advance"]]:
         yield lambda label: shown.enter_context(progress_bar(label, *sizes.get(label, ())))
 
 
-def _refuse_shape() -> None:
-    """Refuse options of a VQ-VAE's shape beside --vqvae: the trained one has its own."""
+def _refuse_idle(values: Mapping[str, Any]) -> None:
+    """Refuse what somebody has given and does nothing; what ``--resume`` brings another call was given or left."""
     context = click.get_current_context()
-    for name in ("preset", *_SHAPE, *_TRAINED, "reader_lora_rank"):
-        if context.get_parameter_source(name) is not ParameterSource.DEFAULT:
-            option = f"--{name}".replace("_", "-")
-            raise click.UsageError(f"{option} does nothing with --vqvae: that model is trained already; leave one out")
+    resumed = context.get_parameter_source("resume") is not ParameterSource.DEFAULT
+    own = {ParameterSource.DEFAULT, *([ParameterSource.DEFAULT_MAP] if resumed else [])}
+    for names, is_idle, why in _IDLE:
+        for name in names if is_idle(values) else ():
+            if context.get_parameter_source(name) not in own:
+                raise click.UsageError(f"--{name.replace('_', '-')} does nothing {why}; leave one out")

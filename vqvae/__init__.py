@@ -12,6 +12,7 @@ _HOMES = {
     "Cutting": "vqvae.model.cutting",
     "InputError": "vqvae.errors",
     "PredictiveVQVAE": "vqvae.model.models",
+    "ProbeTraining": "vqvae.training.probe",
     "Reader": "vqvae.model.reader",
     "Stage1Training": "vqvae.training.train",
     "VQVAETrainingOptions": "vqvae.options",

@@ -96,17 +96,23 @@ class _Sums:
             "none": model.no_code.expand(encoded.shape),
         }
         for name, vectors in inputs.items():
-            logits = model.own_logits(vectors, targets, batch).float()
-            self.losses[name] += float(F.cross_entropy(logits.flatten(0, 1), targets.flatten(), reduction="sum"))
-            right = logits.argmax(-1) == targets
-            self.hits[name] += int(right.sum())
-            if name == "right":
-                self.exact += int((right | (targets == IGNORED)).all(-1).sum())
+            done = 0
+            for logits in model.own_logits(vectors, targets, batch):
+                self._add_texts(name, logits.float(), targets[done : done + len(logits)])
+                done += len(logits)
         self.code_counts += torch.bincount(codes.flatten().cpu(), minlength=config.codebook_size)
         known = targets[targets != IGNORED]
         self.token_counts += torch.bincount(known.cpu(), minlength=config.table_rows)
         self.tokens += known.numel()
         self.chunks += len(targets)
+
+    def _add_texts(self, name: str, logits: torch.Tensor, targets: torch.Tensor) -> None:
+        """Add what is predicted, (m, L, rows), of the texts of some chunks, (m, L)."""
+        self.losses[name] += float(F.cross_entropy(logits.flatten(0, 1), targets.flatten(), reduction="sum"))
+        right = logits.argmax(-1) == targets
+        self.hits[name] += int(right.sum())
+        if name == "right":
+            self.exact += int((right | (targets == IGNORED)).all(-1).sum())
 
     def figures(self) -> dict[str, float | None]:
         """Return the figures."""
@@ -115,6 +121,7 @@ class _Sums:
         used = int((self.code_counts > 0).sum())
         measured = config.code_dropout > 0
         unigram = entropy(self.token_counts)
+        known = self.token_counts[: config.compact_size]  # the ends of shorter chunks are predicted, and no tokens
         return {
             "chunks": self.chunks,
             "tokens": self.tokens,
@@ -131,5 +138,5 @@ class _Sums:
             "unigram_accuracy": int(self.token_counts.max()) / self.tokens,
             "no_code_accuracy": self.hits["none"] / self.tokens if measured else None,
             "exact_chunks": self.exact / self.chunks,
-            "unknown_share": int(self.token_counts[config.compact_size - 1]) / self.tokens,
+            "unknown_share": float(known[-1] / known.sum()),
         }

@@ -75,7 +75,7 @@ def encode_dataset(
     """Encode the samples of ``traces`` into the folder ``out``.
 
     An interrupted call goes on when it is made again, and gives the same codes, bit for bit. Several processes train
-    stage 1 together, whose sums round otherwise than one's; given the same stage 1, their shards are the same bits.
+    another stage 1 than one does (see docs/SCALING.md); given the same stage 1, their shards are the same bits.
 
     Args:
         traces: Anything that ``mixlm.data.reading.open_raw`` opens.
@@ -131,7 +131,7 @@ class _Encoding:
         self.advance_of, self.vqvae_path = advance_of if processes.first else None, out / VQVAE
         self.tokenized: TokenTables = pool
         self.store: TokenStore | None = None
-        self.merged: dict[str, float] = {}
+        self.merged: dict[str, Any] = {}
 
     def run(self, say: Callable[[str], None]) -> None:
         """Do all that is not done yet."""
@@ -181,8 +181,9 @@ class _Encoding:
         model = training.train(self._bar(TRAINING), reader, say)
         rows.mapped.give_back()  # the trainer, which goes late, holds them
         if self.processes.first and isinstance(model, PredictiveVQVAE) and model.config.merge:
-            held_out, seed = rows_to_merge(self.tokenized, self.sharding, model.config), self.options.training.seed
-            self.merged = merge_codes(model, held_out, seed, reader, self._bar("comparing the codes"))
+            rows, counts = rows_to_merge(self.tokenized, self.sharding, model.config)
+            bar, seed = self._bar("comparing the codes"), self.options.training.seed
+            self.merged = {**merge_codes(model, rows, seed, reader, bar), "merged_on": counts}
             model.save_pretrained(self.vqvae_path)
 
     def _open_reader(self, training: Stage1Training, say: Callable[[str], None]) -> Reader | None:
@@ -262,7 +263,6 @@ class _Encoding:
                     advance(done, total)
 
     def _sizes(self, shards: Iterable[Shard]) -> dict[Shard, int]:
-        """Return how many rows each shard is made of."""
         return {shard: len(self.sharding.numbers(shard)) for shard in shards}
 
     def _written(self, vqvae: ChunkCoder, shards: list[Shard]) -> Iterator[Shard]:

@@ -139,8 +139,10 @@ def _content_sum(path: Path) -> str | None:
 
 
 def _weights_sum(folder: Path) -> str | None:
-    """Return a hash of the weights and the configuration in a folder, or None of anything else."""
-    files = [file for pattern in ("config.json", "*.safetensors") for file in folder.glob(pattern)]
+    """Return a hash of the weights and the configuration in a folder, or of a file of both; None of anything else."""
+    if folder.is_file():
+        return checksum(folder)
+    files = [file for kind in ("config.json", "*.safetensors", "*.bin", "*.gguf") for file in folder.glob(kind)]
     return hashlib.sha256(json.dumps(sums_of(folder, files)).encode()).hexdigest() if files else None
 
 

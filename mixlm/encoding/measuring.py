@@ -2,19 +2,19 @@
 
 from collections.abc import Sequence
 
-from mixlm.encoding.tokens.sharding import Sharding
+from mixlm.encoding.tokens.sharding import Shard, Sharding
 from mixlm.encoding.tokens.token_tables import TokenRows, TokenTables
 from vqvae import evaluate_vqvae, probe_codes
 from vqvae.advance import Advance
-from vqvae.model.chunks import TokenRow, chunks_of, has_chunk
+from vqvae.model.chunks import TokenRow, chunks_of
 from vqvae.model.coder import ChunkCoder
 from vqvae.model.config import ChunkVQVAEConfig
-from vqvae.training.merge import USES
+from vqvae.training.merge import MOST_ROWS, USES
 from vqvae.training.probe import ProbeTraining
 
 
 MEASURED = 1000  # rows on which the codebook is measured
-PROBED_SHARDS = 10  # from whose rows the model learns that judges the codes
+PROBED = 100_000  # rows from which the model learns that judges the codes
 
 
 def measure(
@@ -35,40 +35,72 @@ def measure(
         ``codes_trained`` and ``codes_merged``, how many there were and are.
     """
     split, rows = rows_to_measure(tables, sharding, vqvae.config)
-    whole = [row for row in rows if has_chunk(row, vqvae.config)][:MEASURED]
-    figures = {**evaluate_vqvae(vqvae, whole), "measured_on": split}
+    figures = {**evaluate_vqvae(vqvae, rows), "measured_on": split}
     if vqvae.config.trained_codes:
         figures |= {"codes_trained": vqvae.config.trained_codes, "codes_merged": vqvae.config.codebook_size}
     if probe is None or not probe.steps:
         return figures
-    learned = TokenRows(table.rows for table in tables.tables(sharding.shards("train")[:PROBED_SHARDS]))
-    return figures | {"probe_steps": probe.steps} | probe_codes(vqvae, learned, whole, probe, advance)
+    learned = rows_to_probe(tables, sharding)
+    return figures | {"probe_steps": probe.steps} | probe_codes(vqvae, learned, rows, probe, advance)
 
 
-def rows_to_merge(tables: TokenTables, sharding: Sharding, config: ChunkVQVAEConfig) -> Sequence[TokenRow]:
-    """Return the rows by whose loss codes are merged: held-out ones, and training ones where those are too few."""
-    split, rows = rows_to_measure(tables, sharding, config)
-    wanted = USES * config.codebook_size - sum(chunks_of(row, config) for row in rows)
-    if split == "train" or wanted <= 0:
-        return rows
-    return [*rows, *rows_to_measure(tables, sharding, config, ("train",))[1]]
+def rows_to_merge(
+    tables: TokenTables, sharding: Sharding, config: ChunkVQVAEConfig
+) -> tuple[list[TokenRow], dict[str, int]]:
+    """Return the rows by whose loss codes are merged, and how many of each split they are.
 
-
-def rows_to_measure(
-    tables: TokenTables, sharding: Sharding, config: ChunkVQVAEConfig, splits: Sequence[str] = ("valid", "train")
-) -> tuple[str, TokenRows]:
-    """Return the first validation rows, or training rows if no validation trace has a whole chunk, and the split.
-
-    Shards without a whole chunk are passed over.
+    They are held-out ones, and training ones after them where those have each code less than ``USES`` times.
     """
-    for split in splits:
-        chosen, left = [], MEASURED
-        for table in tables.tables(sharding.shards(split)):
-            if any(has_chunk(row, config) for row in TokenRows([table.rows])):
-                chosen.append(table.rows)
-                left -= table.rows.num_rows
-            if left <= 0:
-                break
-        if chosen:
+    found, counts, wanted = [], {}, USES * config.codebook_size
+    for split in ("valid", "train"):
+        most = MOST_ROWS - len(found)
+        rows = first_rows(tables, sharding.shards(split), config, most, wanted) if wanted > 0 else []
+        counts[split] = len(rows)
+        found, wanted = [*found, *rows], wanted - sum(chunks_of(row, config) for row in rows)
+    return found, counts
+
+
+def rows_to_measure(tables: TokenTables, sharding: Sharding, config: ChunkVQVAEConfig) -> tuple[str, list[TokenRow]]:
+    """Return the first ``MEASURED`` rows with a whole chunk, and their split.
+
+    They are validation rows, or training rows if no validation trace has one.
+    """
+    for split in ("valid", "train"):
+        rows = first_rows(tables, sharding.shards(split), config, MEASURED)
+        if rows:
             break
-    return split, TokenRows(chosen)
+    return split, rows
+
+
+def first_rows(
+    tables: TokenTables, shards: Sequence[Shard], config: ChunkVQVAEConfig, most: int, chunks: int = 0
+) -> list[TokenRow]:
+    """Return the first rows with a whole chunk, whatever shards they lie in.
+
+    Args:
+        tables: Have them.
+        shards: To look through.
+        config: Tells the chunks.
+        most: Rows; more if these have not so many ``chunks``.
+        chunks: Of all of them, at least.
+    """
+    found, held = [], 0
+    for table in tables.tables(shards):
+        for row in TokenRows([table.rows]):
+            if count := chunks_of(row, config):
+                found.append(row)
+                held += count
+            if len(found) >= most and held >= chunks:
+                return found
+    return found
+
+
+def rows_to_probe(tables: TokenTables, sharding: Sharding) -> TokenRows:
+    """Return the first ``PROBED`` training rows, whatever shards they lie in; they stay where they are."""
+    chosen, left = [], PROBED
+    for table in tables.tables(sharding.shards("train")):
+        chosen.append(table.rows.slice(0, left))
+        left -= chosen[-1].num_rows
+        if not left:
+            break
+    return TokenRows(chosen)

@@ -24,7 +24,7 @@ from mixlm.model.loading import open_model
 from mixlm.model.lora import add_adapter
 from mixlm.model.thoughts.passes import cache_argument, new_cache, reach
 from vqvae import Reader
-from vqvae.model.chunks import last_tokens
+from vqvae.model.chunks import at_once, last_tokens
 from vqvae.model.context import place_in_sample
 
 
@@ -185,12 +185,24 @@ class LanguageModelReader(Reader):
         return bare(self.lm).get_input_embeddings()(ids)
 
     def _nats_a_code(self, context: Read, texts: Continuation, end: int) -> torch.Tensor:
-        some = texts.only(texts.lengths > 0)
+        some, nats = texts.only(texts.lengths > 0), 0
         if not len(some.ids):
             return context.cache.layers[0].keys.sum() * 0
-        targets = some.ids[torch.arange(some.ids.shape[1], device=some.ids.device) < some.lengths[:, None]]
-        logits = self.logits(context, some, end)
-        return F.cross_entropy(logits.float(), targets, reduction="sum") / len(texts.ids)
+        places = torch.arange(some.ids.shape[1], device=some.ids.device)
+        most = self._at_once(context, some)
+        for start in range(0, len(some.ids), most):
+            part = Continuation(*(field[start : start + most] for field in some))
+            logits, targets = self.logits(context, part, end), part.ids[places < part.lengths[:, None]]
+            nats = nats + F.cross_entropy(logits.float(), targets, reduction="sum")
+        return nats / len(texts.ids)
+
+    def _at_once(self, context: Read, texts: Continuation) -> int:
+        """Return how many texts are written at once: all where gradients are kept, else as many as fit."""
+        if torch.is_grad_enabled():
+            return len(texts.ids)
+        logits = texts.ids.shape[1] * bare(self.lm).get_input_embeddings().weight.shape[0]
+        copied = sum(2 * layer.keys[0].numel() for layer in context.cache.layers)
+        return at_once(max(logits, copied))
 
 
 def _gathered(cache: DynamicCache, sample: torch.Tensor) -> DynamicCache:

@@ -88,7 +88,10 @@ def _merging(codes: dict[str, Any]) -> str:
     became = (
         f"{before} codes became {after} that predict different things" if after < before else "no codes were merged"
     )
-    costs = f"reader    what follows costs {codes['loss_trained']:.2f} nats a code to whom codes were trained for"
+    of = ""  # which datasets that were encoded before do not tell
+    if told := [f"{count} {split}" for split, count in codes.get("merged_on", {}).items() if count]:
+        of = f"of {' and '.join(told)} samples, "
+    costs = f"reader    {of}what follows costs {codes['loss_trained']:.2f} nats a code to whom codes were trained for"
     if codes["loss_without"] is None:
         return f"{costs}; {became}: without --code-dropout nothing tells what they save"
     return f"{costs}, {codes['loss_without']:.2f} without codes; {became}, at {codes['loss_merged']:.2f} nats"

@@ -259,6 +259,15 @@ def test_wrong_usage_ends_with_status_2(folder, basics, encoded):
     for option in (["--codebook-size", 6], ["--bf16"], ["--batch-size", 4], ["--save-every", "2m"]):
         message = error_of(*basics, folder / "nothing", "--vqvae", trained, *option, code=2)
         assert f"{option[0]} does nothing with --vqvae" in message
+    sizes = ("--codebook-size", 6, "--hidden-size", 16, "--num-layers", 1)
+    for given, name, why in (
+        (("--valid", folder / "traces.jsonl", "--valid-fraction", 0.1), "valid-fraction", "with --valid,"),
+        (("--max-length", 64), "max-length", "without --context trace; leave one out"),
+        (("--objective", "reconstruction", "--no-merge"), "merge", "with --objective reconstruction"),
+        ((*sizes, "--preset", "small"), "preset", "with --codebook-size, --hidden-size and --num-layers"),
+    ):
+        message = error_of(*basics, folder / "nothing", *given, code=2)
+        assert f"--{name} does nothing {why}" in message
     assert not (folder / "nothing").exists()
 
 
@@ -304,3 +313,5 @@ def test_an_encoding_goes_on_by_its_folder_alone(folder, basics, encoded, monkey
     assert load_encoded(folder / "alone").train.to_list() == load_encoded(encoded[0]).train.to_list()
     assert "nothing to do" in call("--resume", folder / "alone").output
     assert "no encoding has begun there" in error_of("--resume", folder, code=2)
+    message = error_of("--resume", folder / "alone", "--max-length", 64, code=2)
+    assert "--max-length does nothing without --context trace" in message

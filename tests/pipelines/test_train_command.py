@@ -45,12 +45,13 @@ def test_trains_an_encoded_dataset_and_says_what_comes_next(tmp_path: Path, comm
 def test_what_comes_next_can_be_pasted_into_a_shell(tmp_path: Path, common: list) -> None:
     folder = tmp_path / "my data"
     folder.mkdir()
-    raw = write_raw(folder)
+    raw, held_out = write_raw(folder), folder / "held out.jsonl"
+    held_out.write_text(raw.read_text().partition("\n")[2])
     common[3] = folder / "run"
-    said = run(raw, *common, "--method", "cot", "--valid", raw).output.splitlines()[-1]
+    said = run(raw, *common, "--method", "cot", "--valid", held_out).output.splitlines()[-1]
     generate, evaluate = (shlex.split(command) for command in said.removeprefix("next: ").split("   or   "))
     assert generate == ["mixlm-generate", str(folder / "run"), "a question"]
-    assert evaluate == ["mixlm", "evaluate", str(folder / "run"), str(raw)]
+    assert evaluate == ["mixlm", "evaluate", str(folder / "run"), str(held_out)]
 
 
 def test_what_comes_next_names_no_file_that_was_learned_from(tmp_path: Path, common: list) -> None:

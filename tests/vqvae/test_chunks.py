@@ -4,8 +4,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.vqvae_rows import random_rows, random_vqvae, tiny_config
-from vqvae import ChunkVQVAEConfig, evaluate_vqvae
+from tests.vqvae_rows import IDS, random_reader, random_rows, random_vqvae, tiny_config
+from vqvae import ChunkVQVAEConfig, InputError, evaluate_vqvae
 from vqvae.model.chunks import collate, cut_windows, row_batches
 
 
@@ -49,7 +49,7 @@ def test_batches_hold_so_many_rows_or_so_many_chunks(monkeypatch: pytest.MonkeyP
     assert chunks(2) == [[1, 1], [1, 2], [9, 1]] and chunks(9) == [[1, 1, 1, 2, 9, 1]]
     monkeypatch.setattr("vqvae.model.chunks.CHUNKS", 3)
     assert chunks(9) == [[1, 1, 1], [2], [9], [1]]  # no row is cut
-    monkeypatch.setattr("vqvae.model.chunks.LOGITS", 2 * config.table_rows * 2)
+    monkeypatch.setattr("vqvae.model.chunks.NUMBERS", 2 * config.table_rows * 32)  # a solution has more than a chunk
     assert chunks(9) == [[1, 1], [1], [2], [9], [1]]
     assert list(row_batches(rows[3:4], config, 9)) == list(row_batches([], config, 9)) == []
 
@@ -60,6 +60,22 @@ def test_figures_do_not_depend_on_how_rows_are_batched(monkeypatch: pytest.Monke
     monkeypatch.setattr("vqvae.model.chunks.CHUNKS", 3)
     parts = evaluate_vqvae(model, rows)
     assert {**parts, "ce_random": 0} == pytest.approx({**whole, "ce_random": 0}, rel=1e-5)
+
+
+@pytest.mark.parametrize(("lengths", "stretches"), [([8, 8], [3, 4, 3, 5]), ([4, 4], [3, 5]), ([4], [-1, 5])])
+def test_steps_that_are_not_those_of_their_traces_are_refused(lengths: list[int], stretches: list[int]) -> None:
+    """Cut all the same, the first step that is too short or too long would move all traces after it."""
+    model = random_reader()
+    with pytest.raises(InputError, match="do not sum up to its tokens"):
+        model.encode_flat(np.array([IDS[0]] * sum(lengths)), np.array(lengths), np.array(stretches))
+
+
+@pytest.mark.parametrize("steps", [[[3, 4], [3, 5]], [[3, 5], []], [[3, 5]], [[5], [3, 8]], [[8], [8], [8]]])
+def test_each_trace_has_steps_of_its_own_that_sum_up_to_it(steps: list[list[int]]) -> None:
+    model, ids = random_reader(), torch.tensor([IDS, IDS])
+    assert model.encode(ids, None, [[3, 5], [8]]).shape == (2, 3)
+    with pytest.raises(InputError, match="one list for each trace"):
+        model.encode(ids, None, steps)
 
 
 def test_a_batch_by_hand() -> None:

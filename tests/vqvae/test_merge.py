@@ -1,3 +1,4 @@
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -148,6 +149,27 @@ def test_a_reader_that_codes_tell_nothing_merges_none(tmp_path: Path) -> None:
     assert model.quantizer.groups is None and model.config.trained_codes == 0
     model.save_pretrained(tmp_path)
     assert np.array_equal(codes_of_rows(PredictiveVQVAE.from_pretrained(tmp_path)), codes_of_rows(model))
+
+
+def test_codes_that_were_merged_are_not_merged_again() -> None:
+    model = with_twins(random_reader())
+    merge_codes(model, ROWS)
+    with pytest.raises(InputError, match="merged already"):
+        merge_codes(model, ROWS)
+
+
+def test_alternatives_in_a_long_context_are_compared_as_few_as_fit(monkeypatch: pytest.MonkeyPatch) -> None:
+    wanted, model, asked = random_reader(), random_reader(), []
+    figures, following = merge_codes(wanted, ROWS), PredictiveVQVAE.following
+    monkeypatch.setattr("vqvae.model.chunks.NUMBERS", 300)
+
+    def told(model: PredictiveVQVAE, batch: dict, vectors: torch.Tensor, most: int) -> Iterator[torch.Tensor]:
+        asked.append(len(vectors) * (batch["prompt_ids"].shape[1] + vectors.shape[1]) ** 2)
+        return following(model, batch, vectors, most)
+
+    monkeypatch.setattr(PredictiveVQVAE, "following", told)
+    assert merge_codes(model, ROWS) == pytest.approx(figures, rel=1e-5) and max(asked) <= 300
+    assert np.array_equal(codes_of_rows(model), codes_of_rows(wanted))
 
 
 def test_without_a_held_out_chunk_nothing_can_be_merged() -> None:

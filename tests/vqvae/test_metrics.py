@@ -1,13 +1,15 @@
 import math
+from collections.abc import Callable, Iterator
 from unittest.mock import Mock
 
 import pytest
 import torch
 
-from tests.vqvae_rows import IDS, codes_of, random_rows, random_vqvae
+from tests.vqvae_rows import IDS, codes_of, random_reader, random_rows, random_vqvae
 from vqvae import evaluate_vqvae
 from vqvae.errors import InputError
 from vqvae.metrics import perplexity
+from vqvae.model.coder import ChunkCoder
 
 
 def test_perplexity_counts_codes_in_even_use() -> None:
@@ -68,6 +70,31 @@ def test_the_random_code_is_drawn_by_the_seed() -> None:
 def test_unknown_tokens_are_counted() -> None:
     row = {"prompt_ids": [3], "trace_ids": [3, 4, 5, 6], "solution_ids": [3]}
     assert evaluate_vqvae(random_vqvae(), [row])["unknown_share"] == 0.5
+
+
+def test_the_end_of_a_short_step_is_no_token_that_could_be_unknown() -> None:
+    """Five steps of three tokens, of which two are unknown each, then one with none."""
+    row = {"prompt_ids": [3], "trace_ids": [3, 4, 6] * 5 + [3], "step_lengths": [3] * 5 + [1], "solution_ids": [3]}
+    assert evaluate_vqvae(random_reader(), [row])["unknown_share"] == 10 / 16
+
+
+@pytest.mark.parametrize("make", [random_vqvae, random_reader])
+def test_one_long_trace_is_measured_some_chunks_at_a_time(
+    make: Callable[[], ChunkCoder], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, row = make(), {"prompt_ids": IDS[:3], "trace_ids": IDS * 5, "step_lengths": [4] * 10, "solution_ids": [3]}
+    whole, written = evaluate_vqvae(model, [row]), []
+    own_logits = model.own_logits
+
+    def told(*given: object) -> Iterator[torch.Tensor]:
+        for logits in own_logits(*given):
+            written.append(len(logits))
+            yield logits
+
+    monkeypatch.setattr(model, "own_logits", told)
+    monkeypatch.setattr("vqvae.model.chunks.CHUNKS", 3)
+    assert evaluate_vqvae(model, [row]) == pytest.approx(whole, rel=1e-5)
+    assert written == [3, 3, 3, 1] * 3
 
 
 def test_without_code_dropout_nothing_is_said_of_no_code() -> None:

@@ -10,7 +10,7 @@ from transformers import AutoModel
 
 from tests.vqvae_rows import IDS, random_reader, random_step_rows
 from vqvae import ChunkVQVAE, InputError, PredictiveVQVAE
-from vqvae.model.context import Texts, by_sample
+from vqvae.model.context import Context, ContextDecoder, Texts, by_sample
 from vqvae.model.continuations import NEXT, SOLUTION, continuations
 from vqvae.model.vocabulary import ENDED
 
@@ -206,6 +206,39 @@ def test_what_is_read_back_ends_once_and_does_not_depend_on_company() -> None:
     ended = model.decode(codes, prompts, lengths).view(-1, 4) == ENDED
     assert ended.any() and not ended.all()
     assert torch.equal(ended, ended.cummax(1).values)
+
+
+def test_where_nothing_is_learned_texts_of_a_long_trace_are_written_some_at_a_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Each has a copy of what was read; predicted and read back as all at once, by numbers as well as by texts."""
+    model, written = random_reader(), []
+    row = {"prompt_ids": IDS[:3], "trace_ids": IDS * 5, "step_lengths": [4] * 10, "solution_ids": [5, 8]}
+    batch = model.collate([row], model.config)
+    vectors, codes = model.quantizer.vq.codebook[torch.arange(10) % 8], torch.arange(10)[None] % 8
+    write = ContextDecoder.write
+
+    def told(decoder: ContextDecoder, context: Context, texts: Texts, *rest: object) -> torch.Tensor:
+        written.append(len(texts.sample))
+        return write(decoder, context, texts, *rest)
+
+    def found() -> tuple[float, torch.Tensor]:
+        written.clear()
+        with torch.no_grad():
+            return model.nats(vectors, batch), model.read_codes(codes, batch["prompt_ids"])[1]
+
+    monkeypatch.setattr(ContextDecoder, "write", told)
+    whole = found()
+    assert written == [9, 10] + [10] * 4
+    for bound, most in (("CHUNKS", 4), ("NUMBERS", 4 * 4 * 13 * 16)):  # 13 places of 16 numbers
+        with monkeypatch.context() as patch:
+            patch.setattr(f"vqvae.model.chunks.{bound}", most)
+            parts = found()
+            assert written == [4, 4, 1] + [4, 4, 2] + [4] * 8 + [2] * 4
+            model(**batch)
+            assert written[-3:] == [9, 10, 10]  # with gradients all are kept anyhow
+        assert parts[0] == pytest.approx(whole[0], rel=1e-5)
+        torch.testing.assert_close(parts[1], whole[1])
 
 
 def test_auto_model_opens_the_class_of_the_objective(tmp_path: Path) -> None:

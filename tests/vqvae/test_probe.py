@@ -2,9 +2,9 @@ import pytest
 import torch
 
 from tests.vqvae_rows import IDS, random_reader, random_step_rows
-from vqvae import PredictiveVQVAE, probe_codes
+from vqvae import InputError, PredictiveVQVAE, ProbeTraining, probe_codes
 from vqvae.model.context import Context
-from vqvae.training.probe import BATCH, RATE, Coded, Probe, ProbeTraining, one_cycle
+from vqvae.training.probe import BATCH, RATE, Coded, Probe, one_cycle
 
 
 def told_rows(count: int, seed: int, told: bool) -> list[dict]:
@@ -69,6 +69,20 @@ def test_figures_do_not_depend_on_how_rows_are_batched(
     monkeypatch.setattr("vqvae.model.chunks.CHUNKS", 3)
     parts = probe_codes(telling, train, rows, ProbeTraining(4))
     assert {**parts, "next_random": 0} == pytest.approx({**whole, "next_random": 0}, rel=1e-4)
+
+
+def test_what_one_long_trace_carries_is_measured_some_codes_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    model, train = random_reader(), random_step_rows(20)
+    long = {"prompt_ids": IDS[:3], "trace_ids": IDS * 5, "step_lengths": [4] * 10, "solution_ids": [5, 8]}
+    whole = probe_codes(model, train, [long], ProbeTraining(4))
+    monkeypatch.setattr("vqvae.model.chunks.CHUNKS", 3)
+    assert probe_codes(model, train, [long], ProbeTraining(4)) == pytest.approx(whole, rel=1e-4)
+
+
+@pytest.mark.parametrize(("rows", "steps", "told"), [(0, 4, "no rows"), (3, 0, "give a number from 1 up")])
+def test_a_probe_without_a_row_or_a_step_is_refused(rows: int, steps: int, told: str) -> None:
+    with pytest.raises(InputError, match=told):
+        probe_codes(random_reader(), random_step_rows(rows), random_step_rows(3), ProbeTraining(steps))
 
 
 def test_training_predicts_from_some_of_many_codes_and_measuring_from_all(

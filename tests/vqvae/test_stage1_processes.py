@@ -13,6 +13,7 @@ from vqvae import ChunkVQVAE, VQVAETrainingOptions, evaluate_vqvae, train_vqvae
 
 TRAIN = """
 import os, sys
+import torch
 from safetensors.torch import save_file
 from tests.vqvae_rows import clustered_rows, tiny_config
 from vqvae import VQVAETrainingOptions, train_vqvae
@@ -22,8 +23,11 @@ rows = [row for pair in zip(clustered_rows(30), [without] * 30) for row in pair]
 shape = {"objective": sys.argv[2], "compression_rate": int(sys.argv[3])}
 config = tiny_config(warmup_steps=3, kmeans=True, dead_code_share=0.5, **shape)
 options = VQVAETrainingOptions(steps=10, batch_size=4, learning_rate=1e-2)
+rand, drawn = torch.rand, []
+torch.rand = lambda *given, **more: drawn.append(rand(*given, **more)) or drawn[-1]
 model = train_vqvae(rows, config, sys.argv[1], options)
 save_file(model.state_dict(), f"{sys.argv[1]}/rank-{os.environ['RANK']}.safetensors")
+save_file({"drawn": drawn[0].flatten()[:3].clone()}, f"{sys.argv[1]}/drawn-{os.environ['RANK']}.safetensors")
 """
 
 
@@ -38,6 +42,8 @@ def test_processes_share_one_codebook(tmp_path: Path, warm: str, objective: str,
     assert all(torch.equal(value, second[name]) for name, value in first.items())
     saved = AutoModel.from_pretrained(out)
     assert all(torch.equal(value, first[name]) for name, value in saved.state_dict().items())
+    one, other = (load_file(out / f"drawn-{rank}.safetensors")["drawn"] for rank in (0, 1))
+    assert not torch.equal(one, other)  # which codes are dropped: in all processes the same places would be
     # 30 samples of 3 chunks of 2 codes are 180 vectors in 8 steps, on 8 codes; a half. Of one code, half of that
     assert saved.config.dead_code_threshold == 180 / 64 / rate
 

@@ -30,11 +30,27 @@ from vqvae import (
     train_vqvae,
 )
 from vqvae.errors import InputError
+from vqvae.model.coder import ChunkCoder
 from vqvae.model.quantizer import ChunkQuantizer, Quantized
 from vqvae.training.checkpoints import last_checkpoint
 
 
 OPTIONS = VQVAETrainingOptions(steps=8, batch_size=4, learning_rate=1e-2)
+
+
+@pytest.mark.parametrize("lengths", [[], [0], [0, 0]])
+@pytest.mark.parametrize("chunk_length", [None, 4])
+def test_traces_without_a_token_are_told(lengths: list[int], chunk_length: int | None, tmp_path: Path) -> None:
+    rows = [{"prompt_ids": [3], "trace_ids": [], "step_lengths": lengths, "solution_ids": [5]}] * 3
+    config = ChunkVQVAEConfig(vocab_size=100, codebook_size=2, chunk_length=chunk_length)
+    with pytest.raises(InputError, match="all traces are empty"):
+        Stage1Training(rows, config, tmp_path, OPTIONS)
+
+
+@pytest.mark.parametrize("kind", [ChunkVQVAE, PredictiveVQVAE])
+def test_a_model_whose_chunks_have_no_length_yet_is_refused(kind: type[ChunkCoder]) -> None:
+    with pytest.raises(InputError, match="no chunk length"):
+        kind(ChunkVQVAEConfig(objective=kind.objectives[0]))
 
 
 @pytest.mark.parametrize("stop", [2, 4, 6])

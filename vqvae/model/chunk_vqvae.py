@@ -27,14 +27,14 @@ therefore be cut after any multiple of r tokens. The interface speaks the full i
 inside, only the ids that the training corpus uses have a row.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import torch
 from einops import rearrange, repeat
 from torch import nn
 from torch.nn import functional as F
 
-from vqvae.model.chunks import last_tokens
+from vqvae.model.chunks import at_once, last_tokens
 from vqvae.model.coder import ChunkCoder, ChunkVQVAEOutput
 from vqvae.model.config import ChunkVQVAEConfig
 from vqvae.model.layers import CausalTransformer
@@ -125,10 +125,12 @@ class ChunkVQVAE(ChunkCoder):
 
     def own_logits(
         self, vectors: torch.Tensor, targets: torch.Tensor, batch: Mapping[str, torch.Tensor]
-    ) -> torch.Tensor:
-        """Return logits (n, L, rows) of the own text of chunks; it is decoded all at once, whatever the targets."""
+    ) -> Iterator[torch.Tensor]:
+        """Yield logits (some, L, rows) of the own text of chunks; it is decoded all at once, whatever the targets."""
         prompts = self.encode_prompts(batch["prompt_ids"], batch["prompt_lengths"])
-        return self.decode_vectors(vectors, prompts[batch["sample"]])
+        most = at_once(self.config.chunk_length * self.config.table_rows)
+        for some, sample in zip(vectors.split(most), batch["sample"].split(most), strict=True):
+            yield self.decode_vectors(some, prompts[sample])
 
     def _decode_hidden(self, vectors: torch.Tensor, prompts: torch.Tensor) -> torch.Tensor:
         """Return what the head of f_dec reads, (n, L, width)."""

@@ -7,11 +7,12 @@ import numpy as np
 import torch
 
 from vqvae import PARTS
-from vqvae.model.config import ChunkVQVAEConfig
+from vqvae.errors import InputError
+from vqvae.model.config import SOLUTION_TOKENS, ChunkVQVAEConfig
 
 
-CHUNKS = 512  # most chunks of a batch without gradients, about as many as a training step of 32 samples has
-LOGITS = 2**27  # likewise: numbers that their texts' predictions have, half a gigabyte
+CHUNKS = 512  # most texts at once without gradients, about as many as a training step of 32 samples has
+NUMBERS = 2**27  # likewise: that are computed for all of them in one place, half a gigabyte
 TokenRow = Mapping[str, Sequence[int] | np.ndarray]  # the ids of each part of a sample, and the lengths of its steps
 
 
@@ -47,11 +48,17 @@ def cut_windows(lengths: np.ndarray, stretches: np.ndarray, config: ChunkVQVAECo
         stretches: (s,) tokens of each stretch of the sequences, in order; see ``Cutting``.
         config: Tells the length of chunks and windows.
 
+    Raises:
+        InputError: If a sequence does not end with a stretch: all that follow would be cut at wrong places.
+
     >>> config = ChunkVQVAEConfig(objective="reconstruction", align="fixed", chunk_length=2)
     >>> cut = cut_windows(np.array([5, 1, 2]), np.array([5, 1, 2]), config)
     >>> cut.starts.tolist(), cut.sizes.tolist(), cut.places.tolist()
     ([0, 2, 6], [2, 2, 2], [[0, 0, 2], [1, 0, 2], [2, 0, 2]])
     """
+    ends = np.cumsum(stretches)
+    if (stretches < 0).any() or ends[-1:].sum() != lengths.sum() or not np.isin(np.cumsum(lengths), [0, *ends]).all():
+        raise InputError("lengths of steps: those of a trace do not sum up to its tokens; give those of this trace")
     starts, sizes = config.cutting.chunks(stretches)
     number = np.arange(len(starts))
     if config.context == "chunk":
@@ -78,10 +85,10 @@ def chunks_of(row: TokenRow, config: ChunkVQVAEConfig) -> int:
 def row_batches(rows: Sequence[TokenRow], config: ChunkVQVAEConfig, most: int) -> Iterator[list[TokenRow]]:
     """Yield the rows that have a chunk, ``most`` at a time at most, and fewer where they have many chunks.
 
-    What is predicted for every chunk of a batch at once is then no more than a step of training holds, however long
-    traces are; a single row is never cut.
+    What is predicted for every chunk of a batch at once is then no more than a step of training holds; a single row is
+    never cut here, so its texts are written some at a time.
     """
-    room = min(CHUNKS, max(LOGITS // (config.chunk_length * config.table_rows), 1))
+    room = at_once(max(config.chunk_length, SOLUTION_TOKENS) * config.table_rows)
     batch, held = [], 0
     for row in (rows[index] for index in range(len(rows))):
         count = chunks_of(row, config)
@@ -92,6 +99,11 @@ def row_batches(rows: Sequence[TokenRow], config: ChunkVQVAEConfig, most: int) -
             batch, held = [*batch, row], held + count
     if batch:
         yield batch
+
+
+def at_once(numbers: int) -> int:
+    """Return how many texts fit at once where nothing is learned, if ``numbers`` are computed for each of them."""
+    return min(CHUNKS, max(NUMBERS // numbers, 1))
 
 
 def pad_right(sequences: Sequence[Sequence[int]], width: int = 0) -> tuple[torch.Tensor, torch.Tensor]:

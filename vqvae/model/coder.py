@@ -1,6 +1,6 @@
 """From token ids to codes: what every stage-1 model has, whatever its codes are trained for."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -59,7 +59,8 @@ class ChunkCoder(PreTrainedModel):
             loaded.
 
     Raises:
-        InputError: If the configuration is of another kind of stage-1 model, or its parts do not fit each other.
+        InputError: If the configuration is of another kind of stage-1 model, its parts do not fit each other, or
+            nothing has decided the length of its chunks.
     """
 
     config_class = ChunkVQVAEConfig
@@ -67,10 +68,16 @@ class ChunkCoder(PreTrainedModel):
     main_input_name = "input_ids"
     accepts_loss_kwargs = False  # the trainer must divide by accumulation steps itself
     objectives: tuple[str, ...] = ()  # of the models of a class
-    _keep_in_fp32_modules_strict = {"quantizer"}
+    # Vectors of the quantiser, one by one: all of it would make codes, which are integers, fp32 as well.
+    _keep_in_fp32_modules_strict = {
+        "quantizer.centers",
+        *(f"quantizer.vq._codebook.{name}" for name in ("embed", "embed_avg", "cluster_size")),
+    }
 
     def __init__(self, config: ChunkVQVAEConfig, token_ids: Sequence[int] | None = None) -> None:
         config.check()
+        if config.chunk_length is None:
+            raise InputError("its configuration has no chunk length; give one, or train it: the longest step decides")
         if config.objective not in self.objectives:
             raise InputError(
                 f"a stage-1 model with the objective '{config.objective}' is no {type(self).__name__}; open it with "
@@ -157,12 +164,17 @@ class ChunkCoder(PreTrainedModel):
         Returns:
             (n, c) with as many codes as the trace with most of them has; -1 beyond a trace's own. With fixed chunks a
             tail shorter than a chunk has none.
+
+        Raises:
+            InputError: If steps are not those of the traces.
         """
         width, cutting = input_ids.shape[1], self.config.cutting
         sizes = np.full(len(input_ids), width) if lengths is None else lengths.cpu().numpy()
         flat = input_ids.cpu().numpy()[np.arange(width) < sizes[:, None]]
         rows = steps if steps is not None and cutting.align == "step" else sizes[:, None]
         stretches = [np.asarray(row, dtype=np.int64) for row in rows]
+        if [own.sum() for own in stretches] != sizes.tolist():
+            raise InputError("steps: give one list for each trace, of lengths that sum up to its tokens")
         found = self.encode_flat(flat, sizes, np.concatenate([*stretches, np.zeros(0, dtype=np.int64)]))
         counts = np.array([cutting.count_chunks(own).sum() * self.config.codes_per_chunk for own in stretches], int)
         codes = np.full((len(sizes), counts.max(initial=0)), -1)
@@ -190,6 +202,9 @@ class ChunkCoder(PreTrainedModel):
 
         Returns:
             (codes,) of all traces in order; ``Cutting.ends`` tells where the text of each ends.
+
+        Raises:
+            InputError: If a stretch reaches from one trace into the next.
         """
         cut, flat = (
             cut_windows(lengths, lengths if stretches is None else stretches, self.config),
@@ -228,8 +243,8 @@ class ChunkCoder(PreTrainedModel):
 
     def own_logits(
         self, vectors: torch.Tensor, targets: torch.Tensor, batch: Mapping[str, torch.Tensor]
-    ) -> torch.Tensor:
-        """Return logits (n, L, rows) of the own text of chunks, read from codebook vectors.
+    ) -> Iterator[torch.Tensor]:
+        """Yield logits (some, L, rows) of the own text of n chunks, in order, read from codebook vectors.
 
         Args:
             vectors: (n, L / r, d) in place of the chunks' codes.

@@ -14,6 +14,7 @@ from vqvae.options import LONGEST_PROMPT, PAPERS_CODES, VQVAEModelOptions
 FIXED_LENGTH = 16  # tokens of a chunk, where nobody says
 LONGEST_STEP = 64  # tokens of a chunk that ends with its step, likewise; longer steps are cut
 PROMPT_LENGTH = 256  # tokens of a prompt, likewise, or more where codes predict from it
+SOLUTION_TOKENS = 32  # of a solution that codes are asked to predict
 FEWEST_CODES = 2  # fewer cannot tell chunks apart
 _BOUNDS = {  # from the first up to below the second, which is more than any machine holds
     **dict.fromkeys(("chunk_length", "compression_rate"), (1, 2**14)),

@@ -6,18 +6,19 @@ its codes is also added to each place of a text: it says the most of what follow
 it takes much longer to read codes at all.
 """
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import torch
 from torch import nn
 
-from vqvae.model.config import ChunkVQVAEConfig
+from vqvae.model.chunks import at_once
+from vqvae.model.config import SOLUTION_TOKENS, ChunkVQVAEConfig
 from vqvae.model.layers import Block, Memory
 from vqvae.model.sampled_softmax import IGNORED
 
 
 PLACES = 256  # codes of a sample that are told apart by their place; later ones share the last
-SOLUTION_TOKENS = 32  # of a solution that codes are asked to predict
 
 
 class Context(NamedTuple):
@@ -56,6 +57,20 @@ class Texts(NamedTuple):
         sample, visible, targets = (field[chosen] for field in self)
         some = (targets != IGNORED).any(0).nonzero()
         return Texts(sample, visible, targets[:, : int(some[-1]) + 1 if len(some) else 1])
+
+    def split(self, context: Context, rows: int) -> Iterator["Texts"]:
+        """Yield them in order, all at once where gradients are kept, else as many as fit: each copies its context.
+
+        Args:
+            context: What they go on from.
+            rows: Of the head that predicts them.
+        """
+        (_, places), width = context.seen.shape, context.states.shape[-1]
+        count = len(self.sample)
+        copied = 4 * places * width  # keys and values, and both once more beside those of the text
+        most = count if torch.is_grad_enabled() else at_once(max(self.targets.shape[1] * rows, copied))
+        for start in range(0, max(count, 1), max(most, 1)):
+            yield Texts(*(field[start : start + most] for field in self))
 
     @property
     def known(self) -> torch.Tensor:

@@ -7,8 +7,8 @@ import torch
 from torch.nn import functional as F
 
 from vqvae.model.chunks import TokenRow, chunks_of, collate, pad_right
-from vqvae.model.config import ChunkVQVAEConfig
-from vqvae.model.context import SOLUTION_TOKENS, Texts, place_in_sample
+from vqvae.model.config import SOLUTION_TOKENS, ChunkVQVAEConfig
+from vqvae.model.context import Texts, place_in_sample
 from vqvae.model.cutting import Cutting
 from vqvae.model.sampled_softmax import IGNORED
 from vqvae.model.vocabulary import CompactVocabulary

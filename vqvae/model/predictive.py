@@ -112,10 +112,12 @@ class PredictiveVQVAE(ChunkCoder):
 
     def _nats_a_code(self, context: Context, texts: Texts, kind: int) -> torch.Tensor:
         """Return the cross-entropy of texts that go on from codes, as the mean of their sums; a scalar."""
-        some = texts.only(texts.known)
-        states = self.reader.write(context, some, self._embedded(some), kind)
-        mean = self.cross_entropy(states, some.targets, *self._head())
-        return mean * (some.targets != IGNORED).sum() / len(texts.known)
+        nats = 0
+        for some in texts.only(texts.known).split(context, self.config.table_rows):
+            states = self.reader.write(context, some, self._embedded(some), kind)
+            mean = self.cross_entropy(states, some.targets, *self._head())
+            nats = nats + mean * (some.targets != IGNORED).sum()
+        return nats / len(texts.known)
 
     def _embedded(self, texts: Texts) -> torch.Tensor:
         return self._embed(texts.targets.clamp(min=0))
@@ -160,12 +162,13 @@ class PredictiveVQVAE(ChunkCoder):
 
     def own_logits(
         self, vectors: torch.Tensor, targets: torch.Tensor, batch: Mapping[str, torch.Tensor]
-    ) -> torch.Tensor:
-        """Return what vectors (n, 1, d) are read back as, given the tokens of ``targets`` (n, L) before each."""
+    ) -> Iterator[torch.Tensor]:
+        """Yield what vectors (n, 1, d) are read back as, given the tokens of ``targets`` (n, L) before each."""
         rows, counts = by_sample(vectors[:, 0], batch["sample"], len(batch["prompt_ids"]))
         context = self._read(self.read_back, batch, rows, counts)
         texts = Texts(batch["sample"], place_in_sample(batch["sample"], counts) + 1, targets)
-        return F.linear(self._states_back(context, texts), *self._head_back())
+        for some in texts.split(context, self.config.table_rows):
+            yield F.linear(self._states_back(context, some), *self._head_back())
 
     def nats(self, vectors: torch.Tensor, batch: Mapping[str, torch.Tensor], reader: Reader | None = None) -> float:
         """Return the mean loss a code of predicting what follows from vectors (n, d) in place of codes, in nats.
@@ -184,19 +187,27 @@ class PredictiveVQVAE(ChunkCoder):
         self, codes: torch.Tensor, prompt_ids: torch.Tensor, prompt_lengths: torch.Tensor | None = None
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Return the text of each code, written greedily token by token, and its probabilities; see ``decode``."""
-        samples, count, most = len(codes), codes.shape[1], self.config.chunk_length
+        samples, count = codes.shape
         if prompt_lengths is None:
             prompt_lengths = prompt_ids.new_full((samples,), prompt_ids.shape[1])
         batch, counts = {"prompt_ids": prompt_ids, "prompt_lengths": prompt_lengths}, codes.new_full((samples,), count)
         context = self._read(self.read_back, batch, self.quantizer.look_up(codes), counts)
         sample = repeat(torch.arange(samples, device=codes.device), "n -> (n c)", c=count)
         visible = repeat(torch.arange(count, device=codes.device) + 1, "c -> (n c)", n=samples)
-        rows, best = codes.new_zeros(len(sample), 0), self.tokens.weight.new_zeros(len(sample), 0)
+        texts = Texts(sample, visible, codes.new_zeros(len(sample), self.config.chunk_length))
+        parts = [self._write_back(context, some) for some in texts.split(context, self.config.table_rows)]
+        rows, best = (torch.cat(found) for found in zip(*parts, strict=True))
+        return tuple(rearrange(found, "(n c) l -> n (c l)", n=samples) for found in (self.vocabulary.full(rows), best))
+
+    def _write_back(self, context: Context, texts: Texts) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the likeliest rows (m, T) of texts, each given those before it, and their probabilities."""
+        count, most = texts.targets.shape
+        rows, best = texts.targets[:, :0], self.tokens.weight.new_zeros(count, 0)
         for _ in range(most):
-            so_far = Texts(sample, visible, F.pad(rows, (0, 1)))
+            so_far = texts._replace(targets=F.pad(rows, (0, 1)))
             logits = F.linear(self._states_back(context, so_far)[:, -1], *self._head_back())
             chance, row = logits.float().softmax(-1).max(-1)
             if self.config.end_row is not None and rows.shape[1]:
                 row = torch.where(rows[:, -1] == self.config.end_row, self.config.end_row, row)
             rows, best = torch.cat([rows, row[:, None]], 1), torch.cat([best, chance[:, None]], 1)
-        return tuple(rearrange(found, "(n c) l -> n (c l)", n=samples) for found in (self.vocabulary.full(rows), best))
+        return rows, best

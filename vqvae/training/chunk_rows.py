@@ -10,6 +10,9 @@ from vqvae.model.chunks import TokenRow, chunks_of
 from vqvae.model.config import ChunkVQVAEConfig
 
 
+ALL_EMPTY = "all traces are empty, so there is nothing to encode"
+
+
 def longest_step(rows: Sequence[TokenRow]) -> int:
     """Return the tokens of the longest step."""
     return int(max((max(row["step_lengths"], default=0) for row in rows), default=0))
@@ -28,7 +31,7 @@ def check_codebook(data: "ChunkRows", config: ChunkVQVAEConfig) -> None:
     """
     length = config.chunk_length
     if not data.trace_chunks and config.align == "step":
-        raise InputError("all traces are empty, so there is nothing to encode")
+        raise InputError(ALL_EMPTY)
     if not data.trace_chunks:
         raise InputError(f"no trace has a whole chunk of {length} tokens; lower --chunk-length and --compression-rate")
     if config.codebook_size > data.trace_chunks * config.codes_per_chunk:

@@ -15,7 +15,7 @@ import torch
 
 from vqvae.advance import Advance
 from vqvae.errors import InputError
-from vqvae.model.chunks import TokenRow, chunks_of, row_batches
+from vqvae.model.chunks import TokenRow, at_once, chunks_of, row_batches
 from vqvae.model.config import FEWEST_CODES, ChunkVQVAEConfig
 from vqvae.model.layers import evaluating
 from vqvae.model.predictive import PredictiveVQVAE
@@ -26,7 +26,7 @@ MOST_ROWS = 500  # held-out samples on which the loss of fewer codes is measured
 USES = 2  # of each code, on average: one that none of the samples has could be merged with any other at no cost
 CONTEXTS = 12  # in which codes are compared
 FIRST_TOKENS = 8  # of each text in them
-AT_A_TIME = 64  # codes in them
+AT_A_TIME = 64  # codes in them at most
 LEAST_SAVED = 0.1  # nats a code: with less, what the reader predicts does not tell codes apart
 RISE = 0.01  # by which the held-out loss may grow: this share of what codes save, less than another seed changes
 
@@ -56,8 +56,10 @@ def merge_codes(
         of the last: it is None, and nothing is merged.
 
     Raises:
-        InputError: If no row has a chunk, or the loss on them is no number.
+        InputError: If codes were merged before, no row has a chunk, or the loss on them is no number.
     """
+    if model.config.trained_codes:
+        raise InputError("its codes were merged already; merge those of the model as it was trained")
     chosen = _enough_rows(rows, model.config)
     if not chosen:
         raise InputError("no held-out trace has a chunk to merge codes by; hold out more samples")
@@ -66,11 +68,6 @@ def merge_codes(
         size = model.config.codebook_size
         before = held_out.loss(np.arange(size))
         without = held_out.loss_without() if model.config.code_dropout else None
-        if not isfinite(before):
-            raise InputError(
-                f"the loss on held-out rows is {before}, so codes cannot be compared; train them anew, in another "
-                "--out, with a lower --learning-rate"
-            )
         figures = {"codes_trained": size, "loss_trained": before, "loss_without": without}
         if without is None or without - before < LEAST_SAVED:
             return figures | {"codes_merged": size, "loss_merged": before}
@@ -151,16 +148,23 @@ class _HeldOut:
         every = torch.arange(self.model.config.codebook_size, device=before.device)
         vectors = self.model.quantizer.look_up(torch.cat([before.expand(len(every), -1), every[:, None]], 1))
         reader = self.model if self.reader is None else self.reader
+        most = min(AT_A_TIME, at_once((batch["prompt_ids"].shape[1] + vectors.shape[1]) ** 2))  # who sees whom
         parts = [  # each read to its end, and its context given back, before the next one begins
             [logits.float().softmax(-1) for logits in reader.following(batch, some, FIRST_TOKENS)]
-            for some in vectors.split(AT_A_TIME)
+            for some in vectors.split(most)
         ]
         for text in zip(*parts, strict=True):
             yield from (torch.cat(token) for token in zip(*(part.unbind(1) for part in text), strict=True))
 
     def _mean(self, vectors_of: Callable[[torch.Tensor], torch.Tensor]) -> float:
         sums = [(self.model.nats(vectors_of(codes), batch, self.reader), len(codes)) for batch, codes in self.batches]
-        return sum(nats * count for nats, count in sums) / sum(count for _, count in sums)
+        mean = sum(nats * count for nats, count in sums) / sum(count for _, count in sums)
+        if not isfinite(mean):
+            raise InputError(
+                f"the loss on held-out rows is {mean}, so codes cannot be compared; train them anew, in another "
+                "--out, with a lower --learning-rate"
+            )
+        return mean
 
 
 def _average_linkage(distances: np.ndarray) -> list[tuple[int, int]]:

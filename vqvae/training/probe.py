@@ -22,10 +22,11 @@ from torch import nn
 from torch.nn import functional as F
 
 from vqvae.advance import Advance
+from vqvae.errors import InputError, require_between
 from vqvae.metrics import entropy
 from vqvae.model.chunks import TokenRow, has_chunk, row_batches
 from vqvae.model.coder import ChunkCoder
-from vqvae.model.context import Context, ContextDecoder, Texts, by_sample, place_in_sample, some_of_each
+from vqvae.model.context import Context, ContextDecoder, by_sample, place_in_sample, some_of_each
 from vqvae.model.continuations import NEXT, SOLUTION, collate_traces, continuations
 from vqvae.model.layers import evaluating
 from vqvae.model.predictive import MOST_PREDICTED
@@ -85,10 +86,8 @@ class Probe(nn.Module):
         before = context.first_code - 1 + place_in_sample(coded.sample, counts)
         return self.prior(context.states[coded.sample, before])
 
-    def losses(
-        self, context: Context, coded: Coded, chosen: torch.Tensor | None = None
-    ) -> Iterator[tuple[torch.Tensor, Texts]]:
-        """Yield the mean cross-entropy a token of the next steps, then of the solutions, and what was predicted.
+    def losses(self, context: Context, coded: Coded, chosen: torch.Tensor | None = None) -> Iterator[torch.Tensor]:
+        """Yield what the next steps cost, then what the solutions do: the sum over their tokens, in nats.
 
         Args:
             context: Of ``coded``.
@@ -99,9 +98,13 @@ class Probe(nn.Module):
         for texts, kind in zip(
             continuations(coded.batch, self.vocabulary, self.config), (NEXT, SOLUTION), strict=True
         ):
-            some = texts.only(texts.known if chosen is None else texts.known & chosen)
-            states = self.decoder.write(context, some, self.tokens(some.targets.clamp(min=0)), kind)
-            yield token_loss(states, some.targets, self.tokens.weight, self.head_bias, samples), some
+            nats = 0
+            every = texts.only(texts.known if chosen is None else texts.known & chosen)
+            for some in every.split(context, self.config.table_rows):
+                states = self.decoder.write(context, some, self.tokens(some.targets.clamp(min=0)), kind)
+                mean = token_loss(states, some.targets, self.tokens.weight, self.head_bias, samples)
+                nats = nats + mean * (some.targets != IGNORED).sum()
+            yield nats
 
 
 @dataclass(frozen=True)
@@ -146,8 +149,12 @@ def probe_codes(
         These are means over codes.
 
     Raises:
+        InputError: If there is no row to learn from, or no step to learn in.
         Stopped: If an end was asked for; the training is kept if there is a file for it.
     """
+    require_between("steps", training.steps, 1)
+    if not len(train):
+        raise InputError("no rows for the probe to learn from; give it rows of the training traces")
     with torch.random.fork_rng([model.device] if model.device.type == "cuda" else []), evaluating(model):
         torch.manual_seed(training.seed)
         probe = Probe(model).to(model.device)
@@ -202,8 +209,8 @@ def _train(
             loss = F.cross_entropy(probe.code_logits(context, coded), known, reduction="sum") / len(known)
             chunks = coded.batch["sample"]
             some = some_of_each(chunks, torch.bincount(chunks), MOST_PREDICTED)
-            for text_loss, texts in probe.losses(context, coded, some):
-                loss = loss + text_loss * (texts.targets != IGNORED).sum() / some.sum()
+            for nats in probe.losses(context, coded, some):
+                loss = loss + nats / some.sum()
             optimizer.zero_grad()
             loss.backward()
             nn.utils.clip_grad_norm_(probe.parameters(), 1.0)
@@ -224,8 +231,8 @@ def _measure(probe: Probe, model: ChunkCoder, rows: Sequence[TokenRow]) -> dict[
         ways = {"with": coded.codes, "without": torch.full_like(random, size), "random": random}
         for name, given in ways.items():
             context = probe.read(coded, given)
-            for kind, (loss, texts) in zip(("next", "solution"), probe.losses(context, coded), strict=True):
-                sums[f"{kind}_{name}"] += rate * float(loss) * int((texts.targets != IGNORED).sum())
+            for kind, nats in zip(("next", "solution"), probe.losses(context, coded), strict=True):
+                sums[f"{kind}_{name}"] += rate * float(nats)
             if name == "with":
                 logits = probe.code_logits(context, coded)
                 sums["prior_nats"] += float(F.cross_entropy(logits, coded.codes, reduction="sum"))

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import nn
+from torch.utils.data import DataLoader
 from transformers import TrainingArguments, set_seed
 from transformers.utils import ModelOutput
 
@@ -22,7 +23,7 @@ from vqvae.model.reader import Reader
 from vqvae.model.vocabulary import used_ids
 from vqvae.options import SaveEvery, VQVAETrainingOptions
 from vqvae.training.checkpoints import CHECKPOINTS, last_checkpoint, written
-from vqvae.training.chunk_rows import ChunkRows, check_codebook, longest_prompt, longest_step
+from vqvae.training.chunk_rows import ALL_EMPTY, ChunkRows, check_codebook, longest_prompt, longest_step
 from vqvae.training.trainer_base import QuietTrainer, base_arguments
 
 
@@ -64,6 +65,8 @@ class Stage1Training:
     ) -> None:
         self.out, self.options = Path(out), options or VQVAETrainingOptions()
         step = longest_step(rows) if config.align == "step" else None
+        if step == 0:
+            raise InputError(ALL_EMPTY)
         self.config = config.for_training(self.options.steps, step, longest_prompt(rows))
         self.data = ChunkRows(rows, self.config)
         check_codebook(self.data, self.config)
@@ -163,6 +166,16 @@ class ChunkTrainer(QuietTrainer):
         self.keeping.last = True
         if reader:
             reader.to(self.args.device)
+
+    def get_train_dataloader(self) -> DataLoader:
+        """Return the batches to learn from; what is drawn in a step from now on, each process draws for itself.
+
+        The order of rows, which all of them share, is drawn already. The first process goes on as a single one would.
+        """
+        loader = super().get_train_dataloader()
+        if self.args.process_index:
+            torch.manual_seed(self.options.seed + self.args.process_index)
+        return loader
 
     def training_step(
         self, model: nn.Module, inputs: dict[str, torch.Tensor], *args: Any, **kwargs: Any

@@ -54,9 +54,12 @@ def base_arguments(
         InputError: If the processes cannot share a batch.
     """
     world = launched("WORLD_SIZE", 1, least=1)
-    micro = micro_batch_size or max(batch_size // world, 1)
-    if batch_size % (micro * world):
-        raise InputError(f"--batch-size {batch_size} is no multiple of {world} processes x {micro} samples")
+    together = world * (micro_batch_size or 1)
+    if batch_size % together:
+        near = [str(count * together) for count in (batch_size // together, batch_size // together + 1) if count]
+        shared = f"{world} processes" + (f" x {micro_batch_size} samples" if micro_batch_size else "")
+        raise InputError(f"--batch-size {batch_size} is no multiple of {shared}; give {' or '.join(near)}")
+    micro = micro_batch_size or batch_size // world
     arguments = TrainingArguments(
         output_dir=str(out / CHECKPOINTS),
         max_steps=steps,

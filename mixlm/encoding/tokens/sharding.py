@@ -6,18 +6,34 @@ write any of them, and after an interruption what is missing is written alone.
 """
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
+from mixlm.data.formats.dataset_rows import parts_of
 from mixlm.data.reading import open_raw
 from mixlm.data.samples import CHECKED_ROWS, CheckName, Sample, try_sample, widest_check
 from mixlm.data.texts.responses import compile_pattern
 from mixlm.encoding.options import EncodingOptions
 from mixlm.errors import InputError
+from vqvae.checksums import file_sum
 
 
 MOST_VALID = 1000
+
+
+def _is_one(first: str, second: str) -> bool:
+    """Tell whether two sources are the same split of the same dataset, or files of the same content."""
+    (place, *rest), (other, *others) = parts_of(first), parts_of(second)
+    paths = Path(place), Path(other)
+    if all(path.is_file() for path in paths):
+        sizes = {path.stat().st_size for path in paths}
+        return len(sizes) == 1 and file_sum(paths[0]) == file_sum(paths[1])
+    if all(path.is_dir() for path in paths):
+        place, other = paths[0].resolve(), paths[1].resolve()
+    (name, split), (other_name, other_split) = rest, others
+    return (place, name, split or "train") == (other, other_name, other_split or "train")
 
 
 class Shard(NamedTuple):
@@ -49,7 +65,7 @@ class Sharding:
         held_out: (n,) numbers, ascending, of the training source's rows that are the validation rows.
 
     Raises:
-        InputError: If there is nothing to read.
+        InputError: If there is nothing to read, or what is held out is what is learned from.
     """
 
     def __init__(self, traces: str, options: EncodingOptions) -> None:
@@ -58,6 +74,10 @@ class Sharding:
         if not len(train):
             raise InputError(f"{traces}: holds no samples")
         self.sources = {"train": train, "valid": open_raw(options.valid) if options.valid else train}
+        if options.valid and _is_one(traces, options.valid):
+            raise InputError(
+                f"--valid {options.valid}: holds the rows of {traces}, which are learned from; give others"
+            )
         if not len(self.sources["valid"]):
             raise InputError(f"{options.valid}: holds no samples")
         held = 0 if options.valid else min(round(len(train) * options.valid_fraction), MOST_VALID)

@@ -42,7 +42,8 @@ def test_every_step_has_a_code_of_a_merged_codebook(predictive) -> None:
         assert row["code_ends"] == sorted({*own, *ends[1:]}) and len(row["codes"]) == len(row["code_ends"])
         alone = model.encode(torch.tensor([row["trace_ids"]]), None, [row["step_lengths"]])
         assert alone[0].tolist() == row["codes"]
-    figures = manifest["codebook"]
+    figures, held_out = manifest["codebook"], len(rows) - len(seen)
+    assert figures["merged_on"] == {"valid": held_out, "train": len(seen)}  # too few to have each code twice
     assert figures["codes_trained"] == CODES == model.config.trained_codes
     assert figures["codes_merged"] == manifest["codebook_size"] == model.config.codebook_size < CODES
     assert max(code for row in rows for code in row["codes"]) < model.config.codebook_size

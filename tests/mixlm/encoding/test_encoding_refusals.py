@@ -48,10 +48,18 @@ def test_traces_that_have_changed_are_refused(fresh):
 
 def test_validation_rows_that_have_changed_are_refused_by_their_name(fresh):
     valid = fresh.folder / "valid.jsonl"
-    valid.write_text(fresh.traces.read_text())
+    valid.write_text(fresh.traces.read_text().replace("+", "*"))
     fresh.encode(valid=str(valid), valid_fraction=0.0)
     valid.write_text(fresh.traces.read_text().replace("+", "-"))
     assert fresh.refuses(valid=str(valid), valid_fraction=0.0).startswith(f"{valid}: has changed since")
+
+
+def test_rows_that_are_learned_from_are_not_held_out_as_well(fresh):
+    copy = fresh.folder / "copy.jsonl"
+    copy.write_text(fresh.traces.read_text())
+    for valid in (fresh.traces, copy):
+        line = f"--valid {valid}: holds the rows of {fresh.traces}, which are learned from; give others"
+        assert fresh.refuses(valid=str(valid)) == line and not (fresh.folder / "encoded").exists()
 
 
 @pytest.mark.parametrize("change", ["vocabulary", "end"])

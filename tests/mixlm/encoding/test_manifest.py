@@ -43,6 +43,20 @@ def test_a_manifest_is_replaced_in_one_step(encoded, monkeypatch):
     assert (encoded / "manifest.json").read_text() == before and json.loads(before)["complete"]
 
 
+@pytest.mark.parametrize("name", ["model.safetensors", "pytorch_model.bin", "model-Q8_0.gguf", "config.json"])
+def test_what_a_reader_is_made_of_is_known_by_its_content(name: str, tmp_path: Path) -> None:
+    """In a folder, and of a file that holds it all."""
+    folder, file = tmp_path / "model", tmp_path / "model.gguf"
+    folder.mkdir()
+    for path, told in ((folder / name, folder), (file, file)):
+        sums = []
+        for content in ("one", "other", "one"):
+            path.write_text(content)
+            options = EncodingOptions(shape={"objective": "language-model"})
+            sums.append(describe_arguments("traces.jsonl", str(told), options)["checksums"]["model"])
+        assert sums[0] == sums[2] != sums[1]
+
+
 def test_arguments_tell_what_follows_from_them_and_every_part_of_the_shape():
     told = arguments_of()["shape"]
     assert told == {**asdict(VQVAEModelOptions(**told)), "chunk_length": 4, "compression_rate": 4, "kmeans": True}

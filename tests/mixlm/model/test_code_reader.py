@@ -16,7 +16,7 @@ from transformers import (
 )
 
 from mixlm.errors import InputError
-from mixlm.model.code_reader import END, END_ASKED, LanguageModelReader, open_reader, plain_logits
+from mixlm.model.code_reader import END, END_ASKED, Continuation, LanguageModelReader, Read, open_reader, plain_logits
 
 
 WIDTH, CODE = 32, 6
@@ -95,6 +95,25 @@ def test_losses_and_gradients_are_those_of_the_definition_code_by_code(family: s
     for gradient, plain in zip(found, wanted, strict=True):
         assert torch.allclose(gradient, plain, atol=1e-4 * float(plain.abs().max()), rtol=1e-4)
         assert plain.abs().max() > 0
+
+
+@pytest.mark.parametrize(("bound", "most"), [("CHUNKS", 2), ("NUMBERS", 2 * 9 * 2 * 2 * WIDTH // 2)])
+def test_where_nothing_is_learned_texts_are_written_some_at_a_time(monkeypatch, bound: str, most: int) -> None:
+    """Each has a copy of keys and values: of 9 places in 2 layers, here of half the width. Losses are the same."""
+    reader, (batch, vectors, counts), written = random_reader(), make_batch(), []
+    every, logits = torch.ones(6, dtype=torch.bool), reader.logits
+
+    def told(context: Read, texts: Continuation, end: int) -> torch.Tensor:
+        written.append(len(texts.ids))
+        return logits(context, texts, end)
+
+    monkeypatch.setattr(reader, "logits", told)
+    whole = reader(batch, vectors, counts, every)
+    monkeypatch.setattr(f"vqvae.model.chunks.{bound}", most)
+    with torch.no_grad():
+        parts = reader(batch, vectors, counts, every)
+    assert written == [5, 6] + [2, 2, 1] + [2, 2, 2]
+    torch.testing.assert_close(parts, whole, rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize("family", ["llama", "gpt2"])

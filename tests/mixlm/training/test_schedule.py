@@ -1,3 +1,4 @@
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from mixlm.training.schedule import Schedule
 from mixlm.training.train import train
 from mixlm.training.trainer import MixedTrainer
 from tests.interruption import Interrupted, interrupt_at
-from tests.tiny_data import write_raw, write_scratch
+from tests.tiny_data import raw_rows, write_raw, write_scratch
 
 
 # Twelve rows are two steps of an epoch; the stages begin at steps 1, 3, 5 and 7.
@@ -110,6 +111,13 @@ def test_sequences_are_those_of_the_stage_at_every_step(start: tuple, monkeypatc
     assert made[-24:] == wanted[-24:]
 
 
+def held_out(start: tuple) -> str:
+    """Write other rows than those that are learned from."""
+    path = Path(start[0]).with_name("held-out.jsonl")
+    path.write_text("".join(json.dumps(row) + "\n" for row in raw_rows(12, seed=1)))
+    return str(path)
+
+
 def measured_stages(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Return a list that receives the stage of the validation rows at every evaluation."""
     stages, evaluate = [], MixedTrainer.evaluate
@@ -127,7 +135,7 @@ def test_validation_rows_are_measured_in_the_form_of_the_last_step(
     start: tuple, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stages = measured_stages(monkeypatch)
-    train(*start, replace(OPTIONS, eval_every=1, valid=start[0]))
+    train(*start, replace(OPTIONS, eval_every=1, valid=held_out(start)))
     assert stages == STAGES
 
 
@@ -161,7 +169,7 @@ def test_the_most_accurate_checkpoint_of_the_last_stage_brings_its_step(
     """Evaluations after steps 2, 4, ..; the last stage is trained from the eighth step on. That after 10 is kept."""
     score_evaluations(monkeypatch, 0.9, 0.9, 0.95, 0.1, 0.8, 0.5, 0.3)
     monkeypatch.setattr("mixlm.training.folder.RunFolder.tidy", lambda folder: None)
-    train(*start, replace(OPTIONS, method="coconut", eval_every=2, select="accuracy", steps=14, valid=start[0]))
+    train(*start, replace(OPTIONS, method="coconut", eval_every=2, select="accuracy", steps=14, valid=held_out(start)))
     run, best = load_run(start[2]), start[2] / "checkpoints" / "checkpoint-10"
     assert run.step == 9 and run.method.stage(run.progress) == 4
     ours, theirs = (load_file(folder / "model.safetensors") for folder in (start[2], best))
@@ -173,7 +181,7 @@ def test_the_most_accurate_checkpoint_of_the_last_stage_brings_its_step(
 def test_a_training_without_a_last_stage_keeps_its_last_step(start: tuple, monkeypatch: pytest.MonkeyPatch) -> None:
     """No checkpoint is a candidate, so weights and stage are those of the end."""
     score_evaluations(monkeypatch, 0.9, 0.5, 0.1)
-    train(*start, replace(OPTIONS, eval_every=2, select="accuracy", steps=6, valid=start[0]))
+    train(*start, replace(OPTIONS, eval_every=2, select="accuracy", steps=6, valid=held_out(start)))
     run = load_run(start[2])
     assert run.step == 5 and run.method.stage(run.progress) == 3
 
@@ -181,7 +189,7 @@ def test_a_training_without_a_last_stage_keeps_its_last_step(start: tuple, monke
 def test_without_a_schedule_every_checkpoint_is_a_candidate(start: tuple, monkeypatch: pytest.MonkeyPatch) -> None:
     score_evaluations(monkeypatch, 0.1, 0.9, 0.5)
     options = replace(OPTIONS, method="cot", method_options={}, eval_every=2, select="accuracy", steps=6)
-    train(*start, replace(options, valid=start[0]))
+    train(*start, replace(options, valid=held_out(start)))
     assert load_run(start[2]).step == 3
 
 
@@ -193,7 +201,7 @@ def test_accuracy_is_measured_with_the_prompt_of_the_stage(start: tuple, monkeyp
         return 0.5
 
     monkeypatch.setattr("mixlm.training.train.accuracy", answer)
-    train(*start, replace(OPTIONS, eval_every=1, select="accuracy", valid=start[0]))
+    train(*start, replace(OPTIONS, eval_every=1, select="accuracy", valid=held_out(start)))
     assert seen == STAGES
 
 

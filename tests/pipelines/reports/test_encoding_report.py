@@ -1,6 +1,6 @@
 import pytest
 
-from pipelines.reports.encoding import _answer_lines, _probe_lines, _samples_line
+from pipelines.reports.encoding import _answer_lines, _merging, _probe_lines, _samples_line
 
 
 COUNTS = {"samples": 3, "trace_tokens": 100, "chunks": 6, "codes": 6, "empty_traces": 1, "short_traces": 0}
@@ -43,6 +43,20 @@ def test_what_is_advised_is_what_was_not_done(objective: str, align: str, advice
     ]
     longer = {"objective": objective, "align": align, "codebook": {**PROBED, "probe_steps": 500}}
     assert list(_probe_lines(longer))[3] == hard
+
+
+@pytest.mark.parametrize(
+    ("merged_on", "told"),
+    [
+        ({"valid": 7, "train": 30}, "of 7 valid and 30 train samples, "),
+        ({"valid": 9, "train": 0}, "of 9 valid samples, "),
+        (None, ""),  # encoded before it was noted
+    ],
+)
+def test_the_readers_losses_name_the_rows_that_they_are_of(merged_on: dict | None, told: str) -> None:
+    codes = {"codes_trained": 8, "codes_merged": 8, "loss_trained": 1.0, "loss_merged": 1.0, "loss_without": 2.0}
+    line = _merging(codes if merged_on is None else {**codes, "merged_on": merged_on})
+    assert line.startswith(f"reader    {told}what follows costs 1.00 nats a code")
 
 
 def test_how_answers_were_found_is_told_of_splits_whose_rows_had_no_column_for_them() -> None:

@@ -74,6 +74,28 @@ def test_a_file_of_validation_samples_takes_the_place_of_the_share(tmp_path, for
     assert rows_of(sharding, "valid") == [[0, 1, 2]] and len(sharding.sources["valid"]) == 3
 
 
+@pytest.mark.parametrize(
+    ("valid", "refused"),
+    [("hub/x", True), ("hub/x@train", True), ("hub/x@test", False), ("hub/x:other", False), ("hub/y", False)],
+)
+def test_a_split_is_not_held_out_from_itself(monkeypatch, valid, refused):
+    monkeypatch.setattr("mixlm.encoding.tokens.sharding.open_raw", lambda source: numbered(3))
+    if not refused:
+        assert sharding_of("hub/x", valid=valid).own_valid
+        return
+    with pytest.raises(InputError, match="holds the rows of hub/x, which are learned from; give others"):
+        sharding_of("hub/x", valid=valid)
+
+
+def test_a_folder_is_known_by_another_name_and_its_splits_are_apart(tmp_path, monkeypatch):
+    monkeypatch.setattr("mixlm.encoding.tokens.sharding.open_raw", lambda source: numbered(3))
+    (tmp_path / "rows").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "rows")
+    assert sharding_of(tmp_path / "rows", valid=f"{tmp_path}/link@test").own_valid
+    with pytest.raises(InputError, match="which are learned from"):
+        sharding_of(tmp_path / "rows", valid=str(tmp_path / "link"))
+
+
 def test_texts_are_those_of_training_samples_alone(tmp_path, forty):
     options = {"valid_fraction": 0.2, "template": Template(separator=" ; ")}
     held = flat(rows_of(sharding_of(forty, **options), "valid"))
