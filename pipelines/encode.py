@@ -47,9 +47,7 @@ _FIRST = (
 )
 _TRAINED = ("steps", "batch_size", "learning_rate", "save_every", "bf16")  # what decides nothing but a training
 _TRAINING = (*_TRAINED, "seed", "workers")
-_IDLE: tuple[
-    tuple[tuple[str, ...], Callable[[Mapping[str, Any]], bool], str], ...
-] = (  # what does nothing where, and why
+_IDLE = (  # what does nothing, where, and why
     (
         ("preset", *_SHAPE, *_TRAINED, "reader_lora_rank"),
         lambda given: bool(given["vqvae"]),
