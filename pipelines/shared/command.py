@@ -227,9 +227,8 @@ def command(name: str, shares: bool = False, **settings: Any) -> Callable[[Calla
 
     def decorate(function: Callable[..., Any]) -> Command:
         """Make the command."""
-        made = click.command(name, cls=Command, context_settings=SHOWN, **settings)(
-            help_all_option(config_option(function))
-        )
+        with_help = help_all_option(config_option(function))
+        made = click.command(name, cls=Command, context_settings=SHOWN, **settings)(with_help)
         made.shares = shares
         made.params += _output_options(any(getattr(param, "group", None) for param in made.params))
         return made
