@@ -18,9 +18,9 @@ from transformers import AutoModelForCausalLM, GenerationConfig, LlamaConfig, Pr
 from benchmarks.measuring import Figure, in_turns, seconds
 from benchmarks.training import GSM8K
 from mixlm.data.template import Template
+from mixlm.generation.answerer import Request
 from mixlm.generation.engine import Engine
 from mixlm.generation.options import GenerationOptions
-from mixlm.generation.plan import Request
 from mixlm.methods import build_method
 from mixlm.model.special_tokens import special_ids
 from mixlm.model.tokenizers import build_tokenizer

@@ -15,7 +15,7 @@ _HOMES = {
     "InputError": "mixlm.errors",
     "LatentMode": "mixlm.generation.options",
     "METHODS": "mixlm.methods",
-    "Request": "mixlm.generation.plan",
+    "Request": "mixlm.generation.answerer",
     "Run": "mixlm.run",
     "SpecialIds": "mixlm.model.special_tokens",
     "Template": "mixlm.data.template",

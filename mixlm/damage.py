@@ -47,7 +47,7 @@ def require_whole(folder: str | Path, wanted: Callable[[str], bool] = lambda nam
             listed = listed_sums(base / record).items()
             sums = {name: value for name, value in listed if Path(name).parent == place and wanted(Path(name).name)}
             for name, fault in changes(base, sums):
-                raise InputError(told(base / name, fault, base))
+                raise InputError(fault_line(base / name, fault, base))
 
 
 def accept(base: Path) -> list[str]:
@@ -104,7 +104,7 @@ def listed_sums(record: Path) -> Mapping[str, str]:
     return sums if isinstance(sums, dict) else {}
 
 
-def told(file: Path, fault: str, base: Path) -> str:
+def fault_line(file: Path, fault: str, base: Path) -> str:
     """Return in one line what is wrong with a file, and what to do."""
     return f"{file}: {fault} since {base} was written; {remedy(base)}"
 

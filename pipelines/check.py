@@ -15,7 +15,7 @@ from pipelines.shared.terminal import echo
 Value = TypeVar("Value")
 
 
-class Found(NamedTuple):
+class Looked(NamedTuple):
     """What lies somewhere.
 
     Attributes:
@@ -63,7 +63,7 @@ def _counted(kinds: list[str]) -> str:
     return ", ".join(f"{kinds.count(kind)} x {kind}" for kind in dict.fromkeys(kinds))
 
 
-def examine(path: Path) -> Iterator[Found]:
+def examine(path: Path) -> Iterator[Looked]:
     """Yield what lies at ``path``, or below it where it is nothing itself."""
     for is_there, look in KINDS:
         if is_there(path):
@@ -76,34 +76,34 @@ def examine(path: Path) -> Iterator[Found]:
                 yield from examine(below)
 
 
-def _look_at_run(path: Path) -> Found:
+def _look_at_run(path: Path) -> Looked:
     from mixlm.run import load_run
 
     faults, whole = _changed(path, RUN_RECORD)
     if faults:
-        return Found("run", faults)
+        return Looked("run", faults)
     method = _tried(lambda: load_run(path).method_name, faults)
-    return Found(f"run, method {method}, {whole}", faults)
+    return Looked(f"run, method {method}, {whole}", faults)
 
 
-def _look_at_encoded(path: Path) -> Found:
+def _look_at_encoded(path: Path) -> Looked:
     from mixlm.encoding.manifest import read_manifest
     from mixlm.encoding.shard_files import read_shard
     from vqvae.checksums import below
 
     faults, whole = _changed(path, MANIFEST)
     if faults:
-        return Found("encoded dataset", faults)
+        return Looked("encoded dataset", faults)
     manifest = _tried(lambda: read_manifest(path), faults) or {}
     if not manifest.get("complete"):
         return _look_at_unfinished_encoding(path, faults)
     shards = [name for names in manifest["shards"].values() for name in names]
     for name in shards:
         _tried(lambda name=name: read_shard(below(path, name)), faults)
-    return Found(f"encoded dataset, {len(shards)} shards, {whole}", faults)
+    return Looked(f"encoded dataset, {len(shards)} shards, {whole}", faults)
 
 
-def _look_at_unfinished_encoding(path: Path, faults: list[str]) -> Found:
+def _look_at_unfinished_encoding(path: Path, faults: list[str]) -> Looked:
     from mixlm.encoding import VQVAE
     from mixlm.encoding.manifest import TOKENS
     from mixlm.encoding.shard_files import is_noted
@@ -113,12 +113,12 @@ def _look_at_unfinished_encoding(path: Path, faults: list[str]) -> Found:
     faults = [*faults, *(f"{file}: changed; the mixlm-encode command of it writes it again" for file in damaged)]
     whole, broken = _checkpoints(path / VQVAE)
     told = f"{len(shards) - len(damaged)} shards and {whole} whole; the mixlm-encode command of it goes on"
-    return Found(f"unfinished encoding, {told}", [*faults, *broken])
+    return Looked(f"unfinished encoding, {told}", [*faults, *broken])
 
 
-def _look_at_unfinished_run(path: Path) -> Found:
+def _look_at_unfinished_run(path: Path) -> Looked:
     whole, faults = _checkpoints(path)
-    return Found(f"unfinished run, {whole} whole; the mixlm-train command of it goes on", faults)
+    return Looked(f"unfinished run, {whole} whole; the mixlm-train command of it goes on", faults)
 
 
 def _checkpoints(path: Path) -> tuple[str, list[str]]:
@@ -136,15 +136,15 @@ def _output_of(path: Path) -> Path | None:
     return output_of(path) if path.is_file() else None
 
 
-def _look_at_answers(path: Path) -> Found:
+def _look_at_answers(path: Path) -> Looked:
     from mixlm.generation.kept.finished import faults_of, read_finished
 
     output = _output_of(path)
     faults = faults_of(output)
-    return Found("answers" if faults else f"answers, {read_finished(output).lines} as they were written", faults)
+    return Looked("answers" if faults else f"answers, {read_finished(output).lines} as they were written", faults)
 
 
-def _look_at_results(path: Path) -> Iterator[Found]:
+def _look_at_results(path: Path) -> Iterator[Looked]:
     """Yield the lines of a comparison, if a folder is one's; what lies below it is looked at for itself."""
     from mixlm.comparison.results import read_results
     from pipelines.grid.attempts import Attempts
@@ -154,7 +154,7 @@ def _look_at_results(path: Path) -> Iterator[Found]:
         faults: list[str] = []
         _tried(lambda: Attempts(path / ATTEMPTS), faults)
         results = _tried(lambda: read_results(path / RESULTS), faults) or []
-        yield Found("comparison" if faults else f"comparison, {len(results)} results", faults)
+        yield Looked("comparison" if faults else f"comparison, {len(results)} results", faults)
 
 
 def _changed(path: Path, name: str) -> tuple[list[str], str]:
@@ -179,7 +179,7 @@ def _tried(function: Callable[[], Value], faults: list[str]) -> Value | None:
     return None
 
 
-KINDS: tuple[tuple[Callable[[Path], bool], Callable[[Path], Found]], ...] = (
+KINDS: tuple[tuple[Callable[[Path], bool], Callable[[Path], Looked]], ...] = (
     (lambda path: (path / RUN_RECORD).is_file(), _look_at_run),
     (lambda path: (path / MANIFEST).is_file(), _look_at_encoded),
     (lambda path: (path / "checkpoints" / "arguments.json").is_file(), _look_at_unfinished_run),

@@ -175,7 +175,7 @@ def _write(evaluation: "Evaluation", out: Path, about: dict[str, Any]) -> Result
         out: The file of figures.
         about: What figures tell of the command.
     """
-    from mixlm.generation.kept.finished import Finished, disown, is_finished, read_figures, write_figures
+    from mixlm.generation.kept.finished import Finished, disown, is_whole, read_figures, write_figures
     from mixlm.generation.kept.keeping import Keeping, telling
     from mixlm.generation.kept.lines import KeptLines, require_place
     from vqvae.stopping import stop_when_asked
@@ -186,7 +186,7 @@ def _write(evaluation: "Evaluation", out: Path, about: dict[str, Any]) -> Result
     header = {"identity": identity, "arguments": given_values(evaluation.answerer)}
     notes = evaluation.batches
     kept = KeptLines(answers, header, evaluation.count, notes, processes, notice)
-    if is_finished(answers, identity):
+    if is_whole(answers, identity):
         kept.clear()
         say(f"{out}: already evaluated, {evaluation.count} answers in {answers}; nothing to do")
         return _shown(read_figures(out), out) if processes.first else None

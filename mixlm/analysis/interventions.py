@@ -33,9 +33,9 @@ from mixlm.evaluation.checks import CheckName, same_answer
 from mixlm.evaluation.evaluate import answer_all
 from mixlm.evaluation.measuring.records import score
 from mixlm.evaluation.statistics import mcnemar, paired_bootstrap_difference, wilson_interval
+from mixlm.generation.answerer import Answerer, Request
 from mixlm.generation.answers import Answer, is_cut_off, opening_of
 from mixlm.generation.options import GenerationOptions, LatentMode
-from mixlm.generation.plan import Answerer, Request
 from mixlm.run import Run
 
 

@@ -22,9 +22,9 @@ from mixlm.evaluation.evaluate import answer_all
 from mixlm.evaluation.measuring.records import score
 from mixlm.evaluation.measuring.requests import requests_of
 from mixlm.evaluation.statistics import wilson_interval
+from mixlm.generation.answerer import Answerer, Request
 from mixlm.generation.answers import Answer
 from mixlm.generation.options import GenerationOptions, LatentMode, parse_latent_modes
-from mixlm.generation.plan import Answerer, Request
 from mixlm.run import Run
 
 
@@ -37,7 +37,7 @@ _OUTCOMES = ("the other's", "its own", "neither")
 
 
 @dataclass(frozen=True)
-class Written:
+class OwnAnswers:
     """What the model writes by itself to every row.
 
     Attributes:
@@ -102,7 +102,7 @@ class Steering:
         shares += [("the other's", name, [found == name for found in outcomes]) for name in _OUTCOMES]
         return [_share(str(mode), *share) for share in shares]
 
-    def _write(self, mode: LatentMode) -> Written:
+    def _write(self, mode: LatentMode) -> OwnAnswers:
         """Let the model write its own latents, and answer after them."""
         run, options = self.answerer.run, replace(self.options, latents=mode)
         answers = answer_all(self.answerer, requests_of(self.answerer, self.rows, mode), options)
@@ -110,7 +110,7 @@ class Steering:
         if run.method.spans == "anywhere":  # the first span alone is exchanged, so no other may decide the answer
             answers = self._after(openings, range(len(self.rows)))
         records = score(self.answerer, answers, self.rows, str(mode), self.check)
-        return Written(openings, [one["answer"] for one in records], [one["right"] for one in records])
+        return OwnAnswers(openings, [one["answer"] for one in records], [one["right"] for one in records])
 
     def _after(self, openings: Sequence[list[int]], places: Sequence[int]) -> list[Answer]:
         """Answer the rows at ``places`` after the spans given, in text."""
@@ -120,7 +120,7 @@ class Steering:
         ]
         return answer_all(self.answerer, asked, self.options)
 
-    def _exchanged(self, written: Written, pairs: Sequence[tuple[int, int]]) -> list[str]:
+    def _exchanged(self, written: OwnAnswers, pairs: Sequence[tuple[int, int]]) -> list[str]:
         """Answer the first of each pair with the latents of the second; return which of ``_OUTCOMES`` each is."""
         answers = self._after([written.openings[giver] for _, giver in pairs], [taker for taker, _ in pairs])
         found = [self.answerer.run.template.find_answer(answer.text) for answer in answers]

@@ -20,9 +20,9 @@ from mixlm.errors import InputError
 from mixlm.evaluation.checks import CheckName, require_check
 from mixlm.evaluation.evaluate import answer_rows
 from mixlm.evaluation.losses import most_tokens
+from mixlm.generation.answerer import Answerer
 from mixlm.generation.engine import Engine
 from mixlm.generation.options import GenerationOptions
-from mixlm.generation.plan import Answerer
 from mixlm.generation.prefill import is_thought
 from mixlm.generation.server.model_server import NoServer
 from mixlm.methods.base import recoded

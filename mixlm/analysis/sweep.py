@@ -12,8 +12,8 @@ from mixlm.evaluation.evaluate import answer_rows
 from mixlm.evaluation.measuring.records import Record
 from mixlm.evaluation.measuring.requests import require_codes
 from mixlm.evaluation.statistics import wilson_interval
+from mixlm.generation.answerer import Answerer
 from mixlm.generation.options import GenerationOptions, parse_latent_modes
-from mixlm.generation.plan import Answerer
 from mixlm.run import Run
 
 

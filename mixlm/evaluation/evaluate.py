@@ -11,11 +11,11 @@ from mixlm.evaluation.inputs import OpenedRows
 from mixlm.evaluation.measuring.evaluation import Evaluation
 from mixlm.evaluation.measuring.records import Record, score
 from mixlm.evaluation.measuring.requests import read_modes, requests_of, with_length
+from mixlm.generation.answerer import Answerer, Request
 from mixlm.generation.answers import Answer, require_answers
 from mixlm.generation.kept.keeping import Keeping
 from mixlm.generation.kept.lines import HeldLines
 from mixlm.generation.options import GenerationOptions, LatentMode
-from mixlm.generation.plan import Answerer, Request
 from mixlm.processes import Processes
 from vqvae.advance import Advance
 from vqvae.stopping import Stop

@@ -19,7 +19,7 @@ from mixlm.encoding.survival import bare_samples, check_survival
 from mixlm.errors import InputError
 from mixlm.evaluation.checks import unread_answers
 from mixlm.evaluation.measuring.records import gold_answer
-from mixlm.generation.plan import Answerer
+from mixlm.generation.answerer import Answerer
 from mixlm.run import Run
 
 

@@ -17,10 +17,10 @@ from transformers import (
 )
 
 from mixlm.data.template import Template
+from mixlm.generation.answerer import Answerer, Pending, Wanted, batches, every
 from mixlm.generation.answers import Answer, read_answer
 from mixlm.generation.grammar import KindFirst, LatentGrammar, span_limits
 from mixlm.generation.options import GenerationOptions
-from mixlm.generation.plan import Answerer, Pending, Wanted, batches, every
 from mixlm.generation.prefill import change_latents, is_thought, prefill, think
 from mixlm.model.abilities import (
     answer_batches,

@@ -8,7 +8,7 @@ import torch
 from mixlm.encoding import USAGE
 from mixlm.encoding.code_usage import read_usage
 from mixlm.errors import InputError
-from mixlm.generation.plan import Answerer
+from mixlm.generation.answerer import Answerer
 from vqvae.model.vocabulary import ENDED
 
 

@@ -15,10 +15,10 @@ from mixlm.data.samples import read_question
 from mixlm.data.template import Template
 from mixlm.data.tokenization import tokenize_prompts
 from mixlm.errors import InputError
+from mixlm.generation.answerer import Answerer, Request
 from mixlm.generation.answers import Answer
 from mixlm.generation.explain import LatentReader, Reading
 from mixlm.generation.options import GenerationOptions, LatentMode
-from mixlm.generation.plan import Answerer, Request
 from vqvae.advance import Advance
 
 

@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-from mixlm.generation.plan import Pending, Wanted, every
+from mixlm.generation.answerer import Pending, Wanted, every
 from mixlm.generation.server.endpoint import Endpoint
 from mixlm.generation.server.model_server import NoServer
 from mixlm.generation.server.transport.connection import Connection, NoAnswer

@@ -6,8 +6,8 @@ from typing import Any
 
 from rich.table import Table
 
+from mixlm.generation.answerer import Answerer
 from mixlm.generation.explain import Reading
-from mixlm.generation.plan import Answerer
 from mixlm.generation.questions import Answered, Question, readable_ids
 from mixlm.model.special_tokens import latent_name
 from pipelines.shared.console import PlainConsole

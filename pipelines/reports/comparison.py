@@ -49,7 +49,7 @@ def print_results(plan: Plan, against: str | None = None) -> dict[str, Any]:
     print_differences(console, pairs, against or summaries[0].label)
     if against and against not in (one.label for one in summaries):
         echo(f"--against {against}: none of its cells is finished yet")
-    alerts = [*failures_of(plan, results), *alerts_of(known), *_different_tests(known)]
+    alerts = [*failures_of(plan, results), *alert_lines(known), *_different_tests(known)]
     for alert in alerts:
         echo(f"alert: {alert}")
     _write_tables(plan.out, title, table, known, alerts)
@@ -74,7 +74,7 @@ def failures_of(plan: Plan, results: Container[tuple[str, int]]) -> list[str]:
     return [f"{part}: failed: {why}" for part in parts if (why := attempts.failure(part))]
 
 
-def alerts_of(results: Sequence[Result]) -> list[str]:
+def alert_lines(results: Sequence[Result]) -> list[str]:
     """Return what went wrong in each cell, as its result tells; what two cells share, such as a codebook, once."""
     cells: dict[str, list[str]] = {}
     for result in results:

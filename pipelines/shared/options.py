@@ -18,8 +18,8 @@ from vqvae.option_types import choices
 
 if TYPE_CHECKING:
     from mixlm.data.template import Template
+    from mixlm.generation.answerer import Answerer
     from mixlm.generation.engine import Engine
-    from mixlm.generation.plan import Answerer
 
 
 class Number(click.FloatRange):

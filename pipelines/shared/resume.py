@@ -11,7 +11,7 @@ from pipelines.shared.command import quiet_libraries
 
 
 if TYPE_CHECKING:
-    from mixlm.generation.plan import Answerer
+    from mixlm.generation.answerer import Answerer
     from mixlm.generation.server.model_server import ModelServer
 
 

@@ -12,9 +12,9 @@ from transformers import AutoModelForCausalLM
 
 from mixlm.data.template import Template
 from mixlm.errors import InputError
+from mixlm.generation.answerer import Request
 from mixlm.generation.engine import Engine
 from mixlm.generation.options import GenerationOptions
-from mixlm.generation.plan import Request
 from mixlm.model.abilities import answer_batches, packs
 from mixlm.model.collator import Collator
 from mixlm.model.forward import scored_batch, scored_labels, scored_places

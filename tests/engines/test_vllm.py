@@ -8,9 +8,9 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, LlamaConfig
 
+from mixlm.generation.answerer import Request
 from mixlm.generation.engine import Engine
 from mixlm.generation.options import GenerationOptions
-from mixlm.generation.plan import Request
 from mixlm.model.tokenizers import build_tokenizer
 from pipelines.engines.server import ServedHere, Server
 from tests.engines.conftest import MODEL, trained

@@ -28,7 +28,7 @@ _REPLACED = "\ufffd"
 _BEFORE, _AFTER, _BESIDE, _MARK = (str(10**17 + secrets.randbelow(10**18)) for _ in range(4))  # that no user can know
 
 
-class Place(NamedTuple):
+class ControlToken(NamedTuple):
     """A control token in the text of a chat.
 
     Attributes:
@@ -63,16 +63,16 @@ class ControlTokens:
         self.to_letters = {ord(twin): chr(letter) for letter, twin in self.to_twins.items()}
         self.to_twins |= dict.fromkeys(self.to_letters, _REPLACED)
 
-    def find(self, text: str) -> list[Place]:
+    def find(self, text: str) -> list[ControlToken]:
         """Return the control tokens of a text, as the tokenizer reads it."""
         found = self.scanner.encode(text, add_special_tokens=False)
         return [
-            Place(*place, token, typed=False)
+            ControlToken(*place, token, typed=False)
             for place, token in zip(found.offsets, found.tokens, strict=True)
             if token in self.texts
         ]
 
-    def find_typed(self, text: str, renderings: Iterable[str]) -> list[Place] | None:
+    def find_typed(self, text: str, renderings: Iterable[str]) -> list[ControlToken] | None:
         """Return the control tokens of a chat, and tell which of them were typed; None if that cannot be told.
 
         Args:
@@ -90,7 +90,7 @@ class ControlTokens:
             read.append([token for token, typed in found if not typed])
         return places if tokens in read else None  # then the template has taken out what was typed
 
-    def _is_typed(self, twins: str, place: Place) -> bool:
+    def _is_typed(self, twins: str, place: ControlToken) -> bool:
         written = twins[place.start : place.end]
         within = twins.endswith(_BEFORE, 0, place.start) and twins.startswith(_AFTER, place.end)
         beside = twins.endswith(_BESIDE, 0, place.start) or twins.startswith(_BESIDE, place.end)
@@ -100,11 +100,11 @@ class ControlTokens:
         """Return how many of ``ids`` are control tokens, but for the one that stands for unknown text."""
         return sum(token in self.ids for token in ids)
 
-    def expected(self, places: Sequence[Place]) -> int:
+    def expected(self, places: Sequence[ControlToken]) -> int:
         """Return what ``count`` is to be where exactly the control tokens at ``places`` are some that nobody typed."""
         return sum(not place.typed and place.token != self.tokenizer.unk_token for place in places)
 
-    def ids_without_typed(self, text: str, places: Sequence[Place]) -> list[int]:
+    def ids_without_typed(self, text: str, places: Sequence[ControlToken]) -> list[int]:
         """Return the ids of a chat in which control tokens that were typed are text."""
         own = [place for place in places if not place.typed]
         cuts = [0, *(cut for place in own for cut in (place.start, place.end)), len(text)]

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from mixlm.data.chat.control_tokens import ROLES, Place, control_tokens, template_words
+from mixlm.data.chat.control_tokens import ROLES, ControlToken, control_tokens, template_words
 from mixlm.data.chat.rendering import Messages, chat_source, render_chat, short, where_of
 from mixlm.data.layouts.chats import TEMPLATE_ARGUMENTS, template_arguments
 from mixlm.data.layouts.turns import without_nulls
@@ -106,7 +106,7 @@ class _Chat:
         messages = [*self.messages[:place], {**turn, "content": f"{content}?"}, *self.messages[place + 1 :]]
         return self._render(messages) == self.text
 
-    def control_tokens(self) -> list[Place]:
+    def control_tokens(self) -> list[ControlToken]:
         """Return the control tokens of the chat."""
         found = self.controls.find_typed(self.text, self._renderings())
         if found is None:
@@ -122,7 +122,7 @@ class _Chat:
                 yield self._render(*said)
             before = said
 
-    def ids(self, places: Sequence[Place], whole: list[int]) -> list[int]:
+    def ids(self, places: Sequence[ControlToken], whole: list[int]) -> list[int]:
         """Return the ids of the chat.
 
         Args:

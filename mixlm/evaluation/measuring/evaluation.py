@@ -13,13 +13,13 @@ from mixlm.evaluation.checks import CheckName, require_check
 from mixlm.evaluation.losses import LossSum, added_losses, batches_of, loss_of, reference_sequences, served_loss
 from mixlm.evaluation.measuring.records import record_of, summarize
 from mixlm.evaluation.measuring.requests import requests_of, require_codes, with_length
+from mixlm.generation.answerer import Answerer, Pending
 from mixlm.generation.answers import Answer
 from mixlm.generation.kept.answer_file import identity_of
 from mixlm.generation.kept.keeping import Keeping
 from mixlm.generation.kept.lines import Lines
 from mixlm.generation.kept.part_file import Line
 from mixlm.generation.options import GenerationOptions, LatentMode
-from mixlm.generation.plan import Answerer, Pending
 from mixlm.generation.questions import WINDOW
 from mixlm.generation.server.endpoint import Endpoint
 from mixlm.methods.base import Trainable, recoded

@@ -7,8 +7,8 @@ from mixlm.data.tables import Row
 from mixlm.evaluation.checks import CheckName, check_answer, unmarked_answer
 from mixlm.evaluation.numbers import read_number
 from mixlm.evaluation.statistics import wilson_interval
+from mixlm.generation.answerer import Answerer
 from mixlm.generation.answers import Answer
-from mixlm.generation.plan import Answerer
 from mixlm.run import Run
 
 

@@ -8,8 +8,8 @@ from mixlm.data.tables import Row
 from mixlm.data.tokenization import tokenize_text
 from mixlm.errors import InputError
 from mixlm.evaluation.measuring.records import own_codes
+from mixlm.generation.answerer import Answerer, Request
 from mixlm.generation.options import MOST_NEW_TOKENS, GenerationOptions, LatentMode, parse_latent_modes
-from mixlm.generation.plan import Answerer, Request
 from mixlm.run import Run
 
 

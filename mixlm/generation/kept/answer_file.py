@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from mixlm.errors import InputError
+from mixlm.generation.answerer import Answerer, Pending, Request
 from mixlm.generation.answers import Answer
 from mixlm.generation.explain import LatentReader
-from mixlm.generation.kept.finished import Finished, disown, is_finished, require_no_figures, run_mark, write_seal
+from mixlm.generation.kept.finished import Finished, disown, is_whole, require_no_figures, run_mark, write_seal
 from mixlm.generation.kept.keeping import Keeping
 from mixlm.generation.kept.lines import KeptLines
 from mixlm.generation.options import GenerationOptions
-from mixlm.generation.plan import Answerer, Pending, Request
 from mixlm.generation.questions import Question, answered
 from mixlm.generation.server.endpoint import Endpoint
 from mixlm.processes import Processes
@@ -90,7 +90,7 @@ class AnswerFile:
 
     def finished(self) -> bool:
         """Tell whether the answers are there already, whole."""
-        return is_finished(self.path, self.identity)
+        return is_whole(self.path, self.identity)
 
     def answer(self, keeping: Keeping) -> None:
         """Answer what is not answered yet of this process's share.

@@ -151,7 +151,7 @@ def faults_of(output: str | Path) -> list[str]:
     return finished.faults(Path(output))
 
 
-def is_finished(output: Path, identity: Mapping[str, Any]) -> bool:
+def is_whole(output: Path, identity: Mapping[str, Any]) -> bool:
     """Tell whether an output is there, whole, and decided by ``identity``."""
     try:
         finished = read_finished(output)

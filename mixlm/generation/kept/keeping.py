@@ -6,11 +6,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from mixlm.errors import InputError
+from mixlm.generation.answerer import Answerer, Pending
 from mixlm.generation.answers import Answer
 from mixlm.generation.kept.lines import KeptLines, Lines
 from mixlm.generation.kept.part_file import Line
 from mixlm.generation.options import GenerationOptions
-from mixlm.generation.plan import Answerer, Pending
 from vqvae.advance import Advance
 from vqvae.stopping import Stop, Stopped
 

@@ -13,7 +13,7 @@ from typing import Any, Protocol, Self
 import numpy as np
 
 from mixlm.errors import InputError
-from mixlm.generation.kept.part_file import Found, Line, PartFile
+from mixlm.generation.kept.part_file import KeptLine, Line, PartFile
 from mixlm.processes import Processes
 from vqvae.atomic_files import is_at, lock, to_disk, whole_path
 
@@ -175,7 +175,7 @@ class KeptLines:
             for found in part.lines():
                 self._note(number, found)
 
-    def _note(self, part: int, found: Found) -> None:
+    def _note(self, part: int, found: KeptLine) -> None:
         number = found.number
         if number < len(self.good) and (found.good or not self.good[number]):
             self.places[number] = part, found.offset, found.length
@@ -251,7 +251,7 @@ class KeptLines:
 
     def _text(self, number: int) -> bytes:
         part, offset, length = map(int, self.places[number])
-        return self.parts[part].text(Found(number, True, 0.0, offset, length))
+        return self.parts[part].text(KeptLine(number, True, 0.0, offset, length))
 
     def _part(self, rank: int) -> Path:
         return self.path.with_name(f".{self.path.name}.part{f'-{rank}' if rank else ''}")

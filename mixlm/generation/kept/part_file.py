@@ -32,7 +32,7 @@ class Line(NamedTuple):
     seconds: float = 0.0
 
 
-class Found(NamedTuple):
+class KeptLine(NamedTuple):
     """A line that is kept, without its text, which ``length`` bytes from ``offset`` on are."""
 
     number: int
@@ -79,7 +79,7 @@ class PartFile:
                 return start + place + 1
         return 0
 
-    def lines(self) -> Iterator[Found]:
+    def lines(self) -> Iterator[KeptLine]:
         """Yield the lines in the order in which they were kept."""
         offset = 0
         with self._opened() as file:
@@ -95,7 +95,7 @@ class PartFile:
             found = _unpacked(file.readline(), 0)
         return json.loads(self.text(found)) if found and found.number == _HEADER else None
 
-    def append(self, lines: Sequence[Line]) -> list[Found]:
+    def append(self, lines: Sequence[Line]) -> list[KeptLine]:
         """Write lines at once.
 
         Raises:
@@ -110,7 +110,7 @@ class PartFile:
             self.to_disk()
         return found
 
-    def text(self, found: Found) -> bytes:
+    def text(self, found: KeptLine) -> bytes:
         """Return the text of a line."""
         return os.pread(self.descriptor, found.length, found.offset)
 
@@ -143,10 +143,10 @@ def _packed(line: Line) -> bytes:
     return b"%08x %b" % (crc32(body), body)
 
 
-def _unpacked(raw: bytes, offset: int) -> Found | None:
+def _unpacked(raw: bytes, offset: int) -> KeptLine | None:
     """Return what a line of a file holds, which begins at ``offset``; None if it is none that was written whole."""
     sum_, _, body = raw.partition(b" ")
     if not body.endswith(b"\n") or sum_ != b"%08x" % crc32(body):
         return None
     number, mark, seconds, text = body[:-1].split(b" ", 3)
-    return Found(int(number), mark == b"+", float(seconds), offset + len(raw) - len(text) - 1, len(text))
+    return KeptLine(int(number), mark == b"+", float(seconds), offset + len(raw) - len(text) - 1, len(text))

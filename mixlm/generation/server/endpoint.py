@@ -15,11 +15,11 @@ from typing import Any
 from transformers import AutoConfig, PreTrainedConfig
 
 from mixlm.errors import InputError
+from mixlm.generation.answerer import Answerer, Pending, Request, Wanted, every
 from mixlm.generation.answers import Answer, TokenCounts, read_answer
 from mixlm.generation.engine import Engine, end_ids
 from mixlm.generation.grammar import span_limits
 from mixlm.generation.options import GenerationOptions
-from mixlm.generation.plan import Answerer, Pending, Request, Wanted, every
 from mixlm.generation.server.completions import Completions, Form, NoIds, Refused, Written
 from mixlm.generation.server.holding import HeldAnswer, Rules
 from mixlm.generation.server.model_server import CLOSED, REFUSED, ModelServer, NoServer

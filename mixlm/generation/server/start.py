@@ -7,8 +7,8 @@ import torch
 
 from mixlm.data.tokenization import starting_ids
 from mixlm.errors import InputError
+from mixlm.generation.answerer import Pending
 from mixlm.generation.engine import Engine
-from mixlm.generation.plan import Pending
 from mixlm.generation.server.completions import as_field
 
 

@@ -14,10 +14,10 @@ from mixlm.analysis.interventions import (
 )
 from mixlm.data.template import Template
 from mixlm.errors import InputError
+from mixlm.generation.answerer import Request
 from mixlm.generation.answers import is_cut_off, opening_of
 from mixlm.generation.engine import Engine
 from mixlm.generation.options import GenerationOptions, LatentMode
-from mixlm.generation.plan import Request
 from mixlm.model.special_tokens import BO_THOUGHT, EO_THOUGHT, THOUGHT, add_project_tokens, special_ids
 from mixlm.model.thoughts.thinking import fill_thoughts
 from mixlm.run import Run

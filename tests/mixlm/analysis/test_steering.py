@@ -7,10 +7,10 @@ from mixlm.analysis.steering import MODES, Steering, exchange, steering_finding
 from mixlm.data.template import Template
 from mixlm.errors import InputError
 from mixlm.evaluation.statistics import wilson_interval
+from mixlm.generation.answerer import Answerer, Request
 from mixlm.generation.answers import read_answer
 from mixlm.generation.engine import Engine
 from mixlm.generation.options import GenerationOptions
-from mixlm.generation.plan import Answerer, Request
 from mixlm.model.special_tokens import special_ids
 from mixlm.run import Run
 from tests.tiny_runs import WORDS, tiny_model, tiny_run, tiny_tokenizer

@@ -5,9 +5,9 @@ from mixlm.data.template import Template
 from mixlm.errors import InputError
 from mixlm.evaluation.evaluate import evaluate
 from mixlm.evaluation.measuring.requests import direct_openings
+from mixlm.generation.answerer import Request
 from mixlm.generation.engine import Engine
 from mixlm.generation.options import GenerationOptions
-from mixlm.generation.plan import Request
 from mixlm.run import Run
 from tests.tiny_runs import WORDS, tiny_model, tiny_run, tiny_tokenizer
 

@@ -2,8 +2,8 @@
 
 import pytest
 
+from mixlm.generation.answerer import Pending, Request, batches
 from mixlm.generation.grammar import LatentMode
-from mixlm.generation.plan import Pending, Request, batches
 
 
 @pytest.mark.parametrize(

@@ -10,11 +10,11 @@ from transformers import GenerationConfig, LlamaForCausalLM, PreTrainedTokenizer
 
 from mixlm.data.template import Template
 from mixlm.errors import InputError
+from mixlm.generation.answerer import Request
 from mixlm.generation.answers import Answer, read_answer
 from mixlm.generation.engine import Engine
 from mixlm.generation.grammar import LatentGrammar, span_limits
 from mixlm.generation.options import GenerationOptions, LatentMode, parse_latent_mode
-from mixlm.generation.plan import Request
 from mixlm.model.special_tokens import SpecialIds
 from mixlm.run import Run
 from tests.tiny_runs import CODES, WORDS, saved_run, tiny_model, tiny_run, tiny_tokenizer

@@ -1,11 +1,11 @@
 import pytest
 import torch
 
+from mixlm.generation.answerer import Request
 from mixlm.generation.answers import Answer
 from mixlm.generation.engine import Engine
 from mixlm.generation.grammar import KindFirst, LatentGrammar, span_limits
 from mixlm.generation.options import GenerationOptions, parse_latent_mode
-from mixlm.generation.plan import Request
 from mixlm.model.special_tokens import SpecialIds
 from tests.tiny_runs import SPARE_ROWS, tiny_model, tiny_run, tiny_tokenizer
 

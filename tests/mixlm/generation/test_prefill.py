@@ -9,10 +9,10 @@ from transformers import Cache, GenerationConfig
 
 from mixlm.data.template import Template
 from mixlm.errors import InputError
+from mixlm.generation.answerer import Request
 from mixlm.generation.answers import Answer
 from mixlm.generation.engine import Engine
 from mixlm.generation.options import GenerationOptions, LatentMode
-from mixlm.generation.plan import Request
 from mixlm.generation.prefill import prefill, think
 from mixlm.model.forward import thoughtful_batch
 from mixlm.model.special_tokens import BO_THOUGHT, EO_THOUGHT, THOUGHT, add_project_tokens, special_ids

@@ -15,10 +15,10 @@ from transformers import AutoModelForCausalLM
 
 from mixlm.encoding.dataset import load_encoded
 from mixlm.evaluation.evaluate import evaluate
+from mixlm.generation.answerer import Request
 from mixlm.generation.answers import TokenCounts, count_tokens
 from mixlm.generation.engine import Engine
 from mixlm.generation.options import GenerationOptions
-from mixlm.generation.plan import Request
 from mixlm.methods import METHODS, Method, Progress, build_method
 from mixlm.methods.base import recoded
 from mixlm.model.collator import pad

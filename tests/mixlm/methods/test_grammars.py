@@ -5,10 +5,10 @@ import pytest
 import torch
 
 from mixlm.data.template import Template
+from mixlm.generation.answerer import Request
 from mixlm.generation.engine import Engine
 from mixlm.generation.grammar import LatentGrammar, span_limits
 from mixlm.generation.options import GenerationOptions, parse_latent_mode
-from mixlm.generation.plan import Request
 from mixlm.methods import METHODS, build_method
 from mixlm.model.special_tokens import SpecialIds, special_ids
 from mixlm.run import Run

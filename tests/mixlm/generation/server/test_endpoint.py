@@ -7,9 +7,9 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from mixlm.errors import InputError
+from mixlm.generation.answerer import Request
 from mixlm.generation.engine import Engine
 from mixlm.generation.options import GenerationOptions
-from mixlm.generation.plan import Request
 from mixlm.generation.server.endpoint import Endpoint, NoServer
 from mixlm.generation.server.seeds import seed_of
 from tests.completions_stub import Stub, serving
