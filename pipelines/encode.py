@@ -1,6 +1,6 @@
 """mixlm-encode: compress reasoning traces into codes."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -190,7 +190,7 @@ def main(traces: str, model: str, out: str, dry_run: bool, **values: Any) -> Res
     TRACES is a .jsonl, .json or .parquet file, a dataset folder or a Hub dataset id. An interrupted call (a kill,
     Ctrl-C) goes on where it stopped when the same command is given again, or --resume OUT.
     """
-    _refuse_idle(values)
+    refuse_idle(click.get_current_context())
     look_first(None, traces, values["valid"])
     context = click.get_current_context()
     left = {name for name in values if context.get_parameter_source(name) is ParameterSource.DEFAULT}
@@ -228,12 +228,11 @@ def _bars() -> Iterator[Callable[[str], "Advance"]]:
         yield lambda label: shown.enter_context(progress_bar(label, *sizes.get(label, ())))
 
 
-def _refuse_idle(values: Mapping[str, Any]) -> None:
+def refuse_idle(context: click.Context) -> None:
     """Refuse what somebody has given and does nothing; what ``--resume`` brings another call was given or left."""
-    context = click.get_current_context()
     resumed = context.get_parameter_source("resume") is not ParameterSource.DEFAULT
     own = {ParameterSource.DEFAULT, *([ParameterSource.DEFAULT_MAP] if resumed else [])}
     for names, is_idle, why in _IDLE:
-        for name in names if is_idle(values) else ():
+        for name in names if is_idle(context.params) else ():
             if context.get_parameter_source(name) not in own:
-                raise click.UsageError(f"--{name.replace('_', '-')} does nothing {why}; leave one out")
+                raise click.UsageError(f"--{name.replace('_', '-')} does nothing {why}; leave it out")

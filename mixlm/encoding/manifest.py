@@ -48,27 +48,35 @@ def is_encoded(path: str | Path) -> bool:
     return (Path(path) / MANIFEST).is_file()
 
 
+def holds_codes(source: str | Path) -> bool:
+    """Tell whether rows are those of an encoded dataset; an ``InputError`` if a split is named with its folder.
+
+    Without their codes, as other commands read them, rows have whatever split ``datasets`` finds there.
+    """
+    place = place_of(source)
+    if is_encoded(place) and place != Path(source):
+        raise InputError(
+            f"{source}: {place} is an encoded dataset, whose parts --split names; leave what follows it out"
+        )
+    return is_encoded(source)
+
+
 def read_manifest(path: str | Path) -> dict[str, Any]:
     """Read the manifest of an encoded dataset, whole or not; an ``InputError`` if it is damaged or newer than this."""
     file = Path(path) / MANIFEST
     try:
         manifest = unsealed(file.read_bytes())
         version = int(manifest["format_version"])
-        if version <= MANIFEST_VERSION:
-            _require_all(manifest)
+        if isinstance(manifest.get("template"), dict):
+            Template.from_dict(manifest["template"])
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise InputError(f"{file}: damaged ({error}); {remedy(Path(path))}") from None
     if version > MANIFEST_VERSION:
         raise InputError(f"{file}: written by a newer mixlm (format {version}); update mixlm")
-    return manifest
-
-
-def _require_all(manifest: dict[str, Any]) -> None:
-    """Raise a ``ValueError`` or a ``KeyError`` if a manifest lacks what all of its kind tell."""
     for name, kind in (_BEGUN | _WHOLE if manifest.get("complete") else _BEGUN).items():
         if not isinstance(manifest.get(name), kind):
-            raise ValueError(f"{name} is no {kind.__name__}")
-    Template.from_dict(manifest["template"])
+            raise InputError(f"{file}: tells no {name} as mixlm-encode writes it; encode again into another --out")
+    return manifest
 
 
 def write_manifest(path: Path, manifest: dict[str, Any]) -> None:
@@ -142,7 +150,9 @@ def _weights_sum(folder: Path) -> str | None:
     """Return a hash of the weights and the configuration in a folder, or of a file of both; None of anything else."""
     if folder.is_file():
         return checksum(folder)
-    files = [file for kind in ("config.json", "*.safetensors", "*.bin", "*.gguf") for file in folder.glob(kind)]
+    kinds = ("*.safetensors", "pytorch_model*.bin", "*.gguf")  # the first that is there is what would be loaded
+    weights = next(filter(None, ([*folder.glob(kind)] for kind in kinds)), [])
+    files = [*folder.glob("config.json"), *weights]
     return hashlib.sha256(json.dumps(sums_of(folder, files)).encode()).hexdigest() if files else None
 
 

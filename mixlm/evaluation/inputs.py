@@ -14,7 +14,7 @@ from mixlm.data.texts.responses import compile_pattern
 from mixlm.data.tokenization import tokenize_samples
 from mixlm.encoding import MANIFEST, VQVAE
 from mixlm.encoding.dataset import EncodedData, load_encoded
-from mixlm.encoding.manifest import is_encoded
+from mixlm.encoding.manifest import holds_codes
 from mixlm.encoding.survival import bare_samples, check_survival
 from mixlm.errors import InputError
 from mixlm.evaluation.checks import unread_answers
@@ -76,7 +76,7 @@ def open_rows(
             no answer survives the tokenizer.
     """
     pattern = answer_pattern or answerer.run.answer_pattern
-    if is_encoded(source):
+    if holds_codes(source):
         if answer_pattern:
             raise InputError(f"--answer-pattern: {source} is encoded, and its answers are found; leave it out")
         data = load_encoded(source)

@@ -49,10 +49,7 @@ class CoconutNoThought(Method):
         require(self.first_epochs < MANY, "first_epochs", self.first_epochs, f"0 or more, below {MANY:g}")
         each = self.epochs_per_stage
         require(each < MANY, "epochs_per_stage", each, f"0 or more, below {MANY:g}")
-        probability = self.mixing_probability
-        require(probability <= 1, "mixing_probability", probability, "0 to 1")
-        uniform = self.mixing == "uniform" or probability == type(self).mixing_probability
-        require(uniform, "mixing_probability", probability, "mixing=uniform with it")
+        require(self.mixing_probability <= 1, "mixing_probability", self.mixing_probability, "0 to 1")
 
     @property
     def curriculum(self) -> Curriculum:

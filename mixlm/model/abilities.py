@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import wraps
 from inspect import Parameter, signature
-from typing import TYPE_CHECKING, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 from weakref import WeakKeyDictionary
 
 import torch
@@ -59,7 +59,7 @@ def found_once(find: Callable[["PreTrainedModel"], Finding]) -> Callable[["nn.Mo
         """Return what is known of the model, or find it out."""
         model = _without_adapter(bare(model))
         if model not in known:
-            with evaluating(model), _plain_attention(model):
+            with tried(model):
                 known[model] = find(model)
         return known[model]
 
@@ -67,17 +67,18 @@ def found_once(find: Callable[["PreTrainedModel"], Finding]) -> Callable[["nn.Mo
 
 
 @contextmanager
-def _plain_attention(model: "PreTrainedModel") -> Iterator[None]:
-    """Let a model compute attention by a kernel that runs on any device and in any precision."""
+def tried(model: "PreTrainedModel") -> Iterator[None]:
+    """Let a model compute for a trial: without dropout and gradients, by attention that runs on any device."""
     own = model.config._attn_implementation
-    if own in PLAIN_ATTENTION or own is None:
-        yield
-        return
-    model.set_attn_implementation(PLAIN_ATTENTION[0])
-    try:
-        yield
-    finally:
-        model.set_attn_implementation(own)
+    plain = own in PLAIN_ATTENTION or own is None
+    with evaluating(model):
+        if not plain:
+            model.set_attn_implementation(PLAIN_ATTENTION[0])
+        try:
+            yield
+        finally:
+            if not plain:
+                model.set_attn_implementation(own)
 
 
 @contextmanager
@@ -203,7 +204,8 @@ def idle_weights(model: "PreTrainedModel") -> "list[nn.Parameter]":
 
     A part is one directly in the model, or what attends an encoder that is not there. It is idle if nothing in it that
     holds weights is called, and no logit comes from one of them otherwise; of others that are called all may be needed
-    by longer rows. What is called without gradients alone, as what chooses places to attend, is never trained either.
+    by longer rows. What is called without gradients alone, as what chooses places to attend, is never trained either,
+    unless a part of the graph makes its gradients in its own way, by computing it once more.
     """
     parts = [part for part in (*model.base_model.children(), *model.children()) if part is not model.base_model]
     parts += [part for name, part in model.named_modules() if _CROSSING.search(name)]
@@ -223,23 +225,23 @@ def idle_weights(model: "PreTrainedModel") -> "list[nn.Parameter]":
         for hook in hooks:
             hook.remove()
     idle = [part for part, modules in held.items() if modules and learning.keys().isdisjoint(modules)]
-    idle += [module for module, learns in learning.items() if not learns]
-    used = _weights_behind(logits) if idle else ()
+    blind = [module for module, learns in learning.items() if not learns]
+    graph = _graph_of(logits) if idle or blind else ()
+    idle += [] if any(hasattr(node, "_forward_cls") for node in graph) else blind
+    used = {id(node.variable) for node in graph if hasattr(node, "variable")}
     weights = {weight: None for part in idle for weight in part.parameters() if weight.requires_grad}
     return [weight for weight in weights if id(weight) not in used]
 
 
-def _weights_behind(values: torch.Tensor) -> set[int]:
-    """Return the ids of the weights that values were computed from, found in their graph; no gradient is computed."""
-    found, seen, left = set(), set(), [values.grad_fn]
+def _graph_of(values: torch.Tensor) -> set[Any]:
+    """Return the nodes of the graph by which values were computed; no gradient is."""
+    seen, left = set(), [values.grad_fn]
     while left:
         node = left.pop()
-        if node is None or node in seen:
-            continue
-        seen.add(node)
-        found |= {id(node.variable)} if hasattr(node, "variable") else set()
-        left += [other for other, _ in node.next_functions]
-    return found
+        if node is not None and node not in seen:
+            seen.add(node)
+            left += [other for other, _ in node.next_functions]
+    return seen
 
 
 @found_once

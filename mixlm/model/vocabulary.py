@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import torch
 
 from mixlm.errors import InputError
+from mixlm.model.abilities import tried
 from mixlm.model.special_tokens import SpecialIds, add_project_tokens, special_ids
-from vqvae.model.layers import evaluating
 
 
 if TYPE_CHECKING:
@@ -59,7 +59,8 @@ def extend_vocabulary(
         )
     text_rows = len(tokenizer) - len(special.present())
     new = add_project_tokens(tokenizer, names)
-    rows, last, per_layer = vocabulary_size(tokenizer), max(new, default=-1), per_layer_table(model)
+    rows, per_layer = vocabulary_size(tokenizer), per_layer_table(model)
+    last = max(special_ids(tokenizer).present(), default=-1)
     held = sys.maxsize if per_layer is None else len(per_layer.weight)  # fewer than there are tokens, in some
     if rows > min(map(len, matrices(model))) or last >= held:
         _resize(model, max(rows, getattr(model.config.get_text_config(), "vocab_size", 0)))
@@ -141,17 +142,17 @@ def tables(model: "PreTrainedModel") -> list[torch.nn.Parameter]:
 @torch.no_grad()
 def reads_rows(model: "PreTrainedModel", ids: Sequence[int]) -> bool:
     """Tell whether a model looks up the tokens ``ids`` in its input matrix; some have the last ones from elsewhere."""
-    matrix, old, tried = model.get_input_embeddings().weight, min(ids), [min(ids), max(ids)]
-    own, given = matrix[tried].clone(), torch.tensor(tried, device=model.device)[:, None]
-    with evaluating(model):
+    matrix, old, rows = model.get_input_embeddings().weight, min(ids), [min(ids), max(ids)]
+    own, given = matrix[rows].clone(), torch.tensor(rows, device=model.device)[:, None]
+    with tried(model):
         try:
             before = model(input_ids=given, use_cache=False).logits[..., :old]  # a tied head moves the others
-            matrix[tried] += matrix[:old].std() * torch.linspace(-1, 1, matrix.shape[1]).to(matrix)
+            matrix[rows] += matrix[:old].std() * torch.linspace(-1, 1, matrix.shape[1]).to(matrix)
             after = model(input_ids=given, use_cache=False).logits[..., :old]
         except IndexError:
             return False
         finally:
-            matrix[tried] = own
+            matrix[rows] = own
     return not any(map(torch.equal, before, after))
 
 

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import torch
 
 from mixlm.data.template import Template
-from mixlm.errors import InputError
+from mixlm.errors import InputError, is_out_of_memory
 from mixlm.methods.base import Method
-from mixlm.model.abilities import answer_batches, fault_in_training, packs, pads
+from mixlm.model.abilities import answer_batches, fault_in_training, packs, pads, tried
 from mixlm.model.forward import is_sharded
 from mixlm.model.loading import is_scratch
 from mixlm.model.lora import left_out
@@ -129,9 +129,8 @@ def samples_share_rows(
     """
     kind, wanted = lm.config.model_type, options.pack and method.packable
     if wanted and packs(lm):
-        if not options.flash and options.max_row_tokens > (width := _widest_row(lm)):
-            told = f"a model of type '{kind}' takes rows of {width} tokens"
-            raise InputError(f"--max-row-tokens {options.max_row_tokens}: {told}; give no more")
+        if not options.flash:
+            _require_row(lm, options.max_row_tokens)
         return True
     if not method.uses_thoughts and not pads(lm):
         raise InputError(f"{name}: a model of type '{kind}' reads the padding behind its samples; choose another")
@@ -140,19 +139,21 @@ def samples_share_rows(
     return False
 
 
-@torch.no_grad()
-def _widest_row(lm: "PreTrainedModel") -> int:
-    """Return how many columns a row may have: some types read a mask that they hold, whatever the positions."""
+def _require_row(lm: "PreTrainedModel", length: int) -> None:
+    """Raise an ``InputError`` if a model reads a mask that it holds, whatever the positions, for shorter rows."""
     masks = (buffer.shape for buffer in lm.buffers() if buffer.dtype == torch.bool and buffer.dim() > 1)
     width = min((shape[-1] for shape in masks if shape[-1] == shape[-2]), default=sys.maxsize)
-    if width == sys.maxsize:
-        return width
+    if length <= width:
+        return
     positions = torch.arange(width + 1, device=lm.device)[None] % width
     try:  # others hold one that nothing reads
-        lm.base_model(input_ids=torch.zeros_like(positions), position_ids=positions, use_cache=False)
-    except Exception:  # whatever does not fit
-        return width
-    return sys.maxsize
+        with tried(lm):
+            lm.base_model(input_ids=torch.zeros_like(positions), position_ids=positions, use_cache=False)
+    except Exception as error:  # whatever does not fit
+        if is_out_of_memory(error):
+            raise
+        told = f"a model of type '{lm.config.model_type}' takes rows of {width} tokens"
+        raise InputError(f"--max-row-tokens {length}: {told}; give no more") from None
 
 
 def _lacks(method: Method, start: str | None) -> str:

@@ -11,6 +11,7 @@ from mixlm.errors import InputError
 from mixlm.generation.options import GenerationOptions
 from mixlm.training.options import TrainingOptions
 from pipelines.cli import main
+from pipelines.encode import refuse_idle
 from pipelines.shared.config_file import options_by_name
 from pipelines.shared.jobs import Job
 from pipelines.shared.options import text_of
@@ -73,6 +74,8 @@ def check_command(job: Job, source: Path) -> None:
 
 def _check_together(context: click.Context) -> None:
     """Find out whether values fit each other, which the command itself would say only after those before it."""
+    if context.command.name == "encode":
+        refuse_idle(context)
     kind = _MADE_OF.get(context.command.name)
     if kind is None:
         return

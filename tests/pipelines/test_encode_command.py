@@ -262,7 +262,7 @@ def test_wrong_usage_ends_with_status_2(folder, basics, encoded):
     sizes = ("--codebook-size", 6, "--hidden-size", 16, "--num-layers", 1)
     for given, name, why in (
         (("--valid", folder / "traces.jsonl", "--valid-fraction", 0.1), "valid-fraction", "with --valid,"),
-        (("--max-length", 64), "max-length", "without --context trace; leave one out"),
+        (("--max-length", 64), "max-length", "without --context trace; leave it out"),
         (("--objective", "reconstruction", "--no-merge"), "merge", "with --objective reconstruction"),
         ((*sizes, "--preset", "small"), "preset", "with --codebook-size, --hidden-size and --num-layers"),
     ):

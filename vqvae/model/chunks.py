@@ -88,7 +88,8 @@ def row_batches(rows: Sequence[TokenRow], config: ChunkVQVAEConfig, most: int) -
     What is predicted for every chunk of a batch at once is then no more than a step of training holds; a single row is
     never cut here, so its texts are written some at a time.
     """
-    room = at_once(max(config.chunk_length, SOLUTION_TOKENS) * config.table_rows)
+    longest = SOLUTION_TOKENS if config.objective != "reconstruction" else 0
+    room = at_once(max(config.chunk_length, longest) * config.table_rows)
     batch, held = [], 0
     for row in (rows[index] for index in range(len(rows))):
         count = chunks_of(row, config)

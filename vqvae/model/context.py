@@ -58,17 +58,18 @@ class Texts(NamedTuple):
         some = (targets != IGNORED).any(0).nonzero()
         return Texts(sample, visible, targets[:, : int(some[-1]) + 1 if len(some) else 1])
 
-    def split(self, context: Context, rows: int) -> Iterator["Texts"]:
+    def split(self, context: Context, rows: int, places: int | None = None) -> Iterator["Texts"]:
         """Yield them in order, all at once where gradients are kept, else as many as fit: each copies its context.
 
         Args:
             context: What they go on from.
             rows: Of the head that predicts them.
+            places: How many of each it predicts at once; None: all.
         """
-        (_, places), width = context.seen.shape, context.states.shape[-1]
-        count = len(self.sample)
-        copied = 4 * places * width  # keys and values, and both once more beside those of the text
-        most = count if torch.is_grad_enabled() else at_once(max(self.targets.shape[1] * rows, copied))
+        (_, before), width = context.seen.shape, context.states.shape[-1]
+        count, places = len(self.sample), self.targets.shape[1] if places is None else places
+        copied = 4 * before * width  # keys and values, and both once more beside those of the text
+        most = count if torch.is_grad_enabled() else at_once(max(places * rows, copied))
         for start in range(0, max(count, 1), max(most, 1)):
             yield Texts(*(field[start : start + most] for field in self))
 

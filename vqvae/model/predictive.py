@@ -195,7 +195,7 @@ class PredictiveVQVAE(ChunkCoder):
         sample = repeat(torch.arange(samples, device=codes.device), "n -> (n c)", c=count)
         visible = repeat(torch.arange(count, device=codes.device) + 1, "c -> (n c)", n=samples)
         texts = Texts(sample, visible, codes.new_zeros(len(sample), self.config.chunk_length))
-        parts = [self._write_back(context, some) for some in texts.split(context, self.config.table_rows)]
+        parts = [self._write_back(context, some) for some in texts.split(context, self.config.table_rows, 1)]
         rows, best = (torch.cat(found) for found in zip(*parts, strict=True))
         return tuple(rearrange(found, "(n c) l -> n (c l)", n=samples) for found in (self.vocabulary.full(rows), best))
 

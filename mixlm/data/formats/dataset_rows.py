@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mixlm.damage import RECORDS, RUN_RECORD, listed_sums
+from mixlm.damage import RUN_RECORD
 from mixlm.data.formats.arrow_rows import check_columns, rows_of
 from mixlm.data.formats.raw_rows import STRIDE, RawRow, RawRows
 from mixlm.data.values import DEEPEST, as_row, depth_of
@@ -93,8 +93,6 @@ def _load_split(source: str, split: str | None) -> "Dataset":
     if not configuration and Path(name).is_dir():
         if (Path(name) / RUN_RECORD).is_file():
             raise InputError(f"{source}: is a run of mixlm-train and holds no rows; give the file that holds them")
-        if own and any(listed_sums(Path(name) / record) for record in RECORDS):  # with @ its codes would not be read
-            raise InputError(f"{source}: {name} is an encoded dataset; leave @{own} out, and name its part by --split")
         _check_files(Path(name))
     logger = logging.getLogger("datasets")  # which tells in lines of its own what is raised, too
     before = logger.level

@@ -9,7 +9,7 @@ from mixlm.data.layouts.chats import chat_columns
 from mixlm.data.layouts.choices import choice_answer, choices_of
 from mixlm.data.layouts.columns import ANSWERS, CHAINS, RESPONSES, TRACES, is_blank, is_word, text_of
 from mixlm.data.texts.marks import before_mark, marked
-from mixlm.data.texts.responses import is_same, is_whole
+from mixlm.data.texts.responses import is_same
 from mixlm.data.texts.thoughts import split_thought, thought_in
 from mixlm.errors import InputError
 
@@ -51,8 +51,6 @@ def trace_column(columns: Mapping[str, Any], where: str) -> str | None:
 def response_column(columns: Mapping[str, Any], where: str, decides: bool = True, words: bool = False) -> str | None:
     """Return the column that holds the response: of several the only one that reasons before a tag or says the answer.
 
-    Where none says it, that is the only one that marks one which may be the same, as ``\\frac12`` is 1/2.
-
     Args:
         columns: The columns.
         where: What messages call the row.
@@ -70,7 +68,6 @@ def response_column(columns: Mapping[str, Any], where: str, decides: bool = True
     answer = given_answer(columns, where)
     thinking = [name for name in told if thought_in(columns[name]) is not None]
     found = thinking if len(thinking) == 1 else [name for name in told if _says(columns[name], answer)]
-    found = found or [name for name in told if _may_say(columns[name], answer)]
     if len(found) == 1 or not decides:
         return found[0] if len(found) == 1 else None
     raise InputError(
@@ -99,12 +96,6 @@ def _says(text: str, answer: str | None) -> bool:
     if mark is None:
         return re.search(rf"(?<![\w.]){re.escape(answer)}[\s.]*\Z", text) is not None
     return is_same(mark.answer, answer)
-
-
-def _may_say(text: str, answer: str | None) -> bool:
-    """Tell whether a text marks what may be an answer in another spelling; two whole numbers are two answers."""
-    mark = marked(text)
-    return mark is not None and not (is_whole(mark.answer) and is_whole(answer or ""))
 
 
 def response_beside_chat(columns: Mapping[str, Any], where: str) -> str | None:

@@ -136,11 +136,6 @@ def is_same(marked_answer: str, given: str) -> bool:
     return bool(same) or marked_answer.split() == given.split()
 
 
-def is_whole(text: str) -> bool:
-    """Tell whether a text is a whole number."""
-    return _WHOLE.fullmatch(text.strip()) is not None
-
-
 _WHOLE = re.compile(r"-?(?:\d{1,3}(?:,\d{3})+|\d+)")
 
 

@@ -64,8 +64,8 @@ def require_codes(modes: Iterable[LatentMode], rows: Iterable[Row], run: Run) ->
     shares = [mode for mode in modes if mode.share]
     if shares and not any(own_codes(row, run) for row in rows):
         raise InputError(
-            f"--latents {shares[0]}: no row has a trace to take a share of; choose free, text or exact:N, or give "
-            "rows with traces"
+            f"--latents {shares[0]}: no row has a trace of latents to take a share of, for it is not there or shorter "
+            "than one; choose free, text or exact:N, or give other rows"
         )
 
 

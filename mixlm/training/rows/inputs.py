@@ -12,7 +12,7 @@ from mixlm.data.mapped import Mapped
 from mixlm.data.tables import PARTS, ROWS_AT_ONCE, Row, flat_lists, lists_of
 from mixlm.data.template import Template
 from mixlm.encoding.dataset import load_encoded
-from mixlm.encoding.manifest import is_encoded, told_changes
+from mixlm.encoding.manifest import holds_codes, told_changes
 from mixlm.encoding.options import EncodingOptions
 from mixlm.encoding.survival import bare_samples, check_survival
 from mixlm.errors import InputError
@@ -47,7 +47,7 @@ def open_data(
             other rows than its own or to have another template, the tokenizer is not the one that encoded, or no
             answer survives it.
     """
-    encoded, valid = is_encoded(source), options.valid
+    encoded, valid = holds_codes(source), options.valid
     if encoded and valid:
         raise InputError(
             f"--valid {valid}: {source} is encoded, and so are its validation rows; give it to mixlm-encode"

@@ -10,7 +10,6 @@ from pyarrow import parquet
 from mixlm.data.formats.dataset_rows import _stored, parts_of
 from mixlm.data.reading import STRIDE, open_raw, read_rows
 from mixlm.errors import InputError
-from vqvae.atomic_files import write_sealed
 
 
 ROWS = [
@@ -130,13 +129,6 @@ def test_a_file_has_no_splits_and_the_hub_is_not_asked(tmp_path, name):
         (tmp_path / there).write_text('{"a": 1}\n')
     with pytest.raises(InputError, match=f"{name}@train: a file has no splits; leave @train out$"):
         open_raw(f"{tmp_path / name}@train")
-
-
-def test_a_part_of_an_encoded_dataset_is_no_split_of_raw_rows(tmp_path):
-    (tmp_path / "train.jsonl").write_text('{"a": 1}\n')
-    write_sealed(tmp_path / "manifest.json", {"checksums": {"train.jsonl": "0"}})
-    with pytest.raises(InputError, match="is an encoded dataset; leave @train out, and name its part by --split$"):
-        open_raw(f"{tmp_path}@train")
 
 
 def test_trying_goes_on_after_a_damaged_line(tmp_path):

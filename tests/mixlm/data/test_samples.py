@@ -405,16 +405,6 @@ def test_the_place_of_a_choice_may_be_called_correct():
         to_sample({**row, "correct": True})
 
 
-@pytest.mark.parametrize(
-    ("said", "answer"), [("\\frac12", "\\frac{1}{2}"), ("0.5", "1/2"), ("12 \\text{ apples}", "12")]
-)
-def test_of_several_responses_the_only_one_that_marks_an_answer_counts_however_it_is_spelled(said, answer):
-    row = {"question": "?", "solution": f"It is \\boxed{{{said}}}", "output": "No word of it.", "answer": answer}
-    assert to_sample(row).answer == answer
-    with pytest.raises(InputError, match="may all be the response"):  # then neither is the right one's
-        to_sample({**row, "solution": "It is \\boxed{5}", "answer": "4"})
-
-
 def test_a_list_beside_a_chat_is_said_text_by_text():
     said = {"role": "assistant", "content": "<think>x</think>cat"}
     asked = {"role": "user", "content": "Fact one. Fact two. Pick: cat or dog"}

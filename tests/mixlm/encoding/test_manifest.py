@@ -8,6 +8,7 @@ from mixlm.encoding.manifest import (
     changed_arguments,
     describe_arguments,
     earlier_manifest,
+    holds_codes,
     read_manifest,
     write_manifest,
 )
@@ -82,9 +83,15 @@ def test_another_choice_is_told_with_what_it_was(encoded):
             earlier_manifest(encoded, other)
 
 
+def test_an_encoded_dataset_is_named_by_its_folder_alone(encoded):
+    assert holds_codes(encoded) and not holds_codes(encoded / "tokenizer")
+    with pytest.raises(InputError, match="is an encoded dataset, whose parts --split names"):
+        holds_codes(f"{encoded}@train")
+
+
 @pytest.mark.parametrize(("name", "value"), [("arguments", None), ("check", ...), ("codebook", ...), ("shards", 1)])
 def test_a_manifest_that_lacks_what_all_tell_is_damaged(encoded, name, value):
     told = {**read_manifest(encoded), name: value}
     write_manifest(encoded, {name: value for name, value in told.items() if value is not ...})
-    with pytest.raises(InputError, match=f"manifest.json: damaged \\({name} is no "):
+    with pytest.raises(InputError, match=f"manifest.json: tells no {name} as mixlm-encode writes it"):
         read_manifest(encoded)

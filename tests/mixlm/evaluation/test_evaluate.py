@@ -272,7 +272,7 @@ def test_a_mistake_in_the_last_mode_is_found_before_the_first():
 def test_a_share_of_no_codes_is_refused():
     """Rows without a trace, as of sets of questions, would all be answered in text, whatever the share."""
     rows = [{**row, "trace_ids": [], "step_lengths": []} for row in RAW_ROWS]
-    with pytest.raises(InputError, match="--latents exact:50%: no row has a trace to take a share of; choose fr"):
+    with pytest.raises(InputError, match="--latents exact:50%: no row has a trace of latents to take a share"):
         evaluate(ENGINE, rows, latents="free,exact:0%,exact:50%")
     llama = engine(tiny_model("llama"))
     assert evaluate(llama, rows, GenerationOptions(max_new_tokens=5), "free,exact:0%,exact:1")["rows"] == 3

@@ -1,10 +1,12 @@
 import json
 import re
+from functools import partial
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import save_file
+from torch.utils.checkpoint import checkpoint
 from transformers import CONFIG_MAPPING, AutoModelForCausalLM, AutoModelForSequenceClassification
 
 from mixlm.errors import InputError
@@ -157,7 +159,7 @@ def test_what_text_does_not_pass_is_not_trained() -> None:
 def test_all_of_a_model_of_text_is_trained(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """One pass tells it, of which no graph is looked through, and none keeps what it would need for gradients."""
     model = made(kind)
-    monkeypatch.delattr("mixlm.model.abilities._weights_behind")
+    monkeypatch.delattr("mixlm.model.abilities._graph_of")
     freeze_idle(model)
     assert all(weight.requires_grad for weight in model.parameters())
 
@@ -165,12 +167,20 @@ def test_all_of_a_model_of_text_is_trained(kind: str, monkeypatch: pytest.Monkey
 def test_what_runs_without_gradients_alone_is_not_trained() -> None:
     """An indexer chooses which places are attended, and no choice has a gradient."""
     model = tiny_type("deepseek_v32")
-    freeze_idle(model)
-    frozen = {name for name, weight in model.named_parameters() if not weight.requires_grad}
-    assert frozen and all("indexer" in name for name in frozen)
     model(input_ids=torch.arange(10, 16)[None]).logits.sum().backward()
     learned = {name for name, weight in model.named_parameters() if weight.grad is not None}
-    assert not frozen & learned
+    freeze_idle(model)
+    frozen = {name for name, weight in model.named_parameters() if not weight.requires_grad}
+    assert frozen and all("indexer" in name for name in frozen) and not frozen & learned
+
+
+def test_what_is_computed_once_more_for_its_gradients_is_trained() -> None:
+    model = made("llama")
+    layer = model.model.layers[0]
+    run = layer.forward
+    layer.forward = lambda states, **more: checkpoint(partial(run, **more), states, use_reentrant=True)
+    freeze_idle(model)
+    assert all(weight.requires_grad for weight in model.parameters())
 
 
 @pytest.mark.parametrize("kind", ["bart", "plbart"])

@@ -265,6 +265,8 @@ def test_a_table_for_all_layers_grows_for_new_tokens_alone_and_old_ones_beyond_i
     assert len(after) == 60 and min(new) == 46
     torch.testing.assert_close(after[40:46], first.expand(6, -1))
     assert not torch.equal(after[new[0]], first)
+    again = tiny_type("gemma4_text", vocab_size=60, vocab_size_per_layer_input=40)
+    assert extend_vocabulary(again, words, latent_span(2)) == [] and len(per_layer_table(again).weight) == 60
 
 
 @pytest.mark.parametrize("kind", ["llama", "moshi", "marian"])

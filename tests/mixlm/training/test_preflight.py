@@ -3,6 +3,7 @@ from pathlib import Path
 import pytest
 import torch
 from transformers import (
+    AttentionInterface,
     GPTBigCodeConfig,
     GPTBigCodeForCausalLM,
     GPTNeoConfig,
@@ -93,6 +94,17 @@ def test_a_model_that_looks_new_tokens_up_elsewhere_is_refused() -> None:
     check_model(lm, "m", method, asked, [16, 17])
     with pytest.raises(InputError, match="m: a model of type 'llama' does not look its last tokens up"):
         check_model(lm, "m", method, asked, [16, 19])
+
+
+def test_new_rows_are_tried_with_attention_that_runs_where_the_model_is() -> None:
+    def of_a_gpu(*_: object, **more: object) -> None:
+        raise RuntimeError("only on a GPU")
+
+    AttentionInterface.register("of_a_gpu", of_a_gpu)
+    lm = tiny_model("llama", rows=20)
+    lm.set_attn_implementation("of_a_gpu")
+    check_model(lm, "m", build_method("cot", {}), TrainingOptions("cot"), [16, 19])
+    assert lm.config._attn_implementation == "of_a_gpu"
 
 
 def test_a_model_that_writes_no_answers_is_not_chosen_by_them(monkeypatch) -> None:

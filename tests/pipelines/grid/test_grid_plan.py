@@ -9,6 +9,7 @@ from mixlm.errors import InputError
 from pipelines.grid.commands import check_command
 from pipelines.grid.parse import read_grid
 from pipelines.grid.plan import Plan
+from pipelines.grid.run import _require_traces, run_cells
 from tests.manifests import whole_manifest
 
 
@@ -29,6 +30,9 @@ GRID = {
     },
     "seeds": [0, 3],
 }
+
+
+RECONSTRUCTION = {"objective": "reconstruction"}
 
 
 @pytest.fixture
@@ -133,6 +137,27 @@ def test_test_rows_are_read_by_one_pattern(plan):
         plan(**learned, model="gpt2", methods={"cot": None, "base": None})
     found = plan(**learned, model="gpt2", methods={"cot": None, "base": {"evaluate": one}})
     assert "--answer-pattern" in lines(found.cell("base", found.grid.seeds_of("base")[0]))[-1]
+
+
+def test_shares_of_latents_need_test_rows_with_traces(plan, tmp_path):
+    steps = {"train": ["1 = 1"], "valid": ["1 = 1"], "test": []}
+    for split, own in steps.items():
+        (tmp_path / f"{split}.jsonl").write_text(json.dumps({"question": "1?", "steps": own, "answer": "1"}) + "\n")
+    data = {split: str(tmp_path / f"{split}.jsonl") for split in steps}
+    found = plan(data=data, model="gpt2")
+    with pytest.raises(InputError, match="test.jsonl: its rows have no trace, of which exact:100%, .* take a share"):
+        run_cells(found, found.cells(), 1)
+    assert not found.out.exists()
+    found = plan(data={**data, "test": data["valid"]}, model="gpt2")
+    _require_traces(found, found.cells())
+
+
+def test_what_an_entry_makes_idle_is_told_before_anything_runs(plan):
+    found = plan(encode={"merge": True}, methods={"cot": None, "b": {"method": "assorted", "encode": RECONSTRUCTION}})
+    with pytest.raises(
+        InputError, match="encode b-0: --merge does nothing with --objective reconstruction; leave it out"
+    ):
+        run_cells(found, found.cells(), 1)
 
 
 def test_files_and_a_named_model_are_taken_as_they_are(plan):
