@@ -110,8 +110,7 @@ def task_command(name: str) -> click.Command:
         taken = own_parameters(load if loads else choices)
         options = {key: options[key] for key in taken}
         for key in (key for key, parameter in taken.items() if _is_path(parameter.annotation) and options[key]):
-            if not Path(options[key]).is_dir():  # of which the published files alone are read
-                require_apart(out, options[key])
+            require_apart(out, options[key])
         if not loads and rows is None:
             raise click.UsageError("Missing option '--rows': how many to generate.")
         drawn = load(split, **options) if loads else task.generate(rows, split, seed, choices(**options))

@@ -55,9 +55,7 @@ def holds_codes(source: str | Path) -> bool:
     """
     place = place_of(source)
     if is_encoded(place) and place != Path(source):
-        raise InputError(
-            f"{source}: {place} is an encoded dataset, whose parts --split names; leave what follows it out"
-        )
+        raise InputError(f"{source}: {place} is an encoded dataset; give its folder alone")
     return is_encoded(source)
 
 
@@ -67,7 +65,7 @@ def read_manifest(path: str | Path) -> dict[str, Any]:
     try:
         manifest = unsealed(file.read_bytes())
         version = int(manifest["format_version"])
-        if isinstance(manifest.get("template"), dict):
+        if version <= MANIFEST_VERSION and isinstance(manifest.get("template"), dict):
             Template.from_dict(manifest["template"])
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise InputError(f"{file}: damaged ({error}); {remedy(Path(path))}") from None
@@ -150,7 +148,7 @@ def _weights_sum(folder: Path) -> str | None:
     """Return a hash of the weights and the configuration in a folder, or of a file of both; None of anything else."""
     if folder.is_file():
         return checksum(folder)
-    kinds = ("*.safetensors", "pytorch_model*.bin", "*.gguf")  # the first that is there is what would be loaded
+    kinds = ("model*.safetensors", "pytorch_model*.bin", "*.safetensors", "*.gguf")  # the first are what is loaded
     weights = next(filter(None, ([*folder.glob(kind)] for kind in kinds)), [])
     files = [*folder.glob("config.json"), *weights]
     return hashlib.sha256(json.dumps(sums_of(folder, files)).encode()).hexdigest() if files else None

@@ -227,7 +227,8 @@ def idle_weights(model: "PreTrainedModel") -> "list[nn.Parameter]":
     idle = [part for part, modules in held.items() if modules and learning.keys().isdisjoint(modules)]
     blind = [module for module, learns in learning.items() if not learns]
     graph = _graph_of(logits) if idle or blind else ()
-    idle += [] if any(hasattr(node, "_forward_cls") for node in graph) else blind
+    own = (node._forward_cls.__module__ for node in graph if hasattr(node, "_forward_cls"))
+    idle += [] if any(not module.startswith("torch._library") for module in own) else blind
     used = {id(node.variable) for node in graph if hasattr(node, "variable")}
     weights = {weight: None for part in idle for weight in part.parameters() if weight.requires_grad}
     return [weight for weight in weights if id(weight) not in used]

@@ -46,6 +46,12 @@ class Entry:
         """Whether it is the grid's model as it is."""
         return self.method == BASE
 
+    @property
+    def answer_pattern(self) -> str | None:
+        """What finds the right answers to test rows in their responses: what it is told with, or has learned by."""
+        name = "answer-pattern"
+        return self.evaluate.get(name, (self.encode if self.needs_codes else self.train).get(name))
+
 
 @dataclass(frozen=True)
 class Grid:

@@ -292,9 +292,9 @@ def _check_patterns(path: Path, entries: Mapping[str, Entry]) -> None:
     """Refuse methods that would find other answers in the same rows, to learn from or to be tested on."""
     name, patterns = "answer-pattern", set()
     for entry in entries.values():
-        learned = (entry.encode if entry.needs_codes else entry.train).get(name)
-        patterns |= {entry.evaluate.get(name, learned)}
-        patterns |= set() if entry.untrained else {learned, entry.train.get(name, learned)}
+        encoded = entry.encode.get(name) if entry.needs_codes else entry.train.get(name)
+        learned = () if entry.untrained else (encoded, entry.train.get(name, encoded))
+        patterns |= {entry.answer_pattern, *learned}
         if len(patterns) > 1:
             told = f"'{entry.label}' would find other answers in the same rows"
             raise InputError(f"{path}: {told}; give one '{name}' to encode, train and evaluate")

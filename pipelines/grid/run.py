@@ -4,7 +4,6 @@ import time
 from collections import defaultdict
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from itertools import islice
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -14,7 +13,8 @@ import yaml
 from mixlm.comparison.alerts import last_latents_right
 from mixlm.comparison.results import Result, append_line, checksums, make_result, read_results
 from mixlm.data.samples import read_samples
-from mixlm.encoding.manifest import is_encoded
+from mixlm.data.texts.responses import compile_pattern
+from mixlm.encoding.manifest import holds_codes
 from mixlm.errors import InputError
 from mixlm.generation.options import parse_latent_modes
 from mixlm.methods import METHODS
@@ -30,7 +30,6 @@ from vqvae.stopping import Stopped, ended_at_once
 
 
 _ABSENT = "nothing"
-LOOKED_AT = 100  # test rows, for whether they have traces
 
 
 def run_cells(plan: Plan, cells: Sequence[Cell], at_once: int) -> list[Cell]:
@@ -79,17 +78,14 @@ def _check(plan: Plan, cells: Sequence[Cell]) -> None:
 def _require_traces(plan: Plan, cells: Sequence[Cell]) -> None:
     """Raise an ``InputError`` if the test rows have no trace to take shares of, as modes of decoding ask for."""
     modes = {mode for cell in cells for mode in parse_latent_modes(cell.entry.evaluate["latents"])}
-    shares = sorted(str(mode) for mode in modes if mode.share)
-    if not shares or is_encoded(plan.files["test"]):
+    shares, test = sorted(str(mode) for mode in modes if mode.share), plan.files["test"]
+    if not shares or holds_codes(test):
         return
-    try:
-        traced = any(sample.steps for sample in islice(read_samples(plan.files["test"]), LOOKED_AT))
-    except InputError:  # which the evaluation tells in its own words
-        return
-    if not traced:
+    pattern = compile_pattern(cells[0].entry.answer_pattern)  # of all entries the same
+    if not any(sample.steps for sample in read_samples(test, pattern=pattern)):
         raise InputError(
-            f"{plan.files['test']}: its rows have no trace, of which {', '.join(shares)} take a share; give 'latents' "
-            f"under 'evaluate' of {plan.grid.path}, such as free"
+            f"{test}: its rows have no trace, of which {', '.join(shares)} take a share; give 'latents' under "
+            f"'evaluate' of {plan.grid.path}, such as free"
         )
 
 

@@ -85,7 +85,7 @@ def test_another_choice_is_told_with_what_it_was(encoded):
 
 def test_an_encoded_dataset_is_named_by_its_folder_alone(encoded):
     assert holds_codes(encoded) and not holds_codes(encoded / "tokenizer")
-    with pytest.raises(InputError, match="is an encoded dataset, whose parts --split names"):
+    with pytest.raises(InputError, match="is an encoded dataset; give its folder alone"):
         holds_codes(f"{encoded}@train")
 
 

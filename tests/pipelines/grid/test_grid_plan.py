@@ -135,6 +135,7 @@ def test_test_rows_are_read_by_one_pattern(plan):
         plan(**learned, methods={"cot": None, "late": {"method": "cot", "evaluate": other}})
     with pytest.raises(InputError, match=f"'base' would find other answers in the same rows; {refused}"):
         plan(**learned, model="gpt2", methods={"cot": None, "base": None})
+    assert plan(encode={**GRID["encode"], **one}, methods={"assorted": None})  # which reads what was encoded
     found = plan(**learned, model="gpt2", methods={"cot": None, "base": {"evaluate": one}})
     assert "--answer-pattern" in lines(found.cell("base", found.grid.seeds_of("base")[0]))[-1]
 
@@ -150,6 +151,12 @@ def test_shares_of_latents_need_test_rows_with_traces(plan, tmp_path):
     assert not found.out.exists()
     found = plan(data={**data, "test": data["valid"]}, model="gpt2")
     _require_traces(found, found.cells())
+    rows = [{"question": "1?", "steps": own, "answer": "1"} for own in ([], ["1 = 1"])]
+    Path(data["test"]).write_text("".join(json.dumps(rows[number == 150]) + "\n" for number in range(151)))
+    _require_traces(found := plan(data=data, model="gpt2"), found.cells())
+    Path(data["test"]).write_text(json.dumps({"question": "1?", "answer": "1"}) + "\n")
+    with pytest.raises(InputError, match="column 'answer' has no trace"):
+        run_cells(found, found.cells(), 1)
 
 
 def test_what_an_entry_makes_idle_is_told_before_anything_runs(plan):
