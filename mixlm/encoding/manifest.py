@@ -32,7 +32,7 @@ MANIFEST_VERSION = 1
 _BEGUN = {  # kinds of what every manifest tells
     **dict.fromkeys(("template", "arguments"), dict),
     **dict.fromkeys(("fingerprint", "tokenizer", "model", "check"), str),
-    "complete": bool,
+    **dict.fromkeys(("complete", "skip_bad_rows"), bool),
 }
 _WHOLE = {  # of what one tells besides, once all is encoded
     **dict.fromkeys(("codebook", "counts", "shards"), dict),

@@ -49,9 +49,13 @@ def test_batches_hold_so_many_rows_or_so_many_chunks(monkeypatch: pytest.MonkeyP
     assert chunks(2) == [[1, 1], [1, 2], [9, 1]] and chunks(9) == [[1, 1, 1, 2, 9, 1]]
     monkeypatch.setattr("vqvae.model.chunks.CHUNKS", 3)
     assert chunks(9) == [[1, 1, 1], [2], [9], [1]]  # no row is cut
-    monkeypatch.setattr("vqvae.model.chunks.NUMBERS", 2 * config.table_rows * 32)  # a solution has more than a chunk
+    monkeypatch.setattr("vqvae.model.chunks.NUMBERS", 2 * config.table_rows * 2)
     assert chunks(9) == [[1, 1], [1], [2], [9], [1]]
     assert list(row_batches(rows[3:4], config, 9)) == list(row_batches([], config, 9)) == []
+    config = tiny_config(chunk_length=2, objective="predictive", align="step")
+    monkeypatch.setattr("vqvae.model.chunks.NUMBERS", 2 * config.table_rows * 32)  # a solution has more than a chunk
+    stepped = [{**row, "step_lengths": [2] * (len(row["trace_ids"]) // 2)} for row in rows]
+    assert [len(batch) for batch in row_batches(stepped, config, 9)] == [2, 1, 1, 1, 1]
 
 
 def test_figures_do_not_depend_on_how_rows_are_batched(monkeypatch: pytest.MonkeyPatch) -> None:
