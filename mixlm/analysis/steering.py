@@ -1,9 +1,9 @@
 """Do answers follow from the latents? Every question is answered with the latents of another one.
 
 The model first answers with latents that it writes itself, then once more after the latents that it wrote for another
-question: as many as its own, not the same ones, and for an answer that is not its own. Where latents carry the reasoning, the answer
-becomes that of the other question; where they are an ornament, it stays. Right or wrong plays no part in this, so that
-a model that errs is judged as well; how often it is right is told beside it.
+question: as many as its own, not the very same ones, and for an answer that is not its own. Where latents carry the
+reasoning, the answer becomes that of the other question; where they are an ornament, it stays. Right or wrong plays no
+part in this, so that a model that errs is judged as well; how often it is right is told beside it.
 """
 
 from collections import defaultdict
