@@ -64,13 +64,7 @@ class Steering:
         InputError: If the run's method writes no latents that could be exchanged, or decoding is not greedy.
     """
 
-    def __init__(
-        self,
-        answerer: Answerer,
-        rows: Sequence[Row],
-        options: GenerationOptions,
-        check: CheckName,
-    ) -> None:
+    def __init__(self, answerer: Answerer, rows: Sequence[Row], options: GenerationOptions, check: CheckName) -> None:
         _require_codes(answerer.run)
         if options.sampling or options.samples > 1:
             raise InputError("greedy answers are compared; leave out --temperature, --top-k and --top-p")

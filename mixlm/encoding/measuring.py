@@ -1,12 +1,12 @@
 """How good a codebook is, on rows that it has not learned from where there are any."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from mixlm.encoding.tokens.sharding import Shard, Sharding
 from mixlm.encoding.tokens.token_tables import TokenRows, TokenTables
 from vqvae import evaluate_vqvae, probe_codes
 from vqvae.advance import Advance
-from vqvae.model.chunks import TokenRow, chunks_of
+from vqvae.model.chunks import TokenRow, chunks_of, first_rows
 from vqvae.model.coder import ChunkCoder
 from vqvae.model.config import ChunkVQVAEConfig
 from vqvae.training.merge import MOST_ROWS, USES
@@ -54,7 +54,7 @@ def rows_to_merge(
     found, counts, wanted = [], {}, USES * config.codebook_size
     for split in ("valid", "train"):
         most = MOST_ROWS - len(found)
-        rows = first_rows(tables, sharding.shards(split), config, most, wanted) if wanted > 0 else []
+        rows = first_rows(_rows_of(tables, sharding.shards(split)), config, most, wanted) if wanted > 0 else []
         counts[split] = len(rows)
         found, wanted = [*found, *rows], wanted - sum(chunks_of(row, config) for row in rows)
     return found, counts
@@ -66,33 +66,15 @@ def rows_to_measure(tables: TokenTables, sharding: Sharding, config: ChunkVQVAEC
     They are validation rows, or training rows if no validation trace has one.
     """
     for split in ("valid", "train"):
-        rows = first_rows(tables, sharding.shards(split), config, MEASURED)
+        rows = first_rows(_rows_of(tables, sharding.shards(split)), config, MEASURED)
         if rows:
             break
     return split, rows
 
 
-def first_rows(
-    tables: TokenTables, shards: Sequence[Shard], config: ChunkVQVAEConfig, most: int, chunks: int = 0
-) -> list[TokenRow]:
-    """Return the first rows with a whole chunk, whatever shards they lie in.
-
-    Args:
-        tables: Have them.
-        shards: To look through.
-        config: Tells the chunks.
-        most: Rows; more if these have not so many ``chunks``.
-        chunks: Of all of them, at least.
-    """
-    found, held = [], 0
-    for table in tables.tables(shards):
-        for row in TokenRows([table.rows]):
-            if count := chunks_of(row, config):
-                found.append(row)
-                held += count
-            if len(found) >= most and held >= chunks:
-                return found
-    return found
+def _rows_of(tables: TokenTables, shards: Sequence[Shard]) -> Iterator[TokenRow]:
+    """Yield the rows of shards, one table after the other."""
+    return (row for table in tables.tables(shards) for row in TokenRows([table.rows]))
 
 
 def rows_to_probe(tables: TokenTables, sharding: Sharding) -> TokenRows:

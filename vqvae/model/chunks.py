@@ -1,6 +1,6 @@
 """Cutting token ids into chunks and windows, and gathering windows into batches."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -80,6 +80,25 @@ def has_chunk(row: TokenRow, config: ChunkVQVAEConfig) -> bool:
 def chunks_of(row: TokenRow, config: ChunkVQVAEConfig) -> int:
     """Return how many chunks a row's trace has."""
     return int(np.sum(config.cutting.count_chunks(config.cutting.stretches(row))))
+
+
+def first_rows(rows: Iterable[TokenRow], config: ChunkVQVAEConfig, most: int, chunks: int = 0) -> list[TokenRow]:
+    """Return the first rows with a whole chunk.
+
+    Args:
+        rows: To look through, no further than need be.
+        config: Tells the chunks.
+        most: Rows; more if these have not so many ``chunks``.
+        chunks: Of all of them, at least.
+    """
+    found, held = [], 0
+    for row in rows:
+        if count := chunks_of(row, config):
+            found.append(row)
+            held += count
+        if len(found) >= most and held >= chunks:
+            break
+    return found
 
 
 def row_batches(rows: Sequence[TokenRow], config: ChunkVQVAEConfig, most: int) -> Iterator[list[TokenRow]]:

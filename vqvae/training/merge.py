@@ -15,7 +15,7 @@ import torch
 
 from vqvae.advance import Advance
 from vqvae.errors import InputError
-from vqvae.model.chunks import TokenRow, at_once, chunks_of, row_batches
+from vqvae.model.chunks import TokenRow, at_once, first_rows, row_batches
 from vqvae.model.config import FEWEST_CODES, ChunkVQVAEConfig
 from vqvae.model.layers import evaluating
 from vqvae.model.predictive import PredictiveVQVAE
@@ -82,14 +82,7 @@ def merge_codes(
 
 def _enough_rows(rows: Sequence[TokenRow], config: ChunkVQVAEConfig) -> list[TokenRow]:
     """Return the first rows with a chunk that codes are merged by."""
-    chosen, codes = [], 0
-    for row in (rows[index] for index in range(len(rows))):
-        if len(chosen) >= MOST_ROWS and codes >= USES * config.codebook_size:
-            break
-        if count := chunks_of(row, config):
-            chosen.append(row)
-            codes += count
-    return chosen
+    return first_rows((rows[index] for index in range(len(rows))), config, MOST_ROWS, USES * config.codebook_size)
 
 
 class _HeldOut:
